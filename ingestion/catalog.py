@@ -1,0 +1,182 @@
+"""The PostgreSQL server behind the lake, spoken to directly: connections, writer locks, fencing.
+
+Lake data does not pass here (lake.py). Why locks need fencing: docs/delivery.md.
+"""
+
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import psycopg2
+from psycopg2 import extensions
+from psycopg2.extensions import make_dsn, parse_dsn
+
+from ingestion.errors import CatalogUnavailable, ConfigError, StreamBusy
+from ingestion.settings import Settings
+
+_LOCK_SPACE = 0x4D494C4C  # "MILL": keeps our advisory locks apart from other users' of the database
+
+_CREATE_WRITERS = """
+create schema if not exists millrace;
+create table if not exists millrace.writers (
+    stream text primary key,
+    application_name text not null,
+    since timestamptz not null default now()
+)
+"""
+
+
+def process_name() -> str:
+    """A name for this process as a database client, unique among all processes that ever were.
+
+    PostgreSQL keeps 63 characters of an application name.
+    """
+    return f"millrace {socket.gethostname()[:24]} {os.getpid()} {secrets.token_hex(6)}"
+
+
+def catalog_parameters(settings: Settings) -> dict[str, str]:
+    """The catalog's libpq parameters (host, dbname, user …).
+
+    Raises:
+        CatalogUnavailable: No catalog is configured and no embedded one is running.
+        ConfigError: MILLRACE_CATALOG is not a PostgreSQL URL.
+    """
+    if settings.catalog is None:
+        raise CatalogUnavailable(
+            f"no lake is running on {settings.data_dir}: start one with 'millrace up', "
+            "or name a PostgreSQL in MILLRACE_CATALOG"
+        )
+    try:
+        return {key: str(value) for key, value in parse_dsn(settings.catalog.get_secret_value()).items()}
+    except psycopg2.ProgrammingError:
+        raise ConfigError(
+            "MILLRACE_CATALOG is not a PostgreSQL URL; write postgresql://user:password@host:5432/database"
+        ) from None
+
+
+def connect_catalog(settings: Settings, *, application_name: str) -> extensions.connection:
+    """Open a connection to the catalog's database, in autocommit mode.
+
+    Raises:
+        CatalogUnavailable: The server is away or refuses the credentials.
+    """
+    parameters = catalog_parameters(settings)
+    try:
+        connection = psycopg2.connect(
+            make_dsn(**(parameters | {"application_name": application_name, "connect_timeout": "5"})),
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+        )
+    except psycopg2.OperationalError as error:
+        raise CatalogUnavailable(_explain(parameters, str(error))) from None
+    connection.autocommit = True
+    return connection
+
+
+def _explain(parameters: dict[str, str], reason: str) -> str:
+    where = f"{parameters.get('host', 'localhost')}/{parameters.get('dbname', '')}"
+    if "authentication failed" in reason or "no password supplied" in reason:
+        return f"the catalog at {where} refuses user '{parameters.get('user', '')}': correct MILLRACE_CATALOG"
+    first = reason.strip().splitlines()[0] if reason.strip() else "no answer"
+    return f"the catalog at {where} cannot be reached ({first}): is it running, is MILLRACE_CATALOG right?"
+
+
+def prepare_catalog(connection: extensions.connection) -> None:
+    """Create what writer locks need. Harmless when it exists."""
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_advisory_lock(%s, 0)", (_LOCK_SPACE,))
+        try:
+            cursor.execute(_CREATE_WRITERS)
+        finally:
+            cursor.execute("select pg_advisory_unlock(%s, 0)", (_LOCK_SPACE,))
+
+
+@dataclass(frozen=True)
+class WriterLock:
+    """The right to write one stream, held as long as its database session lives."""
+
+    stream: str
+    connection: extensions.connection
+
+    def assert_held(self) -> None:
+        """Raise StreamBusy when the session, and with it the lock, is gone."""
+        try:
+            with self.connection.cursor() as cursor:
+                cursor.execute("select 1")
+        except psycopg2.Error:
+            raise StreamBusy(
+                f"the writer lock of stream '{self.stream}' was lost with its database session; the batch "
+                "stops before its commit and the next one reads the same events again"
+            ) from None
+
+
+@contextmanager
+def writer_lock(settings: Settings, stream: str, *, application_name: str) -> Iterator[WriterLock]:
+    """Hold a stream's writer lock; at most one process on any host does.
+
+    A holder that died may have left a commit under way in the server. Its name is in
+    millrace.writers, so its sessions are ended before anything is read: after this, no
+    load of this stream can appear that the caller does not know of.
+
+    Args:
+        settings: Where the catalog is.
+        stream: The stream's name.
+        application_name: Under which the caller's *own* lake connection writes (see process_name).
+
+    Raises:
+        StreamBusy: Somebody else holds it; says who.
+    """
+    connection = connect_catalog(settings, application_name=application_name)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("select pg_try_advisory_lock(%s, hashtext(%s))", (_LOCK_SPACE, stream))
+            if not _scalar(cursor):
+                cursor.execute(
+                    "select application_name, since from millrace.writers where stream = %s", (stream,)
+                )
+                row = cursor.fetchone()
+                who = f"'{row[0]}' since {row[1]:%Y-%m-%d %H:%M:%S} UTC" if row else "another process"
+                raise StreamBusy(f"stream '{stream}' is being written by {who}; wait for it or stop it")
+            _fence(cursor, stream, application_name)
+            cursor.execute(
+                "insert into millrace.writers (stream, application_name) values (%s, %s) "
+                "on conflict (stream) do update "
+                "set application_name = excluded.application_name, since = now()",
+                (stream, application_name),
+            )
+        yield WriterLock(stream, connection)
+        with suppress(psycopg2.Error), connection.cursor() as cursor:
+            cursor.execute("delete from millrace.writers where stream = %s", (stream,))
+    finally:
+        connection.close()
+
+
+def _fence(cursor: extensions.cursor, stream: str, application_name: str) -> None:
+    """End what a dead holder left in the server, and wait until it is gone."""
+    cursor.execute(
+        "select application_name from millrace.writers where stream = %s and application_name <> %s",
+        (stream, application_name),
+    )
+    row = cursor.fetchone()
+    if row is None:
+        return
+    cursor.execute(
+        "select count(pg_terminate_backend(pid, 10000)) from pg_stat_activity "
+        "where application_name = %s and pid <> pg_backend_pid()",
+        (row[0],),
+    )
+    cursor.execute("select count(*) from pg_stat_activity where application_name = %s", (row[0],))
+    if _scalar(cursor):
+        raise StreamBusy(
+            f"stream '{stream}' still has sessions of its last writer '{row[0]}' that do not end; "
+            "end them with pg_terminate_backend and try again"
+        )
+
+
+def _scalar(cursor: extensions.cursor) -> int:
+    row = cursor.fetchone()
+    return int(row[0]) if row else 0

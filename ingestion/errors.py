@@ -1,0 +1,36 @@
+"""Every error a user may see: one sentence that names the thing, the place and the remedy.
+
+Anything else that is raised is a defect of ours. The CLI prints these without a traceback.
+"""
+
+
+class MillraceError(Exception):
+    """Base of all expected errors; its text is shown to users as it is."""
+
+
+class ConfigError(MillraceError):
+    """streams.yml, .env or an environment variable is wrong."""
+
+
+class CatalogUnavailable(MillraceError):
+    """The lake's PostgreSQL catalog cannot be reached, or refused the password."""
+
+
+class StorageError(MillraceError):
+    """A folder or bucket cannot be written or read."""
+
+
+class SourceUnavailable(MillraceError):
+    """A broker cannot be reached in time, refused the credentials, or lacks the topic."""
+
+
+class LogTruncated(MillraceError):
+    """The log no longer holds the position that comes next, or is not the log it was."""
+
+
+class StreamBusy(MillraceError):
+    """Another process is writing this stream."""
+
+
+class BatchFailed(MillraceError):
+    """A batch could not be committed; nothing of it is in the lake."""

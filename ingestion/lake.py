@@ -1,0 +1,247 @@
+"""The lake: a DuckDB connection with the DuckLake attached as `lake`, its tables and its options.
+
+Loading belongs to loader.py, the catalog server to catalog.py. Layout: docs/architecture.md.
+"""
+
+import importlib.util
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import pyarrow as pa
+
+from ingestion.catalog import catalog_parameters, connect_catalog, prepare_catalog, process_name
+from ingestion.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA, SQL_TYPES
+from ingestion.errors import CatalogUnavailable, ConfigError, MillraceError, StorageError
+from ingestion.settings import Settings
+
+CATALOG_NAME = "lake"
+METADATA_SCHEMA = "ducklake"
+_SESSION_CREDENTIALS = "millrace_session"  # another name than the published one: DuckDB refuses two alike
+_DLT_TABLES = """
+create table if not exists raw._dlt_loads (
+    load_id varchar, schema_name varchar, status bigint, inserted_at timestamptz, schema_version_hash varchar
+);
+create table if not exists raw._dlt_version (
+    version bigint, engine_version bigint, inserted_at timestamptz, schema_name varchar, version_hash varchar,
+    schema varchar
+);
+"""
+"""dlt's own tables: made here, lest two streams' first loads both try and one fails."""
+EXTENSIONS = ("ducklake", "postgres", "httpfs")
+_SECRET_KEYS = {"host": "HOST", "port": "PORT", "dbname": "DATABASE", "user": "USER", "password": "PASSWORD"}
+
+
+class Lake:
+    """One process's door to the lake. Opens on first use; not for sharing between threads.
+
+    Args:
+        settings: Where catalog and data are.
+        read_only: For readers: refuses every write.
+    """
+
+    def __init__(self, settings: Settings, *, read_only: bool = False) -> None:
+        self.settings = settings
+        self.application_name = process_name()
+        self._read_only = read_only
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The connection; `lake` is attached and current, the session's time zone is UTC.
+
+        Raises:
+            CatalogUnavailable: The catalog does not answer.
+        """
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        parameters = catalog_parameters(self.settings)
+        connection = duckdb.connect(":memory:", config=engine_config(self.settings.data_dir))
+        try:
+            install_extensions(connection)
+            connection.execute("set TimeZone = 'UTC'")
+            connection.execute(_catalog_secret(parameters, f"temporary secret {_SESSION_CREDENTIALS}"))
+            options = [
+                f"META_SECRET {_SESSION_CREDENTIALS}",
+                f"METADATA_SCHEMA '{METADATA_SCHEMA}'",
+                f"DATA_PATH {_quote(self.settings.resolved_lake_path)}",
+                "DATA_INLINING_ROW_LIMIT 0",
+            ] + (["READ_ONLY"] if self._read_only else [])
+            extra = _extra_parameters(parameters) | {"application_name": self.application_name}
+            path = _quote("ducklake:postgres:" + _keywords(extra))
+            connection.execute(f"attach {path} as {CATALOG_NAME} ({', '.join(options)})")
+            connection.execute(f"use {CATALOG_NAME}")
+        except duckdb.Error as error:
+            connection.close()
+            raise self._explain(error) from None
+        return connection
+
+    def _explain(self, error: duckdb.Error) -> MillraceError:
+        """A failed attach as a sentence; the catalog's own refusal first, for it names the cause."""
+        connect_catalog(self.settings, application_name=self.application_name).close()
+        text = str(error).splitlines()[0]
+        if "DATA_PATH" in text:
+            return ConfigError(
+                f"the lake was made with another data path than MILLRACE_LAKE_PATH says: {text}"
+            )
+        if self._read_only and "exist" in text:
+            return CatalogUnavailable(
+                "the lake has not been made yet: 'millrace up' or 'millrace ingest' makes it"
+            )
+        return StorageError(f"the lake cannot be attached: {text}; 'millrace doctor' checks each part")
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a query on the lake."""
+        return self.connection.execute(sql, parameters).fetchall()
+
+    def query_arrow(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """A query's result as columns."""
+        return self.connection.execute(sql, parameters).to_arrow_table()
+
+    def snapshot_id(self) -> int:
+        """The lake's newest snapshot; `AT (VERSION => id)` reads as of it."""
+        rows = self.query(f"select max(snapshot_id) from ducklake_snapshots('{CATALOG_NAME}')")
+        return int(rows[0][0])
+
+    def prepare(self, streams: Iterable[str]) -> None:
+        """Create what is missing of schema, tables and options. Safe to call from many processes."""
+        guard = connect_catalog(self.settings, application_name=self.application_name)
+        try:
+            prepare_catalog(guard)
+            with guard.cursor() as cursor:
+                cursor.execute("select pg_advisory_lock(hashtext('millrace prepare'))")
+            self._create_tables(list(streams))
+        finally:
+            guard.close()
+
+    def _create_tables(self, streams: list[str]) -> None:
+        wanted = {name: EVENT_SCHEMA for name in streams} | {
+            "rejects": REJECT_SCHEMA,
+            "batches": BATCH_SCHEMA,
+        }
+        connection = self.connection
+        known = {
+            row[0]
+            for row in self.query(
+                "select table_name from duckdb_tables() where database_name = ? and schema_name = 'raw'",
+                [CATALOG_NAME],
+            )
+        }
+        missing = {name: schema for name, schema in wanted.items() if name not in known}
+        if not missing:
+            return
+        connection.execute("begin")
+        try:
+            if "batches" in missing:
+                connection.execute("create schema if not exists raw")
+                connection.execute(_DLT_TABLES)
+                connection.execute(f"call {CATALOG_NAME}.set_option('parquet_compression', 'zstd')")
+            for name, schema in missing.items():
+                columns = ", ".join(f'"{field.name}" {SQL_TYPES[field.type]}' for field in schema)
+                connection.execute(f'create table raw."{name}" ({columns}, _dlt_load_id varchar)')
+                if name != "batches":
+                    connection.execute(
+                        f'alter table raw."{name}" set partitioned by '
+                        "(year(ingested_at), month(ingested_at), day(ingested_at))"
+                    )
+            connection.execute("commit")
+        except duckdb.Error as error:
+            connection.execute("rollback")
+            raise StorageError(f"the raw tables cannot be created: {error}") from None
+
+    def publish_access(self) -> None:
+        """Write DuckDB secrets so that dbt, the DuckDB shell and BI tools reach the lake by name.
+
+        They go to <data_dir>/secrets/duckdb, readable by the owner only; afterwards
+        `attach 'ducklake:millrace' as lake` is all that a client says.
+        """
+        parameters = catalog_parameters(self.settings)
+        folder = secret_directory(self.settings.data_dir)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+        with duckdb.connect(":memory:", config=engine_config(self.settings.data_dir)) as connection:
+            install_extensions(connection)
+            connection.execute(_catalog_secret(parameters, "persistent secret millrace_catalog"))
+            connection.execute(
+                "create or replace persistent secret millrace (type ducklake, "
+                f"metadata_path {_quote(_keywords(_extra_parameters(parameters)))}, "
+                f"metadata_schema '{METADATA_SCHEMA}', data_path {_quote(self.settings.resolved_lake_path)}, "
+                "metadata_parameters map {'TYPE': 'postgres', 'SECRET': 'millrace_catalog'})"
+            )
+
+    def close(self) -> None:
+        """Close the connection; the next use opens a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+            self.application_name = process_name()  # so that the next writer lock fences what was left
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def extension_directory(data_dir: Path) -> Path:
+    """Where DuckDB's extensions are installed: nothing goes to the home folder."""
+    return data_dir / "extensions"
+
+
+def secret_directory(data_dir: Path) -> Path:
+    """Where the persistent DuckDB secrets are."""
+    return data_dir / "secrets" / "duckdb"
+
+
+def engine_config(data_dir: Path) -> dict[str, Any]:
+    """DuckDB's start-up configuration: no download at run time, every file below the data folder."""
+    return {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": True,
+        "extension_directory": str(extension_directory(data_dir)),
+        "secret_directory": str(secret_directory(data_dir)),
+        "temp_directory": str(data_dir / "tmp"),
+    }
+
+
+def install_extensions(connection: duckdb.DuckDBPyConnection) -> None:
+    """Install and load DuckDB's extensions from their wheels."""
+    for name in EXTENSIONS:
+        spec = importlib.util.find_spec(f"duckdb_extension_{name}")
+        if spec is None or not spec.submodule_search_locations:
+            raise ConfigError(
+                f"the package duckdb-extension-{name} is missing: install the locked requirements"
+            )
+        folder = Path(next(iter(spec.submodule_search_locations))) / "extensions" / f"v{duckdb.__version__}"
+        connection.execute(f"install {_quote(str(folder / f'{name}.duckdb_extension'))}")
+        if name != "httpfs":
+            connection.execute(f"load {name}")
+
+
+def _catalog_secret(parameters: dict[str, str], kind_and_name: str) -> str:
+    known = ", ".join(
+        f"{_SECRET_KEYS[key]} {_quote(parameters[key])}" for key in _SECRET_KEYS if key in parameters
+    )
+    return f"create or replace {kind_and_name} (type postgres, {known})"
+
+
+def _extra_parameters(parameters: dict[str, str]) -> dict[str, str]:
+    """What a DuckDB secret has no key for (passfile, sslmode …); goes into the attach path."""
+    return {key: value for key, value in parameters.items() if key not in _SECRET_KEYS}
+
+
+def _keywords(parameters: dict[str, str]) -> str:
+    """libpq's keyword form, values quoted as its documentation says."""
+    escaped = {key: value.replace("\\", "\\\\").replace("'", "\\'") for key, value in parameters.items()}
+    return " ".join(f"{key}='{value}'" for key, value in escaped.items())
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

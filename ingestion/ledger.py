@@ -1,0 +1,135 @@
+"""raw.batches: which positions each load holds. Positions come from here and from nowhere else.
+
+A ledger row is written in the same transaction as the rows it speaks of (loader.py).
+"""
+
+from dataclasses import dataclass
+
+from ingestion.lake import Lake
+from ingestion.positions import Position
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """What the lake knows of a stream.
+
+    Attributes:
+        last_batch_id: 0 before the first batch.
+        positions: Partition → how far it is in the lake.
+    """
+
+    last_batch_id: int
+    positions: dict[str, Position]
+
+
+def read_state(lake: Lake, stream: str) -> StreamState:
+    """The stream's newest batch and positions. For writing, hold the stream's writer lock."""
+    rows = lake.query(
+        "select max(batch_id), source_partition, max(end_position), arg_max(log_id, batch_id) "
+        "from raw.batches where stream = ? group by source_partition",
+        [stream],
+    )
+    return StreamState(
+        last_batch_id=max((int(row[0]) for row in rows), default=0),
+        positions={row[1]: Position(int(row[2]), row[3] or "") for row in rows},
+    )
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A place where the ledger does not add up, as one sentence."""
+
+    stream: str
+    source_partition: str
+    batch_id: int
+    message: str
+
+
+_WINDOWS = """
+with windows as (
+    select
+        stream, source_partition, batch_id, start_position, end_position, events_read, events_landed,
+        events_rejected,
+        lag(end_position) over (partition by stream, source_partition order by batch_id) as previous_end
+    from raw.batches
+    where stream = $stream
+)
+
+select source_partition, batch_id, case
+    when start_position > previous_end then
+        'positions ' || previous_end || ' to ' || start_position || ' are missing (gap)'
+    when start_position < previous_end then
+        'positions ' || start_position || ' to ' || previous_end || ' were read twice (overlap)'
+    when events_read <> events_landed + events_rejected then
+        'read ' || events_read || ' events but landed ' || events_landed || ' and rejected '
+        || events_rejected
+    when events_read > end_position - start_position then
+        'read ' || events_read || ' events in a window of ' || (end_position - start_position)
+end as message
+from windows
+where message is not null
+order by batch_id
+limit 100
+"""
+
+_COUNTS = """
+with ledger as (
+    select
+        batch_id, sum(events_landed) as landed, sum(events_rejected) as rejected
+    from raw.batches
+    where stream = $stream
+    group by batch_id
+),
+
+landed as (select batch_id, count(*) as rows_found from raw."{stream}" group by batch_id),
+
+rejected as (
+    select batch_id, count(*) as rows_found from raw.rejects where stream = $stream group by batch_id
+)
+
+select
+    coalesce(ledger.batch_id, landed.batch_id, rejected.batch_id) as batch_id,
+    'the ledger says ' || coalesce(ledger.landed, 0) || ' landed and ' || coalesce(ledger.rejected, 0)
+    || ' rejected, the tables hold ' || coalesce(landed.rows_found, 0) || ' and '
+    || coalesce(rejected.rows_found, 0) as message
+from ledger
+full join landed on ledger.batch_id = landed.batch_id
+full join rejected on coalesce(ledger.batch_id, landed.batch_id) = rejected.batch_id
+where
+    coalesce(ledger.landed, 0) <> coalesce(landed.rows_found, 0)
+    or coalesce(ledger.rejected, 0) <> coalesce(rejected.rows_found, 0)
+order by 1
+limit 100
+"""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The outcome of checking a stream's ledger; `queries` reproduce it."""
+
+    stream: str
+    batches: int
+    events_read: int
+    defects: tuple[Defect, ...]
+    queries: tuple[str, ...]
+
+
+def prove(lake: Lake, stream: str) -> Proof:
+    """Check that windows join without gap or overlap and that read = landed + rejected = rows found."""
+    parameters = {"stream": stream}
+    count_query = _COUNTS.format(stream=stream)
+    connection = lake.connection
+    defects = [
+        Defect(stream, row[0], int(row[1]), row[2])
+        for row in connection.execute(_WINDOWS, parameters).fetchall()
+    ]
+    defects += [
+        Defect(stream, "", int(row[0]), row[1])
+        for row in connection.execute(count_query, parameters).fetchall()
+    ]
+    totals = lake.query(
+        "select count(distinct batch_id), coalesce(sum(events_read), 0) from raw.batches where stream = ?",
+        [stream],
+    )[0]
+    shown = tuple(query.replace("$stream", f"'{stream}'").strip() for query in (_WINDOWS, count_query))
+    return Proof(stream, int(totals[0]), int(totals[1]), tuple(defects), shown)

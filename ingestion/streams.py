@@ -1,0 +1,298 @@
+"""The declared streams: streams.yml → validated, frozen Stream values, with the line in every error.
+
+Connections and secrets do not belong here (settings.py). How to write one: docs/adding-a-stream.md.
+"""
+
+import difflib
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+
+from ingestion.errors import ConfigError
+
+RESERVED_NAMES = frozenset({"batches", "rejects"})
+_NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
+_TYPE = re.compile(
+    r"varchar|bigint|integer|double|boolean|timestamp|date|json|decimal\((?:[1-9]|[12]\d|3[0-8]), ?\d{1,2}\)"
+)
+
+
+def _identifier(value: str) -> str:
+    if not _NAME.fullmatch(value) or len(value) > 60:
+        raise ValueError(
+            f"'{value}' must be lower_snake_case (a letter, letters, digits, single underscores), at most 60"
+        )
+    return value
+
+
+def _field_type(value: str) -> str:
+    if not _TYPE.fullmatch(value):
+        raise ValueError(
+            f"'{value}' is no type; use varchar, bigint, integer, double, boolean, timestamp, date, json"
+            " or decimal(p,s)"
+        )
+    return value
+
+
+def _json_path(value: str) -> str:
+    if not value or any(not part or '"' in part or "'" in part for part in value.split(".")):
+        raise ValueError(f"'{value}' is no path; write the keys with dots between them, as in meta.line")
+    return value
+
+
+def _topic_filter(value: str) -> str:
+    levels = value.split("/")
+    whole = all(level in ("+", "#") or not set(level) & {"+", "#"} for level in levels)
+    if not value or "\0" in value or not whole or "#" in levels[:-1]:
+        raise ValueError(f"'{value}' is no MQTT topic filter; + stands for one level, # for all at the end")
+    return value
+
+
+def _start(value: object) -> object:
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, str) and value not in ("earliest", "latest"):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"'{value}' is neither earliest, latest nor an ISO time") from None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return value
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Name = Annotated[str, AfterValidator(_identifier)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSource(_Model):
+    """Topics of the configured Kafka cluster.
+
+    Attributes:
+        kafka: One topic, several, or a pattern of topics that begins with ^.
+        start: Where the stream begins.
+        on_truncated: What to do when retention deleted unread events: stop, or go on behind the gap
+            (which stays visible in the ledger).
+    """
+
+    kafka: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    start: Annotated[Literal["earliest", "latest"] | datetime, BeforeValidator(_start)] = "earliest"
+    on_truncated: Literal["fail", "earliest"] = "fail"
+
+    @model_validator(mode="after")
+    def _topics_are_topics(self) -> "KafkaSource":
+        for topic in self.kafka:
+            if topic.startswith("^"):
+                try:
+                    re.compile(topic)
+                except re.error as error:
+                    raise ValueError(f"the pattern '{topic}' is not a regular expression: {error}") from None
+                if len(self.kafka) > 1:
+                    raise ValueError("a pattern stands alone; put the alternatives into it")
+            elif not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic) or topic in (".", ".."):
+                raise ValueError(f"'{topic}' is no Kafka topic name; a pattern begins with ^")
+        return self
+
+
+class MqttSource(_Model):
+    """A topic filter on the configured MQTT broker.
+
+    Attributes:
+        mqtt: Topic filter, with + and #.
+        qos: 0 or 1. At 2 the client library acknowledges before we could have stored.
+    """
+
+    mqtt: Annotated[str, AfterValidator(_topic_filter)]
+    qos: Annotated[int, Field(ge=0, le=1)] = 1
+    start: Literal["earliest"] = "earliest"
+
+
+def _source_kind(value: Any) -> str | None:
+    if isinstance(value, dict):
+        kinds = [kind for kind in ("kafka", "mqtt") if kind in value]
+        return kinds[0] if len(kinds) == 1 else None
+    return "kafka" if isinstance(value, KafkaSource) else "mqtt"
+
+
+Source = Annotated[
+    Annotated[KafkaSource, Tag("kafka")] | Annotated[MqttSource, Tag("mqtt")],
+    Discriminator(
+        _source_kind,
+        custom_error_type="source_kind",
+        custom_error_message="source names one of kafka and mqtt, as in {kafka: my_topic}",
+    ),
+]
+
+
+class FieldSpec(_Model):
+    """A typed field of the payload: its SQL type and the dotted path of keys to it."""
+
+    type: Annotated[str, AfterValidator(_field_type)]
+    path: Annotated[str, AfterValidator(_json_path)]
+
+
+class Stream(_Model):
+    """One declared stream.
+
+    Attributes:
+        name: Of the raw table, the asset and the dbt source.
+        source: Where events come from.
+        format: How payloads are decoded.
+        event_time: The field with the event's own time; without it, the broker's timestamp counts.
+        business_id: The fields that tell two deliveries of one event; staging deduplicates by them.
+        fields: Typed fields that staging takes from the payload.
+    """
+
+    name: Name
+    source: Source
+    description: str = ""
+    format: Literal["json"] = "json"
+    event_time: str | None = None
+    business_id: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    fields: dict[Name, FieldSpec] = Field(default_factory=dict)
+
+    @property
+    def kind(self) -> Literal["kafka", "mqtt"]:
+        """The kind of source."""
+        return "kafka" if isinstance(self.source, KafkaSource) else "mqtt"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shapes(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError("a stream is a mapping with at least 'source'")
+        value = dict(value)
+        fields = value.get("fields")
+        if isinstance(fields, dict):
+            value["fields"] = {
+                name: {"type": spec, "path": name} if isinstance(spec, str) else {"path": name} | (spec or {})
+                for name, spec in fields.items()
+            }
+        return value
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "Stream":
+        if self.name in RESERVED_NAMES:
+            raise ValueError(f"'{self.name}' is the name of a table of ours; choose another")
+        for role, names in (
+            ("event_time", (self.event_time,) if self.event_time else ()),
+            ("business_id", self.business_id),
+        ):
+            for name in names:
+                if name not in self.fields:
+                    hint = _suggest(name, self.fields)
+                    raise ValueError(f"{role} names '{name}', which is not among the fields{hint}")
+        return self
+
+
+def load_streams(path: Path) -> tuple[Stream, ...]:
+    """Read and validate streams.yml.
+
+    Raises:
+        ConfigError: Names file, line, what is wrong and, for a misspelt key, the likely one.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error}); MILLRACE_STREAMS_FILE names the file") from None
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        declared = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path.name} line {line} is not YAML: {error.problem}") from None
+    if root is None:
+        return ()
+    if not isinstance(root, yaml.MappingNode) or not isinstance(declared, dict):
+        raise ConfigError(f"{path.name} line 1: a mapping of stream names is expected, as in 'my_stream:'")
+    _refuse_duplicate_keys(path, root)
+    streams = []
+    for name, body in declared.items():
+        try:
+            if isinstance(body, dict) and "name" in body:
+                line = _line(root, (name, "name"))
+                raise ConfigError(f"{path.name} line {line}: a stream's name is its key; remove 'name'")
+            body = body | {"name": str(name)} if isinstance(body, dict) else body
+            streams.append(Stream.model_validate(body))
+        except ValidationError as error:
+            raise _config_error(path, root, str(name), error) from None
+    return tuple(streams)
+
+
+def _config_error(path: Path, root: yaml.Node, stream: str, error: ValidationError) -> ConfigError:
+    """The first problem, as one sentence with its line."""
+    problem = error.errors(include_url=False)[0]
+    location = tuple(
+        part
+        for index, part in enumerate(problem["loc"])
+        if not (part in ("kafka", "mqtt") and problem["loc"][index - 1] == "source")
+    )
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        message = f"unknown key '{location[-1]}'{_suggest(str(location[-1]), _known_keys(location))}"
+    elif location and problem["type"] not in ("value_error", "source_kind"):
+        message = f"{'.'.join(map(str, location))}: {message[0].lower()}{message[1:]}"
+    return ConfigError(f"{path.name} line {_line(root, (stream, *location))}, stream '{stream}': {message}")
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    if location[0] == "fields":
+        return list(FieldSpec.model_fields)
+    models = (KafkaSource, MqttSource) if location[0] == "source" else (Stream,)
+    return sorted({key for model in models for key in model.model_fields} - {"name"})
+
+
+def _suggest(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(known) or 'none'}"
+
+
+def _line(root: yaml.Node, location: tuple[int | str, ...]) -> int:
+    """1-based line of the deepest part of a location that the file has."""
+    node, line = root, root.start_mark.line + 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            match = next((pair for pair in node.value if pair[0].value == str(part)), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            match = (node.value[part], node.value[part])
+        else:
+            match = None
+        if match is None:
+            break
+        line, node = match[0].start_mark.line + 1, match[1]
+    return line
+
+
+def _refuse_duplicate_keys(path: Path, node: yaml.Node) -> None:
+    """YAML silently keeps the last of two equal keys; a stream would vanish."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: dict[str, int] = {}
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if key.value in seen:
+            raise ConfigError(
+                f"{path.name} line {line}: '{key.value}' stands already on line {seen[key.value]}; remove one"
+            )
+        seen[key.value] = line
+        _refuse_duplicate_keys(path, value)

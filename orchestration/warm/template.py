@@ -1,0 +1,99 @@
+"""The template: a fork of the keeper that loads the project's code and is forked once per run.
+
+Replaced, not reloaded, when the code changes, so that a worker never mixes old and new modules. The keeper starts it,
+talks to it over a socket pair and ends it by closing that pair.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from dagster import Definitions
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+
+from orchestration.warm import forking, protocol, worker
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where the definitions are: a module and the folder it is imported from (as in workspace.yaml)."""
+
+    module: str
+    working_directory: str
+
+
+def serve(location: Location, *, channel: socket.socket, keeper_pid: int) -> int:
+    """Load the project, say so on the channel, then fork one worker per message until the channel closes.
+
+    Returns:
+        An exit code: 0 after the channel closed, 1 when the project could not be loaded.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches the whole group; the keeper decides
+        signal.signal(number, signal.SIG_IGN)
+    started = time.perf_counter()
+    try:
+        load(location)
+    except Exception as error:
+        protocol.send(channel, {"error": _load_error(location, error)})
+        return 1
+    quiet_duckdb()
+    # The collector would otherwise walk, and so copy, the shared pages in every worker.
+    gc.collect()
+    gc.freeze()
+    protocol.send(channel, {"ready_seconds": round(time.perf_counter() - started, 3)})
+    while (message := protocol.receive(channel)) is not None:
+        protocol.send(channel, _fork_worker(message, channel=channel, keeper_pid=keeper_pid))
+    return 0
+
+
+def load(location: Location) -> None:
+    """Import the definitions module and resolve every job in it, as a run of any of them would."""
+    if location.working_directory not in sys.path:
+        sys.path.insert(0, location.working_directory)
+    module = __import__(location.module, fromlist=["*"])
+    names = [name for name, value in vars(module).items() if isinstance(value, Definitions)]
+    for name in names:
+        repository = ReconstructableRepository.for_module(location.module, name, location.working_directory)
+        repository.get_definition().load_all_definitions()
+
+
+def quiet_duckdb() -> None:
+    """Close the default connection that importing duckdb opens: it owns a thread, and is made again on use."""
+    duckdb = sys.modules.get("duckdb")
+    if duckdb is not None:
+        duckdb.default_connection().close()
+
+
+def _fork_worker(message: protocol.Message, *, channel: socket.socket, keeper_pid: int) -> dict[str, object]:
+    threads = forking.other_threads()
+    if threads:
+        return {
+            "error": f"The project's code started threads while it was loaded ({', '.join(threads)}), and a process "
+            "with threads cannot be forked safely: start them inside an asset or resource instead."
+        }
+
+    def run() -> int:
+        channel.close()
+        return worker.execute(message["run_args"])
+
+    try:
+        return {"pid": forking.spawn_for(keeper_pid, run, log_path=Path(message["log_path"]))}
+    except OSError as error:
+        return {"error": f"No process could be forked for run {message['run_id']}: {error}."}
+
+
+def _load_error(location: Location, error: Exception) -> str:
+    where = ""
+    trace = error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if file.startswith(location.working_directory):
+            where = f" ({file}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return f"{location.module} cannot be loaded: {type(error).__name__}: {error}{where}; correct the code and launch again."
