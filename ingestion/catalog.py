@@ -37,6 +37,14 @@ def process_name() -> str:
     return f"millrace {socket.gethostname()[:24]} {os.getpid()} {secrets.token_hex(6)}"
 
 
+def no_catalog(settings: Settings) -> CatalogUnavailable:
+    """The error for a folder on which nothing runs."""
+    return CatalogUnavailable(
+        f"no lake is running on {settings.data_dir}: start one with 'millrace up', "
+        "or name a PostgreSQL in MILLRACE_CATALOG"
+    )
+
+
 def catalog_parameters(settings: Settings) -> dict[str, str]:
     """The catalog's libpq parameters (host, dbname, user …).
 
@@ -45,10 +53,7 @@ def catalog_parameters(settings: Settings) -> dict[str, str]:
         ConfigError: MILLRACE_CATALOG is not a PostgreSQL URL.
     """
     if settings.catalog is None:
-        raise CatalogUnavailable(
-            f"no lake is running on {settings.data_dir}: start one with 'millrace up', "
-            "or name a PostgreSQL in MILLRACE_CATALOG"
-        )
+        raise no_catalog(settings)
     try:
         return {key: str(value) for key, value in parse_dsn(settings.catalog.get_secret_value()).items()}
     except psycopg2.ProgrammingError:

@@ -3,6 +3,9 @@
 What is a property of a stream belongs into streams.yml. Every variable is listed in .env.example.
 """
 
+import fcntl
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +15,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ingestion.errors import ConfigError
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
+RUNTIME_FILE = "runtime.env"
+SYSTEM_LOCK = "system.lock"
+DEMO_MARKER = "demo"
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -90,20 +96,62 @@ class Settings(BaseSettings):
         return f"{folder}/"
 
 
+class _Location(BaseSettings):
+    """Just the data folder, which is known first: its runtime.env tells the rest."""
+
+    model_config = SettingsConfigDict(env_prefix="MILLRACE_", extra="ignore")
+
+    data_dir: Path = Path(".millrace")
+
+
 def load_settings(**overrides: object) -> Settings:
     """Read the settings once, at the edge of a process.
 
+    Arguments win over the environment, that over .env, that over <data_dir>/runtime.env, where a
+    running system tells the addresses of what it has started. A demo's folder never speaks to the
+    services of .env: there runtime.env wins. MILLRACE_ENV_FILE names another file than .env.
+
     Args:
-        **overrides: Field values that win over the environment.
+        **overrides: Field values.
 
     Raises:
         ConfigError: With the variable's name, never its value.
     """
+    env_file = PROJECT_DIR / os.environ.get("MILLRACE_ENV_FILE", ".env")
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        location = _Location(_env_file=env_file, **_only(overrides, "data_dir"))  # type: ignore[arg-type, call-arg]
+        folder = (PROJECT_DIR / location.data_dir.expanduser()).resolve()
+        files = [env_file]
+        if system_is_running(folder):
+            files.insert(1 if (folder / DEMO_MARKER).exists() else 0, folder / RUNTIME_FILE)
+        return Settings(_env_file=tuple(files), **overrides)  # type: ignore[arg-type, call-arg]
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = "".join(f"MILLRACE_{str(part).upper()}" for part in first["loc"][:1])
         where = f"{name} in the environment or .env" if name else "the environment or .env"
         message = str(first["msg"]).removeprefix("Value error, ")
         raise ConfigError(f"{where} is wrong: {message}; .env.example shows every variable") from None
+
+
+def _only(values: Mapping[str, object], *names: str) -> dict[str, object]:
+    return {name: values[name] for name in names if name in values}
+
+
+def system_is_running(data_dir: Path) -> bool:
+    """Whether a `millrace up` or `demo` lives on this folder: it holds the lock, which dies with it."""
+    try:
+        descriptor = os.open(data_dir / SYSTEM_LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a child process: ours, and what it is told besides."""
+    return {**os.environ, **extra}

@@ -240,8 +240,9 @@ def load_streams(path: Path) -> tuple[Stream, ...]:
 
 
 def _config_error(path: Path, root: yaml.Node, stream: str, error: ValidationError) -> ConfigError:
-    """The first problem, as one sentence with its line."""
-    problem = error.errors(include_url=False)[0]
+    """The likeliest problem (a misspelt key before what it leaves missing) with its line."""
+    problems = error.errors(include_url=False)
+    problem = next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
     location = tuple(
         part
         for index, part in enumerate(problem["loc"])

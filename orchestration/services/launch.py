@@ -83,7 +83,7 @@ def launch_prefix(*, account: Account | None, death_signal: signal.Signals | Non
         options += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
         options += ["--bounding-set=-all,+dac_read_search", "--securebits=+no_setuid_fixup"]
     elif account is not None:
-        options += ["--inh-caps=-all", "--bounding-set=-all"]
+        options += ["--inh-caps=-all"]
     if death_signal is not None:
         options += ["--pdeathsig", death_signal.name.removeprefix("SIG")]
     return (tool, *options, "--")

@@ -89,7 +89,10 @@ class EmbeddedPostgres:
         return self._server() is not None
 
     def dsn(self, database: str) -> str:
-        """`postgresql://` address for SQLAlchemy, dlt and Dagster; it names the password file, not the password."""
+        """`postgresql://` address; names the password file, not the password.
+
+        SQLAlchemy 2.1 takes psycopg 3 for it: write `postgresql+psycopg2://` there.
+        """
         host, passfile = (quote(str(path)) for path in (self.folder.socket_folder, self.folder.passfile))
         return f"postgresql://{USER}@/{database}?host={host}&port={PORT}&passfile={passfile}"
 
@@ -117,7 +120,7 @@ class EmbeddedPostgres:
             self._create_missing_databases()
 
     def stop(self) -> None:
-        """Shut the server of this folder down, whoever started it: clients are cut off, nothing committed is lost."""
+        """Shut down the server of this folder, whoever started it; clients are cut off, commits are kept."""
         if not self.folder.data.exists():
             return
         with self.folder.locked():
@@ -144,10 +147,13 @@ class EmbeddedPostgres:
                 f"The PostgreSQL that runs on {self.folder.data} (pid {server.pid}) does not answer: "
                 "end that process and start again."
             )
-        self.adopted = is_alive(server)
-        return self.adopted
+        if not is_alive(server):
+            return False
+        self.adopted = self._child is None or self._child.pid != server.pid
+        return True
 
     def _launch(self) -> None:
+        self.adopted = False
         binaries = self._binaries or postgres_binaries()
         account = self.folder.account(binaries)
         major = major_version(binaries)
@@ -165,6 +171,8 @@ class EmbeddedPostgres:
             max_connections=self._max_connections,
             major=major,
         )
+        if self._child is not None:
+            self._child.stop()
         self._child = ChildProcess(self._spec(binaries, account), die_with_parent=self._die_with_parent)
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while True:
@@ -201,12 +209,18 @@ class EmbeddedPostgres:
         with suppress(OSError, ValueError, IndexError, psutil.Error):
             pid = int((self.folder.data / "postmaster.pid").read_text().split("\n", 1)[0])
             process = psutil.Process(pid)
-            if process.name() == "postgres" and Path(process.cwd()) == self.folder.data.resolve():
-                return process if is_alive(process) else None
+            if process.name() == "postgres" and is_alive(process) and self._works_here(process):
+                return process
         return None
 
+    def _works_here(self, process: psutil.Process) -> bool:
+        try:
+            return Path(process.cwd()) == self.folder.data.resolve()
+        except psutil.AccessDenied:
+            return True
+
     def _clear_stale_locks(self) -> None:
-        # Called when no server of this folder lives: a pid that was given to another program must not stop us.
+        # No server of this folder lives: a pid that went to another program must not stop us.
         socket = self.folder.socket_folder / f".s.PGSQL.{PORT}"
         for path in (self.folder.data / "postmaster.pid", socket, Path(f"{socket}.lock")):
             path.unlink(missing_ok=True)
@@ -214,7 +228,12 @@ class EmbeddedPostgres:
     def _answers(self) -> bool:
         try:
             psycopg2.connect(self.libpq("postgres"), connect_timeout=5).close()
-        except psycopg2.OperationalError:
+        except psycopg2.OperationalError as error:
+            if "password authentication failed" in str(error):
+                raise ServiceError(
+                    f"The PostgreSQL of {self.folder.root} has another password than {self.folder.passfile}: "
+                    "stop the server, delete that file, and the next start makes a new password."
+                ) from None
             return False
         return True
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from importlib.resources import files
@@ -20,7 +21,7 @@ from orchestration.services.process import ServiceError
 # A whole environment of our own: PGPORT, PGDATA and their kin must not steer the server.
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
-_SETTINGS = {
+_SETTINGS: dict[str, str | int] = {
     "listen_addresses": "",
     "port": PORT,
     "unix_socket_permissions": "0700",
@@ -76,7 +77,7 @@ def require_version(folder: PostgresFolder, major: int) -> None:
     written = (folder.data / "PG_VERSION").read_text().strip()
     if written != str(major):
         raise ServiceError(
-            f"The database in {folder.data} was written by PostgreSQL {written}, this Millrace brings {major}: "
+            f"PostgreSQL {written} wrote the database in {folder.data}, this Millrace brings {major}: "
             "dump it with the Millrace that wrote it (pg_dump), move the folder away, and restore the dump."
         )
 
@@ -161,8 +162,10 @@ def _run_single(statements: Sequence[str], *, binaries: Path, account: Account |
 
 
 def _run_as(account: Account | None, command: Sequence[str], *, folder: Path, stdin: str = "") -> None:
+    # Left behind by a parent that was killed, it would write into a folder the next start removes.
+    prefix = launch_prefix(account=account, death_signal=signal.SIGKILL)
     done = subprocess.run(
-        [*launch_prefix(account=account, death_signal=None), *command],
+        [*prefix, *command],
         capture_output=True,
         text=True,
         input=stdin,

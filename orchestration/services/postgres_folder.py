@@ -1,7 +1,7 @@
 """The private folder of the embedded PostgreSQL: layout, owners, socket place, password file.
 
-Nothing outside this folder is ever changed, except for one private socket folder below the system's temp
-folder when the path is too long for a socket. What runs in it is in postgres.py, its contents in postgres_cluster.py.
+Nothing outside it is ever changed; a path too long for a socket gets a private folder in the temp folder.
+The server's life is in postgres.py, the data in postgres_cluster.py.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class PostgresFolder:
             None for the present user; for root the owner of the data, at first `nobody`.
 
         Raises:
-            ServiceError: That user cannot reach the folder or the programs, even with the right to pass through.
+            ServiceError: That user cannot reach the folder or the programs, whatever is tried.
         """
         if os.geteuid() != 0:
             return None
@@ -141,7 +141,7 @@ class PostgresFolder:
         remedy = (
             "install Millrace in a folder that other users may enter"
             if unreachable == binaries
-            else "choose a folder that other users may enter with MILLRACE_DATA_DIR, such as /var/lib/millrace"
+            else "choose one that other users may enter, such as /var/lib/millrace, with MILLRACE_DATA_DIR"
         )
         raise ServiceError(
             f"PostgreSQL does not run as root, and user id {uid} cannot reach {unreachable}: "

@@ -7,6 +7,7 @@ Users and parent-death signals are in launch.py.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -186,6 +187,8 @@ class ChildProcess:
             raise ServiceError(f"Start {self.name} from the main thread: it would end with this thread.")
         spec = self._spec
         death_signal = spec.stop_signal if self._die_with_parent else None
+        if shutil.which(spec.argv[0]) is None:
+            raise ServiceError(f"Cannot run {spec.argv[0]} for {self.name}: it is missing or not executable.")
         argv = [*launch_prefix(account=spec.account, death_signal=death_signal), *spec.argv]
         log = self._open_log()
         try:
@@ -223,6 +226,7 @@ class ChildProcess:
                 os.killpg(group, signal.SIGTERM)
             if not wait_until(lambda: not _group_lives(group), timeout_s=2):
                 os.killpg(group, signal.SIGKILL)
+                wait_until(lambda: not _group_lives(group), timeout_s=5)
         self._popen.wait()
         self._popen = self._process = None
 
@@ -236,14 +240,14 @@ class ChildProcess:
 
     def log_tail(self, lines: int = 5) -> str:
         """The last lines that were logged since the start, joined by ` | `."""
+        text = ""
         with suppress(OSError), self.log_file.open("rb") as log:
             log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - 8192))
             text = log.read().decode(errors="replace")
-            extra = sorted(self._spec.also_quote.iterdir(), key=_mtime) if self._spec.also_quote else []
-            if extra:
-                text += extra[-1].read_text(errors="replace")[-8192:]
-            return " | ".join(text.strip().splitlines()[-lines:]) or "(nothing)"
-        return "(nothing)"
+        if self._spec.also_quote is not None and self._spec.also_quote.is_dir():
+            newest = max(self._spec.also_quote.iterdir(), key=lambda path: path.stat().st_mtime, default=None)
+            text += newest.read_text(errors="replace")[-8192:] if newest is not None else ""
+        return " | ".join(text.strip().splitlines()[-lines:]) or "(nothing)"
 
     def _open_log(self) -> int:
         self._spec.log_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -254,10 +258,6 @@ class ChildProcess:
         descriptor = os.open(self.log_file, flags, 0o600)
         self._log_start = os.fstat(descriptor).st_size
         return descriptor
-
-
-def _mtime(path: Path) -> float:
-    return path.stat().st_mtime
 
 
 def _group_lives(group: int) -> bool:

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from orchestration.warm import forking
-from orchestration.warm.keeper import AlreadyRunning, Keeper, KeeperOptions
+from orchestration.warm.exclusive import AlreadyServed
+from orchestration.warm.keeper import Keeper, KeeperOptions
 
 
 def main() -> int:
@@ -35,7 +36,7 @@ def main() -> int:
     )
     try:
         Keeper(options).serve()
-    except AlreadyRunning as error:
+    except (AlreadyServed, PermissionError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -113,7 +113,7 @@ def _run_as_child(body: Callable[[], int], parent_pid: int, log_path: Path | Non
     except BaseException:
         traceback.print_exc()
     finally:
-        # A normal interpreter exit frees hundreds of megabytes object by object, copying shared pages on the way.
+        # A normal interpreter exit frees the heap object by object, copying shared pages on the way.
         try:
             atexit._run_exitfuncs()
             sys.stdout.flush()
@@ -136,9 +136,7 @@ def _redirect_output(log_path: Path) -> None:
 
 def _prctl(option: int, value: int) -> None:
     if not sys.platform.startswith("linux"):
-        raise OSError(
-            "the warm process needs Linux: remove run_launcher from dagster.yaml to use Dagster's own launcher"
-        )
+        raise OSError("the warm process needs Linux: remove run_launcher from dagster.yaml to use Dagster's")
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(option, value, 0, 0, 0) != 0:
         number = ctypes.get_errno()

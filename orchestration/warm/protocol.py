@@ -56,8 +56,8 @@ def call(socket_path: Path, request: Mapping[str, object], *, timeout_s: float) 
             answer = receive(connection)
         except TimeoutError as error:
             raise WarmProcessBusy(
-                f"The warm process at {socket_path} gave no answer within {timeout_s:g} s: look into its log, "
-                "and restart it with `millrace up` if it hangs."
+                f"The warm process at {socket_path} gave no answer within {timeout_s:g} s: look into its "
+                "log, and restart it with `millrace up` if it hangs."
             ) from error
         except OSError as error:
             raise WarmProcessAway(_away(socket_path, error.strerror or str(error))) from error

@@ -1,6 +1,6 @@
 """The table of runs: which process executes which run, how it ended, and what is left to do about it.
 
-No sockets and no templates (keeper.py). A run whose process dies without having told Dagster is recorded by a fork.
+No sockets and no templates (keeper.py). The end of a run whose process died unheard is recorded by a fork.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class RunTable:
     """Processes of runs by run id.
 
     Args:
-        log_dir: folder of the output files; those of runs that ended well are removed, of the others the newest are kept.
+        log_dir: folder of the output files; only those of runs that failed are kept, and of them the newest.
         grace_seconds: seconds a run gets to end itself after ``terminate``.
     """
 

@@ -1,7 +1,7 @@
 """The template: a fork of the keeper that loads the project's code and is forked once per run.
 
-Replaced, not reloaded, when the code changes, so that a worker never mixes old and new modules. The keeper starts it,
-talks to it over a socket pair and ends it by closing that pair.
+Replaced, not reloaded, when the code changes, so that a worker never mixes old and new modules. The keeper
+starts it, talks to it over a socket pair and ends it by closing that pair (template_process.py).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def load(location: Location) -> None:
 
 
 def quiet_duckdb() -> None:
-    """Close the default connection that importing duckdb opens: it owns a thread, and is made again on use."""
+    """Close the connection that importing duckdb opens: it owns a thread, and is made again on use."""
     duckdb = sys.modules.get("duckdb")
     if duckdb is not None:
         duckdb.default_connection().close()
@@ -74,8 +74,8 @@ def _fork_worker(message: protocol.Message, *, channel: socket.socket, keeper_pi
     threads = forking.other_threads()
     if threads:
         return {
-            "error": f"The project's code started threads while it was loaded ({', '.join(threads)}), and a process "
-            "with threads cannot be forked safely: start them inside an asset or resource instead."
+            "error": f"The project's code started threads while it was loaded ({', '.join(threads)}), and a "
+            "process with threads cannot be forked safely: start them inside an asset or resource instead."
         }
 
     def run() -> int:
@@ -96,4 +96,5 @@ def _load_error(location: Location, error: Exception) -> str:
         if file.startswith(location.working_directory):
             where = f" ({file}, line {trace.tb_lineno})"
         trace = trace.tb_next
-    return f"{location.module} cannot be loaded: {type(error).__name__}: {error}{where}; correct the code and launch again."
+    what = f"{type(error).__name__}: {error}{where}"
+    return f"{location.module} cannot be loaded: {what}; correct the code and launch again."

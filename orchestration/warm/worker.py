@@ -1,6 +1,6 @@
 """What a forked child does: execute one run, or record the end of a run whose process died.
 
-The same steps as Dagster's own `dagster api execute_run`, minus the new interpreter. Forking is in forking.py.
+The same steps as Dagster's own `dagster api execute_run`, in the interpreter at hand. See forking.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Has the project's code changed? Names, sizes and modification times of the watched files, hashed.
 
-Costs a few milliseconds for a few hundred files, so that it can be asked before every run. Contents are not read.
+Costs a few milliseconds for a few hundred files, so it can be asked before every run. Contents are not read.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-_SUFFIXES = (".py", ".sql", ".yml", ".yaml", ".csv", ".md", ".toml", ".json")
+_SUFFIXES = (".py", ".sql", ".yml", ".yaml", ".csv", ".md")
 _SKIPPED_FOLDERS = frozenset({"target", "logs", "dbt_packages", "__pycache__", "node_modules"})
 
 

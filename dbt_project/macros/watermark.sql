@@ -1,0 +1,17 @@
+{#
+  The highest batch that an incremental model holds; 0 on a full refresh. Batches count up within a stream, in commit order,
+  so `where batch_id > watermark` finds what is new whatever any clock says.
+#}
+{% macro watermark(relation, column='batch_id') -%}
+    {{ return(watermark_of(relation, column) if execute and is_incremental() else 0) }}
+{%- endmacro %}
+
+
+{# The highest batch that any relation holds. DuckLake answers from its catalog, without reading files. #}
+{% macro watermark_of(relation, column='batch_id') -%}
+    {%- if not execute -%}
+        {{ return(0) }}
+    {%- endif -%}
+    {%- set query = 'select coalesce(max(' ~ column ~ '), 0) as highest from ' ~ relation -%}
+    {{ return(run_query(query).columns[0].values()[0] | int) }}
+{%- endmacro %}

@@ -1,0 +1,1 @@
+{{ staging('production_orders') }}

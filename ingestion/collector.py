@@ -1,0 +1,236 @@
+"""The long-running listener: MQTT messages → spool, acknowledged once they are on disk.
+
+One thread: take in what is there, commit it, acknowledge it, so that fsync paces the broker.
+What may come twice and why: docs/spool.md; the lake reads through sources/mqtt.py.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import structlog
+from paho.mqtt.client import MQTTMessage
+
+from ingestion.errors import ConfigError, MillraceError, StorageError
+from ingestion.file_lock import lock_file
+from ingestion.intake import Intake, Limits
+from ingestion.json_file import write_json
+from ingestion.settings import Settings, load_settings
+from ingestion.sources.mqtt_connection import MqttConnection, Retry
+from ingestion.sources.mqtt_message import event_of, identifiers_of
+from ingestion.sources.mqtt_session import SessionFile
+from ingestion.sources.mqtt_topics import Router
+from ingestion.spool import SpoolEvent
+from ingestion.streams import Stream, load_streams
+
+STATUS_SECONDS = 1.0
+_TURN_SECONDS = 0.1
+
+_log = structlog.get_logger(__name__)
+
+
+def status_file(data_dir: Path) -> Path:
+    """Where a running collector writes its status, once a second."""
+    return data_dir / "collector" / "status.json"
+
+
+class _Receipt(NamedTuple):
+    """Which message of which connection to acknowledge; QoS 0 has the message id 0 and needs none."""
+
+    generation: int
+    message_id: int
+    received_us: int
+
+
+class Collector:
+    """Fills the spools of the MQTT streams until it is told to stop.
+
+    Args:
+        settings: Broker, credentials and data folder.
+        streams: The declared streams; others than MQTT are left out.
+        limits: Sizes and waits of the group commit.
+        retry: Waits between connections.
+        clock: Microseconds since 1970 UTC.
+
+    Raises:
+        ConfigError: No MQTT stream or no broker is configured.
+        StreamBusy: Another collector runs on this data folder.
+        StorageError: A spool cannot be opened.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        streams: Sequence[Stream],
+        *,
+        limits: Limits | None = None,
+        retry: Retry | None = None,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000,
+    ) -> None:
+        declared = [stream for stream in streams if stream.kind == "mqtt"]
+        if not declared:
+            raise ConfigError(f"no MQTT stream is declared in {settings.streams_file}; add one to collect it")
+        self._limits = limits or Limits()
+        self._clock = clock
+        self._router = Router(declared)
+        self._status_file = status_file(settings.data_dir)
+        self._generation = 0
+        self._turn_messages = self._turn_bytes = 0
+        self._turn_end = 0.0
+        self._messages = self._bytes = self._unrouted = 0
+        self._slowest_us = 0
+        self._told_at, self._told_messages, self._rate = time.monotonic(), 0, 0.0
+        self._lock = _lock(self._status_file.parent)
+        try:
+            self._connection = MqttConnection(
+                settings,
+                SessionFile(self._status_file.with_name("session.json"), settings.mqtt_client_id),
+                subscriptions=self._router.subscriptions,
+                on_message=self._take,
+                retry=retry or Retry(),
+            )
+            names = [stream.name for stream in declared]
+            self._intake: Intake[_Receipt] = Intake(settings.data_dir / "spool", names, limits=self._limits)
+        except MillraceError:
+            os.close(self._lock)
+            raise
+
+    def run(self, stop: threading.Event) -> None:
+        """Collect until `stop` is set; then commit and acknowledge what is there, and leave the broker."""
+        try:
+            self._tell(time.monotonic())
+            while not stop.is_set():
+                self._turn()
+        finally:
+            self._acknowledge(at_once=True)
+            self._connection.close()
+            self._tell(time.monotonic())
+            self._intake.close()
+            os.close(self._lock)
+
+    def status(self) -> dict[str, Any]:
+        """How it goes: counts since the start, rates over the last second, and what is wrong."""
+        return {
+            "pid": os.getpid(),
+            "updated_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "broker": self._connection.address,
+            "connected": self._connection.connected,
+            "error": self._intake.error or self._connection.error,
+            "connections": self._connection.generation,
+            "sessions_lost": self._connection.sessions_lost,
+            "messages": self._messages,
+            "bytes": self._bytes,
+            "messages_per_second": round(self._rate, 1),
+            "slowest_acknowledgement_ms": round(self._slowest_us / 1_000, 1),
+            "unacknowledged": self._intake.waiting,
+            "unrouted": self._unrouted,
+            "spool_bytes": self._intake.spool_bytes,
+            "spool_max_bytes": self._limits.spool_max_bytes,
+            "blocked": bool(self._intake.error),
+            "refused_subscriptions": dict(self._connection.refused),
+            "positions": self._intake.positions,
+        }
+
+    def _turn(self) -> None:
+        self._turn_messages = self._turn_bytes = 0
+        if self._intake.overfull:
+            time.sleep(_TURN_SECONDS)
+        else:
+            self._connection.pump(_TURN_SECONDS, more=self._may_take_more)
+        if self._connection.generation != self._generation:
+            self._generation = self._connection.generation
+            if self._connection.session_present:
+                # The broker sends again what is unacknowledged; without its session ours is the only copy.
+                current = self._generation
+                self._intake.forget(lambda receipt: receipt.message_id > 0 and receipt.generation != current)
+        self._acknowledge()
+        now = time.monotonic()
+        if now - self._told_at >= STATUS_SECONDS:
+            self._tell(now)
+
+    def _may_take_more(self) -> bool:
+        if not self._turn_messages:
+            return True
+        return (
+            self._turn_messages < self._limits.commit_events
+            and self._turn_bytes < self._limits.commit_bytes
+            and time.monotonic() < self._turn_end
+        )
+
+    def _take(self, message: MQTTMessage) -> None:
+        if not self._turn_messages:
+            self._turn_end = time.monotonic() + self._limits.commit_seconds
+        self._turn_messages += 1
+        now = self._clock()
+        try:
+            event, streams = (
+                event_of(message, now),
+                self._router.route(message.topic, identifiers_of(message)),
+            )
+        except UnicodeDecodeError:
+            event, streams = SpoolEvent(b"", None, None, now), ()
+        if not streams and not self._unrouted:
+            _log.warning("the broker sends messages that no stream declares; they are counted and dropped")
+        self._unrouted += not streams
+        message_id = message.mid if message.qos else 0
+        self._intake.take(event, streams, receipt=_Receipt(self._connection.generation, message_id, now))
+        size = len(event.value or b"")
+        self._turn_bytes += size
+        self._messages += 1
+        self._bytes += size
+
+    def _acknowledge(self, *, at_once: bool = False) -> None:
+        """Commit what waits; tell the broker what is safe, as far as this connection brought it."""
+        safe = self._intake.commit(at_once=at_once)
+        if safe:
+            current = self._connection.generation
+            self._connection.acknowledge(
+                r.message_id for r in safe if r.message_id and r.generation == current
+            )
+            self._slowest_us = max(self._slowest_us, self._clock() - safe[0].received_us)
+
+    def _tell(self, now: float) -> None:
+        elapsed = max(now - self._told_at, 1e-3)
+        self._rate = (self._messages - self._told_messages) / elapsed
+        self._told_at, self._told_messages = now, self._messages
+        try:
+            write_json(self._status_file, self.status())
+        except StorageError as error:
+            if not self._intake.error:
+                _log.warning(str(error))
+        self._slowest_us = 0
+
+
+def main() -> int:
+    """Run a collector until SIGTERM or SIGINT; returns the exit code."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        settings = load_settings()
+        Collector(settings, load_streams(settings.streams_file)).run(stop)
+    except MillraceError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _lock(folder: Path) -> int:
+    """Two collectors with one client id would throw each other out of the broker for ever."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return lock_file(folder / "lock", what=f"the collector's folder {folder}")
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be written ({error.strerror}); repair its permissions or set MILLRACE_DATA_DIR"
+        ) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

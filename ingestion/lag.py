@@ -1,0 +1,129 @@
+"""How far behind each stream is, in events and seconds, without consuming anything.
+
+The log tells its end, the ledger our position; the difference is the lag.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from ingestion.errors import MillraceError
+from ingestion.lake import Lake
+from ingestion.settings import Settings
+from ingestion.sources.base import Log
+from ingestion.sources.factory import open_log
+from ingestion.streams import Stream
+
+
+@dataclass(frozen=True)
+class StreamLag:
+    """One stream's lag.
+
+    Attributes:
+        stream: The stream's name.
+        events: Positions in the log that are not in the lake. Zero means: all is in.
+        seconds: Age of the newest event in the lake while something is unread; 0 when all is in.
+        position: Sum of the partitions' positions, for display.
+        partitions: How many partitions the log has.
+        never_read: The log has partitions of which the lake knows nothing yet.
+        error: Why the lag is unknown, as a sentence; empty when it is known.
+    """
+
+    stream: str
+    events: int = 0
+    seconds: float = 0.0
+    position: int = 0
+    partitions: int = 0
+    never_read: bool = False
+    error: str = ""
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a batch would find something to do (a broken stream would find its error)."""
+        return self.events > 0 or self.never_read
+
+
+class LagMeter:
+    """Measures lag over kept connections, for a process that asks again and again.
+
+    Args:
+        settings: Addresses and credentials.
+        lake: A lake to read the ledger from.
+        timeout_seconds: Bound of each broker call.
+        clock: Returns the present, UTC.
+    """
+
+    def __init__(
+        self, settings: Settings, lake: Lake, *, timeout_seconds: float, clock: Callable[[], datetime]
+    ) -> None:
+        self._settings = settings
+        self._lake = lake
+        self._timeout = timeout_seconds
+        self._clock = clock
+        self._logs: dict[str, Log] = {}
+
+    def measure(self, streams: Iterable[Stream]) -> list[StreamLag]:
+        """One StreamLag a stream. A broker that is away gives an error there, not an exception.
+
+        Raises:
+            CatalogUnavailable: The lake cannot be read.
+        """
+        streams = list(streams)
+        known = self._positions()
+        return [self._measure(stream, known.get(stream.name, {})) for stream in streams]
+
+    def _positions(self) -> dict[str, dict[str, tuple[int, datetime | None]]]:
+        rows = self._lake.query(
+            "select stream, source_partition, max(end_position), max(last_event_time) "
+            "from raw.batches group by stream, source_partition"
+        )
+        known: dict[str, dict[str, tuple[int, datetime | None]]] = {}
+        for stream, partition, position, event_time in rows:
+            known.setdefault(stream, {})[partition] = (int(position), event_time)
+        return known
+
+    def _measure(self, stream: Stream, known: dict[str, tuple[int, datetime | None]]) -> StreamLag:
+        try:
+            log = self._logs.get(stream.name)
+            if log is None:
+                log = open_log(stream, self._settings, timeout_seconds=self._timeout)
+                self._logs[stream.name] = log
+            bounds = log.bounds()
+        except MillraceError as error:
+            self._forget(stream.name)
+            return StreamLag(stream.name, error=str(error))
+        events = sum(
+            max(0, held.end - known[name][0]) if name in known else held.end - held.begin
+            for name, held in bounds.items()
+        )
+        newest = max((time for _, time in known.values() if time is not None), default=None)
+        return StreamLag(
+            stream.name,
+            events=events,
+            seconds=max(0.0, (self._clock() - newest).total_seconds()) if events and newest else 0.0,
+            position=sum(position for position, _ in known.values()),
+            partitions=len(bounds),
+            never_read=any(name not in known for name in bounds),
+        )
+
+    def _forget(self, stream: str) -> None:
+        log = self._logs.pop(stream, None)
+        if log is not None:
+            log.close()
+
+    def close(self) -> None:
+        """Close the broker connections; the lake stays its owner's."""
+        for stream in list(self._logs):
+            self._forget(stream)
+
+
+@contextmanager
+def opened(streams: Iterable[Stream], settings: Settings) -> Iterator[dict[str, Log]]:
+    """The streams' logs, closed at the end."""
+    logs = {stream.name: open_log(stream, settings) for stream in streams}
+    try:
+        yield logs
+    finally:
+        for log in logs.values():
+            log.close()

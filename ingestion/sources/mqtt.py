@@ -1,0 +1,69 @@
+"""An MQTT stream as a log: what the collector has spooled, one partition.
+
+Listening to the broker belongs to collector.py; here nothing is connected. Why: docs/spool.md.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingestion.envelope import SOURCE_SCHEMA, UTC_MICROSECONDS
+from ingestion.sources.base import Bounds, Chunk, Start, Window
+from ingestion.spool_reader import SpoolReader
+from ingestion.streams import Stream
+
+
+class MqttLog:
+    """One MQTT stream's log (sources/base.py), read from its spool.
+
+    Args:
+        stream: The declared stream.
+        spool_dir: The folder of all spools; it need not exist before the collector's first start.
+    """
+
+    def __init__(self, stream: Stream, spool_dir: Path) -> None:
+        self.partition = f"{stream.name}-0"
+        self._reader = SpoolReader(spool_dir / stream.name)
+
+    def bounds(self) -> dict[str, Bounds]:
+        """The one partition, or nothing before the collector's first start."""
+        bounds = self._reader.bounds()
+        return {self.partition: bounds} if bounds else {}
+
+    def start_positions(self, start: Start, partitions: Mapping[str, Bounds]) -> dict[str, int]:
+        """The oldest, the next, or the first event received at or after a time."""
+        positions = {}
+        for name, bounds in partitions.items():
+            if start == "earliest":
+                positions[name] = bounds.begin
+            elif start == "latest":
+                positions[name] = bounds.end
+            else:
+                positions[name] = self._first_since(pa.scalar(start, UTC_MICROSECONDS), bounds)
+        return positions
+
+    def read(self, windows: Mapping[str, Window]) -> Iterator[Chunk]:
+        """Yield the window's events in the order in which they were received."""
+        for name, window in windows.items():
+            for first, table in self._reader.read(window.start, window.end):
+                position = first + table.num_rows
+                columns = [pa.repeat(name, table.num_rows), pa.arange(first, position), *table.columns]
+                yield Chunk(pa.table(columns, schema=SOURCE_SCHEMA), {name: position})
+
+    def confirm(self, positions: Mapping[str, int]) -> None:
+        """Trim what is in the lake."""
+        for position in positions.values():
+            self._reader.trim(position)
+
+    def close(self) -> None:
+        """Let go of the spool's file."""
+        self._reader.close()
+
+    def _first_since(self, moment: pa.Scalar, bounds: Bounds) -> int:
+        for first, table in self._reader.read(bounds.begin, bounds.end):
+            row = pc.index(pc.greater_equal(table["event_time"], moment), True).as_py()
+            if row >= 0:
+                return first + int(row)
+        return bounds.end

@@ -1,0 +1,52 @@
+"""The collector's lasting identity at the broker: client id and what its session is subscribed to.
+
+A session outlives the process, so subscriptions of removed streams have to be taken back by name.
+"""
+
+import json
+import uuid
+from pathlib import Path
+
+from ingestion.errors import StorageError
+from ingestion.json_file import write_json
+
+
+class SessionFile:
+    """Client id and subscriptions, kept in a file.
+
+    Args:
+        path: The file; made when it is missing.
+        prefix: Beginning of the client id; another one is another session.
+
+    Attributes:
+        client_id: Unique for this installation and the same after every restart.
+        subscriptions: Filter → terms of what the broker's session is known to hold.
+
+    Raises:
+        StorageError: The file cannot be read or written.
+    """
+
+    def __init__(self, path: Path, prefix: str) -> None:
+        self._path = path
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+            self.client_id = str(known["client_id"])
+            self.subscriptions = {str(f): str(terms) for f, terms in known["subscriptions"].items()}
+        except FileNotFoundError:
+            self.client_id, self.subscriptions = "", {}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StorageError(
+                f"{path} cannot be read ({type(error).__name__}); delete it to begin a new MQTT session"
+            ) from None
+        if not self.client_id.startswith(f"{prefix}-"):
+            self.client_id = f"{prefix}-{uuid.uuid4().hex[:8]}"
+            self.remember({})
+
+    def remember(self, subscriptions: dict[str, str]) -> None:
+        """Write down what the session is subscribed to.
+
+        Raises:
+            StorageError: The file cannot be written.
+        """
+        self.subscriptions = dict(subscriptions)
+        write_json(self._path, {"client_id": self.client_id, "subscriptions": self.subscriptions})

@@ -1,0 +1,1 @@
+"""Assets: the brokers' topics, the raw tables, the dbt models."""

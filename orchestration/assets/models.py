@@ -1,0 +1,223 @@
+"""The dbt models as one op: dbt builds the selected ones in this process, then their contracts are checked.
+
+The SQL is in dbt_project/; how models become assets is in translator.py.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckKey,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetKey,
+    AssetsDefinition,
+    AssetSpec,
+    Failure,
+    Field,
+    MaterializeResult,
+    multi_asset,
+    multi_asset_check,
+)
+from dagster_dbt.asset_utils import build_dbt_specs
+
+from ingestion.errors import ConfigError
+from orchestration.checks.adapter import check_specs, run_contract
+from orchestration.checks.contracts import Contract, load_contract
+from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, ParsedModels
+from orchestration.dbt_results import DbtFailed, NodeResult
+from orchestration.dbt_runner import build_args, invoke
+from orchestration.resources import LakeSession
+from orchestration.translator import ModelTranslator
+
+_UNIQUE_ID = "dagster_dbt/unique_id"
+_FULL_REFRESH = "Rebuild the selected incremental models from all of raw, not from its new batches."
+MODELS_OP = "models"
+_DONE = frozenset({"success", "pass", "no-op"})
+
+
+@dataclass(frozen=True)
+class ModelGraph:
+    """How dbt's nodes and Dagster's keys answer to each other.
+
+    Attributes:
+        assets: dbt's id of a model or seed → its asset.
+        checks: dbt's id of a test → its check.
+    """
+
+    assets: Mapping[str, AssetKey]
+    checks: Mapping[str, AssetCheckKey]
+
+    @staticmethod
+    def of(specs: Sequence[AssetSpec], check_specs: Sequence[AssetCheckSpec]) -> "ModelGraph":
+        """Read the ids that dagster-dbt leaves in the specs."""
+        return ModelGraph(
+            {spec.metadata[_UNIQUE_ID]: spec.key for spec in specs},
+            {spec.metadata[_UNIQUE_ID]: spec.key for spec in check_specs if spec.metadata},
+        )
+
+    def selectors(self, keys: AbstractSet[AssetKey]) -> list[str]:
+        """dbt's names of some assets; names are unique in a project."""
+        return sorted(unique_id.split(".")[-1] for unique_id, key in self.assets.items() if key in keys)
+
+
+def models_asset(parsed: ParsedModels, contracts: Mapping[AssetKey, Contract]) -> AssetsDefinition:
+    """The models, their quick tests and their contracts, materialised by dbt in process.
+
+    Args:
+        parsed: The project.
+        contracts: Model → its contract.
+    """
+    specs, test_specs = build_dbt_specs(
+        translator=ModelTranslator(),
+        manifest=parsed.manifest,
+        select="fqn:*",
+        exclude=f"{FULL_SCAN} {NO_ASSETS}",
+        selector="",
+        io_manager_key=None,
+        project=None,
+    )
+    contract_specs = [
+        spec for key, contract in contracts.items() for spec in check_specs(contract, key, blocking=False)
+    ]
+    graph = ModelGraph.of(specs, test_specs)
+
+    @multi_asset(
+        name=MODELS_OP,
+        specs=list(specs),
+        check_specs=[*test_specs, *contract_specs],
+        can_subset=True,
+        required_resource_keys={"lake_session"},
+        config_schema={"full_refresh": Field(bool, default_value=False, description=_FULL_REFRESH)},
+    )
+    def models(context: AssetExecutionContext) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
+        session: LakeSession = context.resources.lake_session
+        args = build_args(
+            "build",
+            select=graph.selectors(context.selected_asset_keys),
+            exclude=[FULL_SCAN, NO_ASSETS],
+            full_refresh=context.op_execution_context.op_config["full_refresh"],
+        )
+        failure: DbtFailed | None = None
+        try:
+            nodes = invoke(parsed.project, args).nodes
+        except DbtFailed as error:
+            failure, nodes = error, error.nodes
+        snapshot_id = session.lake.snapshot_id()
+        yield from _model_results(nodes, graph, context.selected_asset_check_keys, snapshot_id)
+        built = {
+            graph.assets[node.unique_id]
+            for node in nodes
+            if node.status in _DONE and node.unique_id in graph.assets
+        }
+        for key in sorted(built & contracts.keys()):
+            yield from run_contract(session.lake, contracts[key], key)
+        if failure is not None:
+            raise Failure(str(failure), allow_retries=False)
+
+    return models
+
+
+def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:
+    """The tests that read whole tables, as one op for a schedule."""
+    specs, check_specs = build_dbt_specs(
+        translator=ModelTranslator(),
+        manifest=parsed.manifest,
+        select="fqn:*",
+        exclude=NO_ASSETS,
+        selector="",
+        io_manager_key=None,
+        project=None,
+    )
+    scanning = [spec for spec in check_specs if _scans(parsed.manifest, spec)]
+    graph = ModelGraph.of(specs, scanning)
+
+    @multi_asset_check(name="full_scans", specs=scanning, can_subset=True)
+    def full_scans(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
+        try:
+            nodes = invoke(parsed.project, build_args("test", select=[FULL_SCAN], exclude=[NO_ASSETS])).nodes
+        except DbtFailed as error:
+            if not error.nodes:
+                raise Failure(str(error)) from error
+            nodes = error.nodes
+        for node in nodes:
+            key = graph.checks.get(node.unique_id)
+            if key is not None and key in context.selected_asset_check_keys:
+                yield _check_result(node, key)
+
+    return full_scans
+
+
+def load_contracts(folder: Path, models: Iterable[AssetKey]) -> dict[AssetKey, Contract]:
+    """The contracts of the models: <folder>/<model>.yml → the model's asset.
+
+    Raises:
+        ConfigError: A contract is named for no model.
+    """
+    keys = {key.path[-1]: key for key in models}
+    contracts = {}
+    for path in sorted(folder.glob("*.yml")):
+        if path.stem not in keys:
+            raise ConfigError(f"{path} is named for '{path.stem}', which is no model; rename or remove it")
+        contracts[keys[path.stem]] = load_contract(path)
+    return contracts
+
+
+def model_keys(parsed: ParsedModels) -> dict[str, AssetKey]:
+    """dbt's id → asset, of every model and seed."""
+    translator = ModelTranslator()
+    return {
+        unique_id: translator.get_asset_key(node)
+        for unique_id, node in parsed.manifest["nodes"].items()
+        if node["resource_type"] in ("model", "seed") and node["config"]["materialized"] != "ephemeral"
+    }
+
+
+def _scans(manifest: Mapping[str, Any], spec: AssetCheckSpec) -> bool:
+    unique_id = (spec.metadata or {}).get(_UNIQUE_ID)
+    return unique_id is not None and FULL_SCAN.removeprefix("tag:") in manifest["nodes"][unique_id]["tags"]
+
+
+def _model_results(
+    nodes: Sequence[NodeResult],
+    graph: ModelGraph,
+    selected_checks: AbstractSet[AssetCheckKey],
+    snapshot_id: int,
+) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
+    """dbt's results as Dagster's; a model that failed or was skipped is not materialised."""
+    for node in nodes:
+        asset_key, check_key = graph.assets.get(node.unique_id), graph.checks.get(node.unique_id)
+        if asset_key is not None and node.status in _DONE:
+            metadata: dict[str, Any] = {"seconds": round(node.seconds, 3), "snapshot_id": snapshot_id}
+            if node.rows_affected is not None:
+                metadata["dagster/partition_row_count"] = node.rows_affected
+            if node.relation:
+                metadata["dagster/table_name"] = node.relation.replace('"', "")
+            yield MaterializeResult(asset_key=asset_key, metadata=metadata)
+        elif check_key is not None and check_key in selected_checks and node.status != "skipped":
+            yield _check_result(node, check_key)
+
+
+def _check_result(node: NodeResult, key: AssetCheckKey) -> AssetCheckResult:
+    """A dbt test's result; an error of the test itself is told from a failure of the data."""
+    outcome = {"pass": "passed", "warn": "warned", "fail": "failed"}.get(node.status, "could_not_run")
+    return AssetCheckResult(
+        asset_key=key.asset_key,
+        check_name=key.name,
+        passed=outcome == "passed",
+        severity=AssetCheckSeverity.WARN if outcome == "warned" else AssetCheckSeverity.ERROR,
+        description=node.message,
+        metadata={
+            "outcome": outcome,
+            "measured": node.failures if node.failures is not None else "not measured",
+            "threshold": "0 failing rows",
+            "seconds": round(node.seconds, 3),
+        },
+    )

@@ -1,0 +1,107 @@
+"""One asset per stream: a micro-batch lands in raw.<stream>, then its ledger and contract are checked.
+
+How a batch works is in ingestion/batch.py; this file only tells Dagster about it.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    AssetSpec,
+    MaterializeResult,
+    MetadataValue,
+    TableColumn,
+    TableRecord,
+    TableSchema,
+    asset,
+)
+
+from ingestion.batch import BatchReport
+from ingestion.sources.factory import open_log
+from ingestion.streams import Stream
+from orchestration.checks.adapter import check_specs, run_contract
+from orchestration.checks.contracts import raw_contract
+from orchestration.checks.ledger import ledger_check_spec, prove_ledger
+from orchestration.checks.progress import CheckedBatches
+from orchestration.keys import RAW_GROUP, SOURCES_GROUP, raw_key, source_key
+from orchestration.resources import LakeSession
+
+
+def source_specs(streams: Sequence[Stream]) -> list[AssetSpec]:
+    """The brokers' topics, as assets that others make."""
+    return [
+        AssetSpec(
+            source_key(stream),
+            group_name=SOURCES_GROUP,
+            description=f"{stream.description}\n\n`{_origin(stream)}`".strip(),
+            kinds={stream.kind},
+        )
+        for stream in streams
+    ]
+
+
+def raw_asset(stream: Stream) -> AssetsDefinition:
+    """The asset raw/<stream>: one run of it is one micro-batch, exactly once."""
+    key = raw_key(stream.name)
+    contract = raw_contract(stream)
+
+    @asset(
+        key=key,
+        deps=[source_key(stream)],
+        group_name=RAW_GROUP,
+        kinds={"dlt", "ducklake"},
+        description=f"{stream.description}\n\nEvents of `{_origin(stream)}` as they came. One row per event.",
+        check_specs=[ledger_check_spec(stream), *check_specs(contract, key, blocking=True)],
+        required_resource_keys={"lake_session"},
+        op_tags={"millrace/stream": stream.name},
+    )
+    def ingest(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
+        session: LakeSession = context.resources.lake_session
+        log = open_log(stream, session.settings)
+        try:
+            session.lake.prepare([stream.name])
+            report = session.ingestor.run(stream, log)
+        finally:
+            log.close()
+        checked = CheckedBatches(context.instance)
+        since = checked.last(stream.name)
+        results = [
+            prove_ledger(session.lake, stream, since_batch=since),
+            *run_contract(session.lake, contract, key, since_batch=since),
+        ]
+        if report.batch_id is not None and all(result.passed for result in results):
+            checked.advance(stream.name, report.batch_id)
+        yield MaterializeResult(metadata=_metadata(report, session), check_results=results)
+
+    return ingest
+
+
+def _metadata(report: BatchReport, session: LakeSession) -> dict[str, Any]:
+    """What an operator wants to see of a batch."""
+    windows = TableSchema([TableColumn("partition"), TableColumn("start", "int"), TableColumn("end", "int")])
+    metadata: dict[str, Any] = {
+        "dagster/row_count": report.events_landed,
+        "events_read": report.events_read,
+        "events_rejected": report.events_rejected,
+        "bytes_read": report.bytes_read,
+        "lag_events": report.lag_events,
+        "seconds": MetadataValue.json(dict(report.seconds)),
+        "snapshot_id": session.lake.snapshot_id(),
+        "positions": MetadataValue.table(
+            [
+                TableRecord({"partition": name, "start": window.start, "end": window.end})
+                for name, window in sorted(report.windows.items())
+            ],
+            schema=windows,
+        ),
+    }
+    if report.batch_id is not None:
+        metadata |= {"batch_id": report.batch_id, "load_id": str(report.load_id)}
+    return metadata
+
+
+def _origin(stream: Stream) -> str:
+    source: Any = stream.source
+    return f"Kafka {', '.join(source.kafka)}" if stream.kind == "kafka" else f"MQTT {source.mqtt}"

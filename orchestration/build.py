@@ -1,0 +1,89 @@
+"""build_defs(): a fresh Definitions for the UI, the daemon, the warm process and tests.
+
+Loading touches no service: it reads streams.yml and parses the dbt project (kept until it changes).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from dagster import AssetKey, Definitions
+
+from ingestion.settings import Settings, load_settings
+from ingestion.streams import Stream, load_streams
+from orchestration.assets.models import full_scan_checks, load_contracts, model_keys, models_asset
+from orchestration.assets.raw import raw_asset, source_specs
+from orchestration.checks.ledger import ledger_audit
+from orchestration.dbt_models import DBT_PROJECT_DIR, ParsedModels, parse_models
+from orchestration.jobs import audit_job, audit_schedule, refresh_job
+from orchestration.keys import raw_key
+from orchestration.resources import lake_session
+from orchestration.sensors.arrivals import RefreshPlan, arrivals_sensor
+from orchestration.sensors.failures import failures_sensor
+
+
+def build_defs(
+    *,
+    settings: Callable[[], Settings] = load_settings,
+    resource_overrides: Mapping[str, object] | None = None,
+) -> Definitions:
+    """Assemble everything that Dagster knows of Millrace.
+
+    Args:
+        settings: Reads the settings; called now for files, and again by runs and sensors for addresses.
+        resource_overrides: Resources to put in place of ours.
+
+    Raises:
+        ConfigError: streams.yml or a contract is wrong.
+        DbtFailed: The dbt project does not parse.
+    """
+    now = settings()
+    streams = load_streams(now.streams_file)
+    parsed = parse_models(now, streams)
+    keys = model_keys(parsed)
+    models = models_asset(parsed, load_contracts(DBT_PROJECT_DIR / "contracts", keys.values()))
+    audits = [full_scan_checks(parsed), ledger_audit(streams)]
+    audit_keys = [key for audit in audits for key in audit.check_keys]
+    assets = [*source_specs(streams), *(raw_asset(stream) for stream in streams), models]
+    refresh, audit = refresh_job(audit_keys), audit_job(audit_keys)
+    return Definitions(
+        assets=assets,
+        asset_checks=audits,
+        jobs=[refresh, audit],
+        schedules=[audit_schedule(audit)],
+        sensors=[
+            arrivals_sensor(streams, _plan(streams, parsed, keys), refresh, settings=settings),
+            failures_sensor(settings),
+        ],
+        resources={"lake_session": lake_session(settings)} | dict(resource_overrides or {}),
+    )
+
+
+def _plan(streams: Sequence[Stream], parsed: ParsedModels, keys: Mapping[str, AssetKey]) -> RefreshPlan:
+    """Which assets follow from which stream, read from dbt's own graph."""
+    children: Mapping[str, list[str]] = parsed.manifest["child_map"]
+    sources = {
+        source["name"]: unique_id
+        for unique_id, source in parsed.manifest["sources"].items()
+        if source["source_name"] == "raw"
+    }
+    ledger = {sources[name] for name in ("batches", "rejects") if name in sources}
+    return RefreshPlan(
+        downstream={
+            stream.name: frozenset({raw_key(stream.name)})
+            | _descendants(ledger | {sources[stream.name]}, children, keys)
+            for stream in streams
+        },
+        seeds=frozenset(key for unique_id, key in keys.items() if unique_id.startswith("seed.")),
+        seeds_fingerprint=parsed.seeds_fingerprint,
+    )
+
+
+def _descendants(
+    roots: set[str], children: Mapping[str, list[str]], keys: Mapping[str, AssetKey]
+) -> frozenset[AssetKey]:
+    seen, waiting = set(roots), list(roots)
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            if child not in seen:
+                seen.add(child)
+                waiting.append(child)
+    return frozenset(keys[unique_id] for unique_id in seen if unique_id in keys)

@@ -1,0 +1,212 @@
+"""Data contracts as values: reading them, and the checks that they hold, without a database and without Soda.
+
+Running a contract is soda.py; contracts of the raw tables are generated in raw_contracts.py.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from ingestion.errors import ConfigError
+
+Severity = Literal["error", "warn"]
+
+_ZERO = frozenset({"missing", "invalid", "duplicate", "failed_rows"})
+CHECK_TYPES = _ZERO | {"schema", "row_count", "freshness", "aggregate", "metric"}
+_COMPARISONS = {
+    "must_be": "=",
+    "must_not_be": "<>",
+    "must_be_greater_than": ">",
+    "must_be_greater_than_or_equal": ">=",
+    "must_be_less_than": "<",
+    "must_be_less_than_or_equal": "<=",
+    "greater_than": ">",
+    "greater_than_or_equal": ">=",
+    "less_than": "<",
+    "less_than_or_equal": "<=",
+}
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What one table promises, in Soda's contract language.
+
+    Attributes:
+        schema: Schema of the table.
+        table: Name of the table.
+        text: The contract, YAML.
+        origin: Where it comes from, for messages: a file name, or what generated it.
+    """
+
+    schema: str
+    table: str
+    text: str
+    origin: str
+
+    @property
+    def dataset(self) -> str:
+        """`schema.table`."""
+        return f"{self.schema}.{self.table}"
+
+
+@dataclass(frozen=True)
+class ContractCheck:
+    """One promise of a contract.
+
+    Attributes:
+        name: Unique within the contract and stable: column, type and qualifier, as in `position_missing`.
+        description: What is promised, as a clause: "event_id is unique".
+        severity: Whether a breach is a failure or a warning.
+        threshold: What the measure has to be: "= 0", "< 10 minutes".
+        type: Soda's check type.
+        path: Soda's path of the check within the contract.
+    """
+
+    name: str
+    description: str
+    severity: Severity
+    threshold: str
+    type: str
+    path: str
+
+
+def load_contract(path: Path) -> Contract:
+    """Read a contract file.
+
+    Raises:
+        ConfigError: The file cannot be read or is no contract.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the contract {path.name} cannot be read: {error}") from None
+    dataset = str(_document(text, path.name).get("dataset", ""))
+    parts = dataset.split("/")
+    if len(parts) != 3 or not all(parts):
+        raise ConfigError(
+            f"{path.name}: 'dataset' is '{dataset}' but must name the lake, a schema and a table,"
+            " as in lake/marts/machine_minute"
+        )
+    contract = Contract(parts[1], parts[2], text, path.name)
+    list_checks(contract)
+    return contract
+
+
+def load_contracts(folder: Path) -> tuple[Contract, ...]:
+    """Read every *.yml of a folder, by name."""
+    return tuple(load_contract(path) for path in sorted(folder.glob("*.yml")))
+
+
+def declared_columns(contract: Contract) -> dict[str, str]:
+    """Column → SQL type, in the contract's order."""
+    columns = _document(contract.text, contract.origin).get("columns") or []
+    return {str(column["name"]): str(column.get("data_type", "")) for column in columns}
+
+
+def declares_variable(contract: Contract, name: str) -> bool:
+    """Whether the contract takes a value of this name from whoever runs it."""
+    return name in (_document(contract.text, contract.origin).get("variables") or {})
+
+
+@lru_cache(maxsize=256)
+def list_checks(contract: Contract) -> tuple[ContractCheck, ...]:
+    """The checks of a contract, in its order; needs no database.
+
+    Raises:
+        ConfigError: The contract is malformed, or two of its checks cannot be told apart.
+    """
+    checks = tuple(_read_checks(contract))
+    seen: dict[str, ContractCheck] = {}
+    for check in checks:
+        if check.name in seen:
+            raise ConfigError(
+                f"{contract.origin}: two checks are named '{check.name}'; give one of them a 'qualifier'"
+            )
+        seen[check.name] = check
+    return checks
+
+
+def _read_checks(contract: Contract) -> Iterator[ContractCheck]:
+    document = _document(contract.text, contract.origin)
+    columns = document.get("columns")
+    if not isinstance(columns, list) or not all(isinstance(column, Mapping) for column in columns):
+        raise ConfigError(f"{contract.origin}: 'columns' must be a list of columns with a 'name'")
+    for item in document.get("checks") or []:
+        yield _read_check(contract, item, None)
+    for column in columns:
+        if "name" not in column:
+            raise ConfigError(f"{contract.origin}: a column has no 'name'")
+        for item in column.get("checks") or []:
+            yield _read_check(contract, item, str(column["name"]))
+
+
+def _read_check(contract: Contract, item: Any, column: str | None) -> ContractCheck:
+    where = f"{contract.origin}, {f'column {column}' if column else 'checks'}"
+    if not isinstance(item, Mapping) or len(item) != 1:
+        raise ConfigError(f"{where}: {item!r} is no check; write its type with a colon, as in 'missing:'")
+    kind, body = next(iter(item.items()))
+    if kind not in CHECK_TYPES:
+        raise ConfigError(f"{where}: '{kind}' is no check; known are {', '.join(sorted(CHECK_TYPES))}")
+    body = {} if body is None else body
+    if not isinstance(body, Mapping):
+        raise ConfigError(f"{where}: '{kind}' must be empty or a mapping, not {body!r}")
+    threshold = body.get("threshold") or {}
+    qualifier = str(body.get("qualifier", ""))
+    path = (["columns", column] if column else []) + ["checks", kind] + ([qualifier] if qualifier else [])
+    return ContractCheck(
+        name=_slug("_".join(part for part in (column, kind, qualifier) if part)),
+        description=str(body.get("name") or _describe(kind, column, body)),
+        severity="warn" if threshold.get("level") == "warn" else "error",
+        threshold=_threshold(kind, threshold),
+        type=kind,
+        path=".".join(path),
+    )
+
+
+def _describe(kind: str, column: str | None, body: Mapping[str, Any]) -> str:
+    subject = column or ", ".join(map(str, body.get("columns") or ())) or str(body.get("column", ""))
+    return {
+        "schema": "columns and types are the declared ones",
+        "missing": f"{subject} has a value in every row",
+        "invalid": f"{subject} has valid values only",
+        "duplicate": f"{subject} is unique",
+        "row_count": "the number of rows is right",
+        "freshness": f"{subject} is recent",
+        "failed_rows": f"no row has {body.get('expression', 'what the query finds')}",
+        "aggregate": f"the {body.get('function', 'value')} of {subject} is right",
+        "metric": "the measure is right",
+    }[kind]
+
+
+def _threshold(kind: str, threshold: Mapping[str, Any]) -> str:
+    unit = "%" if threshold.get("metric") == "percent" else ""
+    if "unit" in threshold:
+        unit = f" {threshold['unit']}s"
+    for key, word in (("must_be_between", " and "), ("must_be_not_between", " or ")):
+        if key in threshold:
+            return word.join(f"{_COMPARISONS[name]} {limit}{unit}" for name, limit in threshold[key].items())
+    for name, sign in _COMPARISONS.items():
+        if name in threshold:
+            return f"{sign} {threshold[name]}{unit}"
+    return "= 0" if kind in _ZERO else "> 0" if kind == "row_count" else "as declared"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9_]+", "_", text.lower())
+
+
+@lru_cache(maxsize=256)
+def _document(text: str, origin: str) -> Mapping[str, Any]:
+    try:
+        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{origin} line {line} is not YAML: {error.problem}") from None
+    if not isinstance(document, Mapping):
+        raise ConfigError(f"{origin}: a contract is a mapping with 'dataset' and 'columns'")
+    return document

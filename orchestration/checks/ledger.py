@@ -1,0 +1,85 @@
+"""The ledger's proof as asset checks: windows join, and read = landed + rejected = rows found.
+
+Over what is new with every batch (`ledger_proof`), over everything on a schedule (`ledger_audit`).
+"""
+
+from collections.abc import Iterator, Sequence
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    MetadataValue,
+    multi_asset_check,
+)
+
+from ingestion.lake import Lake
+from ingestion.ledger import prove
+from ingestion.streams import Stream
+from orchestration.keys import LEDGER_AUDIT, LEDGER_CHECK, raw_key
+from orchestration.resources import LakeSession
+
+
+def ledger_check_spec(stream: Stream) -> AssetCheckSpec:
+    """The check's declaration; a defect holds back the models downstream."""
+    return AssetCheckSpec(
+        LEDGER_CHECK,
+        asset=raw_key(stream.name),
+        description="No position is missing or doubled, and every event read is landed or rejected.",
+        blocking=True,
+    )
+
+
+def ledger_audit(streams: Sequence[Stream]) -> AssetChecksDefinition:
+    """The proof over all batches of all streams, as one op."""
+    specs = [
+        AssetCheckSpec(
+            LEDGER_AUDIT, asset=raw_key(stream.name), description="The ledger's proof over all batches."
+        )
+        for stream in streams
+    ]
+
+    @multi_asset_check(
+        name=LEDGER_AUDIT, specs=specs, can_subset=True, required_resource_keys={"lake_session"}
+    )
+    def audit(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
+        session: LakeSession = context.resources.lake_session
+        wanted = {key.asset_key for key in context.selected_asset_check_keys}
+        for stream in streams:
+            if raw_key(stream.name) in wanted:
+                yield prove_ledger(session.lake, stream, check_name=LEDGER_AUDIT)
+
+    return audit
+
+
+def prove_ledger(
+    lake: Lake, stream: Stream, *, since_batch: int = 0, check_name: str = LEDGER_CHECK
+) -> AssetCheckResult:
+    """Run the proof.
+
+    Args:
+        lake: The lake.
+        stream: The stream.
+        since_batch: Only the batches behind this one are looked at.
+        check_name: The check that this answers.
+    """
+    proof = prove(lake, stream.name, since_batch=since_batch)
+    return AssetCheckResult(
+        check_name=check_name,
+        asset_key=raw_key(stream.name),
+        passed=not proof.defects,
+        severity=AssetCheckSeverity.ERROR,
+        description="; ".join(defect.message for defect in proof.defects[:3]) or None,
+        metadata={
+            "outcome": "failed" if proof.defects else "passed",
+            "measured": len(proof.defects),
+            "threshold": "0 defects",
+            "batches_checked": proof.batches,
+            "events_read": proof.events_read,
+            "since_batch": since_batch,
+            "snapshot_id": lake.snapshot_id(),
+            "query": MetadataValue.md("\n\n".join(f"```sql\n{query}\n```" for query in proof.queries)),
+        },
+    )

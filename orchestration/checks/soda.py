@@ -1,0 +1,250 @@
+"""Running a contract with Soda on the lake: exactly one outcome for every check, whatever happens.
+
+The only module that imports Soda, and only when a contract is run. What a contract is: contracts.py.
+"Could not run" is a result of its own and never a pass: docs/checks.md.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache, lru_cache
+from typing import Any
+
+import duckdb
+
+from ingestion.lake import CATALOG_NAME
+from orchestration.checks.contracts import Contract, ContractCheck, declares_variable, list_checks
+from orchestration.checks.outcomes import Outcome, Statement, first_line, judge, unknown
+from orchestration.checks.raw_contracts import NEW_ROWS
+
+# Read while Soda is imported: no telemetry, and no .env of a parent folder copied into the environment.
+_ENVIRONMENT = {"SODA_CORE_TELEMETRY_ENABLED": "false", "PYTHON_DOTENV_DISABLED": "true"}
+_SESSION = threading.Lock()  # Soda resolves variables in the parsed contract, which later runs use again
+_complaints: ContextVar[list[str] | None] = ContextVar("soda_complaints", default=None)
+
+
+def verify(
+    connection: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    *,
+    since_batch: int | Mapping[str, int] | None = None,
+    now: datetime | None = None,
+) -> tuple[Outcome, ...]:
+    """Check what a table promises, as of the last commit.
+
+    Works on a cursor of its own: transaction, current schema and pending result of `connection` stay
+    as they are, and what its open transaction wrote is not seen.
+
+    Args:
+        connection: A DuckDB connection with the DuckLake attached as `lake`.
+        contract: What is promised.
+        since_batch: Look only at batches with a greater number; of a table that holds several streams,
+            a mapping of stream → batch number, which also leaves the other streams out. Raw tables only.
+        now: What freshness and "recent" are measured against, with a time zone; the clock by default.
+
+    Returns:
+        One outcome for each of `list_checks(contract)`, in that order.
+
+    Raises:
+        ConfigError: The contract itself is malformed.
+        ValueError: `since_batch` was given for a contract that does not know batches.
+    """
+    checks = list_checks(contract)
+    variables = _variables(contract, since_batch)
+    try:
+        cursor = connection.cursor()
+        cursor.execute(f"use {CATALOG_NAME}; set TimeZone = 'UTC'")
+    except duckdb.Error as error:
+        return tuple(unknown(contract, check, first_line(error)) for check in checks)
+    with _SESSION:
+        try:
+            return _outcomes(_Job(cursor, contract, variables, now), checks)
+        finally:
+            cursor.close()
+
+
+def preload(contracts: Iterable[Contract] = ()) -> None:
+    """Import Soda and parse contracts, so that a process forked from this one need not. Opens nothing."""
+    soda = _soda()
+    for contract in contracts:
+        soda.session.execute([_source(contract)], only_validate_without_execute=True)
+
+
+@dataclass(frozen=True)
+class _Job:
+    cursor: duckdb.DuckDBPyConnection
+    contract: Contract
+    variables: dict[str, str]
+    now: datetime | None
+
+
+@dataclass
+class _Run:
+    """What came out of one pass over a contract: Soda's results by check path, and how it got there."""
+
+    results: dict[str, Any] = field(default_factory=dict)
+    statements: list[Statement] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def reason(self) -> str:
+        """Why a check has no result; the statement's error before what Soda makes of it."""
+        errors = [statement.error for statement in self.statements if statement.error]
+        return (errors + self.complaints + ["Soda gave no result"])[0]
+
+
+class _Recorder:
+    """Soda's connection to DuckDB; keeps every statement with its error."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, statements: list[Statement]) -> None:
+        self._cursor = cursor
+        self._statements = statements
+
+    def execute(self, sql: str) -> None:
+        try:
+            self._cursor.execute(sql)
+        except duckdb.Error as error:
+            self._statements.append(Statement(sql, first_line(error)))
+            raise
+        self._statements.append(Statement(sql, None))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+
+def _outcomes(job: _Job, checks: tuple[ContractCheck, ...]) -> tuple[Outcome, ...]:
+    """All checks in one pass; those without a result then each alone, for one bad column fails a whole query."""
+    run = _run(job)
+    outcomes = {
+        check.name: judge(job.contract, check, run.results.get(check.path), run.statements)
+        for check in checks
+    }
+    unanswered = [check for check in checks if outcomes[check.name] is None]
+    absent = _absent(job) if unanswered else None
+    for check in unanswered:
+        if absent:
+            outcomes[check.name] = unknown(job.contract, check, absent)
+            continue
+        alone = _run(job, check.path) if len(checks) > 1 else run
+        outcome = judge(job.contract, check, alone.results.get(check.path), alone.statements)
+        outcomes[check.name] = outcome or unknown(job.contract, check, alone.reason, alone.statements)
+    return tuple(outcome for outcome in outcomes.values() if outcome)
+
+
+def _absent(job: _Job) -> str | None:
+    """Why there is nothing to look at, or None."""
+    try:
+        found = job.cursor.execute(
+            "select 1 from duckdb_columns() where database_name = ? and schema_name = ? and table_name = ? limit 1",
+            [CATALOG_NAME, job.contract.schema, job.contract.table],
+        ).fetchone()
+    except duckdb.Error as error:
+        return first_line(error)
+    return None if found else f"the table {job.contract.dataset} does not exist yet"
+
+
+def _run(job: _Job, path: str | None = None) -> _Run:
+    """One pass of Soda over the contract, or over the one check at `path`."""
+    soda, run = _soda(), _Run()
+    token = _complaints.set(run.complaints)
+    try:
+        source = soda.data_source.from_existing_cursor(job.cursor, name=CATALOG_NAME)
+        source.data_source_connection.connection = soda.wrapper(_Recorder(job.cursor, run.statements))
+        with _root_handlers_kept():
+            session = soda.session.execute(
+                [_source(job.contract)],
+                data_source_impls=[source],
+                variables=job.variables,
+                data_timestamp=job.now.isoformat() if job.now else None,
+                check_paths=[path] if path else None,
+            )
+        run.results.update(
+            (result.check.relative_path, result)
+            for contract_result in session.results
+            for result in contract_result.check_results
+            if not result.is_excluded
+        )
+    except Exception as error:  # Soda lets drivers' and its own errors through; each is one check's reason
+        run.complaints.append(first_line(error))
+    finally:
+        _complaints.reset(token)
+    return run
+
+
+def _variables(contract: Contract, since_batch: int | Mapping[str, int] | None) -> dict[str, str]:
+    if since_batch is None:
+        return {}
+    if not declares_variable(contract, NEW_ROWS):
+        raise ValueError(f"{contract.origin} does not know batches: run it without since_batch")
+    if isinstance(since_batch, int):
+        return {NEW_ROWS: f"batch_id > {since_batch:d}"}
+    streams = [f"(stream = '{name}' and batch_id > {batch:d})" for name, batch in since_batch.items()]
+    return {NEW_ROWS: " or ".join(streams) or "false"}
+
+
+@dataclass(frozen=True)
+class _Soda:
+    session: Any
+    source: Any
+    data_source: Any
+    wrapper: Any
+
+
+@cache
+def _soda() -> _Soda:
+    """Soda, imported once and quiet: what it logs is heard here and nowhere else.
+
+    The session is called below `verify_contract_locally`, the layer that reports to telemetry.
+    """
+    os.environ.update(_ENVIRONMENT)
+    from soda_core.common.yaml import ContractYamlSource
+    from soda_core.contracts.contract_verification import ContractVerificationSession
+    from soda_duckdb.common.data_sources.duckdb_data_source import (
+        DuckDBDataSourceConnectionWrapper,
+        DuckDBDataSourceImpl,
+    )
+
+    logger = logging.getLogger("soda")
+    logger.propagate = False
+    logger.setLevel(logging.ERROR)
+    logger.addHandler(_Complaints())
+    return _Soda(
+        ContractVerificationSession,
+        ContractYamlSource,
+        DuckDBDataSourceImpl,
+        DuckDBDataSourceConnectionWrapper,
+    )
+
+
+@lru_cache(maxsize=256)
+def _source(contract: Contract) -> Any:
+    """The contract as Soda reads it, parsed once: its YAML parser takes a third of a short run."""
+    source = _soda().source.from_str(contract.text)
+    parsed = source.parse()
+    source.parse = lambda: parsed
+    return source
+
+
+class _Complaints(logging.Handler):
+    """Hands Soda's errors to the run they belong to."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        complaints = _complaints.get()
+        if complaints is not None:
+            complaints.append(first_line(record.getMessage()))
+
+
+@contextmanager
+def _root_handlers_kept() -> Iterator[None]:
+    """Soda leaves a handler on the root logger, which would turn off `logging.basicConfig` for everybody."""
+    before = list(logging.root.handlers)
+    try:
+        yield
+    finally:
+        for handler in [handler for handler in logging.root.handlers if handler not in before]:
+            logging.root.removeHandler(handler)

@@ -1,0 +1,68 @@
+"""What every command shares: the global options, the consoles, settings and streams when they are needed."""
+
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from ingestion.settings import Settings
+    from ingestion.streams import Stream
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def complain(message: str) -> None:
+    """One sentence on stderr."""
+    err.print(Text.assemble(("millrace: ", "bold red"), message))
+
+
+@dataclass(frozen=True)
+class Globals:
+    """The global options.
+
+    Attributes:
+        data_dir: --data-dir as given; None when it was not.
+        verbose: -v.
+    """
+
+    data_dir: Path | None = None
+    verbose: bool = False
+
+    def settings(self) -> "Settings":
+        """The settings, with --data-dir taken from the current folder."""
+        from ingestion.settings import load_settings
+
+        return load_settings(**self.overrides())
+
+    def overrides(self) -> dict[str, object]:
+        """What the command line says about settings."""
+        return (
+            {} if self.data_dir is None else {"data_dir": (Path.cwd() / self.data_dir.expanduser()).resolve()}
+        )
+
+    def streams(self, settings: "Settings") -> "tuple[Stream, ...]":
+        """The declared streams."""
+        from ingestion.streams import load_streams
+
+        return load_streams(settings.streams_file)
+
+
+def log_to_stderr(*, verbose: bool) -> None:
+    """Send log lines to stderr, so that stdout holds only the answer."""
+    import structlog
+
+    level = logging.DEBUG if verbose else logging.WARNING
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+    )
+    # paho, kafka-python and Dagster chatter; what matters of it becomes an error sentence.
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO if verbose else logging.ERROR)
+    if not verbose:
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)

@@ -1,0 +1,79 @@
+"""`millrace ingest`: one micro-batch of each stream, without Dagster."""
+
+import dataclasses
+import difflib
+import json
+import sys
+from collections.abc import Sequence
+
+from ingestion.batch import BatchReport, Ingestor
+from ingestion.errors import ConfigError, MillraceError
+from ingestion.lag import opened
+from ingestion.lake import Lake
+from ingestion.settings import Settings
+from ingestion.streams import Stream
+from orchestration.cli.context import complain, err, out
+
+
+def choose(streams: Sequence[Stream], names: Sequence[str]) -> tuple[Stream, ...]:
+    """The named streams; all of them when none is named.
+
+    Raises:
+        ConfigError: A name is not declared; suggests the likely one.
+    """
+    known = {stream.name: stream for stream in streams}
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"declared are {', '.join(known) or 'none'}"
+            raise ConfigError(f"stream '{name}' is not declared in streams.yml; {hint}")
+    return tuple(known[name] for name in dict.fromkeys(names)) if names else tuple(streams)
+
+
+def ingest(settings: Settings, streams: Sequence[Stream], *, as_json: bool) -> int:
+    """Run one batch of each and say what it did.
+
+    Returns:
+        How many streams failed; the others are in the lake all the same.
+    """
+    lake = Lake(settings)
+    failures = 0
+    try:
+        lake.prepare(stream.name for stream in streams)
+        ingestor = Ingestor(lake)
+        with opened(streams, settings) as logs:
+            for stream in streams:
+                try:
+                    with err.status(f"{stream.name}: reading …"):
+                        report = ingestor.run(stream, logs[stream.name])
+                except MillraceError as error:
+                    failures += 1
+                    _say_error(stream.name, str(error), as_json=as_json)
+                else:
+                    _say(report, as_json=as_json)
+    finally:
+        lake.close()
+    return failures
+
+
+def _say(report: BatchReport, *, as_json: bool) -> None:
+    if as_json:
+        json.dump(dataclasses.asdict(report), sys.stdout)
+        sys.stdout.write("\n")
+    elif report.batch_id is None:
+        out.print(f"{report.stream}: nothing new")
+    else:
+        rejected = f", {report.events_rejected:,} rejected" if report.events_rejected else ""
+        left = f"; {report.lag_events:,} left" if report.lag_events else ""
+        out.print(
+            f"{report.stream}: batch {report.batch_id}, {report.events_landed:,} events landed{rejected}, "
+            f"{report.bytes_read / 2**20:.1f} MiB in {sum(report.seconds.values()):.1f} s{left}"
+        )
+
+
+def _say_error(stream: str, message: str, *, as_json: bool) -> None:
+    if as_json:
+        json.dump({"stream": stream, "error": message}, sys.stdout)
+        sys.stdout.write("\n")
+    else:
+        complain(message)

@@ -1,0 +1,30 @@
+"""`millrace status`: what runs, how far each stream is, what was built and checked last."""
+
+import dataclasses
+import json
+import sys
+from datetime import UTC, datetime
+
+from ingestion.settings import Settings
+from ingestion.streams import Stream
+from orchestration.cli.context import out
+from orchestration.cli.tables import overview_tables
+from orchestration.overview import Overview, OverviewReader
+
+
+def look(settings: Settings, streams: tuple[Stream, ...]) -> Overview:
+    """Read everything once."""
+    reader = OverviewReader(settings, streams)
+    try:
+        return reader.read()
+    finally:
+        reader.close()
+
+
+def show(overview: Overview, *, as_json: bool) -> None:
+    """Print an overview."""
+    if as_json:
+        json.dump(dataclasses.asdict(overview), sys.stdout, default=datetime.isoformat, indent=2)
+        sys.stdout.write("\n")
+    else:
+        out.print(overview_tables(overview, now=datetime.now(UTC)))

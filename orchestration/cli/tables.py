@@ -1,0 +1,149 @@
+"""An Overview as Rich tables, for `status` and for the live view of `up` and `demo`."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from orchestration.overview import Overview, ServiceRow, StreamRow
+from orchestration.records import CheckRecord, RunRecord
+
+_COLOURS = {
+    "passed": "green",
+    "SUCCESS": "green",
+    "warned": "yellow",
+    "failed": "red",
+    "could_not_run": "red",
+    "FAILURE": "red",
+    "CANCELED": "yellow",
+}
+
+
+def table(*columns: str, right: Sequence[str] = ()) -> Table:
+    """A plain table; columns named in `right` are numbers."""
+    made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for name in columns:
+        made.add_column(name, justify="right" if name in right else "left", no_wrap=True)
+    return made
+
+
+def age(moment: datetime | None, *, now: datetime) -> str:
+    """How long ago, in a word."""
+    if moment is None:
+        return "never"
+    seconds = max(0.0, (now - moment.astimezone(UTC)).total_seconds())
+    for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {name} ago"
+    return f"{seconds / 86400:.0f} d ago"
+
+
+def overview_tables(overview: Overview, *, now: datetime, details: bool = True) -> RenderableType:
+    """Everything, one table below the other.
+
+    Args:
+        overview: The state.
+        now: UTC, for ages.
+        details: Whether every model and every good check is listed too.
+    """
+    parts: list[RenderableType] = [_headline(overview)]
+    parts += [Text(f"  {error}", style="red") for error in overview.errors]
+    if overview.services:
+        parts += [Text(), services_table(overview.services)]
+    if overview.streams:
+        parts += [Text(), streams_table(overview.streams, now=now)]
+    if overview.models and details:
+        models = table("model", "built")
+        for record in overview.models:
+            models.add_row(escape(record.asset), age(record.built_at, now=now))
+        parts += [Text(), models]
+    if overview.runs:
+        parts += [Text(), runs_table(overview.runs, now=now)]
+    if overview.checks:
+        parts += [Text(), checks_summary(overview.checks)]
+    return Group(*parts)
+
+
+def _headline(overview: Overview) -> Text:
+    state = ("demo is running" if overview.demo else "running") if overview.running else "not running"
+    line = Text.assemble(("Millrace ", "bold"), (state, "green" if overview.running else "yellow"))
+    line.append(f"  {overview.data_dir}", style="dim")
+    if overview.ui_url:
+        line.append(f"  {overview.ui_url}", style="cyan")
+    return line
+
+
+def services_table(services: Sequence[ServiceRow]) -> Table:
+    """The system's processes."""
+    made = table("service", "state", "pid", "restarts", "", right=("pid", "restarts"))
+    for row in services:
+        state = "[green]running[/]" if row.running else "[red]down[/]"
+        made.add_row(row.name, state, str(row.pid or ""), str(row.restarts or ""), _first(row.error))
+    return made
+
+
+def streams_table(
+    streams: Sequence[StreamRow], *, now: datetime, rates: Mapping[str, float] | None = None
+) -> Table:
+    """The streams; `rates` (events a second) adds a column."""
+    columns = ["stream", "source", "lag events", "lag s", "rows", "rejects", "last load", "newest event", ""]
+    if rates is not None:
+        columns.insert(2, "events/s")
+    made = table(*columns, right=("lag events", "lag s", "rows", "rejects", "events/s"))
+    for row in streams:
+        rate = [] if rates is None else [f"{rates.get(row.stream, 0.0):.1f}"]
+        unknown = bool(row.error)
+        made.add_row(
+            row.stream,
+            row.kind,
+            *rate,
+            "?" if unknown else f"{row.lag_events:,}",
+            "?" if unknown else f"{row.lag_seconds:.1f}",
+            f"{row.rows:,}",
+            f"{row.rejects:,}",
+            age(row.last_load_at, now=now),
+            age(row.last_event_at, now=now),
+            f"[red]{_first(row.error)}[/]" if unknown else "",
+        )
+    return made
+
+
+def runs_table(runs: Sequence[RunRecord], *, now: datetime) -> Table:
+    """The newest runs."""
+    made = table("run", "job", "by", "state", "took s", "ended", right=("took s",))
+    for run in runs:
+        took = (
+            f"{(run.ended_at - run.started_at).total_seconds():.1f}"
+            if run.ended_at and run.started_at
+            else ""
+        )
+        colour = _COLOURS.get(run.status, "cyan")
+        made.add_row(
+            run.run_id[:8], escape(run.job), escape(run.sensor or "-"), f"[{colour}]{run.status}[/]", took,
+            age(run.ended_at, now=now) if run.ended_at else "",
+        )  # fmt: skip
+    return made
+
+
+def checks_summary(checks: Sequence[CheckRecord]) -> RenderableType:
+    """How many passed, and every one that did not."""
+    counts = {name: sum(check.outcome == name for check in checks) for name in _COLOURS if name.islower()}
+    line = Text.assemble(("checks  ", "bold"))
+    for name, count in counts.items():
+        if count or name in ("passed", "failed"):
+            line.append(f"{count} {name.replace('_', ' ')}  ", style=_COLOURS[name] if count else "dim")
+    bad = table("asset", "check", "result", "")
+    for check in checks:
+        if check.outcome != "passed":
+            bad.add_row(
+                check.asset, check.check, f"[{_COLOURS.get(check.outcome, 'cyan')}]{check.outcome}[/]",
+                _first(check.message),
+            )  # fmt: skip
+    return Group(line, bad) if bad.row_count else line
+
+
+def _first(message: str) -> str:
+    return escape((message.strip().splitlines() or [""])[0])

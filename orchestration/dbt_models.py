@@ -1,0 +1,59 @@
+"""The dbt project as this installation runs it: rendered sources, the prod target, the parsed manifest.
+
+How dbt is run in process is in dbt_runner.py; what Dagster makes of it in assets/models.py.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ingestion.settings import PROJECT_DIR, Settings
+from ingestion.streams import Stream
+from orchestration.dbt_runner import DbtProject, parse
+from orchestration.dbt_sources import write_sources
+
+DBT_PROJECT_DIR = PROJECT_DIR / "dbt_project"
+FULL_SCAN = "tag:full_scan"
+NO_ASSETS = "resource_type:unit_test"
+
+
+def dbt_project(settings: Settings, *, target: str = "prod") -> DbtProject:
+    """The project with the folders and the target of an installation."""
+    return DbtProject(
+        project_dir=DBT_PROJECT_DIR,
+        profiles_dir=DBT_PROJECT_DIR,
+        state_dir=settings.data_dir / "dbt",
+        target=target,
+        environment={"MILLRACE_DATA_DIR": str(settings.data_dir)},
+    )
+
+
+@dataclass(frozen=True)
+class ParsedModels:
+    """The project and its manifest, as the JSON that dagster-dbt reads."""
+
+    project: DbtProject
+    manifest: Mapping[str, Any]
+
+    @property
+    def seeds_fingerprint(self) -> str:
+        """Changes when the contents of a seed do."""
+        checksums = sorted(
+            (unique_id, node["checksum"]["checksum"])
+            for unique_id, node in self.manifest["nodes"].items()
+            if node["resource_type"] == "seed"
+        )
+        return hashlib.sha256(json.dumps(checksums).encode()).hexdigest()[:16]
+
+
+def parse_models(settings: Settings, streams: Sequence[Stream]) -> ParsedModels:
+    """Render the sources and parse the project; quick when nothing changed, and without a database.
+
+    Raises:
+        DbtFailed: The project does not parse.
+    """
+    write_sources(streams, DBT_PROJECT_DIR)
+    project = dbt_project(settings)
+    return ParsedModels(project, json.loads(parse(project).read_text()))

@@ -1,0 +1,187 @@
+"""Declared streams → dbt_project/models/sources/streams.yml, so that SQL needs no second list of them.
+
+Typing the payload is SQL's work (dbt_project/macros/typed_events.sql). Nothing here imports dbt or Dagster.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+SOURCES_FILE = Path("models") / "sources" / "streams.yml"
+_HEADER = (
+    "# Written by Millrace from ingestion/streams.yml when that changes. Edit that file, not this one.\n"
+)
+
+_POSITION = {
+    "batch_id": "Number of the batch within its stream, counting up in commit order.",
+    "source_partition": "The log's partition, as in orders-0.",
+    "position": "Position within the partition.",
+    "event_id": "Partition and position, as in orders-0@17: what makes an event this event.",
+    "event_key": "The key it was sent with; of an MQTT message the topic.",
+}
+_ARRIVAL = {
+    "headers": "The message's headers, a JSON object.",
+    "event_time": "The broker's timestamp, UTC.",
+    "ingested_at": "When its batch was read, UTC.",
+    "_dlt_load_id": "The load that brought it.",
+}
+_EVENT_COLUMNS = (
+    _POSITION
+    | {
+        "payload": "The payload as JSON text; null is a tombstone.",
+        "payload_raw": "The payload's bytes, where they are not the text itself.",
+    }
+    | _ARRIVAL
+)
+_REJECT_COLUMNS = (
+    {"stream": "The stream it was meant for."}
+    | _POSITION
+    | {
+        "payload_raw": "The bytes as they came; null above the size limit.",
+        "payload_bytes": "Size of the payload, bytes.",
+        "reason": "Why it was refused: empty, too_large, not_utf8 or not_json.",
+        "detail": "What exactly was wrong.",
+    }
+    | _ARRIVAL
+)
+_BATCH_COLUMNS = {
+    "stream": "The stream.",
+    "batch_id": _POSITION["batch_id"],
+    "source_partition": _POSITION["source_partition"],
+    "log_id": "Identity of the log; a topic that is made anew gets another one.",
+    "start_position": "First position of the batch.",
+    "end_position": "Position after the last one of the batch.",
+    "log_end_position": "The log's end when the batch was planned.",
+    "events_read": "Events read: landed plus rejected.",
+    "events_landed": "Events in the raw table.",
+    "events_rejected": "Events in the rejects.",
+    "bytes_read": "Payload bytes read.",
+    "first_event_time": "Earliest broker timestamp of the batch, UTC.",
+    "last_event_time": "Latest broker timestamp of the batch, UTC.",
+    "started_at": "When reading began, UTC.",
+    "ingested_at": _ARRIVAL["ingested_at"],
+    "_dlt_load_id": _ARRIVAL["_dlt_load_id"],
+}
+
+
+class FieldLike(Protocol):
+    """A typed field of a payload."""
+
+    @property
+    def type(self) -> str:
+        """SQL type."""
+
+    @property
+    def path(self) -> str:
+        """Keys to the value, with dots between them."""
+
+
+class StreamLike(Protocol):
+    """What this module needs to know of a declared stream."""
+
+    @property
+    def name(self) -> str:
+        """Name of the raw table."""
+
+    @property
+    def description(self) -> str:
+        """One sentence about the stream."""
+
+    @property
+    def fields(self) -> Mapping[str, FieldLike]:
+        """The typed fields by name."""
+
+    @property
+    def event_time(self) -> str | None:
+        """The field that holds the event's own time."""
+
+    @property
+    def business_id(self) -> tuple[str, ...]:
+        """The fields that tell two deliveries of one event."""
+
+
+def render_sources(streams: Iterable[StreamLike]) -> str:
+    """Render the dbt source `raw`: one table per stream, and the two tables that all streams share.
+
+    Args:
+        streams: The declared streams, in the order of the file.
+
+    Returns:
+        YAML text; equal for equal streams.
+    """
+    tables = [_stream_table(stream) for stream in streams]
+    tables.append(
+        _table(
+            "batches",
+            "The ledger: which positions each batch holds. One row per batch and partition.",
+            _BATCH_COLUMNS,
+        )
+    )
+    tables.append(
+        _table("rejects", "What could not be decoded, with the reason. One row per event.", _REJECT_COLUMNS)
+    )
+    source = {
+        "name": "raw",
+        "description": "Events as they came, each exactly once; only Millrace writes here.",
+        "database": "lake",
+        "schema": "raw",
+        "tables": tables,
+    }
+    document = {"version": 2, "sources": [source]}
+    return _HEADER + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+
+
+def write_sources(streams: Iterable[StreamLike], project_dir: Path) -> Path:
+    """Write the rendered sources into a dbt project, atomically and only when they changed.
+
+    An unchanged file keeps its time, so dbt's partial parsing has nothing to do.
+
+    Args:
+        streams: The declared streams.
+        project_dir: Folder of dbt_project.yml.
+
+    Returns:
+        Path of the file.
+    """
+    path = project_dir / SOURCES_FILE
+    text = render_sources(streams)
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _stream_table(stream: StreamLike) -> dict[str, Any]:
+    meta = {
+        "fields": {name: {"type": field.type, "path": field.path} for name, field in stream.fields.items()},
+        "event_time": stream.event_time,
+        "business_id": list(stream.business_id),
+    }
+    prose = stream.description.replace("{", "(").replace("}", ")")  # dbt would take braces for Jinja
+    description = f"{prose} One row per event.".strip()
+    return _table(stream.name, description, _EVENT_COLUMNS, meta=meta)
+
+
+def _table(
+    name: str, description: str, columns: Mapping[str, str], *, meta: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "description": description,
+        "config": {"meta": {**(meta or {}), "dagster": {"asset_key": ["raw", name]}}},
+        "columns": [{"name": column, "description": text} for column, text in columns.items()],
+    }

@@ -1,0 +1,39 @@
+"""Asset keys, job names and run tags: every name that Dagster shows or that two files share."""
+
+from dagster import AssetKey
+
+from ingestion.streams import Stream
+
+REFRESH_JOB = "refresh"
+AUDIT_JOB = "audit"
+ARRIVALS_SENSOR = "arrivals"
+
+STREAMS_TAG = "millrace/streams"
+"""On a run: the streams that it ingests, with commas between."""
+
+SOURCES_GROUP = "sources"
+RAW_GROUP = "raw"
+
+LEDGER_CHECK = "ledger_proof"
+LEDGER_AUDIT = "ledger_audit"
+
+
+def source_key(stream: Stream) -> AssetKey:
+    """The broker's topic (or topics) that a stream reads."""
+    return AssetKey([stream.kind, stream.name])
+
+
+def raw_key(stream_name: str) -> AssetKey:
+    """The stream's raw table."""
+    return AssetKey(["raw", stream_name])
+
+
+def raw_op_name(stream_name: str) -> str:
+    """The op, and step, that ingests a stream."""
+    return f"raw__{stream_name}"
+
+
+def stream_of_step(step_key: str) -> str | None:
+    """The stream that a step ingests, or None for any other step."""
+    prefix = raw_op_name("")
+    return step_key.removeprefix(prefix) if step_key.startswith(prefix) else None

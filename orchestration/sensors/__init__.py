@@ -1,0 +1,1 @@
+"""Sensors: they look and ask for runs; they never consume."""

@@ -1,0 +1,180 @@
+"""The arrivals sensor: when a stream has unread events and nothing runs, ask for one run of just that.
+
+A tick waits inside, for a few seconds at most, so that an event is noticed at once although Dagster's
+sensor loop is five seconds long. It measures lag and consumes nothing.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dagster import (
+    AssetKey,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    RunRequest,
+    RunsFilter,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    UnresolvedAssetJobDefinition,
+    sensor,
+)
+
+from ingestion.batch import utc_now
+from ingestion.errors import MillraceError
+from ingestion.lag import LagMeter, StreamLag
+from ingestion.lake import Lake
+from ingestion.settings import Settings
+from ingestion.streams import Stream
+from orchestration.keys import ARRIVALS_SENSOR, STREAMS_TAG, stream_of_step
+from orchestration.sensors.backoff import Schedule
+
+_TICK_SECONDS = 4.0  # below the daemon's loop of 5 s, so that ticks follow each other closely
+_LOOK_SECONDS = 0.4
+_BROKER_SECONDS = 2.0
+_ACTIVE = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+
+@dataclass(frozen=True)
+class RefreshPlan:
+    """What to build for which stream.
+
+    Attributes:
+        downstream: Stream → its raw asset and all models that follow from it.
+        seeds: The seeds' assets.
+        seeds_fingerprint: Changes when a seed's contents do.
+    """
+
+    downstream: Mapping[str, frozenset[AssetKey]]
+    seeds: frozenset[AssetKey]
+    seeds_fingerprint: str
+
+    def selection(self, streams: Sequence[str], *, with_seeds: bool) -> list[AssetKey]:
+        """The assets of a run for these streams."""
+        keys = frozenset().union(*(self.downstream[name] for name in streams))
+        return sorted(keys | (self.seeds if with_seeds else frozenset()))
+
+
+class _Watch:
+    """The kept connections of the process that evaluates the sensor; ticks may come on any thread."""
+
+    def __init__(self, settings: Callable[[], Settings], streams: Sequence[Stream]) -> None:
+        self._load_settings = settings
+        self._streams = streams
+        self._lock = threading.Lock()
+        self._meter: LagMeter | None = None
+        self._lake: Lake | None = None
+
+    def look(self) -> list[StreamLag]:
+        with self._lock:
+            try:
+                if self._meter is None:
+                    settings = self._load_settings()
+                    self._lake = Lake(settings, read_only=True)
+                    self._meter = LagMeter(
+                        settings, self._lake, timeout_seconds=_BROKER_SECONDS, clock=utc_now
+                    )
+                return self._meter.measure(self._streams)
+            except Exception:
+                self._reset()
+                raise
+
+    def _reset(self) -> None:
+        if self._meter is not None:
+            self._meter.close()
+        if self._lake is not None:
+            self._lake.close()
+        self._meter = self._lake = None
+
+
+def arrivals_sensor(
+    streams: Sequence[Stream],
+    plan: RefreshPlan,
+    job: UnresolvedAssetJobDefinition,
+    *,
+    settings: Callable[[], Settings],
+) -> SensorDefinition:
+    """Build the sensor.
+
+    Args:
+        streams: The declared streams.
+        plan: What to build for each.
+        job: The job that runs are asked of.
+        settings: Reads the settings when the first tick comes.
+    """
+    watch = _Watch(settings, streams)
+
+    @sensor(
+        name=ARRIVALS_SENSOR,
+        job=job,
+        minimum_interval_seconds=1,
+        default_status=DefaultSensorStatus.RUNNING,
+        description="Asks for a run when a stream has events that are not in the lake and no run is active.",
+    )
+    def arrivals(context: SensorEvaluationContext) -> SensorResult:
+        schedule = Schedule.loads(context.cursor)
+        deadline = time.monotonic() + _TICK_SECONDS
+        while True:
+            schedule, busy = _review(context.instance, job.name, schedule)
+            request, reason = (None, busy) if busy else _consider(watch, plan, schedule)
+            if request is not None:
+                seeds = plan.seeds_fingerprint
+                return SensorResult(run_requests=[request], cursor=replace(schedule, seeds=seeds).dumps())
+            if time.monotonic() + _LOOK_SECONDS >= deadline:
+                return SensorResult(skip_reason=SkipReason(reason), cursor=schedule.dumps())
+            time.sleep(_LOOK_SECONDS)
+
+    return arrivals
+
+
+def _consider(watch: _Watch, plan: RefreshPlan, schedule: Schedule) -> tuple[RunRequest | None, str]:
+    """A run request, or why there is none."""
+    try:
+        lags = watch.look()
+    except MillraceError as error:
+        return None, str(error)
+    waiting = [lag.stream for lag in lags if lag.has_work]
+    chosen = schedule.choose(waiting, now=time.time())
+    if chosen:
+        return RunRequest(
+            asset_selection=plan.selection(chosen, with_seeds=schedule.seeds != plan.seeds_fingerprint),
+            tags={STREAMS_TAG: ",".join(chosen)},
+        ), ""
+    problems = [lag.error for lag in lags if lag.error]
+    paused = [f"stream '{name}' failed and waits for its next try" for name in waiting]
+    return None, "; ".join(problems + paused) or "every event is in the lake"
+
+
+def _review(instance: DagsterInstance, job_name: str, schedule: Schedule) -> tuple[Schedule, str]:
+    """Take in the newest run: its outcome when it is over, else a word that it is active."""
+    runs = instance.get_runs(RunsFilter(job_name=job_name), limit=1)
+    active = instance.get_runs(RunsFilter(job_name=job_name, statuses=_ACTIVE), limit=1)
+    if active:
+        return schedule, f"run {active[0].run_id} is active"
+    if not runs or runs[0].run_id == schedule.judged_run:
+        return schedule, ""
+    run = runs[0]
+    streams = [name for name in run.tags.get(STREAMS_TAG, "").split(",") if name]
+    failed = [] if run.status == DagsterRunStatus.SUCCESS else _failed_streams(instance, run.run_id, streams)
+    return schedule.judge(run.run_id, streams=streams, failed=failed, now=time.time()), ""
+
+
+def _failed_streams(instance: DagsterInstance, run_id: str, streams: list[str]) -> list[str]:
+    """The streams whose ingestion failed; all of the run's, when something behind them did."""
+    failures = instance.all_logs(run_id, of_type=DagsterEventType.STEP_FAILURE)
+    steps = [entry.step_key for entry in failures if entry.step_key]
+    named = [stream_of_step(step) for step in steps]
+    if not steps or None in named:
+        return streams
+    return [name for name in named if name is not None]

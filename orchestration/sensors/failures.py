@@ -1,0 +1,70 @@
+"""A failed run is logged in one line and, where a webhook is configured, posted to it as JSON."""
+
+import json
+import urllib.request
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import structlog
+from dagster import DefaultSensorStatus, RunFailureSensorContext, SensorDefinition, run_failure_sensor
+from tenacity import Retrying, stop_after_attempt, wait_exponential_jitter
+
+from ingestion.settings import Settings
+from orchestration.keys import STREAMS_TAG
+
+_TIMEOUT_SECONDS = 5.0
+_log = structlog.get_logger(__name__)
+
+
+def failures_sensor(settings: Callable[[], Settings]) -> SensorDefinition:
+    """Build the sensor; settings are read when a run has failed."""
+
+    @run_failure_sensor(
+        name="failed_runs",
+        default_status=DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=5,
+        description="Logs every failed run and posts it to MILLRACE_ALERT_WEBHOOK_URL if that is set.",
+    )
+    def failed_runs(context: RunFailureSensorContext) -> None:
+        run = context.dagster_run
+        alert = {
+            "event": "run_failed",
+            "run_id": run.run_id,
+            "job": run.job_name,
+            "streams": run.tags.get(STREAMS_TAG, ""),
+            "error": _first_lines(context.failure_event.message or ""),
+            "steps": [event.step_key for event in context.get_step_failure_events()],
+        }
+        _log.error("run failed", **alert)
+        url = settings().alert_webhook_url
+        if url is not None:
+            post_alert(url.get_secret_value(), alert)
+
+    return failed_runs
+
+
+def post_alert(url: str, alert: dict[str, object]) -> None:
+    """Post an alert as JSON; three tries, a few seconds each.
+
+    Args:
+        url: http or https; never logged, for it may hold a token.
+        alert: What to tell.
+    """
+    if urlsplit(url).scheme not in ("http", "https"):
+        _log.error("alert not posted: MILLRACE_ALERT_WEBHOOK_URL is no http(s) address")
+        return
+    request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
+        url, data=json.dumps(alert).encode(), headers={"Content-Type": "application/json"}, method="POST"
+    )
+    try:
+        for attempt in Retrying(
+            stop=stop_after_attempt(3), wait=wait_exponential_jitter(0.5, max=3), reraise=True
+        ):
+            with attempt, urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310
+                pass
+    except OSError as error:
+        _log.error("alert not posted", host=urlsplit(url).hostname, error=type(error).__name__)
+
+
+def _first_lines(message: str) -> str:
+    return "\n".join(message.strip().splitlines()[:5])[:1000]

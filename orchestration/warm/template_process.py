@@ -1,0 +1,109 @@
+"""The keeper's side of the template: start it, wait until the project is loaded, ask it for a worker, end it.
+
+What the template does is in template.py. Its failures are sentences for the page of the refused run.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from orchestration.warm import forking, protocol
+
+_LOAD_SECONDS = 60.0
+
+
+class TemplateFailed(RuntimeError):
+    """The template cannot give a worker; the message is the reason."""
+
+
+class TemplateProcess:
+    """A forked template.
+
+    Args:
+        module: the module with the Dagster definitions.
+        working_directory: the folder it is imported from.
+        code: fingerprint of the code it loads.
+        server: the keeper's listening socket, which the fork must not keep open.
+    """
+
+    def __init__(
+        self, module: str, working_directory: Path, *, code: str, server: socket.socket | None
+    ) -> None:
+        # Imported late: it brings Dagster with it, and the keeper listens before that.
+        from orchestration.warm import template
+
+        self.code = code
+        self.ready = False
+        self._module = module
+        keeper_pid = os.getpid()
+        location = template.Location(module, str(working_directory))
+        self._channel, theirs = socket.socketpair()
+
+        def body() -> int:
+            self._channel.close()
+            if server is not None:
+                server.close()
+            return template.serve(location, channel=theirs, keeper_pid=keeper_pid)
+
+        self.pid = forking.spawn(body, log_path=None)
+        theirs.close()
+        self._channel.settimeout(_LOAD_SECONDS)
+
+    def wait_ready(self) -> None:
+        """Wait until the project is loaded.
+
+        Raises:
+            TemplateFailed: the code raises, ends the process or takes too long.
+        """
+        if not self.ready:
+            self._receive()
+            self.ready = True
+
+    def fork_worker(self, run_id: str, *, run_args: str, log_path: Path) -> int:
+        """Fork a worker for one run; it becomes a child of the keeper.
+
+        Returns:
+            The worker's process id.
+
+        Raises:
+            TemplateFailed: no worker could be forked.
+        """
+        self.wait_ready()
+        try:
+            protocol.send(self._channel, {"run_id": run_id, "run_args": run_args, "log_path": str(log_path)})
+        except OSError as error:
+            raise TemplateFailed(
+                f"The process that holds {self._module} ended by itself ({error.strerror}): look into the "
+                "log of the warm process and launch again."
+            ) from error
+        return int(self._receive()["pid"])
+
+    def end(self) -> None:
+        """Let it end; one that is still importing is killed, because it would not notice."""
+        self._channel.close()
+        if not self.ready:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def _receive(self) -> protocol.Message:
+        try:
+            answer = protocol.receive(self._channel)
+        except TimeoutError as error:
+            raise TemplateFailed(
+                f"{self._module} was not loaded within {_LOAD_SECONDS:g} s: move slow work out of the import."
+            ) from error
+        except OSError as error:
+            raise TemplateFailed(
+                f"The process that holds {self._module} broke off: {error.strerror}."
+            ) from error
+        if answer is None:
+            raise TemplateFailed(
+                f"The process that holds {self._module} ended by itself: see the log of the warm process."
+            )
+        if "error" in answer:
+            raise TemplateFailed(str(answer["error"]))
+        return answer

@@ -1,0 +1,103 @@
+"""A dbt project of a test's own, on a lake of its own, run in this process as the CLI would run it."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dbt.cli.main import dbtRunner, dbtRunnerResult
+
+from ingestion.lake import Lake
+from ingestion.settings import load_settings
+from ingestion.streams import Stream, load_streams
+from orchestration.dbt_sources import write_sources
+from tests.dbt_project.raw import RawWriter
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = ROOT / "dbt_project"
+STREAMS = load_streams(ROOT / "ingestion" / "streams.yml")
+
+
+@dataclass
+class Warehouse:
+    """A lake, a copy of the dbt project, and dbt."""
+
+    lake: Lake
+    project: Path
+    raw: RawWriter
+
+    def dbt(self, *arguments: str, target: str = "prod", check: bool = True) -> dbtRunnerResult:
+        """Run dbt with the arguments of its CLI."""
+        result = run_dbt(self.project, self.lake.settings.data_dir, *arguments, target=target)
+        if check:
+            assert result.success, explain(result)
+        return result
+
+    def rows(self, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
+        """All rows of a table, in one order."""
+        return self.lake.query(f"select {columns} from lake.{table} order by all")
+
+    def declare(self, streams: tuple[Stream, ...]) -> None:
+        """Make the raw tables and the dbt sources of streams."""
+        self.lake.prepare([stream.name for stream in streams])
+        write_sources(streams, self.project)
+
+
+def run_dbt(project: Path, data_dir: Path, *arguments: str, target: str = "prod") -> dbtRunnerResult:
+    """Run dbt in this process, as its CLI would, with the environment that a modeller has."""
+    folders = ["--project-dir", str(project), "--profiles-dir", str(project), "--target", target]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MILLRACE_DATA_DIR", str(data_dir))
+        patch.setenv("USER", "ada.l")
+        return dbtRunner().invoke([*arguments, *folders, "--quiet", "--log-level-file", "none"])
+
+
+def explain(result: dbtRunnerResult) -> str:
+    """What went wrong, for the assertion's message."""
+    if result.exception is not None or not hasattr(result.result, "results"):
+        return str(result.exception)
+    bad = [
+        each for each in result.result.results if each.status not in ("success", "pass", "skipped", "warn")
+    ]
+    return "\n".join(f"{each.node.name}: {each.message}" for each in bad)
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy the project without what dbt writes into it."""
+    ignored = shutil.ignore_patterns("target", "logs", "dbt_packages", "streams.yml", ".user.yml")
+    return Path(shutil.copytree(PROJECT, folder, ignore=ignored))
+
+
+@pytest.fixture(scope="session")
+def new_warehouse(
+    tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[], str]
+) -> Iterator[Callable[[], Warehouse]]:
+    """Makes a lake with the demo's streams, empty, and a project that sees it."""
+    lakes: list[Lake] = []
+
+    def create() -> Warehouse:
+        folder = tmp_path_factory.mktemp("warehouse")
+        lake = Lake(load_settings(data_dir=folder / "data", catalog=new_database()))
+        lakes.append(lake)
+        warehouse = Warehouse(lake, copy_project(folder / "dbt"), RawWriter(lake))
+        warehouse.declare(STREAMS)
+        lake.publish_access()
+        return warehouse
+
+    yield create
+    for lake in lakes:
+        lake.close()
+
+
+@pytest.fixture
+def warehouse(new_warehouse: Callable[[], Warehouse]) -> Warehouse:
+    """A warehouse that nobody else has."""
+    return new_warehouse()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_telemetry() -> None:
+    assert os.environ.get("DO_NOT_TRACK") == "1"

@@ -1,0 +1,48 @@
+"""Small things that several tests of ingestion say: produce, ingest, read back."""
+
+from collections.abc import Sequence
+
+from kafka import KafkaProducer
+
+from ingestion.batch import BatchReport, Ingestor
+from ingestion.lake import Lake
+from ingestion.settings import Settings
+from ingestion.sources.kafka import KafkaLog
+from ingestion.streams import Stream
+
+
+def kafka_stream(name: str, **source: object) -> Stream:
+    """A stream over the topic of the same name."""
+    return Stream.model_validate({"name": name, "source": {"kafka": name} | source})
+
+
+def produce(
+    servers: str,
+    topic: str,
+    values: Sequence[bytes | None],
+    *,
+    partition: int = 0,
+    keys: Sequence[bytes | None] = (),
+    **options: object,
+) -> None:
+    """Send values and wait until the broker has them."""
+    producer = KafkaProducer(bootstrap_servers=servers, **options)
+    for index, value in enumerate(values):
+        producer.send(topic, value, key=keys[index] if keys else None, partition=partition)
+    producer.flush()
+    producer.close()
+
+
+def ingest(lake: Lake, stream: Stream, settings: Settings) -> BatchReport:
+    """One batch over connections of its own."""
+    lake.prepare([stream.name])
+    log = KafkaLog(stream, settings)
+    try:
+        return Ingestor(lake).run(stream, log)
+    finally:
+        log.close()
+
+
+def positions_of(lake: Lake, stream: str) -> list[tuple[str, int]]:
+    """(partition, position) of every row of a raw table, in order, doubles included."""
+    return lake.query(f"select source_partition, position from raw.{stream} order by all")

@@ -1,0 +1,48 @@
+"""Planning: windows are contiguous, fair and bounded; a log that is not the continuation is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingestion.errors import LogTruncated
+from ingestion.positions import Position, check_log, plan_windows
+from ingestion.sources.base import Bounds, Window
+
+
+def test_a_window_runs_from_the_position_to_the_end() -> None:
+    assert plan_windows({"t-0": 5}, {"t-0": Bounds(0, 9)}, max_events=100) == {"t-0": Window(5, 9)}
+
+
+@given(
+    st.dictionaries(st.text(min_size=1), st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1),
+    st.integers(1, 10**5),
+)
+def test_windows_are_bounded_and_none_starves(logs: dict[str, tuple[int, int]], limit: int) -> None:
+    starts = {name: start for name, (start, _) in logs.items()}
+    bounds = {name: Bounds(0, start + behind) for name, (start, behind) in logs.items()}
+    windows = plan_windows(starts, bounds, max_events=limit)
+    assert sum(window.end - window.start for window in windows.values()) <= limit + len(windows)
+    for name, window in windows.items():
+        assert window.start == starts[name]
+        assert window.end <= bounds[name].end
+        assert (window.end > window.start) == (bounds[name].end > window.start)
+
+
+@pytest.mark.parametrize(
+    ("position", "held", "words"),
+    [
+        (Position(5), None, "has it no more"),
+        (Position(5, "one"), Bounds(0, 9, "two"), "deleted and made again"),
+        (Position(5), Bounds(0, 4), "ends at 4, before our position 5"),
+        (Position(5), Bounds(8, 9), "retention deleted 3 unread positions"),
+    ],
+)
+def test_a_log_that_does_not_continue_ours_is_refused(
+    position: Position, held: Bounds | None, words: str
+) -> None:
+    with pytest.raises(LogTruncated, match=words):
+        check_log("s", {"t-0": position}, {} if held is None else {"t-0": held})
+
+
+def test_a_log_that_continues_is_accepted() -> None:
+    check_log("s", {"t-0": Position(5, "x")}, {"t-0": Bounds(5, 5, "x"), "t-1": Bounds(0, 1, "x")})

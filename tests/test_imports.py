@@ -1,0 +1,60 @@
+"""Who may import whom: the table of docs/architecture.md, read from the code itself."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingestion.settings import PROJECT_DIR
+
+BROKER_CLIENTS = {"kafka", "confluent_kafka", "paho"}
+ALLOWED = {
+    "dlt": {"ingestion/loader.py"},
+    "kafka": {"ingestion/sources/kafka.py"},
+    "paho": {"ingestion/collector.py", "ingestion/collector_client.py"},
+    "soda_core": {"orchestration/checks/soda.py"},
+    "soda_duckdb": {"orchestration/checks/soda.py"},
+    "dbt": {"orchestration/dbt_runner.py", "orchestration/dbt_results.py", "orchestration/warm/preload.py"},
+    "psycopg2": {"ingestion/catalog.py", "orchestration/services/postgres.py", "orchestration/records.py"},
+}
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide who depends on whom"
+            yield node.module or ""
+
+
+def _files(package: str) -> list[str]:
+    return sorted(str(path.relative_to(PROJECT_DIR)) for path in (PROJECT_DIR / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("name", _files("ingestion"))
+def test_ingestion_knows_neither_dagster_nor_dbt_nor_soda(name: str) -> None:
+    forbidden = {"dagster", "dagster_dbt", "dbt", "soda_core", "soda_duckdb", "orchestration"}
+    assert not {module.split(".")[0] for module in _imports(PROJECT_DIR / name)} & forbidden
+
+
+@pytest.mark.parametrize("name", [*_files("ingestion"), *_files("orchestration")])
+def test_each_library_has_its_room(name: str) -> None:
+    for module in _imports(PROJECT_DIR / name):
+        allowed = ALLOWED.get(module.split(".")[0])
+        demo = name.startswith("orchestration/demo/") and module.split(".")[0] in BROKER_CLIENTS
+        assert allowed is None or name in allowed or demo, f"{name} imports {module}"
+
+
+@pytest.mark.parametrize("name", [*_files("ingestion"), *_files("orchestration")])
+def test_only_settings_reads_the_environment(name: str) -> None:
+    text = (PROJECT_DIR / name).read_text()
+    if name == "ingestion/settings.py":
+        return
+    reads = [
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Attribute) and node.attr == "getenv"
+    ]
+    assert not reads, f"{name} reads the environment"
