@@ -169,10 +169,8 @@ class Collector:
         self._turn_messages += 1
         now = self._clock()
         try:
-            event, streams = (
-                event_of(message, now),
-                self._router.route(message.topic, identifiers_of(message)),
-            )
+            event = event_of(message, now)
+            streams = self._router.route(message.topic, identifiers_of(message))
         except UnicodeDecodeError:
             event, streams = SpoolEvent(b"", None, None, now), ()
         if not streams and not self._unrouted:
@@ -190,9 +188,8 @@ class Collector:
         safe = self._intake.commit(at_once=at_once)
         if safe:
             current = self._connection.generation
-            self._connection.acknowledge(
-                r.message_id for r in safe if r.message_id and r.generation == current
-            )
+            ours = (receipt.message_id for receipt in safe if receipt.generation == current)
+            self._connection.acknowledge(message_id for message_id in ours if message_id)
             self._slowest_us = max(self._slowest_us, self._clock() - safe[0].received_us)
 
     def _tell(self, now: float) -> None:

@@ -130,8 +130,8 @@ class Intake(Generic[Receipt]):
             return []
         if self.spool_bytes >= self._limits.spool_max_bytes:
             self._block(
-                f"the spools have reached {self.spool_bytes} of {self._limits.spool_max_bytes} bytes and nothing"
-                " more is acknowledged; find out why ingestion does not drain them"
+                f"the spools hold {self.spool_bytes} of at most {self._limits.spool_max_bytes} bytes, so"
+                " nothing more is acknowledged; find out why ingestion does not drain them"
             )
             return []
         failures = self._write()

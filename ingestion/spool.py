@@ -43,13 +43,13 @@ class SpoolEvent(NamedTuple):
 
     Attributes:
         key: MQTT topic, routing key or the like.
-        value: Payload bytes.
+        value: Payload bytes; None where there is no payload at all.
         headers: JSON object text, or None.
         received_us: When it was received, microseconds since 1970 UTC.
     """
 
     key: bytes
-    value: bytes
+    value: bytes | None
     headers: str | None
     received_us: int
 

@@ -166,10 +166,10 @@ def segment_path(folder: Path, first: int) -> Path:
 
 def segments(folder: Path) -> list[int]:
     """First positions of the folder's segments, oldest first."""
-    names = (name for name in os.listdir(folder) if name.endswith(SEGMENT_SUFFIX))
-    return sorted(
-        int(name[: -len(SEGMENT_SUFFIX)]) for name in names if name[: -len(SEGMENT_SUFFIX)].isdigit()
+    stems = (
+        name.removesuffix(SEGMENT_SUFFIX) for name in os.listdir(folder) if name.endswith(SEGMENT_SUFFIX)
     )
+    return sorted(int(stem) for stem in stems if stem.isdigit())
 
 
 def read_log_id(folder: Path) -> str | None:

@@ -5,13 +5,15 @@ Loading touches no service: it reads streams.yml and parses the dbt project (kep
 
 from collections.abc import Callable, Mapping, Sequence
 
-from dagster import AssetKey, Definitions
+from dagster import AssetKey, AssetsDefinition, Definitions
 
 from ingestion.settings import Settings, load_settings
 from ingestion.streams import Stream, load_streams
 from orchestration.assets.models import full_scan_checks, load_contracts, model_keys, models_asset
-from orchestration.assets.raw import raw_asset, source_specs
+from orchestration.assets.raw import ledger_specs, raw_asset, source_specs
+from orchestration.checks.adapter import contract_audit
 from orchestration.checks.ledger import ledger_audit
+from orchestration.checks.raw_contracts import batches_contract, rejects_contract
 from orchestration.dbt_models import DBT_PROJECT_DIR, ParsedModels, parse_models
 from orchestration.jobs import audit_job, audit_schedule, refresh_job
 from orchestration.keys import raw_key
@@ -40,24 +42,34 @@ def build_defs(
     parsed = parse_models(now, streams)
     keys = model_keys(parsed)
     models = models_asset(parsed, load_contracts(DBT_PROJECT_DIR / "contracts", keys.values()))
-    audits = [full_scan_checks(parsed), ledger_audit(streams)]
+    ledger_contracts = {raw_key("batches"): batches_contract(), raw_key("rejects"): rejects_contract()}
+    audits = [
+        full_scan_checks(parsed),
+        ledger_audit(streams),
+        contract_audit("ledger_contracts", ledger_contracts),
+    ]
     audit_keys = [key for audit in audits for key in audit.check_keys]
-    assets = [*source_specs(streams), *(raw_asset(stream) for stream in streams), models]
+    made = [*(raw_asset(stream) for stream in streams), models]
     refresh, audit = refresh_job(audit_keys), audit_job(audit_keys)
     return Definitions(
-        assets=assets,
+        assets=[*source_specs(streams), *ledger_specs(), *made],
         asset_checks=audits,
         jobs=[refresh, audit],
         schedules=[audit_schedule(audit)],
         sensors=[
-            arrivals_sensor(streams, _plan(streams, parsed, keys), refresh, settings=settings),
+            arrivals_sensor(streams, _plan(streams, parsed, keys, made), refresh, settings=settings),
             failures_sensor(settings),
         ],
         resources={"lake_session": lake_session(settings)} | dict(resource_overrides or {}),
     )
 
 
-def _plan(streams: Sequence[Stream], parsed: ParsedModels, keys: Mapping[str, AssetKey]) -> RefreshPlan:
+def _plan(
+    streams: Sequence[Stream],
+    parsed: ParsedModels,
+    keys: Mapping[str, AssetKey],
+    assets: Sequence[AssetsDefinition],
+) -> RefreshPlan:
     """Which assets follow from which stream, read from dbt's own graph."""
     children: Mapping[str, list[str]] = parsed.manifest["child_map"]
     sources = {
@@ -67,13 +79,18 @@ def _plan(streams: Sequence[Stream], parsed: ParsedModels, keys: Mapping[str, As
     }
     ledger = {sources[name] for name in ("batches", "rejects") if name in sources}
     return RefreshPlan(
+        checks={
+            key: frozenset(check for check in asset.check_keys if check.asset_key == key)
+            for asset in assets
+            for key in asset.keys
+        },
         downstream={
             stream.name: frozenset({raw_key(stream.name)})
             | _descendants(ledger | {sources[stream.name]}, children, keys)
             for stream in streams
         },
-        seeds=frozenset(key for unique_id, key in keys.items() if unique_id.startswith("seed.")),
-        seeds_fingerprint=parsed.seeds_fingerprint,
+        models=frozenset(keys.values()),
+        fingerprint=parsed.fingerprint,
     )
 
 

@@ -38,12 +38,12 @@ class ParsedModels:
     manifest: Mapping[str, Any]
 
     @property
-    def seeds_fingerprint(self) -> str:
-        """Changes when the contents of a seed do."""
+    def fingerprint(self) -> str:
+        """Changes when a model's or a seed's own text does."""
         checksums = sorted(
             (unique_id, node["checksum"]["checksum"])
             for unique_id, node in self.manifest["nodes"].items()
-            if node["resource_type"] == "seed"
+            if node["resource_type"] in ("model", "seed")
         )
         return hashlib.sha256(json.dumps(checksums).encode()).hexdigest()[:16]
 

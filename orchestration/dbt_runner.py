@@ -185,7 +185,7 @@ def invoke(
         project,
         [*args, "--no-write-json", "--cache-selected-only"],
         # A run marks the nodes it compiles; a second run on them would miss the CTEs of ephemeral models.
-        manifest=manifest.deepcopy(),
+        manifest=_copied(manifest),
         on_event=on_event,
         target_path=project.state_dir / "target",
     )
@@ -234,6 +234,17 @@ def _read_manifest(path: Path) -> Any:
     manifest = Manifest.from_msgpack(path.read_bytes(), decoder=extended_mashumuro_decoder)
     manifest.build_flat_graph()
     return manifest
+
+
+def _copied(manifest: Any) -> Any:
+    """A copy for one run. dbt's own deepcopy does not know that selectors are plain dictionaries."""
+    selectors, manifest.selectors = manifest.selectors, {}
+    try:
+        copied = manifest.deepcopy()
+    finally:
+        manifest.selectors = selectors
+    copied.selectors = selectors
+    return copied
 
 
 def _packed(manifest: Any) -> bytes:

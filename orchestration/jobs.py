@@ -7,10 +7,10 @@ from dagster import (
     AssetSelection,
     DefaultScheduleStatus,
     ScheduleDefinition,
-    UnresolvedAssetJobDefinition,
     define_asset_job,
     in_process_executor,
 )
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from orchestration.keys import AUDIT_JOB, REFRESH_JOB
 

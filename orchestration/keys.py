@@ -11,6 +11,9 @@ ARRIVALS_SENSOR = "arrivals"
 STREAMS_TAG = "millrace/streams"
 """On a run: the streams that it ingests, with commas between."""
 
+MODELS_TAG = "millrace/models"
+"""On a run that builds every model and seed: the fingerprint of their text."""
+
 SOURCES_GROUP = "sources"
 RAW_GROUP = "raw"
 

@@ -135,13 +135,12 @@ class MqttConnection:
     def close(self, *, timeout_seconds: float = 2.0) -> None:
         """Send what is queued and leave; the broker keeps the session."""
         deadline = time.monotonic() + timeout_seconds
-        if self._open:
+        leaving, self._open, self.connected, self.error = self._open, False, False, ""
+        if leaving:
             self._client.disconnect()
             while (sock := self._client.socket()) is not None and time.monotonic() < deadline:
                 select.select([], [sock], [], 0.05)
                 self._client.loop_write()
-        self._open = self.connected = False
-        self.error = ""
 
     def _connect(self, timeout_seconds: float) -> None:
         now = time.monotonic()
@@ -224,7 +223,7 @@ class MqttConnection:
         self._subscribe(self._session.subscriptions if flags.session_present else {})
 
     def _subscribe(self, held: dict[str, str]) -> None:
-        """Bring the session to what is declared; asking again for a held one would resend retained messages."""
+        """Bring the session to what is declared; repeating a held one would resend retained messages."""
         wanted = {subscription.filter: self._terms(subscription) for subscription in self._subscriptions}
         self.refused, self._asked, self._asked_at = {}, {}, time.monotonic()
         for topic_filter in held.keys() - wanted.keys():

@@ -22,9 +22,9 @@ from ingestion.batch import BatchReport
 from ingestion.sources.factory import open_log
 from ingestion.streams import Stream
 from orchestration.checks.adapter import check_specs, run_contract
-from orchestration.checks.contracts import raw_contract
 from orchestration.checks.ledger import ledger_check_spec, prove_ledger
 from orchestration.checks.progress import CheckedBatches
+from orchestration.checks.raw_contracts import raw_contract
 from orchestration.keys import RAW_GROUP, SOURCES_GROUP, raw_key, source_key
 from orchestration.resources import LakeSession
 
@@ -39,6 +39,18 @@ def source_specs(streams: Sequence[Stream]) -> list[AssetSpec]:
             kinds={stream.kind},
         )
         for stream in streams
+    ]
+
+
+def ledger_specs() -> list[AssetSpec]:
+    """The two tables that every stream's loads write to beside their own."""
+    about = {
+        "batches": "The ledger: which positions each load holds. One row per batch and partition.",
+        "rejects": "What could not be decoded, with its bytes and the reason. One row per event.",
+    }
+    return [
+        AssetSpec(raw_key(name), group_name=RAW_GROUP, description=text, kinds={"ducklake"})
+        for name, text in about.items()
     ]
 
 

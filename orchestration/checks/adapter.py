@@ -1,10 +1,22 @@
 """Contract outcomes → Dagster asset checks. Four outcomes stay four; only `passed` is a pass."""
 
-from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey, MetadataValue
+from collections.abc import Iterator, Mapping
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetKey,
+    MetadataValue,
+    multi_asset_check,
+)
 
 from ingestion.lake import Lake
 from orchestration.checks.contracts import Contract, list_checks
 from orchestration.checks.soda import verify
+from orchestration.resources import LakeSession
 
 
 def check_specs(contract: Contract, key: AssetKey, *, blocking: bool) -> list[AssetCheckSpec]:
@@ -24,6 +36,27 @@ def check_specs(contract: Contract, key: AssetKey, *, blocking: bool) -> list[As
         )
         for check in list_checks(contract)
     ]
+
+
+def contract_audit(name: str, contracts: Mapping[AssetKey, Contract]) -> AssetChecksDefinition:
+    """Contracts over whole tables, as one op for a schedule.
+
+    Args:
+        name: Of the op.
+        contracts: Asset → its contract.
+    """
+    specs = [
+        spec for key, contract in contracts.items() for spec in check_specs(contract, key, blocking=False)
+    ]
+
+    @multi_asset_check(name=name, specs=specs, can_subset=True, required_resource_keys={"lake_session"})
+    def audit(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
+        session: LakeSession = context.resources.lake_session
+        for key, contract in contracts.items():
+            if any(check.asset_key == key for check in context.selected_asset_check_keys):
+                yield from run_contract(session.lake, contract, key)
+
+    return audit
 
 
 def run_contract(

@@ -16,6 +16,9 @@ from orchestration.checks.contracts import Contract
 NEW_ROWS = "new_rows"
 """The variable with which `verify` restricts a raw contract to new batches; an SQL condition."""
 
+# As DuckDB's information schema spells it; Soda compares words.
+_SPELLING = {"timestamptz": "timestamp with time zone"}
+
 _MISSING: dict[str, Any] = {"missing": None}
 _NOT_NEGATIVE: dict[str, Any] = {"invalid": {"valid_min": 0}}
 _IDENTITY = {
@@ -112,6 +115,7 @@ def _contract(
     checks: list[dict[str, Any]],
 ) -> Contract:
     types = {field.name: SQL_TYPES[field.type] for field in schema} | {"_dlt_load_id": "varchar"}
+    types = {name: _SPELLING.get(kind, kind) for name, kind in types.items()}
     columns: list[dict[str, Any]] = [
         {"name": name, "data_type": kind} | ({"checks": column_checks[name]} if name in column_checks else {})
         for name, kind in types.items()
@@ -120,7 +124,7 @@ def _contract(
         "dataset": f"{CATALOG_NAME}/raw/{table}",
         "variables": {NEW_ROWS: {"default": "true"}},
         "filter": f"${{var.{NEW_ROWS}}}",
-        "checks": [{"schema": None}, *checks],
+        "checks": [{"schema": {"allow_other_column_order": True}}, *checks],
         "columns": columns,
     }
     text = yaml.dump(document, Dumper=_NoAliases, sort_keys=False)

@@ -1,7 +1,7 @@
 """Running a contract with Soda on the lake: exactly one outcome for every check, whatever happens.
 
 The only module that imports Soda, and only when a contract is run. What a contract is: contracts.py.
-"Could not run" is a result of its own and never a pass: docs/checks.md.
+"Could not run" is a result of its own and never a pass: outcomes.py.
 """
 
 import logging
@@ -118,7 +118,7 @@ class _Recorder:
 
 
 def _outcomes(job: _Job, checks: tuple[ContractCheck, ...]) -> tuple[Outcome, ...]:
-    """All checks in one pass; those without a result then each alone, for one bad column fails a whole query."""
+    """All checks in one pass, then each without a result alone: one bad column fails a whole query."""
     run = _run(job)
     outcomes = {
         check.name: judge(job.contract, check, run.results.get(check.path), run.statements)
@@ -140,7 +140,8 @@ def _absent(job: _Job) -> str | None:
     """Why there is nothing to look at, or None."""
     try:
         found = job.cursor.execute(
-            "select 1 from duckdb_columns() where database_name = ? and schema_name = ? and table_name = ? limit 1",
+            "select 1 from duckdb_columns()"
+            " where database_name = ? and schema_name = ? and table_name = ? limit 1",
             [CATALOG_NAME, job.contract.schema, job.contract.table],
         ).fetchone()
     except duckdb.Error as error:

@@ -7,9 +7,10 @@ sensor loop is five seconds long. It measures lag and consumes nothing.
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dagster import (
+    AssetCheckKey,
     AssetKey,
     DagsterEventType,
     DagsterInstance,
@@ -21,9 +22,9 @@ from dagster import (
     SensorEvaluationContext,
     SensorResult,
     SkipReason,
-    UnresolvedAssetJobDefinition,
     sensor,
 )
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ingestion.batch import utc_now
 from ingestion.errors import MillraceError
@@ -31,7 +32,7 @@ from ingestion.lag import LagMeter, StreamLag
 from ingestion.lake import Lake
 from ingestion.settings import Settings
 from ingestion.streams import Stream
-from orchestration.keys import ARRIVALS_SENSOR, STREAMS_TAG, stream_of_step
+from orchestration.keys import ARRIVALS_SENSOR, MODELS_TAG, STREAMS_TAG, stream_of_step
 from orchestration.sensors.backoff import Schedule
 
 _TICK_SECONDS = 4.0  # below the daemon's loop of 5 s, so that ticks follow each other closely
@@ -52,18 +53,31 @@ class RefreshPlan:
 
     Attributes:
         downstream: Stream → its raw asset and all models that follow from it.
-        seeds: The seeds' assets.
-        seeds_fingerprint: Changes when a seed's contents do.
+        checks: Asset → its checks that belong to a run; those that read whole tables do not.
+        models: All models and seeds.
+        fingerprint: Changes when the text of one of them does.
     """
 
     downstream: Mapping[str, frozenset[AssetKey]]
-    seeds: frozenset[AssetKey]
-    seeds_fingerprint: str
+    checks: Mapping[AssetKey, frozenset[AssetCheckKey]]
+    models: frozenset[AssetKey]
+    fingerprint: str
 
-    def selection(self, streams: Sequence[str], *, with_seeds: bool) -> list[AssetKey]:
-        """The assets of a run for these streams."""
-        keys = frozenset().union(*(self.downstream[name] for name in streams))
-        return sorted(keys | (self.seeds if with_seeds else frozenset()))
+    def request(self, streams: Sequence[str], *, built: str) -> RunRequest:
+        """A run for these streams.
+
+        Args:
+            streams: What to ingest; what follows from it is built.
+            built: Fingerprint of the models that were last built as a whole. With another one than ours
+                everything is built, so that new models and seeds exist before others read them.
+        """
+        keys = frozenset[AssetKey]().union(*(self.downstream[name] for name in streams))
+        tags = {STREAMS_TAG: ",".join(streams)}
+        if built != self.fingerprint:
+            keys |= self.models
+            tags[MODELS_TAG] = self.fingerprint
+        checks = frozenset[AssetCheckKey]().union(*(self.checks.get(key, frozenset()) for key in keys))
+        return RunRequest(asset_selection=sorted(keys), asset_check_keys=sorted(checks), tags=tags)
 
 
 class _Watch:
@@ -129,8 +143,7 @@ def arrivals_sensor(
             schedule, busy = _review(context.instance, job.name, schedule)
             request, reason = (None, busy) if busy else _consider(watch, plan, schedule)
             if request is not None:
-                seeds = plan.seeds_fingerprint
-                return SensorResult(run_requests=[request], cursor=replace(schedule, seeds=seeds).dumps())
+                return SensorResult(run_requests=[request], cursor=schedule.dumps())
             if time.monotonic() + _LOOK_SECONDS >= deadline:
                 return SensorResult(skip_reason=SkipReason(reason), cursor=schedule.dumps())
             time.sleep(_LOOK_SECONDS)
@@ -147,10 +160,7 @@ def _consider(watch: _Watch, plan: RefreshPlan, schedule: Schedule) -> tuple[Run
     waiting = [lag.stream for lag in lags if lag.has_work]
     chosen = schedule.choose(waiting, now=time.time())
     if chosen:
-        return RunRequest(
-            asset_selection=plan.selection(chosen, with_seeds=schedule.seeds != plan.seeds_fingerprint),
-            tags={STREAMS_TAG: ",".join(chosen)},
-        ), ""
+        return plan.request(chosen, built=schedule.models), ""
     problems = [lag.error for lag in lags if lag.error]
     paused = [f"stream '{name}' failed and waits for its next try" for name in waiting]
     return None, "; ".join(problems + paused) or "every event is in the lake"
@@ -166,8 +176,10 @@ def _review(instance: DagsterInstance, job_name: str, schedule: Schedule) -> tup
         return schedule, ""
     run = runs[0]
     streams = [name for name in run.tags.get(STREAMS_TAG, "").split(",") if name]
-    failed = [] if run.status == DagsterRunStatus.SUCCESS else _failed_streams(instance, run.run_id, streams)
-    return schedule.judge(run.run_id, streams=streams, failed=failed, now=time.time()), ""
+    good = run.status == DagsterRunStatus.SUCCESS
+    failed = [] if good else _failed_streams(instance, run.run_id, streams)
+    models = run.tags.get(MODELS_TAG, "") if good else ""
+    return schedule.judge(run.run_id, streams=streams, failed=failed, now=time.time(), models=models), ""
 
 
 def _failed_streams(instance: DagsterInstance, run_id: str, streams: list[str]) -> list[str]:

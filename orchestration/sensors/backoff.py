@@ -27,12 +27,12 @@ class Schedule:
     Attributes:
         judged_run: The last run whose outcome is in here.
         pauses: Failing streams.
-        seeds: Fingerprint of the seeds that the lake holds.
+        models: Fingerprint of the models that were last built as a whole.
     """
 
     judged_run: str = ""
     pauses: Mapping[str, Pause] = field(default_factory=dict)
-    seeds: str = ""
+    models: str = ""
 
     @staticmethod
     def loads(cursor: str | None) -> "Schedule":
@@ -46,7 +46,9 @@ class Schedule:
         """The cursor."""
         return _ADAPTER.dump_json(self).decode()
 
-    def judge(self, run_id: str, *, streams: Iterable[str], failed: Iterable[str], now: float) -> "Schedule":
+    def judge(
+        self, run_id: str, *, streams: Iterable[str], failed: Iterable[str], now: float, models: str = ""
+    ) -> "Schedule":
         """Take in the outcome of a finished run.
 
         Args:
@@ -54,13 +56,14 @@ class Schedule:
             streams: What it was asked to ingest.
             failed: Those of them that failed, or whose models did.
             now: Unix seconds.
+            models: Fingerprint of the models, if the run built them as a whole and went well.
         """
         pauses = {name: pause for name, pause in self.pauses.items() if name not in set(streams)}
         for name in failed:
             failures = self.pauses[name].failures + 1 if name in self.pauses else 1
             seconds = min(_FIRST_PAUSE_SECONDS * 2 ** (failures - 1), _LONGEST_PAUSE_SECONDS)
             pauses[name] = Pause(failures, now + seconds)
-        return replace(self, judged_run=run_id, pauses=pauses)
+        return replace(self, judged_run=run_id, pauses=pauses, models=models or self.models)
 
     def choose(self, waiting: Iterable[str], *, now: float) -> list[str]:
         """The streams of the next run: all healthy ones that have work, else one failing one that is due."""

@@ -1,0 +1,1 @@
+"""Embedded services (PostgreSQL, demo brokers) and the supervision of child processes."""

@@ -132,7 +132,7 @@ class ProcessSpec:
         env: The whole environment of the child; None hands on ours.
         cwd: Working folder; None for ours.
         account: User to run as, when we are root; None for ours.
-        also_quote: Folder of further logs, whose newest file is quoted in errors too.
+        also_quote: Folder of further logs; the newest is quoted in errors when the child wrote to it.
     """
 
     name: str
@@ -157,6 +157,7 @@ class ChildProcess:
         self._popen: subprocess.Popen[bytes] | None = None
         self._process: psutil.Process | None = None
         self._log_start = 0
+        self._started_at = 0.0
         self.log_file = spec.log_folder / f"{spec.name}.log"
 
     @property
@@ -191,6 +192,7 @@ class ChildProcess:
             raise ServiceError(f"Cannot run {spec.argv[0]} for {self.name}: it is missing or not executable.")
         argv = [*launch_prefix(account=spec.account, death_signal=death_signal), *spec.argv]
         log = self._open_log()
+        self._started_at = time.time()
         try:
             self._popen = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
@@ -246,7 +248,8 @@ class ChildProcess:
             text = log.read().decode(errors="replace")
         if self._spec.also_quote is not None and self._spec.also_quote.is_dir():
             newest = max(self._spec.also_quote.iterdir(), key=lambda path: path.stat().st_mtime, default=None)
-            text += newest.read_text(errors="replace")[-8192:] if newest is not None else ""
+            if newest is not None and newest.stat().st_mtime >= self._started_at:
+                text += newest.read_text(errors="replace")[-8192:]
         return " | ".join(text.strip().splitlines()[-lines:]) or "(nothing)"
 
     def _open_log(self) -> int:

@@ -1,0 +1,203 @@
+"""The command line itself: commands, options and their help. What commands do is in the files beside.
+
+Imports stay inside the commands, so that `millrace --help` and light commands answer at once.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import Abort, Exit, TyperException
+
+from orchestration.cli.context import Globals, complain, err, log_to_stderr
+
+app = typer.Typer(
+    name="millrace",
+    help="A streaming lakehouse: Kafka and MQTT to checked SQL models, within seconds.",
+    epilog="Try 'millrace demo' first: it brings its own brokers and a simulated plant.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+NoUi = Annotated[bool, typer.Option("--no-ui", help="Do not start the web UI.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"millrace {version('millrace')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-dir", help="Data folder; else MILLRACE_DATA_DIR, else .millrace in the project."
+        ),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show log lines and tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options that every command has; they stand before the command."""
+    context.obj = Globals(data_dir, verbose)
+    log_to_stderr(verbose=verbose)
+
+
+@app.command()
+def up(context: typer.Context, no_ui: NoUi = False) -> None:
+    """Start everything and keep it running until Ctrl-C.
+
+    Ingestion, models and checks run by themselves; the web UI shows them. PostgreSQL is embedded unless
+    MILLRACE_CATALOG names one.
+    """
+    from orchestration.cli.up import up as run_up
+
+    raise typer.Exit(run_up(context.obj.settings(), ui=not no_ui))
+
+
+@app.command()
+def down(context: typer.Context) -> None:
+    """Stop what 'millrace up' or 'demo' runs on this data folder."""
+    from orchestration.cli.up import down as run_down
+
+    raise typer.Exit(run_down(context.obj.settings()))
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--for", min=5, help="End after so many seconds with a summary; exit 1 if it is bad."),
+    ] = None,
+    rate: Annotated[
+        float, typer.Option("--rate", min=0.1, max=50, help="Readings a second of each of 12 machines.")
+    ] = 1.0,
+    no_ui: NoUi = False,
+) -> None:
+    """Show everything on a simulated plant: brokers, events, models, checks. Nothing to set up.
+
+    The data folder must be new or an earlier demo's, which is wiped.
+    """
+    from orchestration.cli.demo import demo as run_demo
+
+    raise typer.Exit(run_demo(context.obj, seconds=seconds, rate=rate, ui=not no_ui))
+
+
+@app.command()
+def status(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show what runs, how far each stream is, and what was built and checked last."""
+    from orchestration.cli.status import look, show
+
+    settings = context.obj.settings()
+    show(look(settings, context.obj.streams(settings)), as_json=as_json)
+
+
+@app.command()
+def query(
+    context: typer.Context,
+    sql: Annotated[str, typer.Argument(help='One SELECT, as in "from marts.machine_status".')],
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Rows shown in the table.")] = 200,
+) -> None:
+    """Ask the lake with SQL, without changing anything."""
+    from orchestration.cli import query as asking
+    from orchestration.cli.context import out
+
+    asking.require_one_format(as_json=as_json, as_csv=as_csv)
+    answer = asking.ask(context.obj.settings(), sql)
+    if as_json:
+        asking.write_json(answer)
+    elif as_csv:
+        asking.write_csv(answer)
+    else:
+        asking.print_table(answer, out, limit=limit)
+
+
+@app.command()
+def ingest(
+    context: typer.Context,
+    streams: Annotated[
+        list[str] | None, typer.Argument(help="Which streams; all when none is named.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring one batch of each stream into the lake now, without Dagster."""
+    settings = context.obj.settings()
+    declared = context.obj.streams(settings)
+    from orchestration.cli import ingest as ingesting
+
+    chosen = ingesting.choose(declared, streams or ())
+    raise typer.Exit(1 if ingesting.ingest(settings, chosen, as_json=as_json) else 0)
+
+
+@app.command()
+def collect(context: typer.Context) -> None:
+    """Run the MQTT collector in the foreground; 'millrace up' runs it by itself."""
+    from orchestration.cli.collect import collect as run_collect
+
+    settings = context.obj.settings()
+    run_collect(settings, context.obj.streams(settings))
+
+
+@app.command()
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Check this installation part by part; each problem comes with its remedy. Exit 1 if there is any."""
+    from orchestration.cli.doctor import examine, show
+
+    findings = examine(context.obj)
+    raise typer.Exit(show(findings, as_json=as_json))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line.
+
+    Args:
+        arguments: Without the program's name.
+
+    Returns:
+        The exit code: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C.
+    """
+    from orchestration.cli.errors import defect, sentence
+
+    verbose = bool({"-v", "--verbose"} & set(arguments[:3]))
+    try:
+        code = app(args=list(arguments), prog_name="millrace", standalone_mode=False)
+        return int(code or 0)
+    except Exit as leaving:
+        return leaving.exit_code
+    except TyperException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, Abort):
+        return 130
+    except BrokenPipeError:
+        return _leave_the_pipe()
+    except Exception as error:
+        if verbose:
+            import traceback
+
+            err.print(traceback.format_exc(), markup=False)
+        command = next((part for part in arguments if not part.startswith("-")), "")
+        complain(sentence(error) or defect(error, command=command))
+        return 1
+
+
+def _leave_the_pipe() -> int:
+    """The reader (`head`, a pager) went away: nothing is wrong, and nothing more can be said."""
+    import os
+    import sys
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

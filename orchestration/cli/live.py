@@ -1,0 +1,145 @@
+"""The live view of a running system: an overview, read anew every second or two on a thread of its own.
+
+On anything but a terminal it prints a line per step instead. What runs is in orchestration/system.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from ingestion.settings import Settings
+from ingestion.streams import Stream
+from orchestration.cli.context import out
+from orchestration.cli.tables import checks_summary, runs_table, services_table, streams_table
+from orchestration.overview import Overview, OverviewReader, ServiceRow, StreamRow
+from orchestration.system.running import System
+
+_RATE_SECONDS = 10.0
+
+
+class Watcher:
+    """Reads overviews in the background, so that a slow broker never delays the supervision.
+
+    Args:
+        settings: Of the running system.
+        streams: Its streams.
+        pause_s: Seconds between two reads.
+    """
+
+    def __init__(self, settings: Settings, streams: tuple[Stream, ...], *, pause_s: float) -> None:
+        self.latest: Overview | None = None
+        self.rates: dict[str, float] = {}
+        self._settings, self._streams, self._pause_s = settings, streams, pause_s
+        self._history: list[tuple[float, dict[str, int]]] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="overview", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; waits for the read that is under way."""
+        self._stop.set()
+        self._thread.join(timeout=15)
+
+    def _run(self) -> None:
+        reader = OverviewReader(self._settings, self._streams)
+        try:
+            while not self._stop.is_set():
+                overview = reader.read()
+                self._remember(overview.streams)
+                self.latest = overview
+                self._stop.wait(self._pause_s)
+        finally:
+            reader.close()
+
+    def _remember(self, streams: tuple[StreamRow, ...]) -> None:
+        now = time.monotonic()
+        counts = {row.stream: row.rows + row.rejects for row in streams}
+        self._history = [entry for entry in self._history if entry[0] > now - _RATE_SECONDS] + [(now, counts)]
+        then, before = self._history[0]
+        if now > then:
+            self.rates = {
+                name: (count - before.get(name, count)) / (now - then) for name, count in counts.items()
+            }
+
+
+def render(
+    overview: Overview | None, services: tuple[ServiceRow, ...], *, title: str, complaint: str,
+    rates: dict[str, float], now: datetime,
+) -> RenderableType:  # fmt: skip
+    """The view: processes, streams, runs, checks."""
+    parts: list[RenderableType] = [Text(title, style="bold"), Text(), services_table(services)]
+    if complaint:
+        parts += [Text(), Text(complaint, style="red")]
+    if overview is not None:
+        parts += [Text(error, style="red") for error in overview.errors]
+        parts += [Text(), streams_table(overview.streams, now=now, rates=rates)]
+        if overview.runs:
+            parts += [Text(), runs_table(overview.runs, now=now)]
+        if overview.checks:
+            parts += [Text(), checks_summary(overview.checks)]
+    parts += [Text(), Text("Ctrl-C stops everything.", style="dim")]
+    return Group(*parts)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Make SIGTERM mean what Ctrl-C means, and let neither cut a shutdown short."""
+
+    def interrupt(*_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def progress(message: str) -> None:
+    """One line about what comes next."""
+    out.print(f"[dim]{datetime.now():%H:%M:%S}[/] {message} …")
+
+
+def watch(system: System, *, title: str, until: Callable[[], bool], pause_s: float = 2.0) -> Overview | None:
+    """Supervise a started system and show it, until `until` says so or Ctrl-C.
+
+    Returns:
+        The last overview.
+    """
+    watcher = Watcher(system.settings, system.streams, pause_s=pause_s)
+    watcher.start()
+    try:
+        if out.is_terminal:
+            with Live(console=out, auto_refresh=False, transient=False, vertical_overflow="crop") as live:
+                while not until():
+                    live.update(_view(system, watcher, title), refresh=True)
+                    time.sleep(1.0)
+        else:
+            out.print(title)
+            while not until():
+                system.check(time.monotonic())
+                time.sleep(0.5)
+    finally:
+        watcher.stop()
+    return watcher.latest
+
+
+def _view(system: System, watcher: Watcher, title: str) -> RenderableType:
+    services = system.check(time.monotonic())
+    return render(
+        watcher.latest, services, title=title, complaint=system.complaint, rates=watcher.rates,
+        now=datetime.now(UTC),
+    )  # fmt: skip

@@ -1,0 +1,236 @@
+"""The running system: starts everything in order, keeps it running, reloads changed code, stops in reverse.
+
+It shows nothing: callers pass `progress` and call `check` about once a second from the main thread.
+What the processes are is in services.py.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ingestion.errors import MillraceError, StorageError
+from ingestion.lake import Lake
+from ingestion.settings import PROJECT_DIR, Settings, load_settings
+from ingestion.streams import Stream, load_streams
+from orchestration.dbt_sources import write_sources
+from orchestration.fingerprint import fingerprint
+from orchestration.instance import prepare_instance
+from orchestration.overview import ServiceRow, SystemState
+from orchestration.services.postgres import EmbeddedPostgres
+from orchestration.services.process import LOG_LIMIT_BYTES, ChildProcess, Service, wait_until
+from orchestration.services.supervisor import Supervisor
+from orchestration.system import services
+from orchestration.system.lock import publish
+from orchestration.system.runtime import variables, write_runtime
+
+_LEAST_FREE_BYTES = 512 * 2**20
+_LOOK_SECONDS = 2.0
+_TRIM_SECONDS = 30.0
+_UI_SECONDS = 60.0
+
+
+class System:
+    """Everything that `millrace up` runs. The caller holds the folder's lock (lock.only_system).
+
+    Args:
+        settings: As loaded; what is not configured is embedded.
+        mode: up or demo, for those who ask.
+        ui: Whether the web UI is started.
+        progress: Told in a few words what comes next.
+        brokers: Embedded brokers, started before anything that needs them.
+        senders: Whatever sends to them, started last.
+        runtime: Settings' names → values that every process of this system must use.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        mode: str,
+        ui: bool,
+        progress: Callable[[str], None],
+        brokers: Sequence[Service] = (),
+        senders: Sequence[Service] = (),
+        runtime: Mapping[str, str] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.streams: tuple[Stream, ...] = load_streams(settings.streams_file)
+        self.ui_port = services.choose_ui_port(settings) if ui else None
+        self.complaint = ""
+        self._mode = mode
+        self._progress = progress
+        self._brokers, self._senders = tuple(brokers), tuple(senders)
+        self._runtime = dict(runtime or {})
+        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._socket = services.code_socket(settings)
+        self._code_server: ChildProcess | None = None
+        self._supervise([])
+        self._seen = self._loaded = ""
+        self._next_look_s = self._next_trim_s = 0.0
+
+    @property
+    def ui_url(self) -> str:
+        """The web UI's address; empty without one."""
+        return services.ui_url(self.settings, self.ui_port) if self.ui_port is not None else ""
+
+    def start(self) -> None:
+        """Start everything; when something fails, stop what was started and raise.
+
+        Raises:
+            MillraceError: Says what is wrong and what to do about it.
+            ServiceError: A process did not come up.
+        """
+        require_usable(self.settings.data_dir)
+        base = list(self._brokers)
+        if self.settings.catalog is None:
+            postgres = EmbeddedPostgres(self.settings.data_dir / "postgres")
+            self._runtime["catalog"] = postgres.dsn("lake")
+            if self.settings.dagster_catalog is None:
+                self._runtime["dagster_catalog"] = postgres.dsn("dagster")
+            base.insert(0, postgres)
+        self._supervise(base)
+        try:
+            for service in base:
+                self._progress(f"starting {service.name}")
+                service.start()
+            if self._runtime:
+                write_runtime(self.settings.data_dir, self._runtime)
+                self.settings = load_settings(data_dir=self.settings.data_dir, **self._runtime)
+            self._prepare()
+            rest = self._processes()
+            self._supervise([*base, *rest])
+            for service in rest:
+                self._progress(f"starting {service.name}")
+                service.start()
+            self._await_ui()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _supervise(self, wanted: Sequence[Service]) -> None:
+        self._services = tuple(wanted)
+        self._supervisor = Supervisor(self._services)
+
+    def _prepare(self) -> None:
+        self._progress("preparing the lake")
+        lake = Lake(self.settings)
+        try:
+            lake.prepare(stream.name for stream in self.streams)
+            lake.publish_access()
+        finally:
+            lake.close()
+        write_sources(self.streams, PROJECT_DIR / "dbt_project")
+        prepare_instance(self.settings)
+        self._seen = self._loaded = self._fingerprint()
+
+    def _processes(self) -> list[Service]:
+        settings = self.settings
+        env = services.environment(settings, variables(self._runtime))
+        self._code_server = services.code_server(settings, env, path=self._socket)
+        processes: list[Service] = [services.warm_process(settings, env), self._code_server]
+        processes.append(services.daemon(settings, env, path=self._socket))
+        if self.ui_port is not None:
+            processes.append(services.web_server(settings, env, path=self._socket, port=self.ui_port))
+        if settings.mqtt_host and any(stream.kind == "mqtt" for stream in self.streams):
+            processes.append(services.collector(settings, env))
+        return [*processes, *self._senders]
+
+    def _await_ui(self) -> None:
+        port = self.ui_port
+        if port is not None:
+            self._progress("waiting for the web UI")
+            wait_until(lambda: services.ui_answers(port), timeout_s=_UI_SECONDS, interval_s=0.1)
+
+    def check(self, now_s: float) -> tuple[ServiceRow, ...]:
+        """Restart what died, load changed code, keep logs small, and publish the state.
+
+        Args:
+            now_s: Seconds from a clock that never goes back.
+        """
+        states = self._supervisor.check(now_s)
+        if now_s >= self._next_look_s:
+            self._next_look_s = now_s + _LOOK_SECONDS
+            self._reload_when_changed()
+        if now_s >= self._next_trim_s:
+            self._next_trim_s = now_s + _TRIM_SECONDS
+            trim_logs(services.log_folder(self.settings))
+        rows = tuple(
+            ServiceRow(state.name, state.running, state.pid, state.restarts, state.last_error or "")
+            for state in states
+        )
+        publish(
+            self.settings.data_dir,
+            SystemState(os.getpid(), self._mode, self.ui_url, self._started_at, rows),
+        )
+        return rows
+
+    def _fingerprint(self) -> str:
+        places = [PROJECT_DIR / name for name in services.WATCHED]
+        return fingerprint([*places, self.settings.streams_file])
+
+    def _reload_when_changed(self) -> None:
+        """Once edited files have been still for one look, take new streams in and restart the code server."""
+        now = self._fingerprint()
+        settled, self._seen = now == self._seen, now
+        if not settled or now == self._loaded or self._code_server is None:
+            return
+        self._loaded = now
+        try:
+            self.streams = load_streams(self.settings.streams_file)
+            self._prepare()
+            self.complaint = ""
+        except MillraceError as error:
+            self.complaint = str(error)
+            return
+        # The supervisor starts it again, and the daemon and the web UI notice by themselves.
+        self._code_server.stop()
+
+    def stop(self) -> None:
+        """Stop everything in reverse order."""
+        try:
+            self._supervisor.stop()
+        finally:
+            if self._socket.parent != self.settings.data_dir / "run":
+                shutil.rmtree(self._socket.parent, ignore_errors=True)
+
+    def stop_senders(self) -> None:
+        """Stop what sends to the brokers; it stays stopped."""
+        for service in self._senders:
+            service.stop()
+        self._supervise([service for service in self._services if service not in self._senders])
+
+
+def require_usable(data_dir: Path) -> None:
+    """Make the data folder and make sure that it can be written and has room.
+
+    Raises:
+        StorageError: Says which and what to do.
+    """
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = data_dir / f".probe-{os.getpid()}"
+        probe.write_bytes(b"x")
+        probe.unlink()
+        free = shutil.disk_usage(data_dir).free
+    except OSError as error:
+        raise StorageError(
+            f"the data folder {data_dir} cannot be written ({error.strerror}): correct its permissions "
+            "or name another with MILLRACE_DATA_DIR"
+        ) from None
+    if free < _LEAST_FREE_BYTES:
+        raise StorageError(
+            f"the disk of {data_dir} has only {free / 2**20:.0f} MiB left: make room or name another folder "
+            "with MILLRACE_DATA_DIR"
+        )
+
+
+def trim_logs(folder: Path) -> None:
+    """Keep each log below its limit: a long one moves to `.log.1`, its writer goes on in the emptied file."""
+    for path in folder.glob("*.log"):
+        with suppress(OSError):
+            if path.stat().st_size > LOG_LIMIT_BYTES:
+                shutil.copyfile(path, path.with_suffix(".log.1"))
+                os.truncate(path, 0)  # writers append, so they continue at the new end

@@ -1,0 +1,161 @@
+"""The processes of a running system: what each is called with and when it is ready.
+
+The order and the supervision are in running.py. Secrets go through the environment, never the command line.
+"""
+
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ingestion.errors import ConfigError
+from ingestion.settings import PROJECT_DIR, Settings, child_environment
+from orchestration.instance import dagster_environment, launcher_socket
+from orchestration.services.process import ChildProcess, ProcessSpec, accepts_tcp
+from orchestration.warm import protocol
+
+DEFINITIONS = "orchestration.definitions"
+WATCHED = ("ingestion", "orchestration", "dbt_project")
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "DAGSTER_DISABLE_TELEMETRY": "true",
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    "OTEL_SDK_DISABLED": "true",
+    "RUNTIME__DLTHUB_TELEMETRY": "false",
+    "SODA_CORE_TELEMETRY_ENABLED": "false",
+    "PYTHONUNBUFFERED": "1",
+}
+_SOCKET_BYTES = 100  # sockaddr_un holds 107, and gRPC insists on an absolute path
+_LOAD_SECONDS = 120.0
+
+
+def environment(settings: Settings, extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment of every child: Dagster's folder and storage, telemetry off, ours, `extra` last."""
+    return child_environment({**QUIET, **dagster_environment(settings), **extra})
+
+
+def log_folder(settings: Settings) -> Path:
+    """Where the processes' logs are."""
+    return settings.data_dir / "logs"
+
+
+def code_socket(settings: Settings) -> Path:
+    """The code server's Unix socket: in the data folder, or a private one where that path is too long."""
+    path = settings.data_dir / "run" / "code.sock"
+    if len(str(path).encode()) <= _SOCKET_BYTES:
+        return path
+    return Path(tempfile.mkdtemp(prefix="millrace-")) / "code.sock"
+
+
+def warm_process(settings: Settings, env: Mapping[str, str]) -> ChildProcess:
+    """The process that runs are forked from."""
+    path = launcher_socket(settings)
+    watched = [str(PROJECT_DIR / name) for name in WATCHED] + [str(settings.streams_file)]
+    return _python(
+        settings, env, "warm", "-m", "orchestration.warm", "--socket", str(path), "--module", DEFINITIONS,
+        "--log-dir", str(log_folder(settings) / "runs"), "--working-directory", str(PROJECT_DIR),
+        *(part for place in watched for part in ("--watch", place)), ready=lambda: _warm_listens(path),
+        stop_timeout_s=25.0,
+    )  # fmt: skip
+
+
+def code_server(settings: Settings, env: Mapping[str, str], *, path: Path) -> ChildProcess:
+    """The process that holds the definitions for the daemon and the web server."""
+    return _python(
+        settings, env, "code-server", "-m", "dagster", "api", "grpc", "--socket", str(path),
+        "--module-name", DEFINITIONS, "--working-directory", str(PROJECT_DIR), "--location-name", "millrace",
+        "--log-level", "warning", ready=lambda: _listens(path),
+    )  # fmt: skip
+
+
+def daemon(settings: Settings, env: Mapping[str, str], *, path: Path) -> ChildProcess:
+    """The process that evaluates sensors and schedules."""
+    return _python(
+        settings, env, "daemon", "-m", "dagster._daemon", "run", "--grpc-socket", str(path),
+        "--log-level", "warning",
+    )  # fmt: skip
+
+
+def web_server(settings: Settings, env: Mapping[str, str], *, path: Path, port: int) -> ChildProcess:
+    """The web UI."""
+    return _python(
+        settings, env, "web", "-m", "dagster_webserver", "--host", settings.ui_host, "--port", str(port),
+        "--grpc-socket", str(path), "--dagster-log-level", "warning",
+    )  # fmt: skip
+
+
+def collector(settings: Settings, env: Mapping[str, str]) -> ChildProcess:
+    """The listener that fills the spools of MQTT streams."""
+    return _python(settings, env, "collector", "-m", "ingestion.collector")
+
+
+def choose_ui_port(settings: Settings) -> int:
+    """The configured port if it is free; a free one for 0.
+
+    Raises:
+        ConfigError: Another program listens there, or the address is not this machine's.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in settings.ui_host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.ui_host, settings.ui_port))
+        except OSError as error:
+            raise ConfigError(
+                f"the web UI cannot listen on {settings.ui_host}:{settings.ui_port} ({error.strerror}): "
+                "set MILLRACE_UI_PORT to a free port, or use --no-ui"
+            ) from None
+        return int(probe.getsockname()[1])
+
+
+def ui_url(settings: Settings, port: int) -> str:
+    """The web UI's address for a browser."""
+    host = f"[{settings.ui_host}]" if ":" in settings.ui_host else settings.ui_host
+    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}"  # noqa: S104
+
+
+def ui_answers(port: int) -> bool:
+    """Whether the web UI accepts connections."""
+    return accepts_tcp(port)
+
+
+def _python(
+    settings: Settings,
+    env: Mapping[str, str],
+    name: str,
+    *arguments: str,
+    ready: Callable[[], bool] = lambda: True,
+    stop_timeout_s: float = 15.0,
+) -> ChildProcess:
+    return ChildProcess(
+        ProcessSpec(
+            name=name,
+            argv=(sys.executable, *arguments),
+            log_folder=log_folder(settings),
+            ready=ready,
+            ready_timeout_s=_LOAD_SECONDS,
+            stop_timeout_s=stop_timeout_s,
+            env=env,
+            cwd=PROJECT_DIR,
+        )
+    )
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True
+
+
+def _warm_listens(path: Path) -> bool:
+    """Whether launches would be taken; while it still imports they wait there."""
+    try:
+        protocol.call(path, {"op": "ping"}, timeout_s=0.2)
+    except protocol.WarmProcessBusy:
+        return True
+    except (protocol.WarmProcessAway, protocol.WarmProcessRefused):
+        return False
+    return True

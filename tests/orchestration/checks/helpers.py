@@ -1,0 +1,22 @@
+"""Small things that several tests of checks say."""
+
+from datetime import UTC, datetime
+
+from ingestion.streams import Stream
+from orchestration.checks.contracts import Contract
+from orchestration.checks.outcomes import Outcome
+
+STREAM = Stream.model_validate({"name": "readings", "source": {"mqtt": "plant/#"}})
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def contract_of(table: str, body: str) -> Contract:
+    return Contract("lab", table, f"dataset: lake/lab/{table}\n{body}", "a test's contract")
+
+
+def results(outcomes: tuple[Outcome, ...]) -> dict[str, str]:
+    return {outcome.check: outcome.result for outcome in outcomes}
+
+
+def not_passed(outcomes: tuple[Outcome, ...]) -> dict[str, str]:
+    return {check: result for check, result in results(outcomes).items() if result != "passed"}
