@@ -1,7 +1,7 @@
 """The long-running listener: MQTT messages → spool, acknowledged once they are on disk.
 
 One thread: take in what is there, commit it, acknowledge it, so that fsync paces the broker.
-What may come twice and why: docs/spool.md; the lake reads through sources/mqtt.py.
+What may come twice and why: docs/delivery.md; the lake reads through sources/mqtt.py.
 """
 
 import os
@@ -58,6 +58,9 @@ class Collector:
         retry: Waits between connections.
         clock: Microseconds since 1970 UTC.
 
+    Attributes:
+        connection: The broker's side.
+
     Raises:
         ConfigError: No MQTT stream or no broker is configured.
         StreamBusy: Another collector runs on this data folder.
@@ -88,7 +91,7 @@ class Collector:
         self._told_at, self._told_messages, self._rate = time.monotonic(), 0, 0.0
         self._lock = _lock(self._status_file.parent)
         try:
-            self._connection = MqttConnection(
+            self.connection = MqttConnection(
                 settings,
                 SessionFile(self._status_file.with_name("session.json"), settings.mqtt_client_id),
                 subscriptions=self._router.subscriptions,
@@ -109,7 +112,7 @@ class Collector:
                 self._turn()
         finally:
             self._acknowledge(at_once=True)
-            self._connection.close()
+            self.connection.close()
             self._tell(time.monotonic())
             self._intake.close()
             os.close(self._lock)
@@ -119,11 +122,12 @@ class Collector:
         return {
             "pid": os.getpid(),
             "updated_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "broker": self._connection.address,
-            "connected": self._connection.connected,
-            "error": self._intake.error or self._connection.error,
-            "connections": self._connection.generation,
-            "sessions_lost": self._connection.sessions_lost,
+            "broker": self.connection.address,
+            "connected": self.connection.connected,
+            "subscribed": self.connection.subscribed,
+            "error": self._intake.error or self.connection.error,
+            "connections": self.connection.generation,
+            "sessions_lost": self.connection.sessions_lost,
             "messages": self._messages,
             "bytes": self._bytes,
             "messages_per_second": round(self._rate, 1),
@@ -133,7 +137,7 @@ class Collector:
             "spool_bytes": self._intake.spool_bytes,
             "spool_max_bytes": self._limits.spool_max_bytes,
             "blocked": bool(self._intake.error),
-            "refused_subscriptions": dict(self._connection.refused),
+            "refused_subscriptions": dict(self.connection.refused),
             "positions": self._intake.positions,
         }
 
@@ -142,10 +146,10 @@ class Collector:
         if self._intake.overfull:
             time.sleep(_TURN_SECONDS)
         else:
-            self._connection.pump(_TURN_SECONDS, more=self._may_take_more)
-        if self._connection.generation != self._generation:
-            self._generation = self._connection.generation
-            if self._connection.session_present:
+            self.connection.pump(_TURN_SECONDS, more=self._may_take_more)
+        if self.connection.generation != self._generation:
+            self._generation = self.connection.generation
+            if self.connection.session_present:
                 # The broker sends again what is unacknowledged; without its session ours is the only copy.
                 current = self._generation
                 self._intake.forget(lambda receipt: receipt.message_id > 0 and receipt.generation != current)
@@ -177,7 +181,7 @@ class Collector:
             _log.warning("the broker sends messages that no stream declares; they are counted and dropped")
         self._unrouted += not streams
         message_id = message.mid if message.qos else 0
-        self._intake.take(event, streams, receipt=_Receipt(self._connection.generation, message_id, now))
+        self._intake.take(event, streams, receipt=_Receipt(self.connection.generation, message_id, now))
         size = len(event.value or b"")
         self._turn_bytes += size
         self._messages += 1
@@ -187,9 +191,9 @@ class Collector:
         """Commit what waits; tell the broker what is safe, as far as this connection brought it."""
         safe = self._intake.commit(at_once=at_once)
         if safe:
-            current = self._connection.generation
+            current = self.connection.generation
             ours = (receipt.message_id for receipt in safe if receipt.generation == current)
-            self._connection.acknowledge(message_id for message_id in ours if message_id)
+            self.connection.acknowledge(message_id for message_id in ours if message_id)
             self._slowest_us = max(self._slowest_us, self._clock() - safe[0].received_us)
 
     def _tell(self, now: float) -> None:

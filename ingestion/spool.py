@@ -1,7 +1,7 @@
 """The spool's writer: a durable, append-only log for sources that cannot be read twice.
 
 An event is acknowledged to its sender after `commit` has returned, not before. Reading and trimming
-belong to spool_reader.py, the bytes to spool_format.py. Guarantees: docs/spool.md.
+belong to spool_reader.py, the bytes to spool_format.py. Guarantees: docs/delivery.md.
 """
 
 import os
@@ -19,16 +19,20 @@ from ingestion.faultpoints import faultpoint
 from ingestion.file_lock import lock_file
 from ingestion.spool_format import (
     LOG_ID_FILE,
+    SEGMENT_HEADER_BYTES,
     SEGMENT_SUFFIX,
     SPOOL_SCHEMA,
     SpoolCorrupt,
     Tail,
+    begin_segment,
     encode_frame,
+    has_begun,
     read_log_id,
     salt_of,
     scan,
     segment_path,
     segments,
+    start_of,
     sync_folder,
 )
 
@@ -166,7 +170,10 @@ class SpoolWriter:
         first = segments(self.folder)[-1]
         path = segment_path(self.folder, first)
         self._fd = os.open(path, os.O_RDWR)
-        self._tail = scan(self._fd, Tail(0, first), salt=self._salt, path=path)
+        if not has_begun(self._fd, log_id=self.log_id, path=path):
+            os.close(self._fd)
+            self._fd = begin_segment(path, self.log_id)
+        self._tail = scan(self._fd, start_of(first), salt=self._salt, path=path)
         torn_bytes = os.fstat(self._fd).st_size - self._tail.offset
         if torn_bytes:
             _log.warning("cut an unfinished commit", segment=str(path), bytes=torn_bytes)
@@ -181,15 +188,9 @@ class SpoolWriter:
 
     def _roll(self) -> None:
         """Continue in a new segment, named by the position that it begins with."""
-        path = segment_path(self.folder, self.durable)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            sync_folder(self.folder)
-        except OSError:
-            os.close(fd)
-            raise
+        fd = begin_segment(segment_path(self.folder, self.durable), self.log_id)
         os.close(self._fd)
-        self._fd, self._tail = fd, Tail(0, self.durable)
+        self._fd, self._tail = fd, start_of(self.durable)
 
 
 def _open_log(folder: Path) -> str:
@@ -197,16 +198,16 @@ def _open_log(folder: Path) -> str:
     found, log_id = segments(folder), read_log_id(folder)
     if log_id and found:
         return log_id
-    if found and (len(found) > 1 or segment_path(folder, found[0]).stat().st_size):
+    if found and (len(found) > 1 or segment_path(folder, found[0]).stat().st_size > SEGMENT_HEADER_BYTES):
         raise SpoolCorrupt(
             f"{folder / LOG_ID_FILE} is missing beside the segments it belongs to; restore the file from a"
             " backup, or move the folder aside to begin a new log without what is in it"
         )
     if log_id:
         _log.warning("the spool's segments are gone; a new log begins", folder=str(folder), lost=log_id)
-    if not found:
-        segment_path(folder, 0).touch(mode=0o600)
+        (folder / LOG_ID_FILE).unlink()
     log_id = uuid.uuid4().hex
+    os.close(begin_segment(segment_path(folder, found[0] if found else 0), log_id))
     new = folder / f"{LOG_ID_FILE}.new"
     with new.open("w", encoding="ascii") as file:
         file.write(log_id)

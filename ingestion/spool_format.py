@@ -1,6 +1,6 @@
-"""The spool on disk: segments of frames, one frame per group commit. Bytes only.
+"""The spool on disk: segments of frames, one frame per group commit; a segment begins with its log's id.
 
-Writing belongs to spool.py, reading to spool_reader.py. Layout and guarantees: docs/spool.md.
+Writing belongs to spool.py, reading to spool_reader.py. Layout and guarantees: docs/delivery.md.
 """
 
 import os
@@ -31,6 +31,7 @@ SEGMENT_SUFFIX = ".spool"
 _FIELDS = struct.Struct("<4sHHQIII")  # magic, version, 0, first position, count, body length, body CRC
 _CRC = struct.Struct("<I")
 HEADER_BYTES = _FIELDS.size + _CRC.size
+SEGMENT_HEADER_BYTES = 32
 
 
 class SpoolCorrupt(StorageError):
@@ -111,6 +112,42 @@ def decode_body(body: bytes, frame: Frame) -> pa.RecordBatch | None:
     if len(body) != frame.body_bytes or crc32c(body) != frame.body_crc:
         return None
     return pa.ipc.read_record_batch(pa.py_buffer(body), SPOOL_SCHEMA)
+
+
+def has_begun(fd: int, *, log_id: str, path: Path) -> bool:
+    """Whether a segment holds its log's id; False where a crash came before it was written.
+
+    Raises:
+        SpoolCorrupt: It holds something else: it is damaged, or belongs to another log.
+    """
+    found = os.pread(fd, SEGMENT_HEADER_BYTES + 1, 0)
+    if found[:SEGMENT_HEADER_BYTES] == log_id.encode():
+        return True
+    if len(found) > SEGMENT_HEADER_BYTES:
+        raise corrupt(path, 0)
+    return False
+
+
+def begin_segment(path: Path, log_id: str) -> int:
+    """Make a segment without frames, durably, in place of one that a crash left so.
+
+    Returns:
+        Its file descriptor.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.pwrite(fd, log_id.encode(), 0)
+        os.fdatasync(fd)
+        sync_folder(path.parent)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def start_of(first: int) -> Tail:
+    """Where the first frame of a segment goes."""
+    return Tail(SEGMENT_HEADER_BYTES, first)
 
 
 def scan(fd: int, tail: Tail, *, salt: int, path: Path) -> Tail:

@@ -1,6 +1,6 @@
 """The spool's reader: positions → Arrow tables, and trimming of what the lake holds.
 
-Any number of processes may read while one writes (spool.py). Guarantees: docs/spool.md.
+Any number of processes may read while one writes (spool.py). Guarantees: docs/delivery.md.
 """
 
 import os
@@ -22,11 +22,13 @@ from ingestion.spool_format import (
     corrupt,
     decode_body,
     decode_header,
+    has_begun,
     read_log_id,
     salt_of,
     scan,
     segment_path,
     segments,
+    start_of,
     sync_folder,
 )
 
@@ -84,7 +86,7 @@ class SpoolReader:
             )
         batches: list[pa.RecordBatch] = []
         first, rows, size = start, 0, 0
-        for frame, batch in self._frames(start, end, salt=salt_of(bounds.log_id)):
+        for frame, batch in self._frames(start, end, log_id=bounds.log_id):
             skip = max(start - frame.first, 0)
             batches.append(batch.slice(skip, min(end, frame.next) - frame.first - skip))
             rows, size = rows + batches[-1].num_rows, size + frame.body_bytes
@@ -121,35 +123,40 @@ class SpoolReader:
         if self._scanned != (log_id, newest):
             self.close()
             self._fd = os.open(path, os.O_RDONLY)
-            self._tail = Tail(0, newest)
+            self._tail = start_of(newest)
             sync_folder(self.folder)
             self._scanned = (log_id, newest)
+        if not has_begun(self._fd, log_id=log_id, path=path):
+            return newest
         if os.fstat(self._fd).st_size < self._tail.offset:
-            self._tail = Tail(0, newest)
+            self._tail = start_of(newest)
         tail = scan(self._fd, self._tail, salt=salt_of(log_id), path=path)
         if tail != self._tail:
             os.fdatasync(self._fd)
             self._tail = tail
         return tail.position
 
-    def _frames(self, start: int, end: int, *, salt: int) -> Iterator[tuple[Frame, pa.RecordBatch]]:
+    def _frames(self, start: int, end: int, *, log_id: str) -> Iterator[tuple[Frame, pa.RecordBatch]]:
         with _readable(self.folder):
             found = segments(self.folder)
         for index in range(max(bisect_right(found, start) - 1, 0), len(found)):
             if found[index] >= end:
                 return
             limit = found[index + 1] if index + 1 < len(found) else None
-            yield from self._frames_of(found[index], start, end, limit=limit, salt=salt)
+            yield from self._frames_of(found[index], start, end, limit=limit, log_id=log_id)
 
     def _frames_of(
-        self, segment: int, start: int, end: int, *, limit: int | None, salt: int
+        self, segment: int, start: int, end: int, *, limit: int | None, log_id: str
     ) -> Iterator[tuple[Frame, pa.RecordBatch]]:
         """The wanted frames of one segment, which has to end where the next one (`limit`) begins."""
         path = segment_path(self.folder, segment)
         with _readable(self.folder):
             fd = os.open(path, os.O_RDONLY)
         try:
-            tail = Tail(0, segment)
+            tail = start_of(segment)
+            if not has_begun(fd, log_id=log_id, path=path):
+                raise corrupt(path, 0)
+            salt = salt_of(log_id)
             while tail.position < end and tail.position != limit:
                 frame = decode_header(os.pread(fd, HEADER_BYTES, tail.offset), offset=tail.offset, salt=salt)
                 if frame is None or frame.first != tail.position:

@@ -1,9 +1,13 @@
 {#
   The highest batch that an incremental model holds; 0 on a full refresh. Batches count up within a stream, in commit order,
-  so `where batch_id > watermark` finds what is new whatever any clock says.
+  so `where batch_id > watermark` finds what is new whatever any clock says. The note behind the number is read by
+  `refuse_stale`.
 #}
 {% macro watermark(relation, column='batch_id') -%}
-    {{ return(watermark_of(relation, column) if execute and is_incremental() else 0) }}
+    {%- if not execute or not is_incremental() -%}
+        {{ return('0') }}
+    {%- endif -%}
+    {{ return(watermark_of(relation, column) ~ ' /* watermark of ' ~ column ~ ' */') }}
 {%- endmacro %}
 
 

@@ -1,6 +1,6 @@
 """An MQTT stream as a log: what the collector has spooled, one partition.
 
-Listening to the broker belongs to collector.py; here nothing is connected. Why: docs/spool.md.
+Listening to the broker belongs to collector.py; here nothing is connected. Why: docs/delivery.md.
 """
 
 from collections.abc import Iterator, Mapping

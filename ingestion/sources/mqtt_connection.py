@@ -102,6 +102,12 @@ class MqttConnection:
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
 
+    @property
+    def subscribed(self) -> bool:
+        """Connected, and the broker has granted every subscription."""
+        wanted = {subscription.filter: self._terms(subscription) for subscription in self._subscriptions}
+        return self.connected and self._session.subscriptions == wanted
+
     def pump(self, timeout_seconds: float, *, more: Callable[[], bool]) -> None:
         """Wait for the broker, then take in what is there while `more()`; connect first where that is due."""
         if not self._open:

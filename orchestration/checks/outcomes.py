@@ -13,12 +13,12 @@ from orchestration.checks.contracts import Contract, ContractCheck
 
 Result = Literal["passed", "failed", "warned", "could_not_run"]
 
-_UNITS = {
-    "missing": "rows without a value",
-    "invalid": "rows with an invalid value",
-    "duplicate": "duplicates",
-    "failed_rows": "such rows",
-    "row_count": "rows",
+_FOUND = {
+    "missing": ("row without a value", "rows without a value"),
+    "invalid": ("invalid value", "invalid values"),
+    "duplicate": ("duplicate", "duplicates"),
+    "failed_rows": ("row that breaks it", "rows that break it"),
+    "row_count": ("row", "rows"),
 }
 _SECRETS = re.compile(
     r"(?i)(password|secret|passfile|token|key_id)(\s*[=:]\s*)('[^']*'|\"[^\"]*\"|[^\s,;)]+)"
@@ -117,15 +117,24 @@ def first_line(error: Exception | str) -> str:
 def _message(contract: Contract, check: ContractCheck, verdict: Result, measured: float | str | None) -> str:
     if verdict == "passed":
         return f"{contract.dataset}: {check.description}."
+    found = _found(check, measured)
+    return (
+        f"{contract.dataset}: expected that {check.description}, but {found} (required: {check.threshold})."
+    )
+
+
+def _found(check: ContractCheck, measured: float | str | None) -> str:
     if measured is None:
-        found = "there are no rows to tell"
-    elif isinstance(measured, str):
-        found = measured
-    elif check.type == "freshness":
-        found = f"the newest is {measured:.3g} {check.threshold.split()[-1]} old"
-    else:
-        found = f"{measured:.12g} {_UNITS.get(check.type, 'was measured')}"
-    return f"{contract.dataset}: not so that {check.description}: {found} (required: {check.threshold})."
+        return "there are no rows to tell"
+    if isinstance(measured, str):
+        return measured
+    number = f"{measured:.12g}"
+    if check.type == "freshness":
+        return f"the newest is {measured:.4g} {check.threshold.split()[-1]} old"
+    if check.threshold.endswith("%"):
+        return f"found {number}%"
+    singular, plural = _FOUND.get(check.type, ("", ""))
+    return f"found {number} {singular if measured == 1 else plural}".rstrip()
 
 
 def _differences(result: Any) -> str:

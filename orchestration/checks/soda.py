@@ -71,8 +71,9 @@ def verify(
 def preload(contracts: Iterable[Contract] = ()) -> None:
     """Import Soda and parse contracts, so that a process forked from this one need not. Opens nothing."""
     soda = _soda()
-    for contract in contracts:
-        soda.session.execute([_source(contract)], only_validate_without_execute=True)
+    with _root_handlers_kept():
+        for contract in contracts:
+            soda.session.execute([_source(contract)], only_validate_without_execute=True)
 
 
 @dataclass(frozen=True)

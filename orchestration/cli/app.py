@@ -16,7 +16,6 @@ app = typer.Typer(
     name="millrace",
     help="A streaming lakehouse: Kafka and MQTT to checked SQL models, within seconds.",
     epilog="Try 'millrace demo' first: it brings its own brokers and a simulated plant.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -173,12 +172,12 @@ def run(arguments: Sequence[str]) -> int:
 
     verbose = bool({"-v", "--verbose"} & set(arguments[:3]))
     try:
-        code = app(args=list(arguments), prog_name="millrace", standalone_mode=False)
+        code = app(args=list(arguments) or ["--help"], prog_name="millrace", standalone_mode=False)
         return int(code or 0)
     except Exit as leaving:
         return leaving.exit_code
     except TyperException as error:
-        error.show()
+        complain(f"{error.format_message().rstrip('.')}; 'millrace --help' shows what there is")
         return error.exit_code
     except (KeyboardInterrupt, Abort):
         return 130

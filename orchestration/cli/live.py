@@ -74,9 +74,9 @@ class Watcher:
 
 def render(
     overview: Overview | None, services: tuple[ServiceRow, ...], *, title: str, complaint: str,
-    rates: dict[str, float], now: datetime,
+    rates: dict[str, float], now: datetime, extra: RenderableType | None = None,
 ) -> RenderableType:  # fmt: skip
-    """The view: processes, streams, runs, checks."""
+    """The view: processes, streams, runs, checks, and what else the caller has to say."""
     parts: list[RenderableType] = [Text(title, style="bold"), Text(), services_table(services)]
     if complaint:
         parts += [Text(), Text(complaint, style="red")]
@@ -87,6 +87,8 @@ def render(
             parts += [Text(), runs_table(overview.runs, now=now)]
         if overview.checks:
             parts += [Text(), checks_summary(overview.checks)]
+    if extra is not None:
+        parts += [Text(), extra]
     parts += [Text(), Text("Ctrl-C stops everything.", style="dim")]
     return Group(*parts)
 
@@ -113,33 +115,40 @@ def progress(message: str) -> None:
     out.print(f"[dim]{datetime.now():%H:%M:%S}[/] {message} …")
 
 
-def watch(system: System, *, title: str, until: Callable[[], bool], pause_s: float = 2.0) -> Overview | None:
+def watch(
+    system: System,
+    *,
+    title: str,
+    until: Callable[[], bool],
+    pause_s: float = 2.0,
+    extra: Callable[[], RenderableType | None] = lambda: None,
+) -> None:
     """Supervise a started system and show it, until `until` says so or Ctrl-C.
 
-    Returns:
-        The last overview.
+    Args:
+        system: Is running.
+        title: The first line.
+        until: Asked about once a second.
+        pause_s: Seconds between two reads of the lake.
+        extra: What else is shown.
     """
+    if not out.is_terminal:
+        out.print(title)
+        while not until():
+            system.check(time.monotonic())
+            time.sleep(0.5)
+        return
     watcher = Watcher(system.settings, system.streams, pause_s=pause_s)
     watcher.start()
     try:
-        if out.is_terminal:
-            with Live(console=out, auto_refresh=False, transient=False, vertical_overflow="crop") as live:
-                while not until():
-                    live.update(_view(system, watcher, title), refresh=True)
-                    time.sleep(1.0)
-        else:
-            out.print(title)
+        with Live(console=out, auto_refresh=False, vertical_overflow="crop") as live:
             while not until():
-                system.check(time.monotonic())
-                time.sleep(0.5)
+                services = system.check(time.monotonic())
+                view = render(
+                    watcher.latest, services, title=title, complaint=system.complaint, rates=watcher.rates,
+                    now=datetime.now(UTC), extra=extra(),
+                )  # fmt: skip
+                live.update(view, refresh=True)
+                time.sleep(1.0)
     finally:
         watcher.stop()
-    return watcher.latest
-
-
-def _view(system: System, watcher: Watcher, title: str) -> RenderableType:
-    services = system.check(time.monotonic())
-    return render(
-        watcher.latest, services, title=title, complaint=system.complaint, rates=watcher.rates,
-        now=datetime.now(UTC),
-    )  # fmt: skip

@@ -66,7 +66,7 @@ def test_incremental_equals_full_refresh(seed: int, new_warehouse: Callable[[], 
     warehouse.dbt("seed")
     sent: dict[str, list[Event]] = {"plant_telemetry": [], "production_orders": []}
     makers = {"plant_telemetry": _random_reading, "production_orders": _random_order_event}
-    for step in range(7):
+    for step in range(5):
         for stream, make in makers.items():
             for _ in range(rng.randrange(0, 3)):
                 first, count = len(sent[stream]), rng.randrange(1, 60)

@@ -2,11 +2,16 @@
 
 from datetime import UTC, datetime
 
+from ingestion.settings import PROJECT_DIR
 from ingestion.streams import Stream
-from orchestration.checks.contracts import Contract
+from orchestration.checks.contracts import Contract, load_contracts
 from orchestration.checks.outcomes import Outcome
 
 STREAM = Stream.model_validate({"name": "readings", "source": {"mqtt": "plant/#"}})
+CONTRACTS = {
+    contract.table: contract for contract in load_contracts(PROJECT_DIR / "dbt_project" / "contracts")
+}
+"""Of the marts, by table."""
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 

@@ -10,15 +10,11 @@ from ingestion.settings import PROJECT_DIR
 from orchestration.checks.contracts import (
     Contract,
     declared_columns,
-    load_contracts,
 )
 from orchestration.checks.soda import verify
-from tests.orchestration.checks.helpers import NOW, not_passed
+from tests.orchestration.checks.helpers import CONTRACTS, NOW, not_passed
 
 MARTS = PROJECT_DIR / "dbt_project" / "models" / "marts"
-CONTRACTS = {
-    contract.table: contract for contract in load_contracts(PROJECT_DIR / "dbt_project" / "contracts")
-}
 
 MINUTE = datetime(2026, 3, 1, 11, 55, tzinfo=UTC)
 GOOD: dict[str, dict[str, object]] = {
@@ -45,7 +41,8 @@ GOOD: dict[str, dict[str, object]] = {
     "alerts": {
         "rule_id": "press_overheating", "machine_id": "press-01", "line_id": "line-1", "severity": "warning",
         "description": "Press too hot", "metric": "temperature_celsius", "operator": ">", "threshold": 80.0,
-        "opened_at": MINUTE, "closed_at": None, "last_breach_at": MINUTE, "breach_seconds": 0.0, "readings": 9, "peak_value": 91.0,
+        "opened_at": MINUTE, "closed_at": None, "last_breach_at": MINUTE, "breach_seconds": 0.0,
+        "readings": 9, "peak_value": 91.0,
     },
 }  # fmt: skip
 BREACHES: list[tuple[str, dict[str, object], dict[str, str]]] = [
@@ -77,10 +74,10 @@ KEYS = {
 def fill(lake: Lake, table: str, *rows: dict[str, object]) -> Contract:
     """Make the mart as dbt declares it, with these rows, and return its contract."""
     columns = ", ".join(f'"{name}" {kind}' for name, kind in dbt_columns(table).items())
-    shared_lake.connection.execute(f"create or replace table marts.{table} ({columns})")
+    lake.connection.execute(f"create or replace table marts.{table} ({columns})")
     for row in rows:
         marks = ", ".join("?" for _ in row)
-        shared_lake.connection.execute(
+        lake.connection.execute(
             f"insert into marts.{table} ({', '.join(row)}) values ({marks})", [*row.values()]
         )
     return CONTRACTS[table]

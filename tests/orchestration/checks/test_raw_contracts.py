@@ -10,7 +10,7 @@ from ingestion.envelope import BATCH_SCHEMA, SOURCE_SCHEMA
 from ingestion.lake import Lake
 from orchestration.checks.raw_contracts import batches_contract, raw_contract, rejects_contract
 from orchestration.checks.soda import verify
-from tests.orchestration.checks.helpers import NOW, STREAM, not_passed
+from tests.orchestration.checks.helpers import CONTRACTS, NOW, STREAM, not_passed
 
 
 def raw_rows(batch_id: int, positions: range, *, values: list[bytes | None]) -> tuple[pa.Table, pa.Table]:
@@ -89,9 +89,7 @@ def test_only_new_batches_are_looked_at(shared_lake: Lake, raw: Callable[..., No
     assert "batch_id > 2" in found["position_invalid"].query
 
 
-def test_a_table_of_several_streams_is_restricted_by_stream(
-    shared_lake: Lake, raw: Callable[..., None]
-) -> None:
+def test_a_table_of_all_streams_is_restricted_by_stream(shared_lake: Lake, raw: Callable[..., None]) -> None:
     contract = batches_contract()
     rows = [
         ledger_row(1, 9, 3, events_read=0, events_landed=0),

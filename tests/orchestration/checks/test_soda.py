@@ -51,7 +51,10 @@ def test_each_result_comes_from_data(lab: duckdb.DuckDBPyConnection) -> None:
     assert outcomes["schema"].measured == "column gone is missing"
     assert outcomes["freshness"].measured == 60
     assert (outcomes["degrees_invalid"].measured, outcomes["degrees_invalid"].threshold) == (1, "= 0")
-    assert "no machine melts: 1 rows" in outcomes["degrees_invalid"].message
+    assert outcomes["degrees_invalid"].message == (
+        "lab.four: expected that no machine melts, but found 1 invalid value (required: = 0)."
+    )
+    assert "but the newest is 60 minutes old (required: < 10 minutes)" in outcomes["freshness"].message
     assert outcomes["gone_missing"].measured is None
     assert '"gone" not found' in outcomes["gone_missing"].message
 
@@ -145,11 +148,10 @@ dotenv.addHandler(handler)
 events = []
 
 def audit(name, arguments):
-    if name in ("socket.connect", "socket.getaddrinfo", "socket.bind", "subprocess.Popen"):
+    if name in ("socket.connect", "socket.sendto", "socket.getaddrinfo", "subprocess.Popen"):
         events.append([name, str(arguments)])
     if name == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
-        if "__pycache__" not in str(arguments[0]):
-            events.append([name, str(arguments)])
+        events.append([name, str(arguments)])
 
 sys.addaudithook(audit)
 from orchestration.checks.contracts import Contract
@@ -177,7 +179,7 @@ checks: [schema: ]
 columns: [{{name: id, data_type: bigint, checks: [{checks}]}}]
 """
     run = subprocess.run(
-        [sys.executable, "-c", QUIET, text],
+        [sys.executable, "-B", "-c", QUIET, text],
         cwd=tmp_path,
         env={"PYTHONPATH": str(PROJECT_DIR), "HOME": str(tmp_path), "PATH": ""},
         capture_output=True,

@@ -1,0 +1,38 @@
+{#
+  Two runs may build one model at once: the system's and a person's. DuckLake lets both append, and every row would be there
+  twice. So a model's transaction first takes its turn in the catalog (a lock that ends with the transaction), and then
+  refuses to write if the model has moved since its SQL was compiled.
+#}
+{% macro take_turn() -%}
+    {%- if execute and model.config.materialized == 'incremental' and model.resource_type == 'model' -%}
+        select *
+        from postgres_query(
+            '__ducklake_metadata_{{ this.database }}',
+            'select count(pg_advisory_xact_lock(hashtext(''millrace {{ this.schema }}.{{ this.identifier }}'')))'
+        )
+    {%- endif -%}
+{%- endmacro %}
+
+
+{% macro refuse_stale(target) -%}
+    {%- set note = modules.re.search('(\\d+) /\\* watermark of (\\w+) \\*/', model['compiled_code']) -%}
+    {%- if note %}
+    select
+        case
+            when coalesce(max({{ note.group(2) }}), 0) <> {{ note.group(1) }}
+                then error('Another run wrote {{ target.schema }}.{{ target.identifier }} meanwhile; run dbt again')
+        end as is_stale
+    from {{ target }};
+    {%- endif %}
+{%- endmacro %}
+
+
+{# Incremental strategy `append_batches`: the rows of new batches come; what is there stays. #}
+{% macro get_incremental_append_batches_sql(arg_dict) -%}
+    {%- set target = arg_dict['target_relation'] -%}
+    {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
+    {{ refuse_stale(target) }}
+
+    insert into {{ target }} ({{ columns }})
+    select {{ columns }} from {{ arg_dict['temp_relation'] }}
+{%- endmacro %}

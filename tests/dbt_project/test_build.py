@@ -1,0 +1,184 @@
+"""dbt on a lake: unit tests run, a modeller stays in a schema of their own, a new stream takes one line."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+import psycopg2
+import pytest
+
+from ingestion.streams import Stream
+from orchestration.services.process import wait_until
+from tests.dbt_project.conftest import STREAMS, Warehouse
+from tests.dbt_project.raw import START, Event, order_event, reading
+
+
+@pytest.fixture(scope="module")
+def built(new_warehouse: Callable[[], Warehouse]) -> Warehouse:
+    """A warehouse with a few rows of everything, built for production."""
+    warehouse = new_warehouse()
+    seconds = [START + timedelta(seconds=second) for second in range(20)]
+    warehouse.raw.add("plant_telemetry", [reading(n, "oven-01", at) for n, at in enumerate(seconds)])
+    stages = ("created", "started", "completed")
+    events = [order_event(n, "ord-1", stage, seconds[n]) for n, stage in enumerate(stages)]
+    warehouse.raw.add("production_orders", events, partitions=2)
+    warehouse.raw.reject("plant_telemetry", ["not_json", "not_json", "empty"], START)
+    warehouse.dbt("build", "--exclude", "resource_type:unit_test")
+    return warehouse
+
+
+def test_unit_tests_run(built: Warehouse) -> None:
+    result = built.dbt("test", "--select", "test_type:unit")
+    assert len(result.result.results) >= 7
+
+
+def test_marts_say_what_happened(built: Warehouse) -> None:
+    assert built.rows("marts.order_progress", "order_id, state, lead_seconds") == [
+        ("ord-1", "completed", 2.0)
+    ]
+    assert built.rows("marts.machine_minute", "machine_id, readings, running_share") == [("oven-01", 20, 1.0)]
+    assert built.rows("marts.ops_rejects", "reason, rejects") == [("empty", 1), ("not_json", 2)]
+    assert built.rows("marts.ops_batches", "stream, events_landed, partitions") == [
+        ("plant_telemetry", 20, 1),
+        ("production_orders", 3, 2),
+    ]
+    lag = built.rows("marts.ops_lag", "source_partition, position, messages_behind, seconds_behind > 0")
+    assert lag[0] == ("plant_telemetry-0", 20, 2, True)
+
+
+def test_a_modeller_writes_into_a_schema_of_their_own(built: Warehouse) -> None:
+    tables = "select schema_name, table_name from duckdb_tables() where database_name = 'lake' "
+    views = "union all select schema_name, view_name from duckdb_views() where database_name = 'lake'"
+    before = set(built.lake.query(tables + views))
+    production = built.rows("staging.stg_plant_telemetry")
+
+    built.dbt("build", "--exclude", "resource_type:unit_test", target="dev")
+
+    added = set(built.lake.query(tables + views)) - before
+    assert {schema for schema, _ in added} == {"dev_ada_l"}
+    assert ("dev_ada_l", "machine_minute") in added
+    assert built.rows("staging.stg_plant_telemetry") == production
+
+
+def test_a_run_with_nothing_new_commits_nothing(built: Warehouse) -> None:
+    before = built.lake.snapshot_id()
+    built.dbt("build", "--selector", "hot")
+    assert built.lake.snapshot_id() == before
+
+
+def test_a_view_is_made_anew_when_its_sql_changed(built: Warehouse) -> None:
+    model = built.project / "models" / "ops" / "ops_rejects.sql"
+    original = model.read_text()
+    try:
+        model.write_text(original.replace("count(*) as rejects", "count(*) + 100 as rejects"))
+        built.dbt("run", "--select", "ops_rejects")
+        assert built.rows("marts.ops_rejects", "reason, rejects") == [("empty", 101), ("not_json", 102)]
+    finally:
+        model.write_text(original)
+        built.dbt("run", "--select", "ops_rejects")
+    assert built.rows("marts.ops_rejects", "reason, rejects") == [("empty", 1), ("not_json", 2)]
+
+
+def test_a_third_stream_takes_one_line(warehouse: Warehouse) -> None:
+    stream = Stream.model_validate(
+        {
+            "name": "air_quality",
+            "source": {"kafka": "air"},
+            "event_time": "at",
+            "business_id": ["id", "zone"],
+            "fields": {
+                "id": "bigint",
+                "zone": {"type": "varchar", "path": "where.zone"},
+                "at": "timestamp",
+                "ppm": "decimal(6,2)",
+                "tags": "json",
+                "ok": "boolean",
+                "day": "date",
+            },
+        }
+    )
+    warehouse.declare((*STREAMS, stream))
+    model = warehouse.project / "models" / "staging" / "stg_air_quality.sql"
+    model.write_text("{{ staging('air_quality') }}\n")
+
+    def event(number: object, zone: str | None, **values: object) -> Event:
+        at = START.isoformat()
+        payload = {"id": number, "where": {"zone": zone}, "at": at, "ppm": "4.25", "tags": ["a", 1]} | values
+        return Event(payload, START + timedelta(hours=3))
+
+    first = [event(1, "a", ok=True, day="2026-03-01"), event(1, "b", ok="maybe", day="soon"), event(2.5, "a")]
+    warehouse.raw.add("air_quality", first)
+    warehouse.dbt("build", "--select", "stg_air_quality")
+    warehouse.raw.add(
+        "air_quality", [event(1, "a"), event(2, "a"), Event("{broken", START), event(None, "a")]
+    )
+    warehouse.dbt("build", "--select", "stg_air_quality")
+
+    columns = "batch_id, position, id, zone, ppm::varchar, tags::varchar, ok, day::varchar, cast_errors"
+    tags = '["a",1]'
+    assert sorted(warehouse.rows("staging.stg_air_quality", columns), key=lambda row: row[1]) == [
+        (1, 0, 1, "a", "4.25", tags, True, "2026-03-01", []),
+        (1, 1, 1, "b", "4.25", tags, None, None, ["ok", "day"]),
+        (1, 2, None, "a", "4.25", tags, None, None, ["id"]),
+        (2, 4, 2, "a", "4.25", tags, None, None, []),
+        (2, 5, None, None, None, None, None, None, ["payload"]),
+        (2, 6, None, "a", "4.25", tags, None, None, []),
+    ]
+    times = warehouse.lake.query(
+        "select distinct event_at from lake.staging.stg_air_quality where id is not null"
+    )
+    assert times == [(START,)]
+
+
+def test_a_field_named_like_an_envelope_column_is_refused_with_the_remedy(warehouse: Warehouse) -> None:
+    stream = Stream.model_validate(
+        {"name": "gps", "source": {"kafka": "gps"}, "fields": {"position": "varchar", "speed": "double"}}
+    )
+    warehouse.declare((*STREAMS, stream))
+    (warehouse.project / "models" / "staging" / "stg_gps.sql").write_text("{{ staging('gps') }}\n")
+    result = warehouse.dbt("run", "--select", "stg_gps", check=False)
+    assert not result.success
+    assert "path: position" in result.result.results[0].message
+
+
+def test_a_field_added_later_becomes_a_column(warehouse: Warehouse) -> None:
+    warehouse.raw.add("production_orders", [order_event(1, "ord-1", "created", START, shift="early")])
+    warehouse.dbt("run", "--select", "stg_production_orders")
+    orders = next(stream for stream in STREAMS if stream.name == "production_orders")
+    fields = {name: spec.model_dump() for name, spec in orders.fields.items()} | {"shift": "varchar"}
+    wider = Stream.model_validate(orders.model_dump() | {"fields": fields})
+    warehouse.declare((wider, *(stream for stream in STREAMS if stream.name != "production_orders")))
+    warehouse.raw.add("production_orders", [order_event(2, "ord-1", "started", START, shift="late")])
+    warehouse.dbt("run", "--select", "stg_production_orders")
+    assert warehouse.rows("staging.stg_production_orders", "batch_id, shift") == [(1, None), (2, "late")]
+
+
+def test_two_runs_at_once_do_not_stage_an_event_twice(warehouse: Warehouse) -> None:
+    model = "stg_production_orders"
+    warehouse.raw.add("production_orders", [order_event(1, "ord-1", "created", START)])
+    warehouse.dbt("run", "--select", model)
+    warehouse.raw.add("production_orders", [order_event(2, "ord-1", "started", START)])
+    url = warehouse.lake.settings.catalog
+    assert url is not None
+    with closing(psycopg2.connect(url.get_secret_value())) as other, ThreadPoolExecutor(1) as pool:
+        cursor = other.cursor()
+        cursor.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"millrace staging.{model}",))
+        run = pool.submit(warehouse.dbt, "run", "--select", model, check=False)
+        waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+        assert wait_until(lambda: _first(cursor, waiting) == 1 or run.done(), timeout_s=30)
+        assert not run.done(), "the run did not wait for its turn"
+        warehouse.lake.query(
+            f"insert into lake.staging.{model} by name (select * replace (2 as batch_id) from lake.staging.{model})"
+        )
+        other.commit()
+        result = run.result(timeout=30)
+    assert not result.success
+    assert f"Another run wrote staging.{model} meanwhile" in result.result.results[0].message
+    assert len(warehouse.rows(f"staging.{model}")) == 2
+
+
+def _first(cursor: Any, sql: str) -> Any:
+    cursor.execute(sql)
+    return cursor.fetchone()[0]

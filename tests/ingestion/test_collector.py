@@ -1,0 +1,433 @@
+"""The collector against a real Mosquitto: what was acknowledged is in the spool."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from ingestion.collector import Collector, status_file
+from ingestion.errors import ConfigError, StreamBusy
+from ingestion.intake import Limits
+from ingestion.settings import Settings
+from ingestion.sources.base import Window
+from ingestion.sources.mqtt import MqttLog
+from ingestion.sources.mqtt_connection import Retry
+from ingestion.sources.mqtt_topics import Router
+from ingestion.streams import Stream
+from tests.servers import ServerMissing
+from tests.servers.mosquitto import Mosquitto
+
+pytestmark = pytest.mark.mosquitto
+
+PROJECT = Path(__file__).resolve().parents[2]
+QUICK = Retry(first_seconds=0.05, most_seconds=0.2, stable_seconds=1)
+STREAMS = """
+telemetry: {source: {mqtt: plant/+/telemetry}}
+everything: {source: {mqtt: "plant/#"}}
+"""
+
+
+def stream(name: str, topic_filter: str, *, qos: int = 1) -> Stream:
+    return Stream.model_validate({"name": name, "source": {"mqtt": topic_filter, "qos": qos}})
+
+
+def broker(folder: Path, **options: Any) -> Mosquitto:
+    try:
+        server = Mosquitto(folder, max_queued_messages=0, **options)
+    except ServerMissing as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(missing))
+    server.start()
+    return server
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    server = broker(tmp_path_factory.mktemp("mosquitto"))
+    yield server
+    server.stop()
+
+
+def settings_for(server: Mosquitto, data_dir: Path, **overrides: Any) -> Settings:
+    return Settings(
+        _env_file=None, data_dir=data_dir, mqtt_host=server.host, mqtt_port=server.port, **overrides
+    )
+
+
+def wait_until(condition: Callable[[], object], *, seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+@contextmanager
+def running(collector: Collector, *, subscribed: bool = True) -> Iterator[Collector]:
+    stop = threading.Event()
+    thread = threading.Thread(target=collector.run, args=(stop,))
+    thread.start()
+    try:
+        if subscribed:
+            wait_until(lambda: collector.connection.subscribed)
+        yield collector
+    finally:
+        stop.set()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def publish(
+    server: Mosquitto, messages: Iterable[tuple[str, bytes]], *, qos: int = 1, **options: Any
+) -> None:
+    """Returns once the broker has acknowledged all of them."""
+    version5 = "properties" in options
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        protocol=MQTTProtocolVersion.MQTTv5 if version5 else MQTTProtocolVersion.MQTTv311,
+    )
+    client.max_inflight_messages_set(100)
+    client.connect(server.host, server.port)
+    client.loop_start()
+    for sent in [client.publish(topic, value, qos=qos, **options) for topic, value in messages]:
+        sent.wait_for_publish(20)
+        assert sent.is_published()
+    client.disconnect()
+    client.loop_stop()
+
+
+def spooled(data_dir: Path, name: str) -> list[dict[str, Any]]:
+    log = MqttLog(stream(name, "unused"), data_dir / "spool")
+    windows = {partition: Window(b.begin, b.end) for partition, b in log.bounds().items()}
+    rows = [row for chunk in log.read(windows) for row in chunk.events.to_pylist()]
+    log.close()
+    for row in rows:
+        row["headers"] = orjson.loads(row["headers"])
+    return rows
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+def test_every_message_arrives_once_in_each_stream_that_wants_it(
+    shared: Mosquitto, tmp_path: Path, protocol: str
+) -> None:
+    root = f"p{protocol.replace('.', '')}"
+    streams = [
+        stream("telemetry", f"{root}/+/telemetry"),
+        stream("everything", f"{root}/#"),
+        stream("same", f"{root}/#", qos=0),
+        stream("exact", f"{root}/line-2/state"),
+    ]
+    collector = Collector(settings_for(shared, tmp_path, mqtt_protocol=protocol), streams)
+    messages = [
+        (f"{root}/line-{number % 3}/{('telemetry', 'state')[number % 2]}", str(number).encode())
+        for number in range(600)
+    ]
+    with running(collector):
+        publish(shared, messages)
+        wait_until(lambda: collector.status()["positions"]["everything"] >= 600)
+    wanted = {
+        "telemetry": [m for m in messages if m[0].endswith("telemetry")],
+        "everything": messages,
+        "same": messages,
+        "exact": [m for m in messages if m[0] == f"{root}/line-2/state"],
+    }
+    for name, expected in wanted.items():
+        rows = spooled(tmp_path, name)
+        found = [(row["event_key"].decode(), row["value"]) for row in rows]
+        assert Counter(found) == Counter(expected)
+        assert [row["position"] for row in rows] == list(range(len(rows)))
+        assert all(row["headers"] == {"qos": 1, "retain": False, "dup": False} for row in rows)
+        assert all(before["event_time"] <= after["event_time"] for before, after in pairwise(rows))
+    status = orjson.loads(status_file(tmp_path).read_bytes())
+    assert status["connected"] is False
+    assert status["error"] == ""
+    assert status["unacknowledged"] == 0
+    assert status["positions"]["everything"] == 600
+
+
+def test_payloads_are_spooled_as_they_are(shared: Mosquitto, tmp_path: Path) -> None:
+    collector = Collector(settings_for(shared, tmp_path, mqtt_protocol="5"), [stream("odd", "odd/#")])
+    payloads = [b"", b"\0\xff\xfe", b"{", os.urandom(2**20), "ä".encode(), b" " * 70_000]
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.ContentType = "application/json"
+    properties.UserProperty = [("trace", "1"), ("trace", "2")]
+    with running(collector):
+        publish(shared, [("odd/ünicode/'; drop", value) for value in payloads], properties=properties)
+        publish(shared, [("odd/qos0", b"0")], qos=0)
+        wait_until(lambda: collector.status()["positions"]["odd"] == 7)
+    rows = spooled(tmp_path, "odd")
+    assert [row["value"] for row in rows] == [*payloads, b"0"]
+    assert rows[0]["event_key"] == "odd/ünicode/'; drop".encode()
+    assert rows[0]["headers"] == {
+        "qos": 1,
+        "retain": False,
+        "dup": False,
+        "content_type": "application/json",
+        "user_properties": [["trace", "1"], ["trace", "2"]],
+    }
+    assert rows[-1]["headers"]["qos"] == 0
+
+
+def test_messages_sent_while_it_is_away_wait_and_retained_ones_come_once(
+    shared: Mosquitto, tmp_path: Path
+) -> None:
+    settings = settings_for(shared, tmp_path)
+    publish(shared, [("away/config", b"retained")], retain=True)
+    with running(Collector(settings, [stream("away", "away/#")])) as collector:
+        wait_until(lambda: collector.status()["positions"]["away"] == 1)
+    publish(shared, [("away/x", b"1"), ("away/x", b"2")])
+    with running(Collector(settings, [stream("away", "away/#")])) as collector:
+        wait_until(lambda: collector.status()["positions"]["away"] == 3)
+        publish(shared, [("away/x", b"3")])
+        wait_until(lambda: collector.status()["positions"]["away"] == 4)
+    assert [row["value"] for row in spooled(tmp_path, "away")] == [b"retained", b"1", b"2", b"3"]
+
+
+def test_a_removed_stream_is_unsubscribed(shared: Mosquitto, tmp_path: Path) -> None:
+    settings = settings_for(shared, tmp_path)
+    with running(Collector(settings, [stream("kept", "removal/kept"), stream("gone", "removal/gone")])):
+        pass
+    publish(shared, [("removal/gone", b"queued by the old subscription"), ("removal/kept", b"1")])
+    with running(Collector(settings, [stream("kept", "removal/kept")])) as collector:
+        wait_until(lambda: collector.status()["positions"]["kept"] == 1)
+        wait_until(lambda: collector.status()["unrouted"] == 1)
+        publish(shared, [("removal/gone", b"nobody asks for it"), ("removal/kept", b"2")])
+        wait_until(lambda: collector.status()["positions"]["kept"] == 2)
+        assert collector.status()["unrouted"] == 1
+
+
+def start_process(server: Mosquitto, data_dir: Path, **environment: str) -> "subprocess.Popen[bytes]":
+    data_dir.mkdir(exist_ok=True)
+    (data_dir / "streams.yml").write_text(STREAMS)
+    return subprocess.Popen(
+        [sys.executable, "-m", "ingestion.collector"],
+        cwd=PROJECT,
+        stdout=(data_dir / "out").open("ab"),
+        stderr=subprocess.STDOUT,
+        env={
+            **os.environ,
+            "MILLRACE_DATA_DIR": str(data_dir),
+            "MILLRACE_STREAMS_FILE": str(data_dir / "streams.yml"),
+            "MILLRACE_MQTT_HOST": server.host,
+            "MILLRACE_MQTT_PORT": str(server.port),
+            **environment,
+        },
+    )
+
+
+def status_of(data_dir: Path) -> dict[str, Any]:
+    path = status_file(data_dir)
+    return dict(orjson.loads(path.read_bytes())) if path.exists() else {}
+
+
+def wait_for_subscriptions(data_dir: Path) -> None:
+    path = data_dir / "collector" / "session.json"
+    wait_until(lambda: path.exists() and len(orjson.loads(path.read_bytes())["subscriptions"]) == 2)
+
+
+def test_kill_9_loses_nothing_and_repeats_only_what_the_broker_marks(tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    server = broker(tmp_path / "broker")
+    data_dir, total = tmp_path / "data", 6_000
+    process = start_process(server, data_dir)
+    wait_for_subscriptions(data_dir)
+    sender = threading.Thread(
+        target=publish,
+        args=(server, [(f"plant/line-{n % 7}/telemetry", str(n).encode()) for n in range(total)]),
+    )
+    sender.start()
+    reader = MqttLog(stream("telemetry", "unused"), data_dir / "spool")
+    for _ in range(4):
+        target = reader.bounds()["telemetry-0"].end + chance.randrange(1, 600)
+        wait_until(lambda target=target: reader.bounds()["telemetry-0"].end >= min(target, total))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process = start_process(server, data_dir)
+    sender.join()
+    wanted = {str(number).encode() for number in range(total)}
+    wait_until(lambda: reader.bounds()["telemetry-0"].end >= total)
+    wait_until(lambda: {row["value"] for row in spooled(data_dir, "telemetry")} == wanted)
+    process.terminate()
+    assert process.wait(10) == 0
+    for name in ("telemetry", "everything"):
+        rows = spooled(data_dir, name)
+        assert {row["value"] for row in rows} == wanted, f"seed {seed}"
+        assert [row["position"] for row in rows] == list(range(len(rows)))
+        fresh = Counter(row["value"] for row in rows if not row["headers"]["dup"])
+        assert max(fresh.values()) == 1, f"seed {seed}"
+    reader.close()
+    server.stop()
+
+
+def test_sigterm_acknowledges_what_it_took_and_exits_with_0(shared: Mosquitto, tmp_path: Path) -> None:
+    values = [str(number).encode() for number in range(8_000)]
+    process = start_process(shared, tmp_path)
+    wait_for_subscriptions(tmp_path)
+    reader = MqttLog(stream("telemetry", "unused"), tmp_path / "spool")
+    sender = threading.Thread(target=publish, args=(shared, [("plant/a/telemetry", v) for v in values]))
+    sender.start()
+    wait_until(lambda: reader.bounds()["telemetry-0"].end > 100)
+    process.terminate()
+    assert process.wait(10) == 0
+    status = status_of(tmp_path)
+    assert status["connected"] is False
+    assert status["unacknowledged"] == 0
+    assert status["messages"] == status["positions"]["telemetry"] < len(values)
+    process = start_process(shared, tmp_path)
+    wait_until(lambda: reader.bounds()["telemetry-0"].end >= len(values))
+    sender.join()
+    wait_until(lambda: status_of(tmp_path)["pid"] == process.pid)
+    process.terminate()
+    assert process.wait(10) == 0
+    rows = spooled(tmp_path, "telemetry")
+    assert [row["value"] for row in rows if not row["headers"]["dup"]] == values
+    reader.close()
+
+
+def test_a_wrong_password_is_one_clear_status_without_the_password(tmp_path: Path) -> None:
+    server = broker(tmp_path / "broker", users={"reader": "right-one"})
+    data_dir = tmp_path / "data"
+    retry = Retry(first_seconds=0.01, most_seconds=1.0)
+    wrong = settings_for(server, data_dir, mqtt_username="reader", mqtt_password="wrong-one")
+    with running(Collector(wrong, [stream("s", "s/#")], retry=retry), subscribed=False) as collector:
+        wait_until(lambda: collector.status()["error"])
+        error = collector.status()["error"]
+    assert error == (
+        f"the MQTT broker at 127.0.0.1:{server.port} refused the user 'reader' (Not authorized);"
+        " check MILLRACE_MQTT_USERNAME and MILLRACE_MQTT_PASSWORD"
+    )
+    right = settings_for(server, data_dir, mqtt_username="reader", mqtt_password="right-one")
+    with running(Collector(right, [stream("s", "s/#")])):
+        assert "right-one" not in status_file(data_dir).read_text()
+    process = start_process(
+        server, data_dir, MILLRACE_MQTT_USERNAME="reader", MILLRACE_MQTT_PASSWORD="wrong-one"
+    )
+    wait_until(lambda: "refused the user" in status_of(data_dir).get("error", ""))
+    process.terminate()
+    assert process.wait(10) == 0
+    output = (data_dir / "out").read_text()
+    assert "wrong-one" not in output
+    assert output.count("refused the user") == 1
+    server.stop()
+
+
+def test_a_broker_that_restarts_or_forgets_is_found_again(tmp_path: Path) -> None:
+    server = broker(tmp_path / "broker", persistence=True)
+    data_dir = tmp_path / "data"
+    collector = Collector(settings_for(server, data_dir), [stream("s", "s/#")], retry=QUICK)
+    with running(collector):
+        publish(server, [("s/1", b"1")])
+        wait_until(lambda: collector.status()["positions"]["s"] == 1)
+        server.stop()
+        wait_until(lambda: not collector.status()["connected"])
+        wait_until(lambda: "cannot be reached" in collector.status()["error"])
+        server.start()
+        wait_until(lambda: collector.status()["connected"])
+        assert collector.status()["sessions_lost"] == 0
+        publish(server, [("s/1", b"2")])
+        wait_until(lambda: collector.status()["positions"]["s"] == 2)
+        server.kill()
+        for saved in (tmp_path / "broker").glob("*.db*"):
+            saved.unlink()
+        server.start()
+        wait_until(lambda: collector.status()["sessions_lost"] == 1 and collector.connection.subscribed)
+        publish(server, [("s/1", b"3")])
+        wait_until(lambda: collector.status()["positions"]["s"] == 3)
+        assert collector.status()["error"] == ""
+    assert [row["value"] for row in spooled(data_dir, "s")] == [b"1", b"2", b"3"]
+    server.stop()
+
+
+def test_a_full_spool_holds_the_broker_back_until_it_is_drained(shared: Mosquitto, tmp_path: Path) -> None:
+    limits = Limits(spool_max_bytes=60_000, segment_bytes=10_000, blocked_seconds=0.05)
+    collector = Collector(settings_for(shared, tmp_path), [stream("full", "full/#")], limits=limits)
+    total = 400
+    log = MqttLog(stream("full", "full/#"), tmp_path / "spool")
+    seen: list[bytes] = []
+    with running(collector):
+        sender = threading.Thread(
+            target=publish, args=(shared, [("full/x", b"%07d" % n + b"." * 993) for n in range(total)])
+        )
+        sender.start()
+        wait_until(lambda: collector.status()["blocked"])
+        assert "nothing more is acknowledged" in collector.status()["error"]
+        assert collector.status()["unacknowledged"] > 0
+        assert collector.status()["spool_bytes"] < 120_000
+        while len(seen) < total:
+            position, end = len(seen), log.bounds()["full-0"].end
+            chunks = log.read({"full-0": Window(position, end)})
+            seen += [value[:7] for chunk in chunks for value in chunk.events["value"].to_pylist()]
+            log.confirm({"full-0": len(seen)})
+        sender.join()
+        wait_until(lambda: not collector.status()["blocked"])
+    assert seen == [b"%07d" % n for n in range(total)]
+    log.close()
+
+
+def test_a_reconnection_while_nothing_can_be_committed_repeats_nothing(tmp_path: Path) -> None:
+    server = broker(tmp_path / "broker", persistence=True)
+    limits = Limits(spool_max_bytes=1, blocked_seconds=0.05)
+    collector = Collector(settings_for(server, tmp_path), [stream("s", "s")], limits=limits, retry=QUICK)
+    with running(collector):
+        publish(server, [("s", str(n).encode()) for n in range(10)])
+        wait_until(lambda: collector.status()["unacknowledged"] == 10)
+        server.restart()
+        wait_until(lambda: collector.status()["connections"] == 2)
+        wait_until(lambda: collector.status()["messages"] == 20)
+        assert collector.status()["unacknowledged"] == 10
+    server.stop()
+
+
+def test_one_collector_for_a_data_folder(shared: Mosquitto, tmp_path: Path) -> None:
+    settings = settings_for(shared, tmp_path)
+    busy = pytest.raises(StreamBusy, match=f"in use by process {os.getpid()}")
+    with running(Collector(settings, [stream("s", "s/#")])), busy:
+        Collector(settings, [stream("s", "s/#")])
+
+
+def test_what_is_not_configured_is_said(tmp_path: Path) -> None:
+    nowhere = Settings(_env_file=None, data_dir=tmp_path)
+    with pytest.raises(ConfigError, match="no MQTT stream is declared"):
+        Collector(nowhere, [])
+    with pytest.raises(ConfigError, match="MILLRACE_MQTT_HOST is not set"):
+        Collector(nowhere, [stream("s", "s/#")])
+    missing = tmp_path / "ca.pem"
+    with pytest.raises(ConfigError, match="MILLRACE_MQTT_CA_FILE"):
+        Collector(
+            Settings(_env_file=None, data_dir=tmp_path, mqtt_host="x", mqtt_tls=True, mqtt_ca_file=missing),
+            [stream("s", "s/#")],
+        )
+
+
+def test_waits_grow_and_are_bounded() -> None:
+    retry = Retry(first_seconds=0.5, most_seconds=10)
+    assert [retry.delay(failures, chance=0) for failures in (1, 2, 3, 6, 1000)] == [0.5, 1, 2, 10, 10]
+    assert retry.delay(3, chance=0.999) > 1
+
+
+def test_a_delivery_goes_to_the_streams_of_its_subscription() -> None:
+    router = Router([stream("a", "x/#"), stream("b", "x/+"), stream("c", "x/#", qos=0), stream("d", "y")])
+    identifier = {subscription.filter: subscription.identifier for subscription in router.subscriptions}
+    assert {s.filter: s.qos for s in router.subscriptions} == {"x/#": 1, "x/+": 1, "y": 1}
+    assert set(router.route("x/1")) == {"a", "b", "c"}
+    assert set(router.route("x/1", [identifier["x/#"]])) == {"a", "c"}
+    assert router.route("x/1", [identifier["x/+"]]) == ("b",)
+    assert router.route("x/1", [12345]) == ()
+    assert router.route("z") == ()
