@@ -27,7 +27,7 @@ def failures_sensor(settings: Callable[[], Settings]) -> SensorDefinition:
     )
     def failed_runs(context: RunFailureSensorContext) -> None:
         run = context.dagster_run
-        alert = {
+        alert: dict[str, object] = {
             "event": "run_failed",
             "run_id": run.run_id,
             "job": run.job_name,
