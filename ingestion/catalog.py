@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import psycopg2
+import psycopg2.errors
 from psycopg2 import extensions
 from psycopg2.extensions import make_dsn, parse_dsn
 
@@ -18,6 +19,7 @@ from ingestion.errors import CatalogUnavailable, ConfigError, StreamBusy
 from ingestion.settings import Settings
 
 _LOCK_SPACE = 0x4D494C4C  # "MILL": keeps our advisory locks apart from other users' of the database
+_LOCK_SECONDS = 3
 
 _CREATE_WRITERS = """
 create schema if not exists millrace;
@@ -138,8 +140,7 @@ def writer_lock(settings: Settings, stream: str, *, application_name: str) -> It
     connection = connect_catalog(settings, application_name=application_name)
     try:
         with connection.cursor() as cursor:
-            cursor.execute("select pg_try_advisory_lock(%s, hashtext(%s))", (_LOCK_SPACE, stream))
-            if not _scalar(cursor):
+            if not _locked_in_time(cursor, stream):
                 cursor.execute(
                     "select application_name, since from millrace.writers where stream = %s", (stream,)
                 )
@@ -158,6 +159,16 @@ def writer_lock(settings: Settings, stream: str, *, application_name: str) -> It
             cursor.execute("delete from millrace.writers where stream = %s", (stream,))
     finally:
         connection.close()
+
+
+def _locked_in_time(cursor: extensions.cursor, stream: str) -> bool:
+    """Take the lock, waiting a little: a session outlives its killed client by a moment."""
+    cursor.execute("set lock_timeout = %s", (f"{_LOCK_SECONDS}s",))
+    try:
+        cursor.execute("select pg_advisory_lock(%s, hashtext(%s))", (_LOCK_SPACE, stream))
+    except psycopg2.errors.LockNotAvailable:
+        return False
+    return True
 
 
 def _fence(cursor: extensions.cursor, stream: str, application_name: str) -> None:

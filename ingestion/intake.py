@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from ingestion.errors import StorageError
+from ingestion.faultpoints import faultpoint
 from ingestion.spool import SEGMENT_BYTES, SpoolEvent, SpoolWriter
 
 _log = structlog.get_logger(__name__)
@@ -28,7 +29,8 @@ class Limits:
         commit_bytes: Payload bytes of one commit.
         commit_seconds: Longest time for which taking in may delay a commit.
         waiting_bytes: Payload bytes kept in memory while nothing can be committed.
-        spool_max_bytes: Size of all spools from which on nothing is committed until some is trimmed.
+        spool_max_bytes: Size of all spools, without each one's newest segment, from which on nothing is
+            committed until some is trimmed.
         segment_bytes: Size from which on a spool segment is followed by a new one.
         blocked_seconds: Wait before a commit that was impossible is tried again.
     """
@@ -75,6 +77,7 @@ class Intake(Generic[Receipt]):
     def __init__(self, folder: Path, streams: Sequence[str], *, limits: Limits) -> None:
         self.waiting_bytes = 0
         self.spool_bytes = 0
+        self._drainable_bytes = 0
         self.error = ""
         self._limits = limits
         self._waiting: deque[_Waiting[Receipt]] = deque()
@@ -128,9 +131,9 @@ class Intake(Generic[Receipt]):
         self._measure(now)
         if not self._waiting or (now < self._blocked_until and not at_once):
             return []
-        if self.spool_bytes >= self._limits.spool_max_bytes:
+        if self._drainable_bytes >= self._limits.spool_max_bytes:
             self._block(
-                f"the spools hold {self.spool_bytes} of at most {self._limits.spool_max_bytes} bytes, so"
+                f"the spools hold {self._drainable_bytes} of at most {self._limits.spool_max_bytes} bytes, so"
                 " nothing more is acknowledged; find out why ingestion does not drain them"
             )
             return []
@@ -149,6 +152,7 @@ class Intake(Generic[Receipt]):
 
     def _write(self) -> list[str]:
         """One commit for each stream that has something to write; returns what went wrong."""
+        faultpoint("intake.commit")
         events: dict[str, list[SpoolEvent]] = {}
         for item in self._waiting:
             for name in item.missing:
@@ -174,9 +178,7 @@ class Intake(Generic[Receipt]):
         receipts = []
         while self._waiting and not self._waiting[0].missing:
             item = self._waiting.popleft()
-            size = len(item.event.value or b"")
-            self.waiting_bytes -= size
-            self.spool_bytes += size
+            self.waiting_bytes -= len(item.event.value or b"")
             receipts.append(item.receipt)
         return receipts
 
@@ -189,8 +191,6 @@ class Intake(Generic[Receipt]):
     def _measure(self, now: float) -> None:
         if now - self._measured_at >= self._limits.blocked_seconds:
             self._measured_at = now
-            try:
-                self.spool_bytes = sum(spool.size_bytes for spool in self._spools.values())
-            except OSError as error:
-                # A segment was trimmed while it was being looked at; the next look counts anew.
-                _log.debug("spool not measured", error=str(error))
+            sizes = [spool.measure() for spool in self._spools.values()]
+            self.spool_bytes = sum(size for size, _ in sizes)
+            self._drainable_bytes = sum(drainable for _, drainable in sizes)

@@ -146,6 +146,7 @@ def prove(lake: Lake, stream: str, *, since_batch: int = 0) -> Proof:
         [stream, since_batch],
     )[0]
     shown = tuple(
-        query.replace("$stream", f"'{stream}'").replace("$since", str(since_batch)).strip() for query in queries
+        query.replace("$stream", f"'{stream}'").replace("$since", str(since_batch)).strip()
+        for query in queries
     )
     return Proof(stream, int(batches), int(events_read), tuple(defects), shown)

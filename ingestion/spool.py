@@ -20,7 +20,6 @@ from ingestion.file_lock import lock_file
 from ingestion.spool_format import (
     LOG_ID_FILE,
     SEGMENT_HEADER_BYTES,
-    SEGMENT_SUFFIX,
     SPOOL_SCHEMA,
     SpoolCorrupt,
     Tail,
@@ -103,11 +102,13 @@ class SpoolWriter:
         """The position up to which everything has been committed."""
         return self._tail.position
 
-    @property
-    def size_bytes(self) -> int:
-        """Size of all segments that have not been trimmed."""
-        with os.scandir(self.folder) as entries:
-            return sum(entry.stat().st_size for entry in entries if entry.name.endswith(SEGMENT_SUFFIX))
+    def measure(self) -> tuple[int, int]:
+        """Bytes of all segments, and of those that trimming could free: all but the newest."""
+        sizes = []
+        for first in segments(self.folder):
+            with suppress(FileNotFoundError):
+                sizes.append(segment_path(self.folder, first).stat().st_size)
+        return sum(sizes), sum(sizes[:-1])
 
     def append(self, events: Iterable[SpoolEvent]) -> range:
         """Add events to the next commit, in memory.

@@ -3,11 +3,14 @@
 It runs in its caller's thread and keeps no message. What is done with them: ingestion/collector.py.
 """
 
+import os
 import random
 import select
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -141,12 +144,21 @@ class MqttConnection:
     def close(self, *, timeout_seconds: float = 2.0) -> None:
         """Send what is queued and leave; the broker keeps the session."""
         deadline = time.monotonic() + timeout_seconds
-        leaving, self._open, self.connected, self.error = self._open, False, False, ""
-        if leaving:
+        open_, self._open, self.connected, self.error = self._open, False, False, ""
+        sock = self._client.socket()
+        if not open_ or sock is None:
+            return
+        # Closing with unread messages would reset the connection, and our last acknowledgements with it.
+        with socket.socket(fileno=os.dup(sock.fileno())) as raw:
             self._client.disconnect()
-            while (sock := self._client.socket()) is not None and time.monotonic() < deadline:
-                select.select([], [sock], [], 0.05)
+            while self._client.want_write() and time.monotonic() < deadline:
+                select.select([], [raw], [], 0.05)
                 self._client.loop_write()
+            with suppress(OSError):
+                raw.shutdown(socket.SHUT_WR)
+                while time.monotonic() < deadline:
+                    if select.select([raw], [], [], 0.05)[0] and not raw.recv(65_536):
+                        break
 
     def _connect(self, timeout_seconds: float) -> None:
         now = time.monotonic()

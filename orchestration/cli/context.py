@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,17 @@ if TYPE_CHECKING:
     from ingestion.settings import Settings
     from ingestion.streams import Stream
 
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+_FILE_COLUMNS = 220  # a file or a pipe has no width: do not cut there
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _FILE_COLUMNS
+    return Console(stderr=stderr, soft_wrap=True, highlight=False, width=width)
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
 
 
 def complain(message: str) -> None:
@@ -65,4 +75,5 @@ def log_to_stderr(*, verbose: bool) -> None:
     # paho, kafka-python and Dagster chatter; what matters of it becomes an error sentence.
     logging.basicConfig(stream=sys.stderr, level=logging.INFO if verbose else logging.ERROR)
     if not verbose:
+        warnings.simplefilter("ignore")  # of libraries, about our platform folders and their own futures
         logging.getLogger("kafka").setLevel(logging.CRITICAL)

@@ -129,8 +129,8 @@ def _plant(
 ) -> ChildProcess:
     seed = PROJECT_DIR / "dbt_project" / "seeds" / "machines.csv"
     argv = (
-        sys.executable, "-m", "orchestration.demo.plant", "--machines", str(seed),
-        "--mqtt-port", str(mqtt.port), "--kafka", kafka.bootstrap_servers, "--report", str(report), "--rate", str(rate),
+        sys.executable, "-m", "orchestration.demo.plant", "--machines", str(seed), "--report", str(report),
+        "--mqtt-port", str(mqtt.port), "--kafka", kafka.bootstrap_servers, "--rate", str(rate),
     )  # fmt: skip
     return ChildProcess(
         ProcessSpec(

@@ -23,22 +23,22 @@ _COLOURS = {
 
 
 def table(*columns: str, right: Sequence[str] = ()) -> Table:
-    """A plain table; columns named in `right` are numbers."""
+    """A plain table; columns named in `right` are numbers, one without a name holds sentences."""
     made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", no_wrap=True)
+        made.add_column(name, justify="right" if name in right else "left", no_wrap=bool(name))
     return made
 
 
 def age(moment: datetime | None, *, now: datetime) -> str:
-    """How long ago, in a word."""
+    """How long ago, as in "12s ago"."""
     if moment is None:
         return "never"
     seconds = max(0.0, (now - moment.astimezone(UTC)).total_seconds())
     for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
         if seconds < limit:
-            return f"{seconds / unit:.0f} {name} ago"
-    return f"{seconds / 86400:.0f} d ago"
+            return f"{seconds / unit:.0f}{name} ago"
+    return f"{seconds / 86400:.0f}d ago"
 
 
 def overview_tables(overview: Overview, *, now: datetime, details: bool = True) -> RenderableType:
@@ -89,10 +89,10 @@ def streams_table(
     streams: Sequence[StreamRow], *, now: datetime, rates: Mapping[str, float] | None = None
 ) -> Table:
     """The streams; `rates` (events a second) adds a column."""
-    columns = ["stream", "source", "lag events", "lag s", "rows", "rejects", "last load", "newest event", ""]
+    columns = ["stream", "via", "lag", "lag s", "rows", "rejects", "loaded", "newest", ""]
     if rates is not None:
-        columns.insert(2, "events/s")
-    made = table(*columns, right=("lag events", "lag s", "rows", "rejects", "events/s"))
+        columns.insert(2, "per s")
+    made = table(*columns, right=("lag", "lag s", "rows", "rejects", "per s"))
     for row in streams:
         rate = [] if rates is None else [f"{rates.get(row.stream, 0.0):.1f}"]
         unknown = bool(row.error)

@@ -18,12 +18,12 @@ def up(settings: Settings, *, ui: bool) -> int:
         The exit code: 0, for it was asked to stop.
     """
     require_usable(settings.data_dir)
-    if (settings.data_dir / DEMO_MARKER).exists():
-        raise ConfigError(
-            f"{settings.data_dir} holds a demo lake, whose brokers are gone: delete the folder, or name "
-            "another with --data-dir or MILLRACE_DATA_DIR"
-        )
     with only_system(settings.data_dir), interruptible(), suppress(KeyboardInterrupt):
+        if (settings.data_dir / DEMO_MARKER).exists():
+            raise ConfigError(
+                f"{settings.data_dir} holds a demo lake, whose brokers are gone: delete the folder, or name "
+                "another with --data-dir or MILLRACE_DATA_DIR"
+            )
         system = System(settings, mode="up", ui=ui, progress=progress)
         try:
             system.start()

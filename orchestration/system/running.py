@@ -4,6 +4,7 @@ It shows nothing: callers pass `progress` and call `check` about once a second f
 What the processes are is in services.py.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -11,16 +12,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ingestion.collector import status_file
 from ingestion.errors import MillraceError, StorageError
 from ingestion.lake import Lake
 from ingestion.settings import PROJECT_DIR, Settings, load_settings
 from ingestion.streams import Stream, load_streams
 from orchestration.dbt_sources import write_sources
 from orchestration.fingerprint import fingerprint
-from orchestration.instance import prepare_instance
+from orchestration.instance import launcher_socket, prepare_instance
 from orchestration.overview import ServiceRow, SystemState
 from orchestration.services.postgres import EmbeddedPostgres
-from orchestration.services.process import LOG_LIMIT_BYTES, ChildProcess, Service, wait_until
+from orchestration.services.process import LOG_LIMIT_BYTES, ChildProcess, Service, ServiceError, wait_until
 from orchestration.services.supervisor import Supervisor
 from orchestration.system import services
 from orchestration.system.lock import publish
@@ -30,6 +32,7 @@ _LEAST_FREE_BYTES = 512 * 2**20
 _LOOK_SECONDS = 2.0
 _TRIM_SECONDS = 30.0
 _UI_SECONDS = 60.0
+_COLLECTOR_SECONDS = 60.0
 
 
 class System:
@@ -99,13 +102,20 @@ class System:
             if self._runtime:
                 write_runtime(self.settings.data_dir, self._runtime)
                 self.settings = load_settings(data_dir=self.settings.data_dir, **self._runtime)
+            self._progress("preparing the lake")
             self._prepare()
+            launcher_socket(self.settings).unlink(missing_ok=True)
             rest = self._processes()
-            self._supervise([*base, *rest])
+            self._supervise([*base, *rest, *self._senders])
             for service in rest:
                 self._progress(f"starting {service.name}")
                 service.start()
             self._await_ui()
+            if self._senders:
+                self._await_collector()
+            for service in self._senders:
+                self._progress(f"starting {service.name}")
+                service.start()
         except BaseException:
             self.stop()
             raise
@@ -115,7 +125,6 @@ class System:
         self._supervisor = Supervisor(self._services)
 
     def _prepare(self) -> None:
-        self._progress("preparing the lake")
         lake = Lake(self.settings)
         try:
             lake.prepare(stream.name for stream in self.streams)
@@ -136,13 +145,28 @@ class System:
             processes.append(services.web_server(settings, env, path=self._socket, port=self.ui_port))
         if settings.mqtt_host and any(stream.kind == "mqtt" for stream in self.streams):
             processes.append(services.collector(settings, env))
-        return [*processes, *self._senders]
+        return processes
 
     def _await_ui(self) -> None:
         port = self.ui_port
         if port is not None:
             self._progress("waiting for the web UI")
             wait_until(lambda: services.ui_answers(port), timeout_s=_UI_SECONDS, interval_s=0.1)
+
+    def _await_collector(self) -> None:
+        """Subscribe before anything is sent: a broker keeps nothing for a client it does not know yet."""
+        told = status_file(self.settings.data_dir)
+
+        def subscribed() -> bool:
+            with suppress(OSError, ValueError):
+                return bool(json.loads(told.read_text(encoding="utf-8"))["subscribed"])
+            return False
+
+        if not wait_until(subscribed, timeout_s=_COLLECTOR_SECONDS, interval_s=0.1):
+            raise ServiceError(
+                "The collector has not subscribed at the MQTT broker in time: look into "
+                f"{services.log_folder(self.settings) / 'collector.log'}."
+            )
 
     def check(self, now_s: float) -> tuple[ServiceRow, ...]:
         """Restart what died, load changed code, keep logs small, and publish the state.

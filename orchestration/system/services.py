@@ -13,7 +13,6 @@ from ingestion.errors import ConfigError
 from ingestion.settings import PROJECT_DIR, Settings, child_environment
 from orchestration.instance import dagster_environment, launcher_socket
 from orchestration.services.process import ChildProcess, ProcessSpec, accepts_tcp
-from orchestration.warm import protocol
 
 DEFINITIONS = "orchestration.definitions"
 WATCHED = ("ingestion", "orchestration", "dbt_project")
@@ -49,13 +48,13 @@ def code_socket(settings: Settings) -> Path:
 
 
 def warm_process(settings: Settings, env: Mapping[str, str]) -> ChildProcess:
-    """The process that runs are forked from."""
+    """The process that runs are forked from. Launches that come while it still imports wait at its socket."""
     path = launcher_socket(settings)
     watched = [str(PROJECT_DIR / name) for name in WATCHED] + [str(settings.streams_file)]
     return _python(
         settings, env, "warm", "-m", "orchestration.warm", "--socket", str(path), "--module", DEFINITIONS,
         "--log-dir", str(log_folder(settings) / "runs"), "--working-directory", str(PROJECT_DIR),
-        *(part for place in watched for part in ("--watch", place)), ready=lambda: _warm_listens(path),
+        *(part for place in watched for part in ("--watch", place)), ready=path.exists,
         stop_timeout_s=25.0,
     )  # fmt: skip
 
@@ -148,14 +147,3 @@ def _listens(path: Path) -> bool:
         except OSError:
             return False
         return True
-
-
-def _warm_listens(path: Path) -> bool:
-    """Whether launches would be taken; while it still imports they wait there."""
-    try:
-        protocol.call(path, {"op": "ping"}, timeout_s=0.2)
-    except protocol.WarmProcessBusy:
-        return True
-    except (protocol.WarmProcessAway, protocol.WarmProcessRefused):
-        return False
-    return True

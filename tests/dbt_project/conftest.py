@@ -3,12 +3,13 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.contracts.graph.manifest import Manifest
 
 from ingestion.lake import Lake
 from ingestion.settings import load_settings
@@ -28,10 +29,21 @@ class Warehouse:
     lake: Lake
     project: Path
     raw: RawWriter
+    manifests: dict[str, Manifest] = field(default_factory=dict)
 
     def dbt(self, *arguments: str, target: str = "prod", check: bool = True) -> dbtRunnerResult:
-        """Run dbt with the arguments of its CLI."""
-        result = run_dbt(self.project, self.lake.settings.data_dir, *arguments, target=target)
+        """Run dbt with the arguments of its CLI, on the manifest of the last parse."""
+        if target not in self.manifests:
+            parsed = run_dbt(self.project, self.lake.settings.data_dir, "parse", target=target)
+            assert parsed.success, explain(parsed)
+            self.manifests[target] = parsed.result
+        result = run_dbt(
+            self.project,
+            self.lake.settings.data_dir,
+            *arguments,
+            target=target,
+            manifest=self.manifests[target],
+        )
         if check:
             assert result.success, explain(result)
         return result
@@ -40,19 +52,28 @@ class Warehouse:
         """All rows of a table, in one order."""
         return self.lake.query(f"select {columns} from lake.{table} order by all")
 
+    def write_model(self, path: str, sql: str) -> None:
+        """Write or change a model's SQL."""
+        (self.project / "models" / path).write_text(sql)
+        self.manifests.clear()
+
     def declare(self, streams: tuple[Stream, ...]) -> None:
         """Make the raw tables and the dbt sources of streams."""
         self.lake.prepare([stream.name for stream in streams])
         write_sources(streams, self.project)
+        self.manifests.clear()
 
 
-def run_dbt(project: Path, data_dir: Path, *arguments: str, target: str = "prod") -> dbtRunnerResult:
+def run_dbt(
+    project: Path, data_dir: Path, *arguments: str, target: str = "prod", manifest: Manifest | None = None
+) -> dbtRunnerResult:
     """Run dbt in this process, as its CLI would, with the environment that a modeller has."""
     folders = ["--project-dir", str(project), "--profiles-dir", str(project), "--target", target]
+    silence = ["--quiet", "--log-level-file", "none", "--no-write-json"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MILLRACE_DATA_DIR", str(data_dir))
         patch.setenv("USER", "ada.l")
-        return dbtRunner().invoke([*arguments, *folders, "--quiet", "--log-level-file", "none"])
+        return dbtRunner(manifest=manifest).invoke([*arguments, *folders, *silence])
 
 
 def explain(result: dbtRunnerResult) -> str:

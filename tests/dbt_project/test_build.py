@@ -69,14 +69,14 @@ def test_a_run_with_nothing_new_commits_nothing(built: Warehouse) -> None:
 
 
 def test_a_view_is_made_anew_when_its_sql_changed(built: Warehouse) -> None:
-    model = built.project / "models" / "ops" / "ops_rejects.sql"
-    original = model.read_text()
+    model = "ops/ops_rejects.sql"
+    original = (built.project / "models" / model).read_text()
     try:
-        model.write_text(original.replace("count(*) as rejects", "count(*) + 100 as rejects"))
+        built.write_model(model, original.replace("count(*) as rejects", "count(*) + 100 as rejects"))
         built.dbt("run", "--select", "ops_rejects")
         assert built.rows("marts.ops_rejects", "reason, rejects") == [("empty", 101), ("not_json", 102)]
     finally:
-        model.write_text(original)
+        built.write_model(model, original)
         built.dbt("run", "--select", "ops_rejects")
     assert built.rows("marts.ops_rejects", "reason, rejects") == [("empty", 1), ("not_json", 2)]
 
@@ -100,8 +100,7 @@ def test_a_third_stream_takes_one_line(warehouse: Warehouse) -> None:
         }
     )
     warehouse.declare((*STREAMS, stream))
-    model = warehouse.project / "models" / "staging" / "stg_air_quality.sql"
-    model.write_text("{{ staging('air_quality') }}\n")
+    warehouse.write_model("staging/stg_air_quality.sql", "{{ staging('air_quality') }}\n")
 
     def event(number: object, zone: str | None, **values: object) -> Event:
         at = START.isoformat()
@@ -137,7 +136,7 @@ def test_a_field_named_like_an_envelope_column_is_refused_with_the_remedy(wareho
         {"name": "gps", "source": {"kafka": "gps"}, "fields": {"position": "varchar", "speed": "double"}}
     )
     warehouse.declare((*STREAMS, stream))
-    (warehouse.project / "models" / "staging" / "stg_gps.sql").write_text("{{ staging('gps') }}\n")
+    warehouse.write_model("staging/stg_gps.sql", "{{ staging('gps') }}\n")
     result = warehouse.dbt("run", "--select", "stg_gps", check=False)
     assert not result.success
     assert "path: position" in result.result.results[0].message
@@ -169,9 +168,8 @@ def test_two_runs_at_once_do_not_stage_an_event_twice(warehouse: Warehouse) -> N
         waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
         assert wait_until(lambda: _first(cursor, waiting) == 1 or run.done(), timeout_s=30)
         assert not run.done(), "the run did not wait for its turn"
-        warehouse.lake.query(
-            f"insert into lake.staging.{model} by name (select * replace (2 as batch_id) from lake.staging.{model})"
-        )
+        table = f"lake.staging.{model}"
+        warehouse.lake.query(f"insert into {table} select * replace (2 as batch_id) from {table}")
         other.commit()
         result = run.result(timeout=30)
     assert not result.success

@@ -2,13 +2,14 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +33,7 @@ from ingestion.sources.mqtt_topics import Router
 from ingestion.streams import Stream
 from tests.servers import ServerMissing
 from tests.servers.mosquitto import Mosquitto
+from tests.servers.ports import free_ports
 
 pytestmark = pytest.mark.mosquitto
 
@@ -212,11 +214,17 @@ def test_a_removed_stream_is_unsubscribed(shared: Mosquitto, tmp_path: Path) -> 
         assert collector.status()["unrouted"] == 1
 
 
-def start_process(server: Mosquitto, data_dir: Path, **environment: str) -> "subprocess.Popen[bytes]":
+def start_process(
+    server: Mosquitto,
+    data_dir: Path,
+    *,
+    program: Sequence[str] = ("-m", "ingestion.collector"),
+    **environment: str,
+) -> "subprocess.Popen[bytes]":
     data_dir.mkdir(exist_ok=True)
     (data_dir / "streams.yml").write_text(STREAMS)
     return subprocess.Popen(
-        [sys.executable, "-m", "ingestion.collector"],
+        [sys.executable, *program],
         cwd=PROJECT,
         stdout=(data_dir / "out").open("ab"),
         stderr=subprocess.STDOUT,
@@ -276,6 +284,45 @@ def test_kill_9_loses_nothing_and_repeats_only_what_the_broker_marks(tmp_path: P
     server.stop()
 
 
+KILLS_ITSELF = """
+import os, signal, sys
+from ingestion import faultpoints
+from ingestion.collector import main
+places = []
+def hook(place):
+    places.append(place)
+    if places.count(sys.argv[1]) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+faultpoints.install_hook(hook)
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("place", ["intake.commit", "spool.written", "spool.durable"])
+def test_kill_9_at_each_step_of_a_commit_loses_nothing(tmp_path: Path, place: str) -> None:
+    server = broker(tmp_path / "broker")
+    data_dir, total = tmp_path / "data", 500
+    process = start_process(server, data_dir, program=("-c", KILLS_ITSELF, place, "3"))
+    wait_for_subscriptions(data_dir)
+    sender = threading.Thread(
+        target=publish, args=(server, [("plant/a/telemetry", b"%d" % number) for number in range(total)])
+    )
+    sender.start()
+    assert process.wait(20) == -signal.SIGKILL
+    sender.join()
+    process = start_process(server, data_dir)
+    wanted = {b"%d" % number for number in range(total)}
+    for name in ("telemetry", "everything"):
+        wait_until(lambda name=name: {row["value"] for row in spooled(data_dir, name)} == wanted)
+        rows = spooled(data_dir, name)
+        assert [row["position"] for row in rows] == list(range(len(rows)))
+        assert max(Counter(row["value"] for row in rows if not row["headers"]["dup"]).values()) == 1
+    wait_until(lambda: status_of(data_dir)["pid"] == process.pid)
+    process.terminate()
+    assert process.wait(10) == 0
+    server.stop()
+
+
 def test_sigterm_acknowledges_what_it_took_and_exits_with_0(shared: Mosquitto, tmp_path: Path) -> None:
     values = [str(number).encode() for number in range(8_000)]
     process = start_process(shared, tmp_path)
@@ -296,8 +343,8 @@ def test_sigterm_acknowledges_what_it_took_and_exits_with_0(shared: Mosquitto, t
     wait_until(lambda: status_of(tmp_path)["pid"] == process.pid)
     process.terminate()
     assert process.wait(10) == 0
-    rows = spooled(tmp_path, "telemetry")
-    assert [row["value"] for row in rows if not row["headers"]["dup"]] == values
+    found = Counter(row["value"] for row in spooled(tmp_path, "telemetry"))
+    assert found == Counter(values)
     reader.close()
 
 
@@ -325,6 +372,31 @@ def test_a_wrong_password_is_one_clear_status_without_the_password(tmp_path: Pat
     output = (data_dir / "out").read_text()
     assert "wrong-one" not in output
     assert output.count("refused the user") == 1
+    server.stop()
+
+
+def test_tls_is_verified_and_works_with_the_right_authority(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed, so there is no certificate to test with")
+    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
+    request = (
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=millrace -addext subjectAltName=IP:127.0.0.1"
+    )
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", *request.split(), *files], check=True, capture_output=True)
+    (port,) = free_ports(1)
+    listener = [f"listener {port} 127.0.0.1", f"certfile {certificate}", f"keyfile {key}"]
+    server = broker(tmp_path / "broker", extra=listener)
+    data_dir = tmp_path / "data"
+    tls = settings_for(server, data_dir).model_copy(update={"mqtt_port": port, "mqtt_tls": True})
+    with running(Collector(tls, [stream("s", "s/#")], retry=QUICK), subscribed=False) as collector:
+        wait_until(lambda: collector.status()["error"])
+        assert "TLS with the MQTT broker" in collector.status()["error"]
+        assert "MILLRACE_MQTT_CA_FILE" in collector.status()["error"]
+    trusting = tls.model_copy(update={"mqtt_ca_file": certificate})
+    with running(Collector(trusting, [stream("s", "s/#")])) as collector:
+        publish(server, [("s/1", b"%d" % number) for number in range(500)])
+        wait_until(lambda: collector.status()["positions"]["s"] == 500)
     server.stop()
 
 
@@ -358,7 +430,7 @@ def test_a_broker_that_restarts_or_forgets_is_found_again(tmp_path: Path) -> Non
 def test_a_full_spool_holds_the_broker_back_until_it_is_drained(shared: Mosquitto, tmp_path: Path) -> None:
     limits = Limits(spool_max_bytes=60_000, segment_bytes=10_000, blocked_seconds=0.05)
     collector = Collector(settings_for(shared, tmp_path), [stream("full", "full/#")], limits=limits)
-    total = 400
+    total = 1_000
     log = MqttLog(stream("full", "full/#"), tmp_path / "spool")
     seen: list[bytes] = []
     with running(collector):
@@ -369,8 +441,10 @@ def test_a_full_spool_holds_the_broker_back_until_it_is_drained(shared: Mosquitt
         wait_until(lambda: collector.status()["blocked"])
         assert "nothing more is acknowledged" in collector.status()["error"]
         assert collector.status()["unacknowledged"] > 0
-        assert collector.status()["spool_bytes"] < 120_000
+        assert collector.status()["spool_bytes"] < total * 1_000
+        deadline = time.monotonic() + 20
         while len(seen) < total:
+            assert time.monotonic() < deadline, f"stuck at {len(seen)}"
             position, end = len(seen), log.bounds()["full-0"].end
             chunks = log.read({"full-0": Window(position, end)})
             seen += [value[:7] for chunk in chunks for value in chunk.events["value"].to_pylist()]
@@ -383,15 +457,30 @@ def test_a_full_spool_holds_the_broker_back_until_it_is_drained(shared: Mosquitt
 
 def test_a_reconnection_while_nothing_can_be_committed_repeats_nothing(tmp_path: Path) -> None:
     server = broker(tmp_path / "broker", persistence=True)
-    limits = Limits(spool_max_bytes=1, blocked_seconds=0.05)
-    collector = Collector(settings_for(server, tmp_path), [stream("s", "s")], limits=limits, retry=QUICK)
+    limits = Limits(spool_max_bytes=1, segment_bytes=1, blocked_seconds=0.05)
+    data_dir = tmp_path / "data"
+    collector = Collector(settings_for(server, data_dir), [stream("s", "s")], limits=limits, retry=QUICK)
+    log = MqttLog(stream("s", "s"), data_dir / "spool")
+    sent = 0
     with running(collector):
-        publish(server, [("s", str(n).encode()) for n in range(10)])
-        wait_until(lambda: collector.status()["unacknowledged"] == 10)
+        while not collector.status()["blocked"]:
+            publish(server, [("s", b"%d" % sent)])
+            sent += 1
+            wait_until(lambda sent=sent: collector.status()["messages"] == sent)
+        publish(server, [("s", b"%d" % number) for number in range(sent, sent + 8)])
+        wait_until(lambda: collector.status()["messages"] == sent + 8)
+        waiting = collector.status()["unacknowledged"]
+        assert waiting >= 8
         server.restart()
         wait_until(lambda: collector.status()["connections"] == 2)
-        wait_until(lambda: collector.status()["messages"] == 20)
-        assert collector.status()["unacknowledged"] == 10
+        wait_until(lambda: collector.status()["messages"] == sent + 8 + waiting)
+        assert collector.status()["unacknowledged"] == waiting
+        log.confirm({"s-0": collector.status()["positions"]["s"]})
+        wait_until(lambda: collector.status()["positions"]["s"] == sent + 8)
+    kept = [row["value"] for row in spooled(data_dir, "s")]
+    assert kept == [b"%d" % number for number in range(sent + 8 - len(kept), sent + 8)]
+    assert len(kept) >= 9
+    log.close()
     server.stop()
 
 

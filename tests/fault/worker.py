@@ -1,0 +1,74 @@
+"""A warm process that forks a child per order, lets it ingest one batch, and kills it where the order says.
+
+`python -m tests.fault.worker` reads orders as JSON lines and answers each with the child's exit. Imports
+are paid once, so that thousands of kills are minutes and not hours.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from ingestion.batch import Ingestor
+from ingestion.errors import MillraceError
+from ingestion.faultpoints import install_hook
+from ingestion.lake import Lake
+from ingestion.settings import load_settings
+from ingestion.sources.factory import open_log
+from ingestion.streams import Stream
+
+EXIT_DONE, EXIT_REFUSED = 0, 3
+
+
+def _child(order: dict[str, Any]) -> int:
+    """Ingest batches until there is nothing left; die at `place` when it has been passed `passes` times."""
+    passed = 0
+
+    def die(name: str) -> None:
+        nonlocal passed
+        if name == order.get("place"):
+            passed += 1
+            if passed == order.get("passes", 1):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    install_hook(die)
+    settings = load_settings(**order["settings"])
+    stream = Stream.model_validate(order["stream"])
+    try:
+        with Lake(settings) as lake:
+            log = open_log(stream, settings)
+            ingestor = Ingestor(lake)
+            while ingestor.run(stream, log).batch_id is not None:
+                pass
+            log.close()
+    except MillraceError as error:
+        print(error, file=sys.stderr, flush=True)
+        return EXIT_REFUSED
+    return EXIT_DONE
+
+
+def _obey(order: dict[str, Any]) -> int:
+    """Fork, kill after a time if told so, and return the exit code (negative: the signal)."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = _child(order)
+        finally:
+            os._exit(code)
+    if (seconds := order.get("kill_after_seconds")) is not None:
+        time.sleep(seconds)
+        os.kill(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    for line in sys.stdin:
+        print(_obey(json.loads(line)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
