@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
-from paho.mqtt.client import MQTTMessage
 
+from ingestion.collector_client import MqttConnection
 from ingestion.errors import ConfigError, MillraceError, StorageError
 from ingestion.file_lock import lock_file
 from ingestion.intake import Intake, Limits
 from ingestion.json_file import write_json
 from ingestion.settings import Settings, load_settings
-from ingestion.sources.mqtt_connection import MqttConnection, Retry
-from ingestion.sources.mqtt_message import event_of, identifiers_of
+from ingestion.sources.mqtt_message import MqttMessage, event_of, identifiers_of
+from ingestion.sources.mqtt_retry import Retry
 from ingestion.sources.mqtt_session import SessionFile
 from ingestion.sources.mqtt_topics import Router
 from ingestion.spool import SpoolEvent
@@ -89,6 +89,7 @@ class Collector:
         self._messages = self._bytes = self._unrouted = 0
         self._slowest_us = 0
         self._told_at, self._told_messages, self._rate = time.monotonic(), 0, 0.0
+        self._told_subscribed = False
         self._lock = _lock(self._status_file.parent)
         try:
             self.connection = MqttConnection(
@@ -155,7 +156,7 @@ class Collector:
                 self._intake.forget(lambda receipt: receipt.message_id > 0 and receipt.generation != current)
         self._acknowledge()
         now = time.monotonic()
-        if now - self._told_at >= STATUS_SECONDS:
+        if now - self._told_at >= STATUS_SECONDS or self.connection.subscribed != self._told_subscribed:
             self._tell(now)
 
     def _may_take_more(self) -> bool:
@@ -167,7 +168,7 @@ class Collector:
             and time.monotonic() < self._turn_end
         )
 
-    def _take(self, message: MQTTMessage) -> None:
+    def _take(self, message: MqttMessage) -> None:
         if not self._turn_messages:
             self._turn_end = time.monotonic() + self._limits.commit_seconds
         self._turn_messages += 1
@@ -200,6 +201,7 @@ class Collector:
         elapsed = max(now - self._told_at, 1e-3)
         self._rate = (self._messages - self._told_messages) / elapsed
         self._told_at, self._told_messages = now, self._messages
+        self._told_subscribed = self.connection.subscribed
         try:
             write_json(self._status_file, self.status())
         except StorageError as error:

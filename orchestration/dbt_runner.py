@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from orchestration.dbt_interrupts import Held
 from orchestration.dbt_results import DbtResult, failure, read_nodes
 from orchestration.fingerprint import fingerprint
 
@@ -217,10 +218,11 @@ def _call_dbt(
     ]
     if project.target is not None:
         command.append(f"--target={project.target}")
-    runner = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else [])
-    with _exported(project.environment):
+    held = Held()
+    runner = dbtRunner(manifest=manifest, callbacks=[held.guard(on_event)] if on_event else [])
+    with _exported(project.environment), held.interrupts():
         outcome = runner.invoke(command)
-    # dbt swallows every exception, also the interrupt by which an orchestrator ends a run.
+    held.release()
     if outcome.exception is not None and not isinstance(outcome.exception, Exception):
         raise outcome.exception
     return outcome

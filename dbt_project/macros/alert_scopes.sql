@@ -18,7 +18,7 @@
         select
             hex(rules.rule_id) as rule,
             hex(touched.machine_id) as machine,
-            coalesce(null, touched.first_new_at)::varchar as from_at
+            coalesce(min(runs.first_at), touched.first_new_at)::varchar as from_at
         from touched
         cross join {{ rules }} as rules
         left join {{ this }} as runs

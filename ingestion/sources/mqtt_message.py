@@ -1,14 +1,30 @@
 """MQTT message → spool event: topic as the key, payload as it came, the rest as a JSON object."""
 
 from functools import lru_cache
+from typing import Any, Protocol
 
 import orjson
-from paho.mqtt.client import MQTTMessage
 
 from ingestion.spool import SpoolEvent
 
 
-def event_of(message: MQTTMessage, received_us: int) -> SpoolEvent:
+class MqttMessage(Protocol):
+    """What the MQTT library hands over."""
+
+    mid: int
+    qos: int
+    retain: bool
+    dup: bool
+    payload: bytes | bytearray
+    properties: Any
+
+    @property
+    def topic(self) -> str:
+        """Raises UnicodeDecodeError where the broker let an invalid one pass."""
+        ...
+
+
+def event_of(message: MqttMessage, received_us: int) -> SpoolEvent:
     """The event that a message is.
 
     Args:
@@ -18,12 +34,12 @@ def event_of(message: MQTTMessage, received_us: int) -> SpoolEvent:
     return SpoolEvent(message.topic.encode(), bytes(message.payload), _headers(message), received_us)
 
 
-def identifiers_of(message: MQTTMessage) -> tuple[int, ...]:
+def identifiers_of(message: MqttMessage) -> tuple[int, ...]:
     """The MQTT 5 subscription identifiers that the delivery is for; empty where the broker sends none."""
     return tuple(getattr(message.properties, "SubscriptionIdentifier", ())) if message.properties else ()
 
 
-def _headers(message: MQTTMessage) -> str:
+def _headers(message: MqttMessage) -> str:
     content_type = getattr(message.properties, "ContentType", None)
     user_properties = getattr(message.properties, "UserProperty", None)
     if content_type is None and not user_properties:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 
-from paho.mqtt.client import topic_matches_sub
-
 from ingestion.streams import MqttSource, Stream
 
 _IDENTIFIERS = 268_435_455
@@ -64,4 +62,22 @@ class Router:
             if identifiers
             else list(self._names)
         )
-        return tuple(name for f in asked if topic_matches_sub(f, topic) for name in self._names[f])
+        return tuple(name for f in asked if matches(f, topic) for name in self._names[f])
+
+
+def matches(topic_filter: str, topic: str) -> bool:
+    """Whether a topic is under a filter, by the rules of MQTT 5, section 4.7.
+
+    Args:
+        topic_filter: Levels with + for any one and # for any number at the end.
+        topic: As published; those that begin with $ are not under a leading wildcard.
+    """
+    wanted, levels = topic_filter.split("/"), topic.split("/")
+    if topic.startswith("$") and wanted[0] in ("+", "#"):
+        return False
+    for index, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if index == len(levels) or level not in ("+", levels[index]):
+            return False
+    return len(wanted) == len(levels)

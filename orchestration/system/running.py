@@ -69,7 +69,7 @@ class System:
         self._runtime = dict(runtime or {})
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._socket = services.code_socket(settings)
-        self._code_server: ChildProcess | None = None
+        self._reload: ChildProcess | None = None
         self._supervise([])
         self._seen = self._loaded = ""
         self._next_look_s = self._next_trim_s = 0.0
@@ -138,9 +138,12 @@ class System:
     def _processes(self) -> list[Service]:
         settings = self.settings
         env = services.environment(settings, variables(self._runtime))
-        self._code_server = services.code_server(settings, env, path=self._socket)
-        processes: list[Service] = [services.warm_process(settings, env), self._code_server]
-        processes.append(services.daemon(settings, env, path=self._socket))
+        self._reload = services.reload(settings, env, path=self._socket)
+        processes: list[Service] = [
+            services.warm_process(settings, env),
+            services.code_server(settings, env, path=self._socket),
+            services.daemon(settings, env, path=self._socket),
+        ]
         if self.ui_port is not None:
             processes.append(services.web_server(settings, env, path=self._socket, port=self.ui_port))
         if settings.mqtt_host and any(stream.kind == "mqtt" for stream in self.streams):
@@ -196,10 +199,10 @@ class System:
         return fingerprint([*places, self.settings.streams_file])
 
     def _reload_when_changed(self) -> None:
-        """Once edited files have been still for one look, take new streams in and restart the code server."""
+        """Once edited files have been still for one look, take new streams in and load the code anew."""
         now = self._fingerprint()
         settled, self._seen = now == self._seen, now
-        if not settled or now == self._loaded or self._code_server is None:
+        if not settled or now == self._loaded or self._reload is None or self._reload.is_running():
             return
         self._loaded = now
         try:
@@ -209,12 +212,14 @@ class System:
         except MillraceError as error:
             self.complaint = str(error)
             return
-        # The supervisor starts it again, and the daemon and the web UI notice by themselves.
-        self._code_server.stop()
+        # The old code serves until the new is loaded; then the daemon and the web UI notice by themselves.
+        self._reload.start()
 
     def stop(self) -> None:
         """Stop everything in reverse order."""
         try:
+            if self._reload is not None:
+                self._reload.stop()
             self._supervisor.stop()
         finally:
             if self._socket.parent != self.settings.data_dir / "run":

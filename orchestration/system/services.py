@@ -60,12 +60,17 @@ def warm_process(settings: Settings, env: Mapping[str, str]) -> ChildProcess:
 
 
 def code_server(settings: Settings, env: Mapping[str, str], *, path: Path) -> ChildProcess:
-    """The process that holds the definitions for the daemon and the web server."""
+    """The process that holds the definitions for the daemon and the web server, and reloads them when asked."""
     return _python(
-        settings, env, "code-server", "-m", "dagster", "api", "grpc", "--socket", str(path),
+        settings, env, "code-server", "-m", "dagster", "code-server", "start", "--socket", str(path),
         "--module-name", DEFINITIONS, "--working-directory", str(PROJECT_DIR), "--location-name", "millrace",
         "--log-level", "warning", ready=lambda: _listens(path),
     )  # fmt: skip
+
+
+def reload(settings: Settings, env: Mapping[str, str], *, path: Path) -> ChildProcess:
+    """Not a service: ends when the code server has loaded the code anew."""
+    return _python(settings, env, "reload", "-m", "orchestration.system.reload", str(path))
 
 
 def daemon(settings: Settings, env: Mapping[str, str], *, path: Path) -> ChildProcess:

@@ -17,7 +17,9 @@ from typing import Any
 
 import orjson
 import pytest
-from paho.mqtt.client import Client
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt.client import Client, topic_matches_sub
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -28,8 +30,8 @@ from ingestion.intake import Limits
 from ingestion.settings import Settings
 from ingestion.sources.base import Window
 from ingestion.sources.mqtt import MqttLog
-from ingestion.sources.mqtt_connection import Retry
-from ingestion.sources.mqtt_topics import Router
+from ingestion.sources.mqtt_retry import Retry
+from ingestion.sources.mqtt_topics import Router, matches
 from ingestion.streams import Stream
 from tests.servers import ServerMissing
 from tests.servers.mosquitto import Mosquitto
@@ -520,3 +522,15 @@ def test_a_delivery_goes_to_the_streams_of_its_subscription() -> None:
     assert router.route("x/1", [identifier["x/+"]]) == ("b",)
     assert router.route("x/1", [12345]) == ()
     assert router.route("z") == ()
+
+
+_level = st.sampled_from(["a", "b", "", "$SYS", "ä"])
+_topics = st.lists(_level, min_size=1, max_size=4).map("/".join).filter(bool)
+_filters = st.tuples(st.lists(_level | st.just("+"), max_size=4), st.booleans()).map(
+    lambda parts: "/".join([*parts[0], *(["#"] if parts[1] else [])])
+)
+
+
+@given(_filters.filter(bool), _topics)
+def test_topics_match_as_the_mqtt_library_says(topic_filter: str, topic: str) -> None:
+    assert matches(topic_filter, topic) == topic_matches_sub(topic_filter, topic)

@@ -3,9 +3,13 @@
 import json
 import multiprocessing
 import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -221,16 +225,49 @@ def test_a_wrong_argument_is_a_failure(project: DbtProject) -> None:
         invoke(project, ["build", "--no-such-option"])
 
 
-def test_an_interrupt_is_not_swallowed(project: DbtProject) -> None:
-    class Interrupted(BaseException):
-        pass
+class Interrupted(BaseException):
+    """As an orchestrator's signal handler raises it: no KeyboardInterrupt."""
 
-    def interrupt(event: object) -> None:
-        if event.info.name == "LogStartLine":  # type: ignore[attr-defined]
-            raise Interrupted
 
-    with pytest.raises(Interrupted):
-        invoke(project, build_args("run", threads=1), on_event=interrupt)
+def test_an_interrupt_ends_a_query_at_once_and_comes_out_as_it_was(project: DbtProject) -> None:
+    written(project, "models/endless.sql", "select sum(a + b) from range(1000000) x(a), range(1000000) y(b)")
+    manifest = load_manifest(project)
+
+    def handler(_number: int, _frame: object) -> None:
+        raise Interrupted
+
+    interrupted_at: list[float] = []
+
+    def interrupt() -> None:
+        interrupted_at.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def once_it_runs(event: Any) -> None:
+        if event.info.name == "LogStartLine":
+            threading.Timer(0.3, interrupt).start()
+
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        with pytest.raises(Interrupted):
+            invoke(
+                project,
+                build_args("run", select=["endless"]),
+                manifest=manifest,
+                on_event=once_it_runs,
+            )
+        assert time.monotonic() - interrupted_at[0] < 5
+        assert signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_an_exception_in_a_callback_comes_out_after_dbt(project: DbtProject) -> None:
+    def refuse(_event: Any) -> None:
+        raise LookupError("no such asset")
+
+    with pytest.raises(LookupError, match="no such asset"):
+        invoke(project, build_args("run"), on_event=refuse)
+    assert rows(project, "select n from last") == [(3,)]
 
 
 def test_events_arrive_and_the_console_stays_silent(

@@ -1,4 +1,4 @@
-"""One connection to the MQTT broker: subscribe, pump, acknowledge, come back after a loss.
+"""The MQTT library, kept in one room: connect, subscribe, pump, acknowledge, come back after a loss.
 
 It runs in its caller's thread and keeps no message. What is done with them: ingestion/collector.py.
 """
@@ -11,40 +11,37 @@ import ssl
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from ingestion.errors import StorageError
+from ingestion.errors import ConfigError, StorageError
 from ingestion.settings import Settings
-from ingestion.sources.mqtt_client import connect, make_client, subscribe
+from ingestion.sources.mqtt_message import MqttMessage
+from ingestion.sources.mqtt_retry import (
+    REFUSED_CREDENTIALS,
+    Retry,
+    refused,
+    refused_subscription,
+    unreachable,
+)
 from ingestion.sources.mqtt_session import SessionFile
 from ingestion.sources.mqtt_topics import Subscription
 
-_REFUSED_CREDENTIALS = frozenset({"Bad user name or password", "Not authorized"})
+KEEPALIVE_SECONDS = 60
+CONNECT_SECONDS = 5.0
+RECEIVE_MAXIMUM = 4_096
+"""Unacknowledged messages an MQTT 5 broker may send; with 3.1.1 the broker's own limit holds."""
+
+_SESSION_NEVER_EXPIRES = 0xFFFFFFFF
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class Retry:
-    """When a lost connection is tried again.
-
-    Attributes:
-        first_seconds: After the first failure; doubled after each further one.
-        most_seconds: Upper bound, and the wait after refused credentials.
-        stable_seconds: A connection that lived this long starts from the first wait again.
-    """
-
-    first_seconds: float = 0.25
-    most_seconds: float = 30.0
-    stable_seconds: float = 5.0
-
-    def delay(self, failures: int, *, chance: float) -> float:
-        """Seconds to wait after this many failures in a row; chance in [0, 1) spreads the clients."""
-        return min(self.first_seconds * 2.0 ** min(failures - 1, 30), self.most_seconds) * (1 - chance / 2)
 
 
 class MqttConnection:
@@ -73,7 +70,7 @@ class MqttConnection:
         session: SessionFile,
         *,
         subscriptions: tuple[Subscription, ...],
-        on_message: Callable[[MQTTMessage], None],
+        on_message: Callable[[MqttMessage], None],
         retry: Retry,
     ) -> None:
         self.address = f"{settings.mqtt_host}:{settings.mqtt_port}"
@@ -94,7 +91,7 @@ class MqttConnection:
         self._open = False
         self._asked: dict[int, Subscription] = {}
         self._asked_at = 0.0
-        self._client = make_client(settings, session.client_id)
+        self._client = _make_client(settings, session.client_id)
 
         def received(_client: Client, _data: object, message: MQTTMessage) -> None:
             self._received += 1
@@ -168,17 +165,9 @@ class MqttConnection:
         self._attempted = now
         self._open = True
         try:
-            connect(self._client, self._settings)
-        except ssl.SSLError as error:
-            self._failed(
-                f"TLS with the MQTT broker at {self.address} failed ({error.reason or error});"
-                " check MILLRACE_MQTT_TLS, MILLRACE_MQTT_PORT and MILLRACE_MQTT_CA_FILE"
-            )
+            _connect(self._client, self._settings)
         except (OSError, ValueError) as error:
-            self._failed(
-                f"the MQTT broker at {self.address} cannot be reached ({error});"
-                " check that it runs, and MILLRACE_MQTT_HOST and MILLRACE_MQTT_PORT"
-            )
+            self._failed(unreachable(self.address, error))
 
     def _exchange(self, timeout_seconds: float, more: Callable[[], bool]) -> None:
         sock = self._client.socket()
@@ -249,7 +238,7 @@ class MqttConnection:
         self._remember({f: terms for f, terms in held.items() if wanted.get(f) == terms})
         for subscription in self._subscriptions:
             if subscription.filter not in self._session.subscriptions:
-                asked = subscribe(self._client, self._settings, subscription)
+                asked = _subscribe(self._client, self._settings, subscription)
                 if asked is not None:
                     self._asked[asked] = subscription
 
@@ -263,9 +252,8 @@ class MqttConnection:
             self._remember(self._session.subscriptions | {subscription.filter: self._terms(subscription)})
             return
         self.refused[subscription.filter] = str(reasons[0])
-        self.error = (
-            f"the MQTT broker at {self.address} refused the subscription to {subscription.filter}"
-            f" ({reasons[0]}); allow it to '{self._settings.mqtt_username or 'anonymous'}' there"
+        self.error = refused_subscription(
+            self.address, subscription.filter, reason=str(reasons[0]), user=self._settings.mqtt_username
         )
         _log.warning(self.error)
 
@@ -279,18 +267,8 @@ class MqttConnection:
             self._refused_by_broker("it hung up")
 
     def _refused_by_broker(self, reason: str) -> None:
-        credentials = reason in _REFUSED_CREDENTIALS
-        user = self._settings.mqtt_username
-        who = (
-            (f"the user '{user}'" if user else "a client without a user name")
-            if credentials
-            else "to connect"
-        )
-        check = "USERNAME and MILLRACE_MQTT_PASSWORD" if credentials else "PROTOCOL and MILLRACE_MQTT_TLS"
-        self._failed(
-            f"the MQTT broker at {self.address} refused {who} ({reason}); check MILLRACE_MQTT_{check}",
-            wait_long=credentials,
-        )
+        error = refused(self.address, reason, self._settings.mqtt_username)
+        self._failed(error, wait_long=reason in REFUSED_CREDENTIALS)
 
     def _terms(self, subscription: Subscription) -> str:
         return f"QoS {subscription.qos}, MQTT {self._settings.mqtt_protocol}"
@@ -301,3 +279,69 @@ class MqttConnection:
             self._session.remember(subscriptions)
         except StorageError as error:
             _log.warning(str(error))
+
+
+def _make_client(settings: Settings, client_id: str) -> Client:
+    """A client that acknowledges by hand and whose session the broker keeps.
+
+    Raises:
+        ConfigError: No host, or the certificate file cannot be used.
+    """
+    if not settings.mqtt_host:
+        raise ConfigError(
+            "MILLRACE_MQTT_HOST is not set, so MQTT streams cannot be collected; set it in .env"
+        )
+    version5 = settings.mqtt_protocol == "5"
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=client_id,
+        clean_session=None if version5 else False,
+        protocol=MQTTProtocolVersion.MQTTv5 if version5 else MQTTProtocolVersion.MQTTv311,
+        reconnect_on_failure=False,
+        manual_ack=True,
+    )
+    client.connect_timeout = min(CONNECT_SECONDS, settings.source_timeout_seconds)
+    client.on_socket_open = _send_at_once
+    if settings.mqtt_username:
+        password = settings.mqtt_password
+        client.username_pw_set(settings.mqtt_username, password.get_secret_value() if password else None)
+    if settings.mqtt_tls:
+        try:
+            client.tls_set_context(ssl.create_default_context(cafile=settings.mqtt_ca_file))
+        except OSError as error:
+            raise ConfigError(
+                f"the certificate file {settings.mqtt_ca_file} cannot be used ({error});"
+                " correct MILLRACE_MQTT_CA_FILE"
+            ) from None
+    return client
+
+
+def _connect(client: Client, settings: Settings) -> None:
+    """Open the socket and ask for the session.
+
+    Raises:
+        OSError: The broker cannot be reached, or TLS failed.
+    """
+    host, port = str(settings.mqtt_host), settings.mqtt_port
+    if settings.mqtt_protocol == "5":
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = _SESSION_NEVER_EXPIRES
+        properties.ReceiveMaximum = RECEIVE_MAXIMUM
+        client.connect(host, port, KEEPALIVE_SECONDS, clean_start=False, properties=properties)
+    else:
+        client.connect(host, port, KEEPALIVE_SECONDS)
+
+
+def _subscribe(client: Client, settings: Settings, subscription: Subscription) -> int | None:
+    """Ask for a subscription; returns the id that the broker's answer will carry."""
+    if settings.mqtt_protocol == "5":
+        properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
+        properties.SubscriptionIdentifier = subscription.identifier
+        options = SubscribeOptions(qos=subscription.qos)
+        return client.subscribe(subscription.filter, options=options, properties=properties)[1]
+    return client.subscribe(subscription.filter, subscription.qos)[1]
+
+
+def _send_at_once(_client: Client, _data: object, sock: Any) -> None:
+    """Acknowledgements are small, and the broker waits for them."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,67 @@
+"""Exceptions that must come out of dbt although dbt would swallow them or hang on them.
+
+dbt ends its queries on KeyboardInterrupt only. On any other exception in its main thread it waits for them, and
+on one in a callback, which a worker thread calls, it waits for ever.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+_Handler = Callable[[int, FrameType | None], Any]
+
+
+class Held:
+    """Holds the first exception that has to wait until dbt has returned."""
+
+    def __init__(self) -> None:
+        self._error: BaseException | None = None
+
+    def guard(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Wrap a callback so that dbt never sees it raise; after an exception it is not called again."""
+
+        def call(event: Any) -> None:
+            if self._error is None:
+                try:
+                    callback(event)
+                except BaseException as error:
+                    self._error = error
+
+        return call
+
+    @contextmanager
+    def interrupts(self) -> Iterator[None]:
+        """Turn what the handlers of SIGINT and SIGTERM raise into KeyboardInterrupt while the block runs."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number, handler in before.items():
+            if callable(handler):
+                signal.signal(number, self._translated(handler))
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def release(self) -> None:
+        """Raise the held exception, if there is one."""
+        if self._error is not None:
+            raise self._error
+
+    def _translated(self, handler: _Handler) -> _Handler:
+        def handle(number: int, frame: FrameType | None) -> None:
+            try:
+                handler(number, frame)
+            except BaseException as error:
+                if self._error is None:
+                    self._error = error
+                raise KeyboardInterrupt from error
+
+        return handle

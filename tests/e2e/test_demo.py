@@ -1,0 +1,84 @@
+"""`millrace demo` from the outside: events of both brokers reach checked marts, and nothing is left behind."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ingestion.settings import PROJECT_DIR
+
+SECONDS = 60
+MILLRACE = (sys.executable, "-c", "from orchestration.cli import main; main()")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MILLRACE_")}
+    # A developer's own services, which a demo must never touch: nothing listens there.
+    elsewhere = {
+        "MILLRACE_CATALOG": "postgresql://nobody@127.0.0.1:1/precious",
+        "MILLRACE_LAKE_PATH": str(folder.parent / "precious"),
+        "MILLRACE_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "MILLRACE_MQTT_HOST": "127.0.0.1",
+    }
+    env_file = folder.parent / "developer.env"
+    env_file.write_text("".join(f"{name}={value}\n" for name, value in elsewhere.items()))
+    return kept | {"MILLRACE_DATA_DIR": str(folder), "MILLRACE_ENV_FILE": str(env_file)}
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Living processes that were started for this data folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            told = [*process.cmdline(), process.environ().get("MILLRACE_DATA_DIR", "")]
+        except psutil.Error:
+            continue
+        if any(str(folder) in part for part in told) and process.status() != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+@pytest.mark.e2e
+def test_the_demo_is_good_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    env = environment(folder)
+    demo = subprocess.run(
+        [*MILLRACE, "demo", "--for", str(SECONDS), "--no-ui"],
+        cwd=PROJECT_DIR, env=env, capture_output=True, text=True, timeout=540,
+    )  # fmt: skip
+    told = demo.stdout
+    assert demo.returncode == 0, told + demo.stderr
+
+    rows = {
+        line.split()[0]: line.split() for line in told.splitlines() if line.startswith(("MQTT ", "Kafka "))
+    }
+    for broker, least in (("MQTT", 12 * SECONDS * 0.8), ("Kafka", SECONDS * 0.3)):
+        sent, raw, rejected, marts = (int(number) for number in rows[broker][2:6])
+        assert sent >= least
+        assert raw + rejected >= sent
+        assert 0 < marts <= raw
+        assert float(rows[broker][6]) <= float(rows[broker][7])
+    runs = re.search(r"runs launched by sensors: (\d+) succeeded, (\d+) failed", told)
+    assert runs is not None
+    assert int(runs[1]) >= 1
+    assert runs[2] == "0"
+    checks = re.search(r"checks: (\d+) passed, \d+ warned, 0 failed, 0 could not run", told)
+    assert checks is not None
+    assert int(checks[1]) >= 10
+    alerts = re.search(r"alerts found: (\d+)", told)
+    assert alerts is not None
+    assert int(alerts[1]) >= 3
+
+    assert processes_of(folder) == []
+    assert not (folder / "runtime.env").exists()
+    assert not (tmp_path / "precious").exists()
+    report = json.loads((folder / "plant.json").read_text())
+    assert report["finished"]
+    assert report["faults"] >= 3
+    down = subprocess.run([*MILLRACE, "down"], cwd=PROJECT_DIR, env=env, capture_output=True, text=True)
+    assert "nothing runs" in down.stdout

@@ -1,0 +1,423 @@
+"""The warm process and its launcher: real processes, a real Dagster instance, a throwaway code location."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.launcher import WorkerStatus
+from dagster._core.remote_origin import InProcessCodeLocationOrigin  # noqa: F401  (registers serdes types)
+from dagster._core.snap import snapshot_from_execution_plan  # noqa: F401
+
+from orchestration.launcher import WarmRunLauncher
+from orchestration.warm import protocol
+
+ROOT = Path(__file__).parents[2]
+DEFINITIONS = """
+import os, subprocess, sys, time
+from dagster import Definitions, in_process_executor, job, op
+
+@op
+def hello(context):
+    context.log.info("version one")
+
+@op
+def leave():
+    os._exit(0)
+
+@op
+def abort():
+    os.abort()
+
+@op
+def fail():
+    raise ValueError("on purpose")
+
+@op
+def nap():
+    while True:
+        time.sleep(0.05)
+
+@op
+def stubborn():
+    while True:
+        try:
+            time.sleep(0.05)
+        except BaseException:
+            pass
+
+@op
+def parent(context):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    context.log.info(f"child {child.pid}")
+    os.abort()
+
+def as_job(an_op):
+    @job(name=an_op.name + "_job", executor_def=in_process_executor)
+    def made():
+        an_op()
+    return made
+
+defs = Definitions(jobs=[as_job(o) for o in (hello, leave, abort, fail, nap, stubborn, parent)])
+"""
+
+
+def eventually(condition: Callable[[], bool], what: str, *, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.02)
+
+
+@dataclass
+class Site:
+    """A code location, an instance and the warm process between them."""
+
+    folder: Path
+    socket_path: Path
+    module: str
+    instance: DagsterInstance
+    process: subprocess.Popen[bytes]
+
+    @property
+    def code(self) -> Path:
+        return self.folder / "code" / f"{self.module}.py"
+
+    @property
+    def launcher(self) -> WarmRunLauncher:
+        launcher = self.instance.run_launcher
+        assert isinstance(launcher, WarmRunLauncher)
+        return launcher
+
+    def create(self, job: str) -> DagsterRun:
+        repository = ReconstructableRepository.for_module(self.module, "defs", str(self.folder / "code"))
+        recon = repository.get_reconstructable_job(job)
+        return self.instance.create_run_for_job(
+            recon.get_definition(), job_code_origin=recon.get_python_origin()
+        )
+
+    def launch(self, job: str) -> str:
+        run_id = self.create(job).run_id
+        self.instance.launch_run(run_id, None)  # type: ignore[arg-type]
+        return run_id
+
+    def run(self, run_id: str) -> DagsterRun:
+        run = self.instance.get_run_by_id(run_id)
+        assert run is not None
+        return run
+
+    def wait(self, run_id: str, status: DagsterRunStatus) -> None:
+        eventually(lambda: self.run(run_id).is_finished, f"the end of {run_id}")
+        assert self.run(run_id).status == status, self.messages(run_id)
+
+    def wait_for_step(self, run_id: str) -> None:
+        eventually(
+            lambda: bool(self.instance.all_logs(run_id, of_type=DagsterEventType.STEP_START)), "a step"
+        )
+
+    def messages(self, run_id: str) -> str:
+        return "\n".join(entry.message for entry in self.instance.all_logs(run_id))
+
+    def ping(self) -> protocol.Message:
+        return protocol.call(self.socket_path, {"op": "ping"}, timeout_s=60)
+
+
+def start(folder: Path, socket_path: Path, module: str) -> subprocess.Popen[bytes]:
+    with open(folder / "warm.log", "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "orchestration.warm", f"--socket={socket_path}", f"--module={module}"]
+            + [f"--working-directory={folder / 'code'}", f"--watch={folder / 'code'}"]
+            + [f"--log-dir={folder / 'runs'}", "--grace-seconds=1", "--die-with-parent"],
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+        )
+
+
+def await_listening(socket_path: Path, process: subprocess.Popen[bytes]) -> None:
+    def answers() -> bool:
+        assert process.poll() is None, "the warm process ended"
+        try:
+            protocol.call(socket_path, {"op": "ping"}, timeout_s=60)
+        except protocol.WarmProcessAway:
+            return False
+        return True
+
+    eventually(answers, "the warm process listens", seconds=60)
+
+
+def make_site(folder: Path, module: str) -> Site:
+    # Long enough that the socket's name does not fit into a socket address.
+    run_folder = folder / "x" * 1 / ("deep" * 25)
+    (folder / "code").mkdir(parents=True)
+    (folder / "code" / f"{module}.py").write_text(DEFINITIONS)
+    home = folder / "home"
+    home.mkdir()
+    socket_path = run_folder / "warm.sock"
+    config = {
+        "telemetry": {"enabled": False},
+        "run_launcher": {
+            "module": "orchestration.launcher",
+            "class": "WarmRunLauncher",
+            "config": {"socket_path": str(socket_path)},
+        },
+        "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
+    }
+    (home / "dagster.yaml").write_text(yaml.safe_dump(config))
+    process = start(folder, socket_path, module)
+    await_listening(socket_path, process)
+    return Site(folder, socket_path, module, DagsterInstance.from_config(str(home)), process)
+
+
+def end(site: Site) -> None:
+    site.instance.dispose()
+    if site.process.poll() is None:
+        site.process.terminate()
+        site.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = make_site(tmp_path_factory.mktemp("warm"), "shared_location")
+    yield site
+    end(site)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Site]:
+    site = make_site(tmp_path, "own_location")
+    yield site
+    end(site)
+    sys.modules.pop("own_location", None)
+
+
+def test_a_run_succeeds_soon_and_leaves_no_output_file(shared: Site) -> None:
+    shared.wait(shared.launch("hello_job"), DagsterRunStatus.SUCCESS)  # the first one waits for the template
+    run = shared.create("hello_job")
+    asked = time.time()
+    shared.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]
+    shared.wait(run.run_id, DagsterRunStatus.SUCCESS)
+    logs = shared.instance.all_logs(run.run_id)
+    at = {
+        entry.dagster_event.event_type_value: entry.timestamp - asked for entry in logs if entry.dagster_event
+    }
+    print({name: round(seconds, 3) for name, seconds in at.items()})
+    assert at["STEP_START"] < 3
+    assert "version one" in shared.messages(run.run_id)
+    eventually(lambda: not shared.ping()["runs"], "the process is gone")
+    assert not (shared.folder / "runs" / f"{run.run_id}.log").exists()
+    assert shared.launcher.check_run_worker_health(run).status == WorkerStatus.SUCCESS
+
+
+def test_four_at_once(shared: Site) -> None:
+    run_ids = [shared.create("hello_job").run_id for _ in range(4)]
+    threads = [threading.Thread(target=shared.instance.launch_run, args=(run_id, None)) for run_id in run_ids]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for run_id in run_ids:
+        shared.wait(run_id, DagsterRunStatus.SUCCESS)
+
+
+def test_a_failing_run_keeps_its_output(shared: Site) -> None:
+    run_id = shared.launch("fail_job")
+    shared.wait(run_id, DagsterRunStatus.FAILURE)
+    assert "on purpose" in shared.messages(run_id)
+    assert "on purpose" in (shared.folder / "runs" / f"{run_id}.log").read_text()
+
+
+@pytest.mark.parametrize(("job", "how"), [("leave_job", "exited with code 0"), ("abort_job", "SIGABRT")])
+def test_a_process_that_dies_fails_its_run_by_itself(shared: Site, job: str, how: str) -> None:
+    run_id = shared.launch(job)
+    shared.wait(run_id, DagsterRunStatus.FAILURE)
+    assert how in shared.messages(run_id)
+    health = shared.launcher.check_run_worker_health(shared.run(run_id))
+    assert health.status == WorkerStatus.FAILED
+    assert how in str(health.msg)
+
+
+def test_a_killed_process_fails_its_run(shared: Site) -> None:
+    run_id = shared.launch("nap_job")
+    shared.wait_for_step(run_id)
+    assert shared.launcher.check_run_worker_health(shared.run(run_id)).status == WorkerStatus.RUNNING
+    (worker,) = [p for p in psutil.Process(shared.process.pid).children() if p.pid == pid_of(shared, run_id)]
+    worker.kill()
+    shared.wait(run_id, DagsterRunStatus.FAILURE)
+    assert "SIGKILL" in shared.messages(run_id)
+
+
+def pid_of(site: Site, run_id: str) -> int:
+    (entry,) = [e for e in site.instance.all_logs(run_id) if "Forked a process for the run" in e.message]
+    return int(entry.message.rsplit(" ", 1)[1].rstrip(").").lstrip("("))
+
+
+def test_what_a_dead_run_started_is_killed_too(shared: Site) -> None:
+    run_id = shared.launch("parent_job")
+    shared.wait(run_id, DagsterRunStatus.FAILURE)
+    (line,) = [m for m in shared.messages(run_id).splitlines() if m.startswith("child ")]
+    eventually(lambda: not psutil.pid_exists(int(line.split()[1])), "the end of the run's child")
+
+
+def test_termination_is_polite_first(shared: Site) -> None:
+    run_id = shared.launch("nap_job")
+    shared.wait_for_step(run_id)
+    assert shared.launcher.terminate(run_id)
+    shared.wait(run_id, DagsterRunStatus.CANCELED)
+    assert "Execution was interrupted" in shared.messages(run_id) or "interrupt" in shared.messages(run_id)
+    assert not shared.launcher.terminate(run_id)
+
+
+def test_termination_is_by_force_after_the_grace(shared: Site) -> None:
+    run_id = shared.launch("stubborn_job")
+    shared.wait_for_step(run_id)
+    assert shared.launcher.terminate(run_id)
+    shared.wait(run_id, DagsterRunStatus.CANCELED)
+    assert "SIGKILL" in shared.messages(run_id)
+
+
+def test_a_run_of_which_no_process_is_known(shared: Site) -> None:
+    run = shared.create("hello_job")
+    assert shared.launcher.check_run_worker_health(run).status == WorkerStatus.NOT_FOUND
+    assert shared.launcher.terminate(run.run_id)
+    assert shared.run(run.run_id).status == DagsterRunStatus.CANCELED
+
+
+def test_the_same_run_is_not_started_twice(shared: Site) -> None:
+    run_id = shared.launch("nap_job")
+    with pytest.raises(protocol.WarmProcessRefused, match="already has a process"):
+        protocol.call(shared.socket_path, {"op": "launch", "run_id": run_id, "run_args": "{}"}, timeout_s=20)
+    shared.launcher.terminate(run_id)
+    shared.wait(run_id, DagsterRunStatus.CANCELED)
+
+
+def test_nobody_else_reaches_the_socket(shared: Site) -> None:
+    assert stat.S_IMODE(shared.socket_path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(shared.socket_path.parent.stat().st_mode) == 0o700
+
+
+def test_nonsense_and_silence_do_no_harm(shared: Site) -> None:
+    with pytest.raises(protocol.WarmProcessRefused, match="knows no 'dance'"):
+        protocol.call(shared.socket_path, {"op": "dance"}, timeout_s=20)
+    with pytest.raises(protocol.WarmProcessRefused, match="lacks 'run_id'"):
+        protocol.call(shared.socket_path, {"op": "health"}, timeout_s=20)
+    for bytes_sent in (b"no json\n", b"", b'{"op": "pi'):
+        folder = os.open(shared.socket_path.parent, os.O_RDONLY)
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(f"/proc/self/fd/{folder}/{shared.socket_path.name}")
+            connection.sendall(bytes_sent)
+        os.close(folder)
+    assert shared.ping()["pid"] == shared.process.pid
+
+
+def test_a_second_one_on_the_same_socket_says_who_is_there(shared: Site) -> None:
+    second = start(shared.folder, shared.socket_path, shared.module)
+    assert second.wait(30) == 1
+    assert "Another warm process serves" in (shared.folder / "warm.log").read_text()
+    assert shared.ping()["pid"] == shared.process.pid
+
+
+def test_a_folder_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    process = start(tmp_path, tmp_path / "open" / "warm.sock", "nothing")
+    assert process.wait(30) == 1
+    assert "chmod go-w" in (tmp_path / "warm.log").read_text()
+
+
+def test_new_code_is_seen_and_broken_code_is_reported(own: Site) -> None:
+    own.wait(own.launch("hello_job"), DagsterRunStatus.SUCCESS)
+    pid = own.ping()["pid"]
+
+    own.code.write_text(DEFINITIONS.replace("version one", "version two"))
+    run_id = own.launch("hello_job")
+    own.wait(run_id, DagsterRunStatus.SUCCESS)
+    assert "version two" in own.messages(run_id)
+
+    own.code.write_text(DEFINITIONS + "\nimport no_such_module\n")
+    run = own.create("hello_job")
+    with pytest.raises(
+        protocol.WarmProcessRefused, match=r"own_location cannot be loaded: ModuleNotFound.*line"
+    ):
+        own.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]
+    assert own.run(run.run_id).status == DagsterRunStatus.FAILURE
+    assert "no_such_module" in own.messages(run.run_id)
+
+    own.code.write_text(DEFINITIONS + "\nimport os\nos._exit(3)\n")
+    with pytest.raises(protocol.WarmProcessRefused, match="ended by itself"):
+        own.launch("hello_job")
+
+    thread = "\nimport threading\nthreading.Thread(target=threading.Event().wait, name='idler', daemon=True).start()\n"
+    own.code.write_text(DEFINITIONS + thread)
+    with pytest.raises(protocol.WarmProcessRefused, match="idler"):
+        own.launch("hello_job")
+
+    own.code.write_text(DEFINITIONS)
+    own.wait(own.launch("hello_job"), DagsterRunStatus.SUCCESS)
+    assert own.ping()["pid"] == pid
+
+
+def test_edits_are_picked_up_between_runs(own: Site) -> None:
+    own.wait(own.launch("hello_job"), DagsterRunStatus.SUCCESS)
+    before = own.ping()["code"]
+    own.code.write_text(DEFINITIONS.replace("version one", "version three"))
+    eventually(lambda: own.ping()["code"] not in (before, None), "a template with the new code")
+
+
+def test_when_it_is_killed_its_runs_end_and_the_error_says_what_to_do(own: Site) -> None:
+    run_id = own.launch("nap_job")
+    own.wait_for_step(run_id)
+    worker = psutil.Process(pid_of(own, run_id))
+    own.process.send_signal(signal.SIGKILL)
+    own.process.wait(10)
+    eventually(lambda: not worker.is_running(), "the worker ended")
+    assert own.run(run_id).is_finished
+    health = own.launcher.check_run_worker_health(own.run(run_id))
+    assert health.status == WorkerStatus.FAILED
+    with pytest.raises(protocol.WarmProcessAway, match=r"does not answer on .*: start it with `millrace up`"):
+        own.launch("hello_job")
+
+    own.process = start(own.folder, own.socket_path, own.module)  # the left-over socket file does not matter
+    await_listening(own.socket_path, own.process)
+    own.wait(own.launch("hello_job"), DagsterRunStatus.SUCCESS)
+
+
+def test_a_polite_end_takes_the_runs_along(own: Site) -> None:
+    run_ids = [own.launch("nap_job"), own.launch("stubborn_job")]
+    for run_id in run_ids:
+        own.wait_for_step(run_id)
+    own.process.terminate()
+    assert own.process.wait(30) == 0
+    assert [own.run(run_id).is_finished for run_id in run_ids] == [True, True]
+    assert not own.socket_path.exists()
+
+
+def test_it_ends_with_its_parent(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "location.py").write_text(DEFINITIONS)
+    script = (
+        "import sys; from pathlib import Path; from tests.orchestration.test_launcher import start, await_listening\n"
+        "folder = Path(sys.argv[1]); process = start(folder, folder / 'run' / 'warm.sock', 'location')\n"
+        "await_listening(folder / 'run' / 'warm.sock', process); print(process.pid, flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        warm = psutil.Process(int(parent.stdout.readline()))
+        family = [warm, *warm.children(recursive=True)]
+        parent.kill()
+        eventually(lambda: not any(process.is_running() for process in family), "the end of the family")
