@@ -60,7 +60,7 @@ def warm_process(settings: Settings, env: Mapping[str, str]) -> ChildProcess:
 
 
 def code_server(settings: Settings, env: Mapping[str, str], *, path: Path) -> ChildProcess:
-    """The process that holds the definitions for the daemon and the web server, and reloads them when asked."""
+    """The process that holds the definitions for the daemon and the web server; reloads them when asked."""
     return _python(
         settings, env, "code-server", "-m", "dagster", "code-server", "start", "--socket", str(path),
         "--module-name", DEFINITIONS, "--working-directory", str(PROJECT_DIR), "--location-name", "millrace",

@@ -1,4 +1,4 @@
-"""`millrace demo` from the outside: events of both brokers reach checked marts, and nothing is left behind."""
+"""`millrace demo` from the outside: events of both brokers reach checked marts; nothing is left behind."""
 
 import json
 import os

@@ -18,8 +18,6 @@ import yaml
 from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.launcher import WorkerStatus
-from dagster._core.remote_origin import InProcessCodeLocationOrigin  # noqa: F401  (registers serdes types)
-from dagster._core.snap import snapshot_from_execution_plan  # noqa: F401
 
 from orchestration.launcher import WarmRunLauncher
 from orchestration.warm import protocol
@@ -137,9 +135,17 @@ class Site:
 def start(folder: Path, socket_path: Path, module: str) -> subprocess.Popen[bytes]:
     with open(folder / "warm.log", "ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "orchestration.warm", f"--socket={socket_path}", f"--module={module}"]
-            + [f"--working-directory={folder / 'code'}", f"--watch={folder / 'code'}"]
-            + [f"--log-dir={folder / 'runs'}", "--grace-seconds=1", "--die-with-parent"],
+            [
+                *(
+                    sys.executable,
+                    "-m",
+                    "orchestration.warm",
+                    f"--socket={socket_path}",
+                    f"--module={module}",
+                ),
+                *(f"--working-directory={folder / 'code'}", f"--watch={folder / 'code'}"),
+                *(f"--log-dir={folder / 'runs'}", "--grace-seconds=1", "--die-with-parent"),
+            ],
             cwd=ROOT,
             stdout=log,
             stderr=log,
@@ -160,7 +166,7 @@ def await_listening(socket_path: Path, process: subprocess.Popen[bytes]) -> None
 
 def make_site(folder: Path, module: str) -> Site:
     # Long enough that the socket's name does not fit into a socket address.
-    run_folder = folder / "x" * 1 / ("deep" * 25)
+    run_folder = folder / ("deep" * 25)
     (folder / "code").mkdir(parents=True)
     (folder / "code" / f"{module}.py").write_text(DEFINITIONS)
     home = folder / "home"
@@ -349,9 +355,7 @@ def test_new_code_is_seen_and_broken_code_is_reported(own: Site) -> None:
 
     own.code.write_text(DEFINITIONS + "\nimport no_such_module\n")
     run = own.create("hello_job")
-    with pytest.raises(
-        protocol.WarmProcessRefused, match=r"own_location cannot be loaded: ModuleNotFound.*line"
-    ):
+    with pytest.raises(protocol.WarmProcessRefused, match=r"cannot be loaded: ModuleNotFound.*line"):
         own.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]
     assert own.run(run.run_id).status == DagsterRunStatus.FAILURE
     assert "no_such_module" in own.messages(run.run_id)
@@ -360,8 +364,8 @@ def test_new_code_is_seen_and_broken_code_is_reported(own: Site) -> None:
     with pytest.raises(protocol.WarmProcessRefused, match="ended by itself"):
         own.launch("hello_job")
 
-    thread = "\nimport threading\nthreading.Thread(target=threading.Event().wait, name='idler', daemon=True).start()\n"
-    own.code.write_text(DEFINITIONS + thread)
+    thread = "Thread(target=threading.Event().wait, name='idler', daemon=True)"
+    own.code.write_text(f"{DEFINITIONS}\nimport threading\nthreading.{thread}.start()\n")
     with pytest.raises(protocol.WarmProcessRefused, match="idler"):
         own.launch("hello_job")
 
@@ -409,9 +413,11 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "location.py").write_text(DEFINITIONS)
     script = (
-        "import sys; from pathlib import Path; from tests.orchestration.test_launcher import start, await_listening\n"
-        "folder = Path(sys.argv[1]); process = start(folder, folder / 'run' / 'warm.sock', 'location')\n"
-        "await_listening(folder / 'run' / 'warm.sock', process); print(process.pid, flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path\n"
+        "from tests.orchestration.test_launcher import await_listening, start\n"
+        "folder = Path(sys.argv[1]); socket_path = folder / 'run' / 'warm.sock'\n"
+        "process = start(folder, socket_path, 'location'); await_listening(socket_path, process)\n"
+        "print(process.pid, flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -1,0 +1,241 @@
+"""The examinations of `millrace doctor`, one a part. Each yields findings and may raise expected errors.
+
+Nothing is changed but the rendered dbt sources. Order and output are in doctor.py.
+"""
+
+import importlib.metadata
+import json
+import re
+import shutil
+import socket
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ingestion.errors import CatalogUnavailable, MillraceError
+from ingestion.settings import Settings, system_is_running
+from ingestion.streams import Stream
+
+_BROKER_SECONDS = 5.0
+_LITTLE_SPACE_BYTES = 5 * 2**30
+_PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^;\s]+)$")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an examination found.
+
+    Attributes:
+        part: What was examined.
+        state: ok, problem, or note for something that is not wrong by itself.
+        message: One sentence; of a problem it ends with the remedy.
+    """
+
+    part: str
+    state: Literal["ok", "note", "problem"]
+    message: str
+
+
+def versions() -> Iterator[Finding]:
+    """Installed packages against the pins of pyproject.toml."""
+    wrong = []
+    for requirement in importlib.metadata.requires("millrace") or ():
+        pin = _PINNED.match(requirement.split(";")[0].strip())
+        if pin is None or "extra ==" in requirement:
+            continue
+        try:
+            installed = importlib.metadata.version(pin[1])
+        except importlib.metadata.PackageNotFoundError:
+            installed = "missing"
+        if installed != pin[2]:
+            wrong.append(f"{pin[1]} is {installed} instead of {pin[2]}")
+    if wrong:
+        yield Finding(
+            "versions", "problem", f"{'; '.join(wrong)}: install the locked requirements with 'make env'"
+        )
+        return
+    shown = ("millrace", "dagster", "dbt-core", "dbt-duckdb", "dlt", "duckdb", "soda-core")
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in shown)
+    yield Finding("versions", "ok", f"Python {sys.version.split()[0]}, {versions}")
+
+
+def extensions() -> Iterator[Finding]:
+    """DuckDB's extensions, from their wheels."""
+    import duckdb
+
+    from ingestion.lake import EXTENSIONS
+
+    missing = [name for name in EXTENSIONS if not _extension_file(name, duckdb.__version__)]
+    if missing:
+        packages = ", ".join(f"duckdb-extension-{name}=={duckdb.__version__}" for name in missing)
+        yield Finding("extensions", "problem", f"missing are {packages}: install them with 'make env'")
+    else:
+        yield Finding("extensions", "ok", f"{', '.join(EXTENSIONS)} for DuckDB {duckdb.__version__}")
+
+
+def _extension_file(name: str, version: str) -> bool:
+    try:
+        files = importlib.metadata.files(f"duckdb-extension-{name}") or []
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return any(f"v{version}" in str(file) and str(file).endswith(".duckdb_extension") for file in files)
+
+
+def data_folder(settings: Settings) -> Iterator[Finding]:
+    """Writable, private, with room."""
+    folder = settings.data_dir
+    if not folder.exists():
+        yield Finding("data folder", "note", f"{folder} does not exist yet; 'millrace up' makes it")
+        return
+    from orchestration.system.running import require_usable
+
+    require_usable(folder)
+    if folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        yield Finding(
+            "data folder", "problem", f"other users can enter {folder}, which holds passwords: chmod 700 it"
+        )
+        return
+    free = shutil.disk_usage(folder).free
+    if free < _LITTLE_SPACE_BYTES:
+        yield Finding(
+            "data folder", "problem",
+            f"the disk of {folder} has only {free / 2**30:.1f} GiB left: make room",
+        )  # fmt: skip
+        return
+    yield Finding("data folder", "ok", f"{folder} is writable and private; {free / 2**30:.0f} GiB are free")
+
+
+def system(settings: Settings) -> Iterator[Finding]:
+    """The running system's processes."""
+    from orchestration.overview import read_system_state
+
+    state = read_system_state(settings.data_dir)
+    if state is None:
+        yield Finding("system", "note", f"nothing runs on {settings.data_dir}; 'millrace up' starts it")
+        return
+    for row in state.services:
+        if not row.running:
+            reason = f": {row.error}" if row.error else ""
+            yield Finding(
+                "system", "problem",
+                f"{row.name} is down{reason}; look into {settings.data_dir / 'logs' / (row.name + '.log')}",
+            )  # fmt: skip
+    yield Finding("system", "ok", f"'millrace {state.mode}' runs (pid {state.pid}) {state.ui_url}".rstrip())
+
+
+def catalog(settings: Settings) -> Iterator[Finding]:
+    """The PostgreSQL behind the lake."""
+    from ingestion.catalog import catalog_parameters, connect_catalog
+
+    if settings.catalog is None:
+        yield Finding("catalog", "note", "PostgreSQL is embedded and runs with 'millrace up'")
+        return
+    connection = connect_catalog(settings, application_name="millrace doctor")
+    try:
+        major = connection.server_version // 10000
+        where = catalog_parameters(settings).get("host", "localhost")
+        yield Finding("catalog", "ok", f"PostgreSQL {major} answers at {where}")
+    finally:
+        connection.close()
+
+
+def lake(settings: Settings) -> Iterator[Finding]:
+    """The lake itself."""
+    from ingestion.lake import Lake
+
+    if settings.catalog is None:
+        return
+    lake = Lake(settings, read_only=True)
+    try:
+        yield Finding("lake", "ok", f"snapshot {lake.snapshot_id()} at {settings.resolved_lake_path}")
+    except CatalogUnavailable as error:
+        yield Finding("lake", "note", str(error))
+    finally:
+        lake.close()
+
+
+def sources(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:
+    """Each stream's log: Kafka topics at the broker, spools on the disk."""
+    from ingestion.sources.factory import open_log
+
+    for stream in streams:
+        part = f"{stream.kind} log"
+        log = open_log(stream, settings, timeout_seconds=_BROKER_SECONDS)
+        try:
+            bounds = log.bounds()
+        except MillraceError as error:
+            yield Finding(part, "problem", str(error))
+            continue
+        finally:
+            log.close()
+        held = sum(bound.end - bound.begin for bound in bounds.values())
+        nothing = f"stream '{stream.name}': nothing collected yet"
+        if bounds:
+            message = f"stream '{stream.name}': {len(bounds)} partition(s), {held:,} position(s) held"
+        yield Finding(part, "ok" if bounds else "note", message if bounds else nothing)
+
+
+def mqtt_broker(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:
+    """Whether the MQTT broker answers."""
+    if not any(stream.kind == "mqtt" for stream in streams):
+        return
+    if not settings.mqtt_host:
+        yield Finding(
+            "mqtt broker", "problem",
+            "MQTT streams are declared but no broker is: set MILLRACE_MQTT_HOST, or remove the streams",
+        )  # fmt: skip
+        return
+    address = f"{settings.mqtt_host}:{settings.mqtt_port}"
+    try:
+        socket.create_connection((settings.mqtt_host, settings.mqtt_port), timeout=_BROKER_SECONDS).close()
+    except OSError as error:
+        yield Finding(
+            "mqtt broker", "problem",
+            f"the MQTT broker at {address} does not answer ({error.strerror or error}): is it running, are "
+            "MILLRACE_MQTT_HOST and MILLRACE_MQTT_PORT right?",
+        )  # fmt: skip
+        return
+    yield from _collector(settings, address)
+
+
+def _collector(settings: Settings, address: str) -> Iterator[Finding]:
+    """What the collector says; only it knows whether the broker takes our name and password."""
+    from ingestion.collector import status_file
+
+    told: dict[str, object] = {}
+    path: Path = status_file(settings.data_dir)
+    if path.exists():
+        told = json.loads(path.read_text(encoding="utf-8"))
+    if system_is_running(settings.data_dir) and told.get("error"):
+        yield Finding("mqtt broker", "problem", str(told["error"]))
+    else:
+        yield Finding("mqtt broker", "ok", f"{address} accepts connections")
+
+
+def web_ui(settings: Settings) -> Iterator[Finding]:
+    """Whether the web UI could listen."""
+    if system_is_running(settings.data_dir):
+        return
+    from orchestration.system.services import choose_ui_port
+
+    port = choose_ui_port(settings)
+    yield Finding("web UI", "ok", f"{settings.ui_host}:{port} is free")
+    if settings.ui_host not in ("127.0.0.1", "::1", "localhost"):
+        yield Finding(
+            "web UI", "note",
+            f"everybody who reaches {settings.ui_host} could start runs, for the web UI knows no users: put "
+            "a proxy that does in front of it",
+        )  # fmt: skip
+
+
+def dbt(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:
+    """Whether the dbt project parses."""
+    from orchestration.dbt_models import parse_models
+
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    parsed = parse_models(settings, streams)
+    models = sum(node["resource_type"] == "model" for node in parsed.manifest["nodes"].values())
+    yield Finding("dbt", "ok", f"the project parses; it has {models} models")
