@@ -25,6 +25,10 @@ from pydantic import (
 from ingestion.errors import ConfigError
 
 RESERVED_NAMES = frozenset({"batches", "rejects"})
+STAGING_COLUMNS = frozenset(
+    "batch_id source_partition position event_id event_key event_at ingested_at cast_errors".split()
+)
+"""Columns of every staging model; a field of such a name needs another one, with `path`."""
 _NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
 _TYPE = re.compile(
     r"varchar|bigint|integer|double|boolean|timestamp|date|json|decimal\((?:[1-9]|[12]\d|3[0-8]), ?\d{1,2}\)"
@@ -194,6 +198,10 @@ class Stream(_Model):
     def _names_agree(self) -> "Stream":
         if self.name in RESERVED_NAMES:
             raise ValueError(f"'{self.name}' is the name of a table of ours; choose another")
+        for name in self.fields.keys() & STAGING_COLUMNS:
+            raise ValueError(
+                f"field '{name}' has the name of a column of ours; call it otherwise and add 'path: {name}'"
+            )
         for role, names in (
             ("event_time", (self.event_time,) if self.event_time else ()),
             ("business_id", self.business_id),

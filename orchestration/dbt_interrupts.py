@@ -1,7 +1,7 @@
 """Exceptions that must come out of dbt although dbt would swallow them or hang on them.
 
-dbt ends its queries on KeyboardInterrupt only. On any other exception in its main thread it waits for them, on
-one in a callback, which a worker thread calls, it waits for ever.
+dbt ends its queries on KeyboardInterrupt only. On any other exception in its main thread it waits for them,
+on one in a callback, which a worker thread calls, it waits for ever.
 """
 
 from __future__ import annotations

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
+
+from orchestration.warm.forking import other_threads
 
 # Importing must not start a thread, or forking would not be safe. Telemetry is off for its own sake, too.
 _QUIET = {
@@ -52,7 +55,7 @@ def preload() -> list[str]:
     """Import the libraries and run one empty job, which loads what Dagster imports only on first use.
 
     Returns:
-        One sentence for each library that could not be imported; runs that need it import it themselves.
+        Sentences for the log: libraries that were not imported, threads that make forks unsafe.
     """
     os.environ.update(_QUIET)
     complaints = []
@@ -62,7 +65,19 @@ def preload() -> list[str]:
         except ImportError as error:
             complaints.append(f"{name} was not preloaded: {error}.")
     _run_an_empty_job()
+    end_library_threads()
+    complaints += [f"A library started the thread {name}." for name in other_threads()]
     return complaints
+
+
+def end_library_threads() -> None:
+    """Close the connection that importing duckdb opens: it owns a thread, and is made again on use.
+
+    To be called before a fork: closing it in the child, where its thread does not exist, aborts the process.
+    """
+    duckdb = sys.modules.get("duckdb")
+    if duckdb is not None:
+        duckdb.default_connection().close()
 
 
 def _run_an_empty_job() -> None:

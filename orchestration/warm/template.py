@@ -18,6 +18,7 @@ from dagster import Definitions
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 
 from orchestration.warm import forking, protocol, worker
+from orchestration.warm.preload import end_library_threads
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def serve(location: Location, *, channel: socket.socket, keeper_pid: int) -> int
     except Exception as error:
         protocol.send(channel, {"error": _load_error(location, error)})
         return 1
-    quiet_duckdb()
+    end_library_threads()
     # The collector would otherwise walk, and so copy, the shared pages in every worker.
     gc.collect()
     gc.freeze()
@@ -61,13 +62,6 @@ def load(location: Location) -> None:
     for name in names:
         repository = ReconstructableRepository.for_module(location.module, name, location.working_directory)
         repository.get_definition().load_all_definitions()
-
-
-def quiet_duckdb() -> None:
-    """Close the connection that importing duckdb opens: it owns a thread, and is made again on use."""
-    duckdb = sys.modules.get("duckdb")
-    if duckdb is not None:
-        duckdb.default_connection().close()
 
 
 def _fork_worker(message: protocol.Message, *, channel: socket.socket, keeper_pid: int) -> dict[str, object]:

@@ -29,6 +29,10 @@ def execute(run_args: str) -> int:
     with capture_interrupts():
         args = deserialize_value(run_args, ExecuteRunArgs)
         with get_instance_for_cli(instance_ref=args.instance_ref) as instance:
+            run = instance.get_run_by_id(args.run_id)
+            if run is not None and run.status == DagsterRunStatus.CANCELING:
+                instance.report_run_canceled(run, "Canceled before the run began.")
+                return DONE
             code = _execute_run_command_body(
                 args.run_id, instance, lambda _event: None, set_exit_code_on_failure=True
             )

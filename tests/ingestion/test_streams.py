@@ -54,6 +54,7 @@ def test_six_lines_declare_a_stream(tmp_path: Path) -> None:
         ("a:\n  source: {kafka: '^(x'}\n", 2, "regular expression"),
         ("a:\n  source: {kafka: t}\n\n  fields:\n    x: flot\n", 5, "is no type"),
         ("a:\n  source: {kafka: t}\n  event_time: at\n  fields: {x: date}\n", 1, "not among the fields"),
+        ("a:\n  source: {kafka: t}\n  fields: {position: bigint}\n", 1, "add 'path: position'"),
         ("a:\n  source: {kafka: t, start: soon}\n", 2, "ISO time"),
         ("a:\n  source: {kafka: t}\na:\n  source: {kafka: u}\n", 3, "stands already on line 1"),
         ("a: 3\n", 1, "a stream is a mapping"),

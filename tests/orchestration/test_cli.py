@@ -27,12 +27,7 @@ from orchestration.services.process import free_port, wait_until
 from orchestration.system.lock import AlreadyRunning, only_system
 from orchestration.system.runtime import write_runtime
 
-STREAMS = """
-orders:
-  source: {kafka: orders}
-  business_id: [id]
-  fields: {id: varchar}
-"""
+TOPIC = "production_orders"  # of the project's own streams.yml, whose dbt sources a running system renders
 
 
 @dataclass(frozen=True)
@@ -80,13 +75,6 @@ def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def streams_file(tmp_path: Path) -> str:
-    path = tmp_path / "streams.yml"
-    path.write_text(STREAMS)
-    return str(path)
-
-
-@pytest.fixture
 def catalog(settings: Settings) -> str:
     assert settings.catalog is not None
     return settings.catalog.get_secret_value()
@@ -96,7 +84,7 @@ def catalog(settings: Settings) -> str:
 def made_lake(settings: Settings) -> Settings:
     """A lake with one table of its own: `marts.things` with two rows."""
     with Lake(settings) as lake:
-        lake.prepare(["orders"])
+        lake.prepare([TOPIC])
         lake.connection.execute("create schema marts")
         lake.connection.execute(
             "create table marts.things as select 1 as id, 'a,b' as name, 1.50::decimal(5, 2) as price "
@@ -176,14 +164,14 @@ def test_data_folder_that_cannot_be(millrace: Millrace, tmp_path: Path) -> None:
     assert "MILLRACE_DATA_DIR" in sentence
 
 
-def test_unknown_stream_suggests_the_likely_one(millrace: Millrace, streams_file: str, catalog: str) -> None:
-    sentence = millrace("ingest", "order", streams_file=streams_file, catalog=catalog).sentence
-    assert "did you mean 'orders'?" in sentence
+def test_unknown_stream_suggests_the_likely_one(millrace: Millrace, catalog: str) -> None:
+    sentence = millrace("ingest", "production_order", catalog=catalog).sentence
+    assert "did you mean 'production_orders'?" in sentence
 
 
-def test_broker_away(millrace: Millrace, streams_file: str, made_lake: Settings, catalog: str) -> None:
+def test_broker_away(millrace: Millrace, made_lake: Settings, catalog: str) -> None:
     result = millrace(
-        "ingest", streams_file=streams_file, catalog=catalog, source_timeout_seconds="2",
+        "ingest", TOPIC, catalog=catalog, source_timeout_seconds="2",
         data_dir=str(made_lake.data_dir), kafka_bootstrap_servers=f"127.0.0.1:{free_port()}",
     )  # fmt: skip
     assert "does not answer" in result.sentence
@@ -269,33 +257,33 @@ def kafka(tmp_path: Path) -> Iterator[EmbeddedKafka]:
     broker = EmbeddedKafka(tmp_path / "kafka")
     broker.start()
     admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
-    admin.create_topics([NewTopic("orders", 1, 1)])
+    admin.create_topics([NewTopic(TOPIC, 1, 1)])
     admin.close()
     yield broker
     broker.stop()
 
 
 def test_ingest_status_and_doctor_agree(
-    millrace: Millrace, streams_file: str, catalog: str, settings: Settings, kafka: EmbeddedKafka
+    millrace: Millrace, catalog: str, settings: Settings, kafka: EmbeddedKafka
 ) -> None:
     settings.data_dir.mkdir(mode=0o700)
     where = {
-        "catalog": catalog, "data_dir": str(settings.data_dir), "streams_file": streams_file,
+        "catalog": catalog, "data_dir": str(settings.data_dir),
         "kafka_bootstrap_servers": kafka.bootstrap_servers,
     }  # fmt: skip
     producer = KafkaProducer(bootstrap_servers=kafka.bootstrap_servers, batch_size=0)
-    for payload in (b'{"id": "a"}', b'{"id": "b"}', b"no json"):
-        producer.send("orders", payload).get(timeout=10)
+    for payload in (b'{"order_id": "a"}', b'{"order_id": "b"}', b"no json"):
+        producer.send(TOPIC, payload).get(timeout=10)
     producer.close()
 
-    first = json.loads(millrace("ingest", "--json", **where).out)
-    assert (first["stream"], first["batch_id"]) == ("orders", 1)
+    first = json.loads(millrace("ingest", TOPIC, "--json", **where).out)
+    assert (first["stream"], first["batch_id"]) == (TOPIC, 1)
     assert (first["events_landed"], first["events_rejected"]) == (2, 1)
-    assert "nothing new" in millrace("ingest", "orders", **where).out
+    assert "nothing new" in millrace("ingest", TOPIC, **where).out
 
     told = json.loads(millrace("status", "--json", **where).out)
     assert not told["running"]
-    stream = told["streams"][0]
+    stream = next(row for row in told["streams"] if row["stream"] == TOPIC)
     assert (stream["position"], stream["lag_events"], stream["rows"], stream["rejects"]) == (3, 0, 2, 1)
 
     found = {row["part"]: row for row in json.loads(millrace("doctor", "--json", **where).out)}
@@ -303,11 +291,11 @@ def test_ingest_status_and_doctor_agree(
         assert found[part]["state"] == "ok", found[part]
 
 
-def test_doctor_names_each_problem(millrace: Millrace, streams_file: str, tmp_path: Path) -> None:
+def test_doctor_names_each_problem(millrace: Millrace, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data").chmod(0o755)
     result = millrace(
-        "doctor", "--json", streams_file=streams_file, source_timeout_seconds="2",
+        "doctor", "--json", source_timeout_seconds="2",
         catalog=f"postgresql://me@127.0.0.1:{free_port()}/lake",
         kafka_bootstrap_servers=f"127.0.0.1:{free_port()}",
     )  # fmt: skip
@@ -389,9 +377,9 @@ def test_demo_never_touches_a_real_lake(millrace: Millrace, tmp_path: Path) -> N
 
 
 @pytest.mark.e2e
-def test_up_twice_status_and_down(millrace: Millrace, streams_file: str, tmp_path: Path) -> None:
-    """The whole system on a stream whose broker is away: it runs, says what is wrong, and stops cleanly."""
-    where = {"streams_file": streams_file, "kafka_bootstrap_servers": f"127.0.0.1:{free_port()}"}
+def test_up_twice_status_and_down(millrace: Millrace, tmp_path: Path) -> None:
+    """The whole system while the broker is away: it runs, says what is wrong, and stops cleanly."""
+    where = {"kafka_bootstrap_servers": f"127.0.0.1:{free_port()}"}
     process = subprocess.Popen(
         [sys.executable, "-c", "from orchestration.cli import main; main()", "up", "--no-ui"],
         cwd=PROJECT_DIR, env=environment(tmp_path, **where), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -403,7 +391,7 @@ def test_up_twice_status_and_down(millrace: Millrace, streams_file: str, tmp_pat
         assert "already" in millrace("up", "--no-ui", **where).sentence
         told = json.loads(millrace("status", "--json", **where).out)
         assert {row["name"] for row in told["services"] if row["running"]} >= {"postgres", "warm", "daemon"}
-        assert "does not answer" in told["streams"][0]["error"]
+        assert "does not answer" in next(row for row in told["streams"] if row["stream"] == TOPIC)["error"]
         stopped = millrace("down", **where)
         assert str(process.pid) in stopped.out
         assert process.wait(timeout=30) == 0

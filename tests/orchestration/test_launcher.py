@@ -17,7 +17,7 @@ import pytest
 import yaml
 from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.definitions.reconstruct import ReconstructableRepository
-from dagster._core.launcher import WorkerStatus
+from dagster._core.launcher import LaunchRunContext, WorkerStatus
 
 from orchestration.launcher import WarmRunLauncher
 from orchestration.warm import protocol
@@ -241,7 +241,6 @@ def test_four_at_once(shared: Site) -> None:
 def test_a_failing_run_keeps_its_output(shared: Site) -> None:
     run_id = shared.launch("fail_job")
     shared.wait(run_id, DagsterRunStatus.FAILURE)
-    assert "on purpose" in shared.messages(run_id)
     assert "on purpose" in (shared.folder / "runs" / f"{run_id}.log").read_text()
 
 
@@ -282,7 +281,7 @@ def test_termination_is_polite_first(shared: Site) -> None:
     shared.wait_for_step(run_id)
     assert shared.launcher.terminate(run_id)
     shared.wait(run_id, DagsterRunStatus.CANCELED)
-    assert "Execution was interrupted" in shared.messages(run_id) or "interrupt" in shared.messages(run_id)
+    assert "SIGKILL" not in shared.messages(run_id)
     assert not shared.launcher.terminate(run_id)
 
 
@@ -305,8 +304,16 @@ def test_the_same_run_is_not_started_twice(shared: Site) -> None:
     run_id = shared.launch("nap_job")
     with pytest.raises(protocol.WarmProcessRefused, match="already has a process"):
         protocol.call(shared.socket_path, {"op": "launch", "run_id": run_id, "run_args": "{}"}, timeout_s=20)
+    shared.wait_for_step(run_id)
     shared.launcher.terminate(run_id)
     shared.wait(run_id, DagsterRunStatus.CANCELED)
+
+
+def test_a_run_canceled_before_its_process_began(shared: Site) -> None:
+    run = shared.create("hello_job")
+    shared.instance.report_run_canceling(run)
+    shared.launcher.launch_run(LaunchRunContext(run, workspace=None))
+    shared.wait(run.run_id, DagsterRunStatus.CANCELED)
 
 
 def test_nobody_else_reaches_the_socket(shared: Site) -> None:

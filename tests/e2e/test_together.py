@@ -1,0 +1,69 @@
+"""A modeller's plain `dbt build` and five readers, for two minutes, on a lake that is being written."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ingestion.lake import engine_config
+from ingestion.settings import PROJECT_DIR
+from tests.e2e.test_demo import MILLRACE, environment
+from tests.waiting import eventually
+
+SECONDS = 120
+READERS = 5
+DBT = str(Path(sys.executable).with_name("dbt"))
+
+
+def _marts_are_there(folder: Path) -> bool:
+    try:
+        with duckdb.connect(":memory:", config=engine_config(folder)) as connection:
+            connection.execute("attach 'ducklake:millrace' as lake (read_only)")
+            counts = connection.execute(
+                "select (select count(*) from lake.marts.machine_minute), "
+                "(select count(*) from lake.marts.order_progress), (select count(*) from lake.marts.ops_lag)"
+            ).fetchone()
+    except duckdb.Error:
+        return False
+    return counts is not None and all(counts)
+
+
+@pytest.mark.e2e
+def test_modeller_and_readers_see_no_error_while_everything_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    env = environment(folder)
+    demo = subprocess.Popen(
+        [*MILLRACE, "demo", "--for", str(SECONDS + 60), "--no-ui"],
+        cwd=PROJECT_DIR, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        eventually(lambda: _marts_are_there(folder), "the marts have rows", seconds=180)
+        deadline = time.monotonic() + SECONDS
+        readers = [
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.e2e.reader", str(folder), str(SECONDS)],
+                cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            )
+            for _ in range(READERS)
+        ]  # fmt: skip
+        builds = 0
+        while time.monotonic() < deadline:
+            build = subprocess.run(
+                [DBT, "build"], cwd=PROJECT_DIR / "dbt_project", env=env | {"USER": "modeller"},
+                capture_output=True, text=True, timeout=300,
+            )  # fmt: skip
+            assert build.returncode == 0, build.stdout[-4000:]
+            builds += 1
+        for reader in readers:
+            told, _ = reader.communicate(timeout=60)
+            assert reader.returncode == 0, told
+            assert int(told) >= SECONDS / 10
+        assert builds >= 1
+        told, _ = demo.communicate(timeout=300)
+        assert demo.returncode == 0, told
+    finally:
+        demo.terminate()
+        demo.wait(timeout=120)
