@@ -26,7 +26,16 @@ from ingestion.errors import ConfigError
 
 RESERVED_NAMES = frozenset({"batches", "rejects"})
 STAGING_COLUMNS = frozenset(
-    "batch_id source_partition position event_id event_key event_at ingested_at cast_errors".split()
+    {
+        "batch_id",
+        "source_partition",
+        "position",
+        "event_id",
+        "event_key",
+        "event_at",
+        "ingested_at",
+        "cast_errors",
+    }
 )
 """Columns of every staging model; a field of such a name needs another one, with `path`."""
 _NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")

@@ -99,7 +99,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     from orchestration.cli.status import look, show
 
     settings = context.obj.settings()
-    show(look(settings, context.obj.streams(settings)), as_json=as_json)
+    raise typer.Exit(show(look(settings, context.obj.streams(settings)), as_json=as_json))
 
 
 @app.command()

@@ -72,8 +72,9 @@ def log_to_stderr(*, verbose: bool) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
-    # paho, kafka-python and Dagster chatter; what matters of it becomes an error sentence.
+    # Libraries chatter about what becomes an error sentence of ours; a service that ends is worth a line.
     logging.basicConfig(stream=sys.stderr, level=logging.INFO if verbose else logging.ERROR)
     if not verbose:
+        logging.getLogger("orchestration").setLevel(logging.WARNING)
         warnings.simplefilter("ignore")  # of libraries, about our platform folders and their own futures
         logging.getLogger("kafka").setLevel(logging.CRITICAL)

@@ -14,8 +14,6 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from ingestion.settings import Settings
-from ingestion.streams import Stream
 from orchestration.cli.context import out
 from orchestration.cli.tables import checks_summary, runs_table, services_table, streams_table
 from orchestration.overview import Overview, OverviewReader, ServiceRow, StreamRow
@@ -28,15 +26,14 @@ class Watcher:
     """Reads overviews in the background, so that a slow broker never delays the supervision.
 
     Args:
-        settings: Of the running system.
-        streams: Its streams.
+        system: Is running; its streams may change.
         pause_s: Seconds between two reads.
     """
 
-    def __init__(self, settings: Settings, streams: tuple[Stream, ...], *, pause_s: float) -> None:
+    def __init__(self, system: System, *, pause_s: float) -> None:
         self.latest: Overview | None = None
         self.rates: dict[str, float] = {}
-        self._settings, self._streams, self._pause_s = settings, streams, pause_s
+        self._system, self._pause_s = system, pause_s
         self._history: list[tuple[float, dict[str, int]]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="overview", daemon=True)
@@ -51,9 +48,14 @@ class Watcher:
         self._thread.join(timeout=15)
 
     def _run(self) -> None:
-        reader = OverviewReader(self._settings, self._streams)
+        streams = self._system.streams
+        reader = OverviewReader(self._system.settings, streams)
         try:
             while not self._stop.is_set():
+                if self._system.streams != streams:
+                    reader.close()
+                    streams = self._system.streams
+                    reader = OverviewReader(self._system.settings, streams)
                 overview = reader.read()
                 self._remember(overview.streams)
                 self.latest = overview
@@ -138,7 +140,7 @@ def watch(
             system.check(time.monotonic())
             time.sleep(0.5)
         return
-    watcher = Watcher(system.settings, system.streams, pause_s=pause_s)
+    watcher = Watcher(system, pause_s=pause_s)
     watcher.start()
     try:
         with Live(console=out, auto_refresh=False, vertical_overflow="crop") as live:

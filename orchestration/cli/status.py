@@ -21,10 +21,15 @@ def look(settings: Settings, streams: tuple[Stream, ...]) -> Overview:
         reader.close()
 
 
-def show(overview: Overview, *, as_json: bool) -> None:
-    """Print an overview."""
+def show(overview: Overview, *, as_json: bool) -> int:
+    """Print an overview.
+
+    Returns:
+        The exit code: 1 when something could not be read; a broker that is away is a stream's matter.
+    """
     if as_json:
         json.dump(dataclasses.asdict(overview), sys.stdout, default=datetime.isoformat, indent=2)
         sys.stdout.write("\n")
     else:
         out.print(overview_tables(overview, now=datetime.now(UTC)))
+    return int(bool(overview.errors))

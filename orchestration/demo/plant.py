@@ -24,6 +24,7 @@ from kafka.admin import NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 from paho.mqtt.enums import CallbackAPIVersion
 
+from ingestion.json_file import write_json
 from orchestration.demo.imperfections import Network
 from orchestration.demo.machines import Machine, Reading, Simulation, read_machines
 from orchestration.demo.orders import OrderBook, OrderMessage
@@ -205,9 +206,9 @@ def run(options: PlantOptions, stop: threading.Event) -> None:
             print(f"An order event waits for the broker: {error}.", file=sys.stderr)
         if elapsed - reported >= 1.0:
             reported = elapsed
-            _write(options.report, plant.report(finished=False))
+            write_json(options.report, plant.report(finished=False))
     plant.finish()
-    _write(options.report, plant.report(finished=True))
+    write_json(options.report, plant.report(finished=True))
 
 
 def _random(seed: float) -> Random:
@@ -230,13 +231,6 @@ def _topic(reading: Reading) -> str:
 
 def _encoded(reading: Reading) -> bytes:
     return orjson.dumps(dataclasses.asdict(reading))
-
-
-def _write(path: Path, content: dict[str, object]) -> None:
-    """Replace the file at once: readers never see half of it."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(orjson.dumps(content))
-    temporary.replace(path)
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ Readers ask orchestration.overview.read_system_state; settings.system_is_running
 
 import dataclasses
 import fcntl
-import json
 import os
 import signal
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from ingestion.errors import MillraceError
+from ingestion.json_file import write_json
 from ingestion.settings import RUNTIME_FILE, SYSTEM_LOCK, system_is_running
 from orchestration.overview import STATE_FILE, SystemState
 
@@ -78,9 +78,7 @@ def holder_pid(data_dir: Path) -> int | None:
 
 def publish(data_dir: Path, state: SystemState) -> None:
     """Replace system.json at once, for readers in other processes."""
-    temporary = data_dir / f"{STATE_FILE}.tmp"
-    temporary.write_text(json.dumps(dataclasses.asdict(state)), encoding="utf-8")
-    temporary.replace(data_dir / STATE_FILE)
+    write_json(data_dir / STATE_FILE, dataclasses.asdict(state))
 
 
 def forget(data_dir: Path) -> None:

@@ -206,12 +206,16 @@ class System:
             return
         self._loaded = now
         try:
-            self.streams = load_streams(self.settings.streams_file)
+            before, self.streams = self.streams, load_streams(self.settings.streams_file)
             self._prepare()
             self.complaint = ""
         except MillraceError as error:
             self.complaint = str(error)
             return
+        if _mqtt(before) != _mqtt(self.streams):
+            for service in self._services:
+                if service.name == "collector":
+                    service.stop()  # the supervisor starts it again, with the new subscriptions
         # The old code serves until the new is loaded; then the daemon and the web UI notice by themselves.
         self._reload.start()
 
@@ -230,6 +234,10 @@ class System:
         for service in self._senders:
             service.stop()
         self._supervise([service for service in self._services if service not in self._senders])
+
+
+def _mqtt(streams: Sequence[Stream]) -> list[Stream]:
+    return [stream for stream in streams if stream.kind == "mqtt"]
 
 
 def require_usable(data_dir: Path) -> None:

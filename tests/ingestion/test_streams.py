@@ -10,7 +10,7 @@ from ingestion.settings import PROJECT_DIR
 from ingestion.streams import KafkaSource, MqttSource, load_streams
 
 
-def _load(tmp_path: Path, text: str):  # noqa: ANN202
+def _load(tmp_path: Path, text: str):
     path = tmp_path / "streams.yml"
     path.write_text(text)
     return load_streams(path)
@@ -26,8 +26,10 @@ def test_the_projects_own_file_is_valid() -> None:
 def test_six_lines_declare_a_stream(tmp_path: Path) -> None:
     (stream,) = _load(
         tmp_path,
-        "shipments:\n  source: {kafka: [s.eu, s.us], start: 2026-01-02T03:04:05}\n  event_time: at\n"
-        "  business_id: id\n  fields:\n    {id: varchar, at: timestamp, town: {path: to.town, type: varchar}}\n",
+        "shipments:\n  source: {kafka: [s.eu, s.us], start: 2026-01-02T03:04:05}\n"
+        "  event_time: at\n"
+        "  business_id: id\n  fields:\n"
+        "    {id: varchar, at: timestamp, town: {path: to.town, type: varchar}}\n",
     )
     assert isinstance(stream.source, KafkaSource)
     assert stream.source.kafka == ("s.eu", "s.us")

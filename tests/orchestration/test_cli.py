@@ -23,7 +23,7 @@ from ingestion.lake import Lake
 from ingestion.settings import PROJECT_DIR, Settings, load_settings, system_is_running
 from orchestration.cli.query import QueryRefused, ask
 from orchestration.services.kafka import EmbeddedKafka
-from orchestration.services.process import free_port, wait_until
+from orchestration.services.process import free_port, is_alive, wait_until
 from orchestration.system.lock import AlreadyRunning, only_system
 from orchestration.system.runtime import write_runtime
 
@@ -395,7 +395,7 @@ def test_up_twice_status_and_down(millrace: Millrace, tmp_path: Path) -> None:
         stopped = millrace("down", **where)
         assert str(process.pid) in stopped.out
         assert process.wait(timeout=30) == 0
-        assert not [child for child in children if child.is_running()]
+        assert not [child for child in children if is_alive(child)]
         assert not (tmp_path / "data" / "runtime.env").exists()
         assert "nothing runs" in millrace("down", **where).out
     finally:
