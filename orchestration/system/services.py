@@ -9,9 +9,11 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import yaml
+
 from ingestion.errors import ConfigError
 from ingestion.settings import PROJECT_DIR, Settings, child_environment
-from orchestration.instance import dagster_environment, launcher_socket
+from orchestration.instance import dagster_environment, dagster_home, launcher_socket
 from orchestration.services.process import ChildProcess, ProcessSpec, accepts_tcp
 
 DEFINITIONS = "orchestration.definitions"
@@ -76,7 +78,7 @@ def reload(settings: Settings, env: Mapping[str, str], *, path: Path) -> ChildPr
 def daemon(settings: Settings, env: Mapping[str, str], *, path: Path) -> ChildProcess:
     """The process that evaluates sensors and schedules."""
     return _python(
-        settings, env, "daemon", "-m", "dagster._daemon", "run", "--grpc-socket", str(path),
+        settings, env, "daemon", "-m", "dagster._daemon", "run", "-w", str(_workspace(settings, path)),
         "--log-level", "warning",
     )  # fmt: skip
 
@@ -85,7 +87,7 @@ def web_server(settings: Settings, env: Mapping[str, str], *, path: Path, port: 
     """The web UI."""
     return _python(
         settings, env, "web", "-m", "dagster_webserver", "--host", settings.ui_host, "--port", str(port),
-        "--grpc-socket", str(path), "--dagster-log-level", "warning",
+        "-w", str(_workspace(settings, path)), "--dagster-log-level", "warning",
     )  # fmt: skip
 
 
@@ -110,6 +112,14 @@ def choose_ui_port(settings: Settings) -> int:
                 "set MILLRACE_UI_PORT to a free port, or use --no-ui"
             ) from None
         return int(probe.getsockname()[1])
+
+
+def _workspace(settings: Settings, path: Path) -> Path:
+    """The file that names the code server for Dagster; in the UI it is called millrace."""
+    file = dagster_home(settings) / "workspace.yaml"
+    server = {"grpc_server": {"socket": str(path), "location_name": "millrace"}}
+    file.write_text(yaml.safe_dump({"load_from": [server]}))
+    return file
 
 
 def ui_url(settings: Settings, port: int) -> str:
