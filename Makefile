@@ -4,13 +4,23 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint lock env clean
+.PHONY: demo test fault bench coverage lint lock env clean
 
 demo: env
 	@$(BIN)/millrace demo $(ARGS)
 
 test: env
 	@$(BIN)/python -m pytest $(ARGS)
+
+# kill -9 by the hundred at every named place; MILLRACE_FAULT_SEED repeats a run.
+fault: env
+	@MILLRACE_FAULT_KILLS=$(or $(KILLS),25) $(BIN)/python -m pytest tests/fault --timeout 7200 -s $(ARGS)
+
+bench: env
+	@$(BIN)/python -m benchmarks.w1_drain $(ARGS)
+
+coverage: env
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: env
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models

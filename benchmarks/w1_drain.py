@@ -1,0 +1,196 @@
+"""W1: a pre-filled Kafka topic into raw, by Millrace and by dlt's row path into a lake of the same kind.
+
+`python -m benchmarks.w1_drain --events 500000 --rounds 3` prints a markdown table. Apache Kafka, PostgreSQL
+and both contenders run on this machine; each measurement is a process of its own, the two take turns.
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg2
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from ingestion.settings import PROJECT_DIR, load_settings
+from orchestration.services.postgres import EmbeddedPostgres
+from tests.servers.apache_kafka import ApacheKafka
+
+PARTITIONS = 4
+GUARANTEES = {"millrace": "exactly once, proven", "dlt rows": "at least once"}
+
+
+def fill(servers: str, topic: str, *, events: int, codec: str | None) -> None:
+    """Produce high-entropy JSON events of about 200 bytes."""
+    producer = KafkaProducer(
+        bootstrap_servers=servers, compression_type=codec, linger_ms=50, batch_size=256 * 1024
+    )
+    dice = random.Random(7)
+    for number in range(events):
+        event = {
+            "id": number,
+            "at": time.time(),
+            "key": dice.randbytes(24).hex(),
+            "text": dice.randbytes(40).hex(),
+        }
+        producer.send(topic, json.dumps(event).encode(), partition=number % PARTITIONS)
+    producer.close()
+
+
+def run_millrace(options: dict[str, Any]) -> int:
+    """Drain the topic with the Ingestor; returns the rows."""
+    from ingestion.batch import Ingestor
+    from ingestion.lake import Lake
+    from ingestion.sources.kafka import KafkaLog
+    from ingestion.streams import Stream
+
+    settings = load_settings(**options["settings"])
+    stream = Stream.model_validate({"name": "events", "source": {"kafka": options["topic"]}})
+    rows = 0
+    with Lake(settings) as lake:
+        lake.prepare(["events"])
+        log, ingestor = KafkaLog(stream, settings), Ingestor(lake)
+        while (report := ingestor.run(stream, log)).batch_id is not None:
+            rows += report.events_landed
+        log.close()
+    return rows
+
+
+def run_dlt_rows(options: dict[str, Any]) -> int:
+    """The same topic as dictionaries through dlt's own DuckLake destination, one load per 50,000 events."""
+    import dlt
+    from dlt.destinations.impl.ducklake.configuration import DuckLakeCredentials
+
+    settings = load_settings(**options["settings"])
+    assert settings.catalog is not None
+    consumer = KafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap_servers, enable_auto_commit=False, max_poll_records=20_000
+    )
+    parts = [TopicPartition(options["topic"], number) for number in range(PARTITIONS)]
+    consumer.assign(parts)
+    consumer.seek_to_beginning()
+    wanted, rows = sum(consumer.end_offsets(parts).values()), 0
+    destination = dlt.destinations.ducklake(
+        DuckLakeCredentials(
+            ducklake_name="lake",
+            catalog=settings.catalog.get_secret_value(),
+            storage=f"{settings.resolved_lake_path}",
+        )
+    )
+    pipeline = dlt.pipeline(
+        "rows", destination=destination, dataset_name="raw", pipelines_dir=str(settings.data_dir / "dlt")
+    )
+    while rows < wanted:
+        batch: list[dict[str, Any]] = []
+        while len(batch) < 50_000 and rows + len(batch) < wanted:
+            for records in consumer.poll(500).values():
+                batch += [
+                    {"offset": r.offset, "partition": r.partition} | json.loads(r.value) for r in records
+                ]
+        pipeline.run(batch, table_name="events")
+        rows += len(batch)
+    return rows
+
+
+CONTENDERS = {"millrace": run_millrace, "dlt rows": run_dlt_rows}
+
+
+def measure(name: str, options: dict[str, Any]) -> dict[str, float]:
+    """Run a contender in a process of its own; wall and CPU seconds, peak memory in MiB."""
+    started = time.monotonic()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.w1_drain", "--child", name, "--options", json.dumps(options)],
+        cwd=PROJECT_DIR,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    watched, peak, cpu = psutil.Process(child.pid), 0.0, 0.0
+    while child.poll() is None:
+        try:
+            peak = max(peak, watched.memory_full_info().pss / 2**20)
+            times = watched.cpu_times()
+            cpu = times.user + times.system
+        except psutil.Error:
+            break
+        time.sleep(0.05)
+    assert child.stdout is not None
+    told = json.loads(child.stdout.read().splitlines()[-1])
+    return {"rows": told["rows"], "seconds": told["seconds"], "cpu": cpu, "peak": peak,
+            "start": time.monotonic() - started - told["seconds"]}  # fmt: skip
+
+
+def main() -> None:
+    """Parse the command line; run the benchmark or, in a child, one contender."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--events", type=int, default=300_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--codec", default="lz4")
+    parser.add_argument("--child")
+    parser.add_argument("--options")
+    arguments = parser.parse_args()
+    if arguments.child:
+        started = time.monotonic()
+        rows = CONTENDERS[arguments.child](json.loads(arguments.options))
+        print(json.dumps({"rows": rows, "seconds": time.monotonic() - started}))
+        return
+    with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
+        results = compare(Path(folder), arguments)
+    machine = f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB"
+    print(
+        f"W1: {arguments.events:,} events of about 200 B, {arguments.codec}, {PARTITIONS} partitions; {machine}\n"
+    )
+    print("| | events/s | CPU-s per million | peak MiB | guarantee |\n|---|---|---|---|---|")
+    for name, runs in results.items():
+        speed = statistics.median(run["rows"] / run["seconds"] for run in runs)
+        cpu = statistics.median(run["cpu"] / run["rows"] * 1e6 for run in runs)
+        peak = statistics.median(run["peak"] for run in runs)
+        print(f"| {name} | {speed:,.0f} | {cpu:.1f} | {peak:.0f} | {GUARANTEES[name]} |")
+
+
+def compare(folder: Path, arguments: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
+    """Start the servers, and let the contenders take turns; the first round is not counted."""
+    kafka = ApacheKafka(folder / "kafka", cache=PROJECT_DIR / ".pytest_cache")
+    postgres = EmbeddedPostgres(folder / "postgres")
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
+    try:
+        kafka.start()
+        postgres.start()
+        kafka.create_topic("w1", partitions=PARTITIONS)
+        fill(kafka.bootstrap_servers, "w1", events=arguments.events, codec=arguments.codec)
+        for number in range(arguments.rounds + 1):
+            for name in CONTENDERS:
+                database = f"w1_{number}_{name.split()[0]}"
+                connection = psycopg2.connect(postgres.libpq("lake"))
+                connection.autocommit = True
+                connection.cursor().execute(f"create database {database}")
+                connection.close()
+                run = measure(
+                    name,
+                    {
+                        "topic": "w1",
+                        "settings": {
+                            "data_dir": str(folder / database),
+                            "catalog": postgres.dsn(database),
+                            "kafka_bootstrap_servers": kafka.bootstrap_servers,
+                        },
+                    },
+                )
+                assert run["rows"] == arguments.events, run
+                if number:
+                    results[name].append(run)
+    finally:
+        postgres.stop()
+        kafka.stop()
+    return results
+
+
+if __name__ == "__main__":
+    main()
