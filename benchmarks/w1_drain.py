@@ -144,9 +144,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
         results = compare(Path(folder), arguments)
     machine = f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB"
-    print(
-        f"W1: {arguments.events:,} events of about 200 B, {arguments.codec}, {PARTITIONS} partitions; {machine}\n"
-    )
+    what = f"{arguments.events:,} events of about 200 B, {arguments.codec}, {PARTITIONS} partitions"
+    print(f"W1: {what}; {machine}\n")
     print("| | events/s | CPU-s per million | peak MiB | guarantee |\n|---|---|---|---|---|")
     for name, runs in results.items():
         speed = statistics.median(run["rows"] / run["seconds"] for run in runs)

@@ -34,3 +34,7 @@ class StreamBusy(MillraceError):
 
 class BatchFailed(MillraceError):
     """A batch could not be committed; nothing of it is in the lake."""
+
+
+class MaintenanceError(MillraceError):
+    """Upkeep found contents changed by a compaction; nothing was deleted after it."""

@@ -131,17 +131,6 @@ def test_a_third_stream_takes_one_line(warehouse: Warehouse) -> None:
     assert times == [(START,)]
 
 
-def test_a_field_named_like_an_envelope_column_is_refused_with_the_remedy(warehouse: Warehouse) -> None:
-    stream = Stream.model_validate(
-        {"name": "gps", "source": {"kafka": "gps"}, "fields": {"position": "varchar", "speed": "double"}}
-    )
-    warehouse.declare((*STREAMS, stream))
-    warehouse.write_model("staging/stg_gps.sql", "{{ staging('gps') }}\n")
-    result = warehouse.dbt("run", "--select", "stg_gps", check=False)
-    assert not result.success
-    assert "path: position" in result.result.results[0].message
-
-
 def test_a_field_added_later_becomes_a_column(warehouse: Warehouse) -> None:
     warehouse.raw.add("production_orders", [order_event(1, "ord-1", "created", START, shift="early")])
     warehouse.dbt("run", "--select", "stg_production_orders")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -176,8 +177,9 @@ def test_any_flipped_byte_before_the_last_frame_is_an_error_and_never_silent(tmp
     original = path.read_bytes()
     for at in range(middle):
         path.write_bytes(original[:at] + bytes([original[at] ^ 0x10]) + original[at + 1 :])
-        with pytest.raises(SpoolCorrupt, match=f"{path.name} is damaged at byte .*restore"):
-            SpoolReader(folder).bounds()
+        damaged = pytest.raises(SpoolCorrupt, match=f"{path.name} is damaged at byte .*restore")
+        with closing(SpoolReader(folder)) as reader, damaged:
+            reader.bounds()
         with pytest.raises(SpoolCorrupt):
             SpoolWriter(folder)
     assert path.stat().st_size == len(original)
