@@ -160,7 +160,7 @@ class _Upkeep:
             "where option_name = 'target_file_size' and scope = 'GLOBAL'"
         )
         if known != [(wanted,)]:
-            self._lake.query(f"call {CATALOG_NAME}.set_option('target_file_size', '{wanted}')")
+            self._lake.query(f"call {CATALOG_NAME}.set_option('target_file_size', '{wanted}B')")
 
     def _tables(self) -> list[Table]:
         rows = self._lake.query(

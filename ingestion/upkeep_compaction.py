@@ -218,6 +218,6 @@ class Compactor:
 
     def _complaint(self, what: str) -> str:
         return (
-            f"table {self._table} {what}; nothing was deleted, so stop upkeep (schedule 'upkeep' in the web UI) "
-            "before its grace of a day is over and restore the catalog from a backup"
+            f"table {self._table} {what}; nothing was deleted yet, stop the schedule 'hourly_upkeep' before "
+            "its grace of a day is over and restore the catalog from a backup"
         )

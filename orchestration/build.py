@@ -20,6 +20,7 @@ from orchestration.keys import raw_key
 from orchestration.resources import lake_session
 from orchestration.sensors.arrivals import RefreshPlan, arrivals_sensor
 from orchestration.sensors.failures import failures_sensor
+from orchestration.upkeep import upkeep_job, upkeep_schedule
 
 
 def build_defs(
@@ -51,11 +52,12 @@ def build_defs(
     audit_keys = [key for audit in audits for key in audit.check_keys]
     made = [*(raw_asset(stream) for stream in streams), models]
     refresh, audit = refresh_job(audit_keys), audit_job(audit_keys)
+    upkeep = upkeep_job(streams, [key for asset in (*made, *audits) for key in asset.check_keys])
     return Definitions(
         assets=[*source_specs(streams), *ledger_specs(), *made],
         asset_checks=audits,
-        jobs=[refresh, audit],
-        schedules=[audit_schedule(audit)],
+        jobs=[refresh, audit, upkeep],
+        schedules=[audit_schedule(audit), upkeep_schedule(upkeep)],
         sensors=[
             arrivals_sensor(streams, _plan(streams, parsed, keys, made), refresh, settings=settings),
             failures_sensor(settings),

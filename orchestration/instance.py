@@ -56,7 +56,13 @@ def _instance_config(settings: Settings) -> dict[str, Any]:
     return {
         "telemetry": {"enabled": False},
         "nux": {"enabled": False},
-        "storage": {"postgres": {"postgres_url": {"env": _STORAGE_VARIABLE}}},
+        "storage": {
+            "custom": {
+                "module": "orchestration.storage",
+                "class": "PooledPostgresStorage",
+                "config": {"postgres_url": {"env": _STORAGE_VARIABLE}},
+            }
+        },
         "run_launcher": {
             "module": "orchestration.launcher",
             "class": "WarmRunLauncher",

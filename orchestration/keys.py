@@ -6,6 +6,7 @@ from ingestion.streams import Stream
 
 REFRESH_JOB = "refresh"
 AUDIT_JOB = "audit"
+UPKEEP_JOB = "maintain"
 ARRIVALS_SENSOR = "arrivals"
 
 STREAMS_TAG = "millrace/streams"

@@ -151,6 +151,20 @@ def collect(context: typer.Context) -> None:
 
 
 @app.command()
+def maintain(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compact small files, expire old snapshots, delete what nobody needs; also runs hourly by itself."""
+    from orchestration.cli import maintain as upkeep
+
+    settings = context.obj.settings()
+    report = upkeep.run(settings, context.obj.streams(settings), dry_run=dry_run)
+    raise typer.Exit(upkeep.show(report, as_json=as_json))
+
+
+@app.command()
 def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     """Check this installation part by part; each problem comes with its remedy. Exit 1 if there is any."""
     from orchestration.cli.doctor import examine, show

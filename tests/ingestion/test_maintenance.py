@@ -1,0 +1,426 @@
+"""Upkeep on a real lake: nothing that is in it changes, whoever writes, reads or dies meanwhile."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from ingestion.batch import Ingestor
+from ingestion.catalog import connect_catalog, process_name, writer_lock
+from ingestion.envelope import SOURCE_SCHEMA
+from ingestion.errors import MaintenanceError
+from ingestion.faultpoints import install_hook
+from ingestion.lake import Lake
+from ingestion.ledger import prove, read_state
+from ingestion.maintenance import Limits, Report, maintain
+from ingestion.settings import PROJECT_DIR, Settings
+from ingestion.sources.base import Bounds, Chunk, Start, Window
+from ingestion.sources.factory import open_log
+from ingestion.spool import SpoolEvent, SpoolWriter
+from ingestion.spool_format import segments
+from ingestion.streams import Stream
+
+STREAM = Stream.model_validate({"name": "events", "source": {"kafka": "events"}})
+LATER = timedelta(days=30)
+TABLES = ("raw.events", "raw.batches", "raw.rejects", "raw._dlt_loads")
+
+
+class CountingLog:
+    """A log whose every look finds `step` more events; every tenth is malformed."""
+
+    def __init__(self, *, step: int = 20, end: int = 0) -> None:
+        self.step, self.end = step, end
+
+    def bounds(self) -> dict[str, Bounds]:
+        self.end += self.step
+        return {"events-0": Bounds(0, self.end, "log")}
+
+    def start_positions(self, start: Start, partitions: Mapping[str, Bounds]) -> dict[str, int]:
+        return {name: bounds.begin for name, bounds in partitions.items()}
+
+    def read(self, windows: Mapping[str, Window]) -> Iterator[Chunk]:
+        for name, window in windows.items():
+            rows = [
+                {
+                    "source_partition": name,
+                    "position": n,
+                    "value": b"{" if n % 10 == 9 else b'{"n": %d}' % n,
+                    "event_time": datetime(2026, 1, 1, tzinfo=UTC),
+                }
+                for n in range(window.start, window.end)
+            ]
+            yield Chunk(pa.Table.from_pylist(rows, SOURCE_SCHEMA), {name: window.end})
+
+    def confirm(self, positions: Mapping[str, int]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def _no_hook() -> Iterator[None]:
+    yield
+    install_hook(None)
+
+
+def load(lake: Lake, batches: int = 10, *, log: CountingLog | None = None) -> CountingLog:
+    lake.prepare(["events"])
+    log = log or CountingLog()
+    ingestor = Ingestor(lake)
+    for _ in range(batches):
+        ingestor.run(STREAM, log)
+    return log
+
+
+def upkeep(lake: Lake, *, later: timedelta = timedelta(0), dry_run: bool = False) -> Report:
+    return maintain(lake, [STREAM], now=datetime.now(UTC) + later, dry_run=dry_run)
+
+
+def contents(lake: Lake, *, version: int | None = None) -> dict[str, list[tuple[object, ...]]]:
+    at = f" at (version => {version})" if version else ""
+    return {table: lake.query(f"select * from {table}{at} order by all") for table in TABLES}
+
+
+def file_count(lake: Lake, table: str) -> int:
+    schema, name = table.split(".")
+    return lake.query(f"select count(*) from ducklake_list_files('lake', '{name}', schema => '{schema}')")[0][
+        0
+    ]
+
+
+def on_disk(lake: Lake) -> int:
+    return sum(1 for _ in Path(lake.settings.resolved_lake_path).rglob("*.parquet"))
+
+
+def test_compaction_keeps_every_row_every_version_and_the_positions(lake: Lake) -> None:
+    log = load(lake)
+    middle, before, state = lake.snapshot_id() - 5, contents(lake), read_state(lake, "events")
+    then = contents(lake, version=middle)
+    assert [file_count(lake, table) for table in TABLES] == [10, 10, 10, 10]
+    report = upkeep(lake)
+    assert (report.skipped, report.failed) == ((), ())
+    assert {done.table: done.rows_verified for done in report.tables} == {
+        "raw.events": 180,
+        "raw.batches": 10,
+        "raw.rejects": 20,
+        "raw._dlt_loads": 10,
+    }
+    assert [file_count(lake, table) for table in TABLES] == [1, 1, 1, 1]
+    assert contents(lake) == before
+    assert contents(lake, version=middle) == then
+    assert read_state(lake, "events") == state
+    load(lake, 1, log=log)
+    assert prove(lake, "events").defects == ()
+    assert upkeep(lake).tables == ()
+
+
+def test_a_dry_run_tells_and_changes_nothing(lake: Lake) -> None:
+    load(lake)
+    before, version, files = contents(lake), lake.snapshot_id(), on_disk(lake)
+    report = upkeep(lake, later=LATER, dry_run=True)
+    assert {done.table for done in report.tables} == set(TABLES)
+    assert report.snapshots_expired > 0
+    assert (contents(lake), lake.snapshot_id(), on_disk(lake)) == (before, version, files)
+
+
+def test_old_files_stay_for_a_grace_and_then_go(lake: Lake) -> None:
+    load(lake)
+    files, before = on_disk(lake), contents(lake)
+    for path in Path(lake.settings.resolved_lake_path).rglob("*.parquet"):
+        os.utime(path, (0, 0))  # age must not make an orphan of a file that was merged just now
+    assert upkeep(lake).files_deleted == 0
+    assert on_disk(lake) == files + 4
+    report = upkeep(lake, later=LATER)
+    assert (report.files_deleted, report.failed, on_disk(lake)) == (40, (), 5)
+    assert report.snapshots_expired > 10
+    assert contents(lake) == before
+
+
+def test_only_old_files_that_the_catalog_does_not_know_are_orphans(lake: Lake) -> None:
+    load(lake, 1)
+    folder, before = Path(lake.settings.resolved_lake_path) / "raw" / "events", contents(lake)
+    for name, age in (("young", 0), ("old", 10 * 86400)):
+        path = folder / f"{name}.parquet"
+        lake.query(f"copy (select 1 as x) to '{path}'")
+        os.utime(path, (time.time() - age, time.time() - age))
+    assert upkeep(lake).orphans_deleted == 1
+    assert (folder / "young.parquet").exists()
+    assert not (folder / "old.parquet").exists()
+    assert contents(lake) == before
+
+
+def test_a_busy_stream_is_skipped_and_told_and_the_rest_is_done(lake: Lake, settings: Settings) -> None:
+    load(lake)
+    before = contents(lake)
+    with writer_lock(settings, "events", application_name=process_name()):
+        report = upkeep(lake)
+    assert [done.table for done in report.tables] == ["raw._dlt_loads", "raw.batches", "raw.rejects"]
+    assert len(report.skipped) == 1
+    assert "stream 'events' is being written" in report.skipped[0]
+    assert contents(lake) == before
+
+
+def _make_mart(lake: Lake) -> None:
+    lake.query("create schema if not exists marts")
+    lake.query("create table marts.m as select range as n, range % 7 as g from range(1000)")
+    lake.query("delete from marts.m where n < 500")
+    lake.query("insert into marts.m select range, 1 from range(100)")
+
+
+def test_deleted_rows_leave_the_files_of_marts(lake: Lake) -> None:
+    lake.prepare([])
+    _make_mart(lake)
+    before = lake.query("select * from marts.m order by all")
+    report = upkeep(lake)
+    assert [(done.table, done.rows_verified) for done in report.tables] == [("marts.m", 500)]
+    assert lake.query(
+        "select count(delete_file) from ducklake_list_files('lake', 'm', schema => 'marts')"
+    ) == [(0,)]
+    assert lake.query("select * from marts.m order by all") == before
+
+
+def test_a_model_that_waits_for_its_turn_is_built_after_the_compaction(
+    lake: Lake, settings: Settings
+) -> None:
+    """dbt's pre-hook waits for the lock first; its deletes must not collide with the compaction."""
+    lake.prepare([])
+    _make_mart(lake)
+    errors: list[BaseException] = []
+
+    def build() -> None:
+        try:
+            with Lake(settings) as other:
+                other.query("begin")
+                other.query(
+                    "select * from postgres_query('__ducklake_metadata_lake', "
+                    "'select count(pg_advisory_xact_lock(hashtext(''millrace marts.m'')))')"
+                )
+                other.query("delete from marts.m where n >= 900")
+                other.query("commit")
+        except BaseException as error:
+            errors.append(error)
+
+    builder = threading.Thread(target=build)
+
+    def start_builder(place: str) -> None:
+        if place == "maintenance.compacted" and not builder.ident:
+            builder.start()
+            _await_lock_queue(settings)
+
+    install_hook(start_builder)
+    report = upkeep(lake)
+    builder.join(timeout=30)
+    assert (report.failed, report.skipped, errors) == ((), (), [])
+    assert lake.query("select count(*), max(n) from marts.m") == [(500, 899)]
+
+
+def _await_lock_queue(settings: Settings) -> None:
+    connection = connect_catalog(settings, application_name="test")
+    deadline = time.monotonic() + 20
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute("select count(*) from pg_locks where locktype = 'advisory' and not granted")
+            if cursor.fetchone() == (1,):
+                break
+            assert time.monotonic() < deadline, "the model does not wait for its turn"
+            time.sleep(0.05)
+    connection.close()
+
+
+@pytest.mark.parametrize("damage", ["changed", "unreadable"])
+def test_a_compaction_that_changes_contents_stops_everything(
+    lake: Lake, settings: Settings, damage: str
+) -> None:
+    load(lake)
+    _make_mart(lake)
+    files = set(Path(lake.settings.resolved_lake_path).rglob("*.parquet"))
+
+    def spoil(place: str) -> None:
+        assert place == "maintenance.compacted", "nothing may be deleted after a bad compaction"
+        install_hook(None)
+        with Lake(settings) as other:
+            if damage == "changed":
+                other.query("update marts.m set g = g + 1 where n = 700")
+                return
+            for (path,) in other.query(
+                "select data_file from ducklake_list_files('lake', 'm', schema => 'marts')"
+            ):
+                if Path(path) not in files:
+                    Path(path).write_bytes(b"no parquet")
+
+    install_hook(spoil)
+    with pytest.raises(MaintenanceError, match=r"table marts\.m"):
+        upkeep(lake, later=LATER)
+    assert all(path.exists() for path in files)
+
+
+_KILLED = """
+import os, signal, sys
+from datetime import UTC, datetime, timedelta
+from ingestion.faultpoints import install_hook
+from ingestion.lake import Lake
+from ingestion.maintenance import maintain
+from ingestion.settings import load_settings
+from ingestion.streams import Stream
+
+data_dir, place, passes = sys.argv[1], sys.argv[2], int(sys.argv[3])
+passed = 0
+
+def die(name):
+    global passed
+    passed += name == place
+    if name == place and passed == passes:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+install_hook(die)
+stream = Stream.model_validate({"name": "events", "source": {"kafka": "events"}})
+settings = load_settings(data_dir=data_dir, catalog=sys.stdin.read())
+with Lake(settings) as lake:
+    maintain(lake, [stream], now=datetime.now(UTC) + timedelta(days=30))
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "passes"),
+    [
+        ("maintenance.compacted", 1),
+        ("maintenance.compacted", 3),
+        ("maintenance.expired", 1),
+        ("maintenance.cleaned", 1),
+    ],
+)
+def test_a_kill_changes_nothing_and_the_next_upkeep_finishes(
+    lake: Lake, settings: Settings, place: str, passes: int
+) -> None:
+    log = load(lake)
+    before, state = contents(lake), read_state(lake, "events")
+    assert settings.catalog is not None
+    process = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(settings.data_dir), place, str(passes)],
+        input=settings.catalog.get_secret_value(),
+        text=True,
+        cwd=PROJECT_DIR,
+        timeout=120,
+        check=False,
+    )
+    assert process.returncode == -signal.SIGKILL
+    assert contents(lake) == before
+    assert read_state(lake, "events") == state
+    load(lake, 1, log=log)
+    report = upkeep(lake, later=LATER)
+    assert (report.skipped, report.failed) == ((), ())
+    assert prove(lake, "events").defects == ()
+    assert lake.query("select count(*) from raw.events") == [(198,)]
+
+
+def test_readers_meet_no_error_and_see_no_change(lake: Lake, settings: Settings) -> None:
+    """One reader plans again and again; another keeps the transaction it began before the compaction."""
+    load(lake)
+    stop, errors, seen = threading.Event(), [], set[tuple[object, ...]]()
+
+    def read() -> None:
+        try:
+            with Lake(settings, read_only=True) as reader:
+                while not stop.is_set():
+                    seen.add(
+                        reader.query(
+                            "select (select count(*) from raw.events), "
+                            "(select sum(position) from raw.events), (select count(*) from raw.batches)"
+                        )[0]
+                    )
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=read)
+    with Lake(settings, read_only=True) as patient:
+        patient.query("begin")
+        whole = patient.query("select * from raw.events order by all")
+        thread.start()
+        for _ in range(3):
+            report = upkeep(lake)
+            assert (report.skipped, report.failed) == ((), ())
+        stop.set()
+        thread.join(timeout=30)
+        assert patient.query("select * from raw.events order by all") == whole
+    assert (errors, len(seen)) == ([], 1)
+
+
+def test_ingestion_goes_on_during_upkeep(lake: Lake, settings: Settings) -> None:
+    log = load(lake)
+    errors: list[BaseException] = []
+
+    def ingest() -> None:
+        try:
+            with Lake(settings) as other:
+                load(other, 15, log=log)
+        except BaseException as error:
+            errors.append(error)
+
+    writer = threading.Thread(target=ingest)
+    writer.start()
+    passes = 0
+    while writer.is_alive():
+        report = maintain(lake, [STREAM], now=datetime.now(UTC), limits=Limits(least_files=2))
+        assert (report.skipped, report.failed) == ((), ())
+        passes += bool(report.tables)
+    writer.join()
+    assert errors == []
+    assert passes > 1
+    assert prove(lake, "events").defects == ()
+    assert read_state(lake, "events").last_batch_id == 25
+    assert lake.query("select count(distinct event_id), count(*) from raw.events") == [(450, 450)]
+
+
+def test_a_missed_confirmation_is_made_up_for(lake: Lake, settings: Settings) -> None:
+    stream = Stream.model_validate({"name": "plant", "source": {"mqtt": "plant/#"}})
+    folder = settings.data_dir / "spool" / "plant"
+    writer = SpoolWriter(folder, segment_bytes=1)  # a segment per commit
+    for number in range(5):
+        writer.append([SpoolEvent(b"plant/a", b"%d" % number, None, 0)])
+        writer.commit()
+    lake.prepare(["plant"])
+    log = open_log(stream, settings)
+    log.confirm = lambda positions: None  # type: ignore[method-assign]
+    Ingestor(lake).run(stream, log)
+    log.close()
+    for number in range(2):
+        writer.append([SpoolEvent(b"plant/a", b"1%d" % number, None, 0)])
+        writer.commit()
+    held = segments(folder)
+    report = maintain(lake, [stream], now=datetime.now(UTC))
+    assert report.failed == ()
+    assert report.segments_trimmed > 0
+    assert segments(folder) == [first for first in held if first >= 5]
+    log = open_log(stream, settings)
+    assert Ingestor(lake).run(stream, log).events_landed == 2
+    log.close()
+    writer.close()
+
+
+def test_dead_work_folders_and_rotated_logs_go(lake: Lake, settings: Settings) -> None:
+    load(lake, 1)
+    dead, live = settings.data_dir / "work" / "dead", settings.data_dir / "work" / "live"
+    rotated, written = settings.data_dir / "logs" / "web.log.1", settings.data_dir / "logs" / "web.log"
+    for folder in (dead, live, rotated.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    for path in (rotated, written):
+        path.write_text("x")
+        os.utime(path, (0, 0))
+    os.utime(dead, (0, 0))
+    report = upkeep(lake)
+    assert (report.folders_removed, report.logs_removed) == (1, 1)
+    assert (dead.exists(), live.exists(), rotated.exists(), written.exists()) == (False, True, False, True)
+
+
+def test_small_partitions_are_left_until_one_of_them_is_worth_it(lake: Lake) -> None:
+    load(lake, Limits().least_files - 1)
+    assert upkeep(lake).tables == ()
