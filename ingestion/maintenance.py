@@ -150,7 +150,7 @@ class _Upkeep:
                 )
                 if compactor.has_work:
                     done.append(compactor.plan() if self._dry_run else compactor.run())
-        return done
+        return [work for work in done if self._dry_run or work.rows_verified]
 
     def _set_target(self) -> None:
         """DuckLake keeps the size of merged files in the catalog."""

@@ -247,15 +247,16 @@ def test_a_compaction_that_changes_contents_stops_everything(
     def spoil(place: str) -> None:
         assert place == "maintenance.compacted", "nothing may be deleted after a bad compaction"
         install_hook(None)
-        with Lake(settings) as other:
-            if damage == "changed":
-                other.query("update marts.m set g = g + 1 where n = 700")
-                return
-            for (path,) in other.query(
-                "select data_file from ducklake_list_files('lake', 'm', schema => 'marts')"
-            ):
-                if Path(path) not in files:
-                    Path(path).write_bytes(b"no parquet")
+        if damage == "changed":  # as if the rewrite had lost its rows
+            connection = connect_catalog(settings, application_name="test")
+            connection.cursor().execute(
+                "update ducklake.ducklake_data_file set end_snapshot = begin_snapshot "
+                "where data_file_id = (select max(data_file_id) from ducklake.ducklake_data_file)"
+            )
+            connection.close()
+        for path in set(Path(lake.settings.resolved_lake_path).rglob("*.parquet")) - files:
+            if damage == "unreadable":
+                path.write_bytes(b"no parquet")
 
     install_hook(spoil)
     with pytest.raises(MaintenanceError, match=r"table marts\.m"):
