@@ -67,7 +67,10 @@ def run_millrace(options: dict[str, Any]) -> int:
 def run_dlt_rows(options: dict[str, Any]) -> int:
     """The same topic as dictionaries through dlt's own DuckLake destination, one load per 50,000 events."""
     import dlt
+    import duckdb
     from dlt.destinations.impl.ducklake.configuration import DuckLakeCredentials
+
+    from ingestion.lake import engine_config, extension_directory, install_extensions
 
     settings = load_settings(**options["settings"])
     assert settings.catalog is not None
@@ -78,13 +81,15 @@ def run_dlt_rows(options: dict[str, Any]) -> int:
     consumer.assign(parts)
     consumer.seek_to_beginning()
     wanted, rows = sum(consumer.end_offsets(parts).values()), 0
-    destination = dlt.destinations.ducklake(
-        DuckLakeCredentials(
-            ducklake_name="lake",
-            catalog=settings.catalog.get_secret_value(),
-            storage=f"{settings.resolved_lake_path}",
-        )
+    credentials = DuckLakeCredentials(
+        ducklake_name="lake",
+        catalog=settings.catalog.get_secret_value(),
+        storage=settings.resolved_lake_path,
     )
+    with duckdb.connect(config=engine_config(settings.data_dir)) as connection:
+        install_extensions(connection)
+    credentials.global_config = {"extension_directory": str(extension_directory(settings.data_dir))}
+    destination = dlt.destinations.ducklake(credentials)
     pipeline = dlt.pipeline(
         "rows", destination=destination, dataset_name="raw", pipelines_dir=str(settings.data_dir / "dlt")
     )

@@ -96,7 +96,7 @@ def made_lake(settings: Settings) -> Settings:
 def test_help_and_version_answer_at_once(millrace: Millrace) -> None:
     shown = millrace("--help")
     assert shown.code == 0
-    for command in ("up", "down", "demo", "status", "query", "ingest", "collect", "doctor"):
+    for command in ("up", "down", "demo", "status", "query", "ingest", "collect", "doctor", "maintain"):
         assert re.search(rf"\b{command}\b", shown.out)
     assert millrace("--version").out.startswith("millrace ")
     assert millrace().out == shown.out
