@@ -4,6 +4,7 @@ Positions live in the lake's ledger; group offsets are committed for the broker'
 """
 
 import re
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -228,17 +229,35 @@ def _translated(stream: Stream, settings: Settings) -> Iterator[None]:
         message = f"{where} has no topic '{topics}'; create it or correct streams.yml"
         raise SourceUnavailable(message) from None
     except _REFUSALS as error:
-        user = settings.kafka_username or ""
-        raise SourceUnavailable(
-            f"{where} refuses user '{user}' ({type(error).__name__}); correct MILLRACE_KAFKA_USERNAME, "
-            "MILLRACE_KAFKA_PASSWORD and the user's rights"
-        ) from None
+        raise _refused(where, settings, type(error).__name__) from None
     except kafka_errors.KafkaConfigurationError:
         raise
     except (kafka_errors.KafkaError, OSError) as error:
+        if settings.kafka_security_protocol.startswith("SASL") and _accepts_connections(settings):
+            # kafka-python tries a refused login again until its time is over, and then tells of the time.
+            raise _refused(where, settings, "it closes the connection at the login") from None
         raise SourceUnavailable(
             f"{where} does not answer ({type(error).__name__}); is it running, is the address right?"
         ) from None
+
+
+def _refused(where: str, settings: Settings, reason: str) -> SourceUnavailable:
+    return SourceUnavailable(
+        f"{where} refuses user '{settings.kafka_username or ''}' ({reason}); correct "
+        "MILLRACE_KAFKA_USERNAME, MILLRACE_KAFKA_PASSWORD, MILLRACE_KAFKA_SASL_MECHANISM and the user's rights"
+    )
+
+
+def _accepts_connections(settings: Settings) -> bool:
+    """Whether any bootstrap server takes a TCP connection."""
+    for server in (settings.kafka_bootstrap_servers or "").split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
+                return True
+        except (OSError, ValueError):
+            continue
+    return False
 
 
 def _columns(records: list[Any]) -> pa.Table:

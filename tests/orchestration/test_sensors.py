@@ -1,0 +1,153 @@
+"""The arrivals sensor on a real lake and a real Kafka, and the alert that a failed run posts."""
+
+import itertools
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from dagster import AssetKey, DagsterInstance, DagsterRunStatus, SensorDefinition, build_sensor_context, job
+
+from ingestion.lake import Lake
+from ingestion.settings import Settings, load_settings
+from ingestion.streams import load_streams
+from orchestration.jobs import refresh_job
+from orchestration.keys import MODELS_TAG, STREAMS_TAG, raw_key
+from orchestration.sensors.arrivals import RefreshPlan, arrivals_sensor
+from orchestration.sensors.backoff import Schedule
+from orchestration.sensors.failures import post_alert
+from tests.ingestion.helpers import ingest, produce
+from tests.servers.apache_kafka import ApacheKafka
+
+_numbers = itertools.count(1)
+MART = AssetKey(["marts", "counted"])
+
+
+class Scene:
+    """Two streams over two topics, and the sensor that watches them."""
+
+    def __init__(self, lake: Lake, settings: Settings, kafka: ApacheKafka, folder: Path) -> None:
+        number = next(_numbers)
+        self.names = [f"left_{number}", f"right_{number}"]
+        file = folder / "streams.yml"
+        file.write_text("".join(f"{name}:\n  source: {{kafka: {name}}}\n" for name in self.names))
+        self.settings = load_settings(
+            data_dir=settings.data_dir,
+            catalog=settings.catalog,
+            streams_file=file,
+            kafka_bootstrap_servers=kafka.bootstrap_servers,
+        )
+        self.lake, self.kafka, self.streams = lake, kafka, load_streams(file)
+        for name in self.names:
+            kafka.create_topic(name, partitions=1)
+        lake.prepare(self.names)
+        self.plan = RefreshPlan(
+            downstream={name: frozenset({raw_key(name), MART}) for name in self.names},
+            checks={},
+            models=frozenset({MART, AssetKey(["seeds", "things"])}),
+            fingerprint="f1",
+        )
+        self.instance = DagsterInstance.ephemeral()
+
+    def sensor(self) -> SensorDefinition:
+        return arrivals_sensor(self.streams, self.plan, refresh_job([]), settings=lambda: self.settings)
+
+    def tick(self, cursor: str | None = None):
+        return self.sensor()(build_sensor_context(instance=self.instance, cursor=cursor))
+
+    def drain(self) -> None:
+        for stream in self.streams:
+            ingest(self.lake, stream, self.settings)
+
+
+@pytest.fixture
+def scene(lake: Lake, settings: Settings, apache_kafka: ApacheKafka, tmp_path: Path) -> Scene:
+    return Scene(lake, settings, apache_kafka, tmp_path)
+
+
+def test_only_streams_with_unread_events_are_asked_for(scene: Scene) -> None:
+    scene.drain()
+    produce(scene.kafka.bootstrap_servers, scene.names[1], [b"1"])
+    (request,) = scene.tick(Schedule(models="f1").dumps()).run_requests
+    assert request.tags == {STREAMS_TAG: scene.names[1]}
+    assert set(request.asset_selection) == {raw_key(scene.names[1]), MART}
+
+
+def test_the_first_run_builds_every_model_and_seed(scene: Scene) -> None:
+    (request,) = scene.tick().run_requests
+    assert request.tags[MODELS_TAG] == "f1"
+    assert scene.plan.models <= set(request.asset_selection)
+
+
+def test_nothing_to_do_is_said_after_a_bounded_wait(scene: Scene) -> None:
+    scene.drain()
+    result = scene.tick()
+    assert not result.run_requests
+    assert result.skip_reason.skip_message == "every event is in the lake"
+
+
+def test_an_active_run_is_waited_for(scene: Scene) -> None:
+    produce(scene.kafka.bootstrap_servers, scene.names[0], [b"1"])
+
+    @job(name="refresh")
+    def other() -> None: ...
+
+    run = scene.instance.create_run_for_job(other, status=DagsterRunStatus.STARTED)
+    result = scene.tick()
+    assert not result.run_requests
+    assert run.run_id in result.skip_reason.skip_message
+
+
+def test_a_broker_that_is_away_is_told_and_holds_up_no_tick(scene: Scene) -> None:
+    scene.drain()
+    scene.settings = scene.settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
+    result = scene.tick()
+    assert not result.run_requests
+    assert "127.0.0.1:1 does not answer" in result.skip_reason.skip_message
+
+
+@pytest.fixture
+def webhook() -> Iterator[tuple[str, list[bytes], Callable[[int], None]]]:
+    """A real HTTP server: its address, what it was sent, and a way to make its next answers fail."""
+    received: list[bytes] = []
+    failures = [0]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(self.rfile.read(int(self.headers["Content-Length"])))
+            failures[0] -= 1
+            self.send_response(503 if failures[0] >= 0 else 200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield (
+        f"http://127.0.0.1:{server.server_port}/t0ken",
+        received,
+        lambda count: failures.__setitem__(0, count),
+    )
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_an_alert_is_posted_again_until_it_is_taken(webhook: tuple) -> None:
+    url, received, fail = webhook
+    fail(2)
+    post_alert(url, {"event": "run_failed", "streams": "orders"})
+    assert [json.loads(body)["streams"] for body in received] == ["orders"] * 3
+
+
+def test_an_alert_that_cannot_be_posted_is_logged_without_its_address(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    post_alert("http://127.0.0.1:1/t0ken", {"event": "run_failed"})
+    post_alert("file:///etc/passwd", {"event": "run_failed"})
+    told = capsys.readouterr()
+    assert "alert not posted" in told.out + told.err
+    assert "t0ken" not in told.out + told.err
