@@ -242,9 +242,10 @@ def _translated(stream: Stream, settings: Settings) -> Iterator[None]:
 
 
 def _refused(where: str, settings: Settings, reason: str) -> SourceUnavailable:
+    user = settings.kafka_username or ""
     return SourceUnavailable(
-        f"{where} refuses user '{settings.kafka_username or ''}' ({reason}); correct "
-        "MILLRACE_KAFKA_USERNAME, MILLRACE_KAFKA_PASSWORD, MILLRACE_KAFKA_SASL_MECHANISM and the user's rights"
+        f"{where} refuses user '{user}' ({reason}); correct MILLRACE_KAFKA_USERNAME, "
+        "MILLRACE_KAFKA_PASSWORD, MILLRACE_KAFKA_SASL_MECHANISM and the user's rights"
     )
 
 
