@@ -69,7 +69,8 @@ def log_to_stderr(*, verbose: bool) -> None:
 
     level = logging.DEBUG if verbose else logging.WARNING
     structlog.configure(
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # The stream of the moment: whoever replaces sys.stderr later must not leave us writing to a closed one.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
     # Libraries chatter about what becomes an error sentence of ours; a service that ends is worth a line.

@@ -58,7 +58,7 @@ def post_alert(url: str, alert: dict[str, object]) -> None:
     )
     try:
         for attempt in Retrying(
-            stop=stop_after_attempt(3), wait=wait_exponential_jitter(0.5, max=3), reraise=True
+            stop=stop_after_attempt(3), wait=wait_exponential_jitter(multiplier=0.5, max=3), reraise=True
         ):
             with attempt, urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310
                 pass
