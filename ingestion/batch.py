@@ -15,6 +15,7 @@ import structlog
 from ingestion.catalog import writer_lock
 from ingestion.decode import Decoded, decode_json
 from ingestion.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA
+from ingestion.errors import TooManyRejects
 from ingestion.faultpoints import faultpoint
 from ingestion.lake import Lake
 from ingestion.ledger import read_state
@@ -24,6 +25,8 @@ from ingestion.sources.base import Bounds, Log, Window
 from ingestion.streams import KafkaSource, Stream
 
 _log = structlog.get_logger(__name__)
+_LEAST_FOR_SHARE = 20
+"""In a smaller batch a share says nothing: one bad event of one is all of it."""
 
 
 def utc_now() -> datetime:
@@ -88,6 +91,7 @@ class Ingestor:
             LogTruncated: The log does not continue what the lake holds.
             SourceUnavailable: The broker is away.
             BatchFailed: The load was rolled back; the next batch reads the same events again.
+            TooManyRejects: More than `max_reject_share` were rejects: nothing was loaded.
         """
         settings = self._lake.settings
         laps = _Laps()
@@ -106,6 +110,7 @@ class Ingestor:
             tables, windows = self._tables(
                 stream, read, windows, bounds, batch_id=batch_id, started_at=started_at
             )
+            _check_share(stream, tables[stream.name], tables["rejects"])
             laps.mark("decode")
             load_id = self._loader.load(stream.name, tables, before_commit=lock.assert_held)
             laps.mark("load")
@@ -236,6 +241,19 @@ def _start_positions(
     if new:
         starts |= log.start_positions("earliest" if positions else source.start, new)
     return starts
+
+
+def _check_share(stream: Stream, events: pa.Table, rejects: pa.Table) -> None:
+    limit, read = stream.max_reject_share, events.num_rows + rejects.num_rows
+    if limit is None or read < _LEAST_FOR_SHARE or rejects.num_rows <= limit * read:
+        return
+    first = rejects.slice(0, 1).to_pylist()[0]
+    raise TooManyRejects(
+        f"stream '{stream.name}': {rejects.num_rows} of {read} events ({rejects.num_rows / read:.0%}) cannot "
+        f"be decoded, more than max_reject_share {limit:g} allows (the first is {first['event_id']}: "
+        f"{first['reason']}, {first['detail']}); nothing was loaded and positions stay: correct the sender "
+        "or raise max_reject_share in streams.yml, and the same events are read again"
+    )
 
 
 def _count_by_partition(table: pa.Table) -> dict[str, int]:

@@ -75,6 +75,19 @@ BATCH_SCHEMA = pa.schema(
 )
 """raw.batches: the ledger, one row per batch and partition. Windows are [start, end)."""
 
+RESOLUTION_SCHEMA = pa.schema(
+    [
+        ("stream", pa.string()),
+        ("event_id", pa.string()),
+        ("batch_id", pa.int64()),
+        ("outcome", pa.string()),
+        ("landed_batch_id", pa.int64()),
+        ("resolved_at", UTC_MICROSECONDS),
+        ("note", pa.string()),
+    ]
+)
+"""raw.reject_resolutions: what became of a reject later: landed (in which batch) or dismissed (why)."""
+
 SQL_TYPES = {
     pa.int64(): "bigint",
     pa.string(): "varchar",

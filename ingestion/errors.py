@@ -36,5 +36,13 @@ class BatchFailed(MillraceError):
     """A batch could not be committed; nothing of it is in the lake."""
 
 
+class TooManyRejects(BatchFailed):
+    """A batch has a larger share of rejects than its stream allows; it was not loaded."""
+
+
+class RejectNotFound(MillraceError):
+    """No such reject is in the lake."""
+
+
 class MaintenanceError(MillraceError):
     """Upkeep found contents changed by a compaction; nothing was deleted after it."""

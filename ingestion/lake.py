@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from ingestion.catalog import catalog_parameters, connect_catalog, prepare_catalog, process_name
-from ingestion.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA, SQL_TYPES
+from ingestion.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA, RESOLUTION_SCHEMA, SQL_TYPES
 from ingestion.errors import CatalogUnavailable, ConfigError, MillraceError, StorageError
 from ingestion.settings import Settings
 
@@ -122,6 +122,7 @@ class Lake:
     def _create_tables(self, streams: list[str]) -> None:
         wanted = {name: EVENT_SCHEMA for name in streams} | {
             "rejects": REJECT_SCHEMA,
+            "reject_resolutions": RESOLUTION_SCHEMA,
             "batches": BATCH_SCHEMA,
         }
         connection = self.connection
@@ -144,7 +145,7 @@ class Lake:
             for name, schema in missing.items():
                 columns = ", ".join(f'"{field.name}" {SQL_TYPES[field.type]}' for field in schema)
                 connection.execute(f'create table raw."{name}" ({columns}, _dlt_load_id varchar)')
-                if name != "batches":
+                if schema in (EVENT_SCHEMA, REJECT_SCHEMA):
                     connection.execute(
                         f'alter table raw."{name}" set partitioned by '
                         "(year(ingested_at), month(ingested_at), day(ingested_at))"

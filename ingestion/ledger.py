@@ -46,12 +46,22 @@ class Defect:
 
 
 _WINDOWS = """
-with windows as (
+with retries as (
+    select
+        landed_batch_id as batch_id, regexp_replace(event_id, '@[0-9]+$', '') as source_partition,
+        count(*) as retried
+    from raw.reject_resolutions
+    where stream = $stream and landed_batch_id > $since
+    group by all
+),
+
+windows as (
     select
         stream, source_partition, batch_id, start_position, end_position, events_read, events_landed,
-        events_rejected,
+        events_rejected, coalesce(retried, 0) as retried,
         lag(end_position) over (partition by stream, source_partition order by batch_id) as previous_end
     from raw.batches
+    left join retries using (source_partition, batch_id)
     where stream = $stream and batch_id >= $since
 )
 
@@ -63,7 +73,9 @@ select source_partition, batch_id, case
     when events_read <> events_landed + events_rejected then
         'read ' || events_read || ' events but landed ' || events_landed || ' and rejected '
         || events_rejected
-    when events_read > end_position - start_position then
+    when retried > 0 and (start_position < end_position or retried <> events_read) then
+        'read ' || events_read || ' events where ' || retried || ' rejects landed and the log was not read'
+    when retried = 0 and events_read > end_position - start_position then
         'read ' || events_read || ' events in a window of ' || (end_position - start_position)
 end as message
 from windows

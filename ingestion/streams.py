@@ -24,7 +24,7 @@ from pydantic import (
 
 from ingestion.errors import ConfigError
 
-RESERVED_NAMES = frozenset({"batches", "rejects"})
+RESERVED_NAMES = frozenset({"batches", "rejects", "reject_resolutions"})
 STAGING_COLUMNS = frozenset(
     {
         "batch_id",
@@ -174,6 +174,7 @@ class Stream(_Model):
         event_time: The field with the event's own time; without it, the broker's timestamp counts.
         business_id: The fields that tell two deliveries of one event; staging deduplicates by them.
         fields: Typed fields that staging takes from the payload.
+        max_reject_share: A batch with a larger share of rejects (0 to 1) is not loaded.
     """
 
     name: Name
@@ -183,6 +184,7 @@ class Stream(_Model):
     event_time: str | None = None
     business_id: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
     fields: dict[Name, FieldSpec] = Field(default_factory=dict)
+    max_reject_share: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @property
     def kind(self) -> Literal["kafka", "mqtt"]:

@@ -17,6 +17,7 @@ from orchestration.checks.raw_contracts import batches_contract, rejects_contrac
 from orchestration.dbt_models import DBT_PROJECT_DIR, ParsedModels, parse_models
 from orchestration.jobs import audit_job, audit_schedule, refresh_job
 from orchestration.keys import raw_key
+from orchestration.reject_jobs import retry_job
 from orchestration.resources import lake_session
 from orchestration.sensors.arrivals import RefreshPlan, arrivals_sensor
 from orchestration.sensors.failures import failures_sensor
@@ -59,7 +60,7 @@ def build_defs(
     return Definitions(
         assets=[*source_specs(streams), *ledger_specs(), *made],
         asset_checks=audits,
-        jobs=[refresh, audit, upkeep],
+        jobs=[refresh, audit, upkeep, retry_job(streams)],
         schedules=[audit_schedule(audit), upkeep_schedule(upkeep)],
         sensors=[
             arrivals_sensor(streams, _plan(streams, parsed, keys, made), refresh, settings=settings),

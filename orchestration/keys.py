@@ -7,6 +7,7 @@ from ingestion.streams import Stream
 REFRESH_JOB = "refresh"
 AUDIT_JOB = "audit"
 UPKEEP_JOB = "maintain"
+RETRY_JOB = "retry_rejects"
 ARRIVALS_SENSOR = "arrivals"
 
 STREAMS_TAG = "millrace/streams"

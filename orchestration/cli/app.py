@@ -4,12 +4,14 @@ Imports stay inside the commands, so that `millrace --help` and light commands a
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
+from orchestration.cli import rejects
 from orchestration.cli.context import Globals, complain, err, log_to_stderr
 
 app = typer.Typer(
@@ -20,6 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+app.add_typer(rejects.app, name="rejects")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 NoUi = Annotated[bool, typer.Option("--no-ui", help="Do not start the web UI.")]
@@ -139,6 +143,31 @@ def ingest(
 
     chosen = ingesting.choose(declared, streams or ())
     raise typer.Exit(1 if ingesting.ingest(settings, chosen, as_json=as_json) else 0)
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    streams: Annotated[
+        list[str] | None, typer.Argument(help="Which streams; all when none is named.")
+    ] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--from", help="Only batches ingested at this time (UTC) or later.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option("--to", help="Only batches ingested before this time (UTC).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recount everything: broker, ledger, raw, rejects, staging. Exit 1 if something does not add up."""
+    settings = context.obj.settings()
+    declared = context.obj.streams(settings)
+    from orchestration.cli import verify as verifying
+    from orchestration.cli.ingest import choose
+
+    chosen = choose(declared, streams or ())
+    counts = verifying.recount(settings, chosen, since=since, until=until)
+    raise typer.Exit(verifying.show(counts, as_json=as_json))
 
 
 @app.command()

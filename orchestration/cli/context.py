@@ -69,7 +69,7 @@ def log_to_stderr(*, verbose: bool) -> None:
 
     level = logging.DEBUG if verbose else logging.WARNING
     structlog.configure(
-        # The stream of the moment: whoever replaces sys.stderr later must not leave us writing to a closed one.
+        # The stream of the moment: whoever replaces sys.stderr later may close the one of now.
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
