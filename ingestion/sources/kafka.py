@@ -4,7 +4,6 @@ Positions live in the lake's ledger; group offsets are committed for the broker'
 """
 
 import re
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from ingestion.envelope import SOURCE_SCHEMA
 from ingestion.errors import SourceUnavailable
 from ingestion.settings import Settings
 from ingestion.sources.base import Bounds, Chunk, Start, Window
+from ingestion.sources.kafka_refusals import accepts_connections, refused, tls_problem
 from ingestion.streams import KafkaSource, Stream
 
 _POLL_MILLISECONDS = 500
@@ -229,36 +229,21 @@ def _translated(stream: Stream, settings: Settings) -> Iterator[None]:
         message = f"{where} has no topic '{topics}'; create it or correct streams.yml"
         raise SourceUnavailable(message) from None
     except _REFUSALS as error:
-        raise _refused(where, settings, type(error).__name__) from None
+        raise refused(where, settings, type(error).__name__) from None
     except kafka_errors.KafkaConfigurationError:
         raise
     except (kafka_errors.KafkaError, OSError) as error:
-        if settings.kafka_security_protocol.startswith("SASL") and _accepts_connections(settings):
+        if settings.kafka_security_protocol.endswith("SSL") and (problem := tls_problem(settings)):
+            raise SourceUnavailable(
+                f"{where} cannot be spoken to over TLS ({problem}); check MILLRACE_KAFKA_SSL_CA_FILE, "
+                "MILLRACE_KAFKA_SECURITY_PROTOCOL, the port, and the names in the broker's certificate"
+            ) from None
+        if settings.kafka_security_protocol.startswith("SASL") and accepts_connections(settings):
             # kafka-python tries a refused login again until its time is over, and then tells of the time.
-            raise _refused(where, settings, "it closes the connection at the login") from None
+            raise refused(where, settings, "it closes the connection at the login") from None
         raise SourceUnavailable(
             f"{where} does not answer ({type(error).__name__}); is it running, is the address right?"
         ) from None
-
-
-def _refused(where: str, settings: Settings, reason: str) -> SourceUnavailable:
-    user = settings.kafka_username or ""
-    return SourceUnavailable(
-        f"{where} refuses user '{user}' ({reason}); correct MILLRACE_KAFKA_USERNAME, "
-        "MILLRACE_KAFKA_PASSWORD, MILLRACE_KAFKA_SASL_MECHANISM and the user's rights"
-    )
-
-
-def _accepts_connections(settings: Settings) -> bool:
-    """Whether any bootstrap server takes a TCP connection."""
-    for server in (settings.kafka_bootstrap_servers or "").split(","):
-        host, _, port = server.strip().rpartition(":")
-        try:
-            with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
-                return True
-        except (OSError, ValueError):
-            continue
-    return False
 
 
 def _columns(records: list[Any]) -> pa.Table:

@@ -1,4 +1,4 @@
-"""SASL against a real Kafka listener: both mechanisms work, a wrong password is told and never shown."""
+"""SASL and TLS against real Kafka listeners: all work; a wrong password or authority is told, never shown."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,19 +11,29 @@ from ingestion.settings import Settings, load_settings
 from ingestion.sources.kafka import KafkaLog
 from tests.ingestion.helpers import ingest, kafka_stream, produce
 from tests.servers.apache_kafka import ApacheKafka
+from tests.servers.certificates import Certificates, make_certificates
 
 USER, PASSWORD = "reader", "s3cret-of-the-reader"
 pytestmark = pytest.mark.usefixtures("apache_kafka")  # skips where Kafka cannot run
 
 
 @pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
 def secured(
-    apache_kafka: ApacheKafka, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+    apache_kafka: ApacheKafka,
+    certificates: Certificates,
+    tmp_path_factory: pytest.TempPathFactory,
+    pytestconfig: pytest.Config,
 ) -> Iterator[ApacheKafka]:
     server = ApacheKafka(
         tmp_path_factory.mktemp("secured"),
         cache=pytestconfig.rootpath / ".pytest_cache",
         sasl_users={USER: PASSWORD},
+        certificate=certificates.server,
     )
     server.start()
     server.create_topic("guarded", partitions=1)
@@ -39,7 +49,7 @@ def _settings(settings: Settings, server: ApacheKafka, **options: object) -> Set
         kafka_bootstrap_servers=server.sasl_bootstrap_servers,
         kafka_security_protocol="SASL_PLAINTEXT",
         kafka_username=USER,
-        source_timeout_seconds=10,
+        source_timeout_seconds=5,
         **options,
     )
 
@@ -62,3 +72,83 @@ def test_a_wrong_password_is_one_sentence_without_the_password(
     assert "wr0ng" not in str(caught.value)
     assert "wr0ng" not in repr(wrong)
     assert not list(Path(settings.data_dir).rglob("*wr0ng*"))
+
+
+def _over_tls(settings: Settings, server: ApacheKafka, authority: Path | None, **options: object) -> Settings:
+    return load_settings(
+        data_dir=settings.data_dir,
+        catalog=settings.catalog,
+        kafka_ssl_ca_file=authority,
+        source_timeout_seconds=3,
+        **{"kafka_bootstrap_servers": server.ssl_bootstrap_servers, "kafka_security_protocol": "SSL"}
+        | options,
+    )
+
+
+def _with_login(server: ApacheKafka, password: str) -> dict[str, object]:
+    return {
+        "kafka_bootstrap_servers": server.sasl_ssl_bootstrap_servers,
+        "kafka_security_protocol": "SASL_SSL",
+        "kafka_sasl_mechanism": "SCRAM-SHA-512",
+        "kafka_username": USER,
+        "kafka_password": password,
+    }
+
+
+@pytest.mark.parametrize("login", [False, True])
+def test_tls_reads_with_the_right_authority(
+    lake: Lake, settings: Settings, secured: ApacheKafka, certificates: Certificates, login: bool
+) -> None:
+    options = _with_login(secured, PASSWORD) if login else {}
+    known = _over_tls(settings, secured, certificates.authority, **options)
+    assert ingest(lake, kafka_stream("guarded"), known).events_landed == 2
+
+
+def _refusal(settings: Settings) -> str:
+    log = KafkaLog(kafka_stream("guarded"), settings)
+    try:
+        with pytest.raises(SourceUnavailable) as caught:
+            log.bounds()
+    finally:
+        log.close()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("login", [False, True])
+def test_a_broker_of_an_unknown_authority_is_refused_in_a_sentence(
+    settings: Settings, secured: ApacheKafka, tmp_path: Path, login: bool
+) -> None:
+    other = make_certificates(tmp_path / "other").authority
+    told = _refusal(_over_tls(settings, secured, other, **(_with_login(secured, PASSWORD) if login else {})))
+    assert "over TLS" in told
+    assert "certificate" in told
+    assert "MILLRACE_KAFKA_SSL_CA_FILE" in told
+    assert PASSWORD not in told
+
+
+def test_without_an_authority_of_ours_the_systems_hold(settings: Settings, secured: ApacheKafka) -> None:
+    assert "over TLS" in _refusal(_over_tls(settings, secured, None))
+
+
+def test_a_certificate_for_another_name_is_refused(
+    settings: Settings, secured: ApacheKafka, certificates: Certificates
+) -> None:
+    elsewhere = secured.ssl_bootstrap_servers.replace("127.0.0.1", "localhost")
+    known = _over_tls(settings, secured, certificates.authority, kafka_bootstrap_servers=elsewhere)
+    assert "localhost" in _refusal(known)
+
+
+def test_a_missing_authority_file_is_named(settings: Settings, secured: ApacheKafka, tmp_path: Path) -> None:
+    told = _refusal(_over_tls(settings, secured, tmp_path / "none.pem"))
+    assert str(tmp_path / "none.pem") in told
+    assert "over TLS" in told
+
+
+def test_over_tls_a_wrong_password_is_still_told_as_one(
+    settings: Settings, secured: ApacheKafka, certificates: Certificates
+) -> None:
+    known = _over_tls(settings, secured, certificates.authority, **_with_login(secured, "wr0ng-and-private"))
+    told = _refusal(known)
+    assert f"refuses user '{USER}'" in told
+    assert "wr0ng" not in told

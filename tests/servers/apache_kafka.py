@@ -87,6 +87,7 @@ class ApacheKafka:
         *,
         cache: Path,
         sasl_users: Mapping[str, str] | None = None,
+        certificate: Path | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         """Fetch the jars and write the configuration.
@@ -95,6 +96,7 @@ class ApacheKafka:
             folder: Empty or missing folder for configuration, log and data.
             cache: Folder for the jars, kept between test runs.
             sasl_users: Name → password; adds a SASL_PLAINTEXT listener with PLAIN and SCRAM for them.
+            certificate: PEM of a PKCS#8 key and its chain; adds an SSL listener and, with users, SASL_SSL.
             settings: Further broker settings; they win over ours.
 
         Raises:
@@ -104,7 +106,10 @@ class ApacheKafka:
         self._jars = kafka_jars(cache)
         self._folder = folder.absolute()
         self._users = dict(sasl_users or {})
-        self._port, self._controller_port, self._sasl_port = free_ports(3)
+        self._certificate = certificate
+        self._port, self._controller_port, self._sasl_port, self._ssl_port, self._sasl_ssl_port = free_ports(
+            5
+        )
         self._config = self._folder / "server.properties"
         self._data = self._folder / "data"
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -131,6 +136,16 @@ class ApacheKafka:
     def sasl_bootstrap_servers(self) -> str:
         """`host:port` of the SASL_PLAINTEXT listener."""
         return f"127.0.0.1:{self._sasl_port}"
+
+    @property
+    def ssl_bootstrap_servers(self) -> str:
+        """`host:port` of the SSL listener."""
+        return f"127.0.0.1:{self._ssl_port}"
+
+    @property
+    def sasl_ssl_bootstrap_servers(self) -> str:
+        """`host:port` of the SASL_SSL listener."""
+        return f"127.0.0.1:{self._sasl_ssl_port}"
 
     @property
     def pid(self) -> int | None:
@@ -207,6 +222,10 @@ class ApacheKafka:
         if self._users:
             listeners["SASL"] = self._sasl_port
             protocols["SASL"] = "SASL_PLAINTEXT"
+        if self._certificate is not None:
+            listeners["TLS"], protocols["TLS"] = self._ssl_port, "SSL"
+        if self._certificate is not None and self._users:
+            listeners["SASLTLS"], protocols["SASLTLS"] = self._sasl_ssl_port, "SASL_SSL"
         addresses = {name: f"{name}://127.0.0.1:{port}" for name, port in listeners.items()}
         advertised = [address for name, address in addresses.items() if name != "CONTROLLER"]
         return {
@@ -237,18 +256,24 @@ class ApacheKafka:
             "log.retention.check.interval.ms": "1000",
             "log.segment.delete.delay.ms": "100",
             "log.initial.task.delay.ms": "500",
-            **(self._sasl_settings() if self._users else {}),
+            **(self._sasl_settings("sasl") if self._users else {}),
+            **(self._sasl_settings("sasltls") if self._users and self._certificate else {}),
+            **(
+                {"ssl.keystore.type": "PEM", "ssl.keystore.location": str(self._certificate)}
+                if self._certificate
+                else {}
+            ),
         }
 
-    def _sasl_settings(self) -> dict[str, str]:
+    def _sasl_settings(self, listener: str) -> dict[str, str]:
         plain = "org.apache.kafka.common.security.plain.PlainLoginModule required"
         users = " ".join(f'user_{name}="{password}"' for name, password in self._users.items())
         scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
         return {
             "sasl.enabled.mechanisms": ",".join(_SASL_MECHANISMS),
-            "listener.name.sasl.plain.sasl.jaas.config": f"{plain} {users};",
-            "listener.name.sasl.scram-sha-256.sasl.jaas.config": scram,
-            "listener.name.sasl.scram-sha-512.sasl.jaas.config": scram,
+            f"listener.name.{listener}.plain.sasl.jaas.config": f"{plain} {users};",
+            f"listener.name.{listener}.scram-sha-256.sasl.jaas.config": scram,
+            f"listener.name.{listener}.scram-sha-512.sasl.jaas.config": scram,
         }
 
     def _format(self) -> None:
