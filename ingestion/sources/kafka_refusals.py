@@ -1,4 +1,7 @@
-"""Why a Kafka broker did not let us in: TLS, the login, or nobody there. The connection itself is in kafka.py."""
+"""Why a Kafka broker did not let us in: TLS, the login, or nobody there.
+
+The connection itself is in kafka.py.
+"""
 
 import socket
 import ssl
