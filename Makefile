@@ -4,10 +4,14 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test fault bench coverage lint lock env clean
+.PHONY: demo drill test fault bench coverage lint lock env clean
 
 demo: env
 	@$(BIN)/millrace demo $(ARGS)
+
+# Breaks a demo system on purpose, for three minutes, and counts what held.
+drill: env
+	@$(BIN)/millrace drill $(ARGS)
 
 test: env
 	@$(BIN)/python -m pytest $(ARGS)

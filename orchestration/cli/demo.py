@@ -63,7 +63,7 @@ def demo(options: Globals, *, seconds: float | None, rate: float, ui: bool) -> i
 
 def _run(folder: Path, *, seconds: float | None, rate: float, ui: bool) -> Summary | None:
     kafka, mqtt = EmbeddedKafka(folder / "brokers"), EmbeddedMqtt(folder / "brokers")
-    runtime = _runtime(kafka, mqtt)
+    runtime = demo_runtime(kafka, mqtt)
     settings = load_settings(data_dir=folder, catalog=None, dagster_catalog=None, **runtime)
     report = folder / "plant.json"
     system = System(
@@ -99,7 +99,7 @@ def _run(folder: Path, *, seconds: float | None, rate: float, ui: bool) -> Summa
         system.stop()
 
 
-def _runtime(kafka: EmbeddedKafka, mqtt: EmbeddedMqtt) -> dict[str, str]:
+def demo_runtime(kafka: EmbeddedKafka, mqtt: EmbeddedMqtt) -> dict[str, str]:
     """What must hold in every process of the demo, whatever .env and the environment say."""
     unset = (
         "lake_path", "kafka_username", "kafka_password", "kafka_ssl_ca_file", "mqtt_username",

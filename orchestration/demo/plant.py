@@ -27,7 +27,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from ingestion.json_file import write_json
 from orchestration.demo.imperfections import Network
 from orchestration.demo.machines import Machine, Reading, Simulation, read_machines
-from orchestration.demo.orders import OrderBook, OrderMessage
+from orchestration.demo.orders import OrderBook, OrderEvent, OrderMessage
 
 ORDERS_TOPIC = "production_orders"
 ORDERS_PARTITIONS = 2
@@ -93,7 +93,7 @@ class Orders:
     def __init__(self, servers: str) -> None:
         self.sent = 0
         self.tombstones = 0
-        _create_topic(servers)
+        create_orders_topic(servers)
         # The embedded broker's memory engine tells the log's end as base offset of its last batch plus one,
         # so records that share a batch would stay unseen: each gets a batch of its own.
         self._producer = KafkaProducer(
@@ -103,7 +103,7 @@ class Orders:
 
     def send(self, message: OrderMessage) -> None:
         """Send one record and wait for the broker."""
-        value = None if message.event is None else orjson.dumps(dataclasses.asdict(message.event))
+        value = None if message.event is None else encoded(message.event)
         future = self._producer.send(ORDERS_TOPIC, key=message.order_id.encode(), value=value)
         future.get(timeout=_SEND_SECONDS)
         self.sent += 1
@@ -161,7 +161,7 @@ class Plant:
             while self._next_s[index] <= elapsed_s:
                 at_s = self._next_s[index]
                 reading = simulation.read(at_s, now_s=now_s - (elapsed_s - at_s))
-                self._network.take(_topic(reading), _encoded(reading), elapsed_s=elapsed_s)
+                self._network.take(topic_of(reading), encoded(reading), elapsed_s=elapsed_s)
                 self._next_s[index] += 1.0 / self._options.rate
         self._deliver(elapsed_s)
         self._planned.extend(self._book.due(elapsed_s, now_s=now_s))
@@ -215,7 +215,8 @@ def _random(seed: float) -> Random:
     return Random(seed)  # noqa: S311  # a simulation, not a secret
 
 
-def _create_topic(servers: str) -> None:
+def create_orders_topic(servers: str) -> None:
+    """Create the topic of orders unless it is there."""
     admin = KafkaAdminClient(bootstrap_servers=servers, client_id="simulated-plant")
     try:
         admin.create_topics([NewTopic(ORDERS_TOPIC, ORDERS_PARTITIONS, 1)])
@@ -225,12 +226,14 @@ def _create_topic(servers: str) -> None:
         admin.close()
 
 
-def _topic(reading: Reading) -> str:
+def topic_of(reading: Reading) -> str:
+    """The MQTT topic of a reading."""
     return f"plant/{reading.line_id}/{reading.machine_id}/telemetry"
 
 
-def _encoded(reading: Reading) -> bytes:
-    return orjson.dumps(dataclasses.asdict(reading))
+def encoded(message: Reading | OrderEvent) -> bytes:
+    """A message's content as JSON."""
+    return orjson.dumps(dataclasses.asdict(message))
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from orchestration.keys import ARRIVALS_SENSOR
 from orchestration.records import CheckRecord, DagsterRecords, RunRecord
 
 _SENT = {"plant_telemetry": "mqtt_messages", "production_orders": "kafka_records"}
-_IN_MARTS = {
+IN_MARTS = {
     "plant_telemetry": "select coalesce(sum(readings), 0) from marts.machine_minute",
     "production_orders": "select coalesce(sum(events), 0) from marts.order_progress",
 }
@@ -107,7 +107,7 @@ def deliveries(lake: Lake, report: Mapping[str, Any], reader: FreshnessReader) -
                 raw=raw,
                 rejected=rejected,
                 expected=expected[stream],
-                marts=_number(lake, _IN_MARTS[stream]),
+                marts=_number(lake, IN_MARTS[stream]),
                 p50_s=percentile(ages, 0.5),
                 p95_s=percentile(ages, 0.95),
             )
