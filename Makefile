@@ -4,7 +4,7 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo drill test fault bench coverage lint lock env clean
+.PHONY: demo drill test fault bench soak coverage lint lock env clean
 
 demo: env
 	@$(BIN)/millrace demo $(ARGS)
@@ -22,6 +22,10 @@ fault: env
 
 bench: env
 	@$(BIN)/python -m benchmarks.w1_drain $(ARGS)
+
+# Load, readers, a modeller and upkeep for ten minutes or hours (ARGS="--for 7200"): what grows?
+soak: env
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 coverage: env
 	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)

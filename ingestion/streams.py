@@ -38,6 +38,7 @@ STAGING_COLUMNS = frozenset(
     }
 )
 """Columns of every staging model; a field of such a name needs another one, with `path`."""
+_MESSAGE_CHARACTERS = 300
 _NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
 _TYPE = re.compile(
     r"varchar|bigint|integer|double|boolean|timestamp|date|json|decimal\((?:[1-9]|[12]\d|3[0-8]), ?\d{1,2}\)"
@@ -268,6 +269,9 @@ def _config_error(path: Path, root: yaml.Node, stream: str, error: ValidationErr
         if not (part in ("kafka", "mqtt") and problem["loc"][index - 1] == "source")
     )
     message = str(problem["msg"]).removeprefix("Value error, ")
+    if len(message) > _MESSAGE_CHARACTERS:
+        half = _MESSAGE_CHARACTERS // 2
+        message = f"{message[:half]} … {message[-half:]}"
     if problem["type"] == "extra_forbidden":
         message = f"unknown key '{location[-1]}'{_suggest(str(location[-1]), _known_keys(location))}"
     elif location and problem["type"] not in ("value_error", "source_kind"):

@@ -11,9 +11,14 @@ import pytest
 from ingestion.lake import Lake
 from ingestion.settings import Settings, load_settings
 from orchestration.services.postgres import EmbeddedPostgres
+from tests.ingestion.helpers import produce
 from tests.servers import ServerMissing
 from tests.servers.apache_kafka import ApacheKafka
+from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.mosquitto import Mosquitto
+
+USER, PASSWORD = "reader", "s3cret-of-the-reader"
+"""Of the secured Kafka."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -79,6 +84,33 @@ def apache_kafka(
             raise
         pytest.skip(str(missing))
     server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority, and what it signed for 127.0.0.1."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def secured(
+    apache_kafka: ApacheKafka,
+    certificates: Certificates,
+    tmp_path_factory: pytest.TempPathFactory,
+    pytestconfig: pytest.Config,
+) -> Iterator[ApacheKafka]:
+    """A Kafka with SASL and TLS listeners and a topic `guarded` of two events."""
+    server = ApacheKafka(
+        tmp_path_factory.mktemp("secured"),
+        cache=pytestconfig.rootpath / ".pytest_cache",
+        sasl_users={USER: PASSWORD},
+        certificate=certificates.server,
+    )
+    server.start()
+    server.create_topic("guarded", partitions=1)
+    produce(server.bootstrap_servers, "guarded", [b"1", b"2"])
     yield server
     server.stop()
 

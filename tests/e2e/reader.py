@@ -1,6 +1,6 @@
 """An analyst's process: reads the lake through the published secrets, again and again, and counts.
 
-`python -m tests.e2e.reader DATA_DIR SECONDS` prints the number of queries, or dies of the first error.
+`python -m tests.e2e.reader DATA_DIR SECONDS [PAUSE]` prints how many queries it made, or dies of an error.
 """
 
 import random
@@ -32,7 +32,7 @@ QUERIES = [
 
 def main() -> None:
     """Read until the time is over."""
-    data_dir, seconds = Path(sys.argv[1]), float(sys.argv[2])
+    data_dir, seconds, pause = Path(sys.argv[1]), float(sys.argv[2]), float((*sys.argv, 0.2)[3])
     connection = duckdb.connect(":memory:", config=engine_config(data_dir))
     connection.execute("attach 'ducklake:millrace' as lake (read_only)")
     deadline, done = time.monotonic() + seconds, 0
@@ -44,7 +44,7 @@ def main() -> None:
         ), rows
         connection.execute(random.choice(QUERIES)).fetchall()
         done += 1
-        time.sleep(0.2)
+        time.sleep(pause)
     print(done)
 
 

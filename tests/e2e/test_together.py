@@ -18,7 +18,7 @@ READERS = 5
 DBT = str(Path(sys.executable).with_name("dbt"))
 
 
-def _marts_are_there(folder: Path) -> bool:
+def marts_are_there(folder: Path) -> bool:
     try:
         with duckdb.connect(":memory:", config=engine_config(folder)) as connection:
             connection.execute("attach 'ducklake:millrace' as lake (read_only)")
@@ -40,7 +40,7 @@ def test_modeller_and_readers_see_no_error_while_everything_runs(tmp_path: Path)
         cwd=PROJECT_DIR, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
-        eventually(lambda: _marts_are_there(folder), "the marts have rows", seconds=180)
+        eventually(lambda: marts_are_there(folder), "the marts have rows", seconds=180)
         deadline = time.monotonic() + SECONDS
         readers = [
             subprocess.Popen(

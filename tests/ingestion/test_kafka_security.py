@@ -1,6 +1,5 @@
 """SASL and TLS against real Kafka listeners: all work; a wrong password or authority is told, never shown."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,37 +8,12 @@ from ingestion.errors import SourceUnavailable
 from ingestion.lake import Lake
 from ingestion.settings import Settings, load_settings
 from ingestion.sources.kafka import KafkaLog
-from tests.ingestion.helpers import ingest, kafka_stream, produce
+from tests.conftest import PASSWORD, USER
+from tests.ingestion.helpers import ingest, kafka_stream
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.certificates import Certificates, make_certificates
 
-USER, PASSWORD = "reader", "s3cret-of-the-reader"
 pytestmark = pytest.mark.usefixtures("apache_kafka")  # skips where Kafka cannot run
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return make_certificates(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(scope="module")
-def secured(
-    apache_kafka: ApacheKafka,
-    certificates: Certificates,
-    tmp_path_factory: pytest.TempPathFactory,
-    pytestconfig: pytest.Config,
-) -> Iterator[ApacheKafka]:
-    server = ApacheKafka(
-        tmp_path_factory.mktemp("secured"),
-        cache=pytestconfig.rootpath / ".pytest_cache",
-        sasl_users={USER: PASSWORD},
-        certificate=certificates.server,
-    )
-    server.start()
-    server.create_topic("guarded", partitions=1)
-    produce(server.bootstrap_servers, "guarded", [b"1", b"2"])
-    yield server
-    server.stop()
 
 
 def _settings(settings: Settings, server: ApacheKafka, **options: object) -> Settings:
