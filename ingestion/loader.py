@@ -17,7 +17,7 @@ from dlt.destinations.impl.ducklake.factory import ducklake
 from dlt.destinations.impl.ducklake.sql_client import DuckLakeSqlClient
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from ingestion.errors import BatchFailed
+from ingestion.errors import BatchFailed, StorageError
 from ingestion.faultpoints import faultpoint
 from ingestion.lake import CATALOG_NAME, Lake
 
@@ -127,17 +127,18 @@ class Loader:
             The load id, which stands in every row's `_dlt_load_id` and in raw._dlt_loads.
 
         Raises:
+            StorageError: The work folder cannot be written; nothing was committed.
             BatchFailed: Nothing was committed, unless the catalog's answer to the commit was lost:
                 then the next batch finds out from the ledger.
         """
         self._discard_leftovers(stream)
-        pipeline = dlt.pipeline(
-            stream,
-            destination=_destination(self._lake),
-            dataset_name=RAW_SCHEMA,
-            pipelines_dir=str(self._work_dir),
-        )
         try:
+            pipeline = dlt.pipeline(
+                stream,
+                destination=_destination(self._lake),
+                dataset_name=RAW_SCHEMA,
+                pipelines_dir=str(self._work_dir),
+            )
             pipeline.extract(_source(stream, tables), loader_file_format="parquet")
             faultpoint("loader.extracted")
             pipeline.normalize()
@@ -145,7 +146,12 @@ class Loader:
             return self._commit(pipeline, before_commit)
         except PipelineStepFailed as error:
             cause = error.__cause__ or error.exception or error
-            raise BatchFailed(f"stream '{stream}': the load was rolled back: {_first_line(cause)}") from error
+            raise BatchFailed(f"stream '{stream}': the load was rolled back: {_reason(cause)}") from error
+        except OSError as error:
+            raise StorageError(
+                f"stream '{stream}': the work folder {self._work_dir} cannot be written "
+                f"({error.strerror or error}); nothing was loaded: make room or repair that disk"
+            ) from error
         finally:
             self._discard_leftovers(stream)
 
@@ -174,6 +180,7 @@ def _source(stream: str, tables: Mapping[str, pa.Table]) -> Any:
     return dlt.source(lambda: resources, name=stream)()
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def _reason(error: BaseException) -> str:
+    """What went wrong, in a line: dlt hands on a whole traceback as text, whose last line names the cause."""
+    lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
+    return lines[-1].strip() if any("Traceback" in line for line in lines) else lines[0]
