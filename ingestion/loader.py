@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import dlt
+import duckdb
 import pyarrow as pa
 from dlt.destinations.impl.ducklake.configuration import DuckLakeClientConfiguration, DuckLakeCredentials
 from dlt.destinations.impl.ducklake.ducklake import DuckLakeClient
@@ -147,6 +148,11 @@ class Loader:
         except PipelineStepFailed as error:
             cause = error.__cause__ or error.exception or error
             raise BatchFailed(f"stream '{stream}': the load was rolled back: {_reason(cause)}") from error
+        except duckdb.Error as error:
+            raise BatchFailed(
+                f"stream '{stream}': the commit failed ({_reason(error)}); the next batch finds out from the "
+                "ledger whether it is in the lake: is the catalog running?"
+            ) from error
         except OSError as error:
             raise StorageError(
                 f"stream '{stream}': the work folder {self._work_dir} cannot be written "
