@@ -147,19 +147,20 @@ class KafkaLog:
                 names_at = {_name(tp): position for tp, position in now_at.items()}
                 yield from _chunks(polled, open_windows, names_at)
             elif time.monotonic() - last_progress > self._timeout:
-                stuck = ", ".join(
-                    f"{_name(tp)} at {reached[tp]} of {open_windows[tp].end}" for tp in open_windows
-                )
-                raise SourceUnavailable(
-                    f"stream '{self._stream.name}': no event came for {self._timeout:g} s ({stuck}); "
-                    "the next batch starts with a new connection; look at the broker if this repeats"
-                )
+                raise self._stuck({_name(tp): (now_at[tp], open_windows[tp]) for tp in open_windows})
             done = [tp for tp, window in open_windows.items() if now_at[tp] >= window.end]
             for tp in done:
                 del open_windows[tp]
             if done and open_windows:
                 # Not paused: kafka-python may keep what it holds of a paused partition for ever.
                 consumer.assign(list(open_windows))
+
+    def _stuck(self, partitions: Mapping[str, tuple[int, Window]]) -> SourceUnavailable:
+        where = ", ".join(f"{name} at {at} of {window.end}" for name, (at, window) in partitions.items())
+        return SourceUnavailable(
+            f"stream '{self._stream.name}': no event came for {self._timeout:g} s ({where}); "
+            "the next batch starts with a new connection; look at the broker if this repeats"
+        )
 
     def confirm(self, positions: Mapping[str, int]) -> None:
         """Commit group offsets under `client_id.stream`; only lag dashboards read them."""
