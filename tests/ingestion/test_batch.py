@@ -270,16 +270,12 @@ def test_a_window_may_end_in_a_hole(kafka_settings: Settings, topic: str, apache
 def test_one_connection_reads_window_after_window(
     kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Few record batches a poll: what was fetched and not yet taken is there when a partition is done.
+    # Few record batches a poll, so that a window ends while more of its partition is at hand.
     monkeypatch.setattr("ingestion.sources.kafka._POLL_BLOCKS", 4)
-    for partition in (0, 1):
-        produce(
-            apache_kafka.bootstrap_servers,
-            topic,
-            [b"%d" % n for n in range(60)],
-            partition=partition,
-            batch_size=0,
-        )
+    producer = KafkaProducer(bootstrap_servers=apache_kafka.bootstrap_servers)
+    for number in range(120):
+        producer.send(topic, b"1", partition=number % 2).get(timeout=30)  # a record batch each
+    producer.close()
     log = open_log(kafka_stream(topic), kafka_settings)
     seen = []
     for start in range(0, 60, 15):
