@@ -1,7 +1,7 @@
-"""W1: a pre-filled Kafka topic into raw, by Millrace and by dlt's row path into a lake of the same kind.
+"""W1: a pre-filled Kafka topic into raw, by Millrace with either client and by dlt's row path.
 
-`python -m benchmarks.w1_drain --events 500000 --rounds 3` prints a markdown table. Apache Kafka, PostgreSQL
-and both contenders run on this machine; each measurement is a process of its own, the two take turns.
+`python -m benchmarks.w1_drain --events 500000 --rounds 3` prints two markdown tables. Kafka, PostgreSQL
+and the contenders run on this machine; each measurement is a process of its own, they take turns.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,13 @@ from orchestration.services.postgres import EmbeddedPostgres
 from tests.servers.apache_kafka import ApacheKafka
 
 PARTITIONS = 4
-GUARANTEES = {"millrace": "exactly once, proven", "dlt rows": "at least once"}
+GUARANTEES = {
+    "Millrace, kafka-python": "exactly once, proven",
+    "Millrace, librdkafka": "exactly once, proven",
+    "dlt's row path": "at least once",
+}
+BASE = "dlt's row path"
+Result = dict[str, Any]
 
 
 def fill(servers: str, topic: str, *, events: int, codec: str | None) -> None:
@@ -45,26 +52,27 @@ def fill(servers: str, topic: str, *, events: int, codec: str | None) -> None:
     producer.close()
 
 
-def run_millrace(options: dict[str, Any]) -> int:
-    """Drain the topic with the Ingestor; returns the rows."""
+def run_millrace(options: dict[str, Any]) -> Result:
+    """Drain the topic with the Ingestor; returns the rows and the seconds of each step."""
     from ingestion.batch import Ingestor
     from ingestion.lake import Lake
-    from ingestion.sources.kafka import KafkaLog
+    from ingestion.sources.factory import open_log
     from ingestion.streams import Stream
 
-    settings = load_settings(**options["settings"])
+    settings = load_settings(**options["settings"], kafka_client=options["client"])
     stream = Stream.model_validate({"name": "events", "source": {"kafka": options["topic"]}})
-    rows = 0
+    rows, steps = 0, Counter[str]()
     with Lake(settings) as lake:
         lake.prepare(["events"])
-        log, ingestor = KafkaLog(stream, settings), Ingestor(lake)
+        log, ingestor = open_log(stream, settings), Ingestor(lake)
         while (report := ingestor.run(stream, log)).batch_id is not None:
             rows += report.events_landed
+            steps.update(report.seconds)
         log.close()
-    return rows
+    return {"rows": rows, "steps": dict(steps)}
 
 
-def run_dlt_rows(options: dict[str, Any]) -> int:
+def run_dlt_rows(options: dict[str, Any]) -> Result:
     """The same topic as dictionaries through dlt's own DuckLake destination, one load per 50,000 events."""
     import dlt
     import duckdb
@@ -102,15 +110,18 @@ def run_dlt_rows(options: dict[str, Any]) -> int:
                 ]
         pipeline.run(batch, table_name="events")
         rows += len(batch)
-    return rows
+    return {"rows": rows, "steps": {}}
 
 
-CONTENDERS = {"millrace": run_millrace, "dlt rows": run_dlt_rows}
+CONTENDERS = {
+    "Millrace, kafka-python": lambda options: run_millrace(options | {"client": "kafka-python"}),
+    "Millrace, librdkafka": lambda options: run_millrace(options | {"client": "librdkafka"}),
+    "dlt's row path": run_dlt_rows,
+}
 
 
-def measure(name: str, options: dict[str, Any]) -> dict[str, float]:
+def measure(name: str, options: dict[str, Any]) -> Result:
     """Run a contender in a process of its own; wall and CPU seconds, peak memory in MiB."""
-    started = time.monotonic()
     child = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.w1_drain", "--child", name, "--options", json.dumps(options)],
         cwd=PROJECT_DIR,
@@ -128,8 +139,7 @@ def measure(name: str, options: dict[str, Any]) -> dict[str, float]:
         time.sleep(0.05)
     assert child.stdout is not None
     told = json.loads(child.stdout.read().splitlines()[-1])
-    return {"rows": told["rows"], "seconds": told["seconds"], "cpu": cpu, "peak": peak,
-            "start": time.monotonic() - started - told["seconds"]}  # fmt: skip
+    return told | {"cpu": cpu, "peak": peak}
 
 
 def main() -> None:
@@ -143,35 +153,55 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.child:
         started = time.monotonic()
-        rows = CONTENDERS[arguments.child](json.loads(arguments.options))
-        print(json.dumps({"rows": rows, "seconds": time.monotonic() - started}))
+        told = CONTENDERS[arguments.child](json.loads(arguments.options))
+        print(json.dumps(told | {"seconds": time.monotonic() - started}))
         return
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
         results = compare(Path(folder), arguments)
     machine = f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB"
     what = f"{arguments.events:,} events of about 200 B, {arguments.codec}, {PARTITIONS} partitions"
     print(f"W1: {what}; {machine}\n")
-    print("| | events/s | CPU-s per million | peak MiB | guarantee |\n|---|---|---|---|---|")
+    print(
+        "| | events/s | × dlt's rows | CPU-s per million | peak MiB | guarantee |\n|---|---|---|---|---|---|"
+    )
+    speeds = {
+        name: statistics.median(run["rows"] / run["seconds"] for run in runs)
+        for name, runs in results.items()
+    }
     for name, runs in results.items():
-        speed = statistics.median(run["rows"] / run["seconds"] for run in runs)
         cpu = statistics.median(run["cpu"] / run["rows"] * 1e6 for run in runs)
         peak = statistics.median(run["peak"] for run in runs)
-        print(f"| {name} | {speed:,.0f} | {cpu:.1f} | {peak:.0f} | {GUARANTEES[name]} |")
+        ratio = speeds[name] / speeds[BASE]
+        print(f"| {name} | {speeds[name]:,.0f} | {ratio:.1f} | {cpu:.1f} | {peak:.0f} | {GUARANTEES[name]} |")
+    steps = list(results["Millrace, kafka-python"][0]["steps"])
+    print(f"\nSeconds per million events:\n\n| | {' | '.join(steps)} |\n|---|{'---|' * len(steps)}")
+    for name in results:
+        if name != BASE:
+            cells = [
+                statistics.median(run["steps"][step] / run["rows"] * 1e6 for run in results[name])
+                for step in steps
+            ]
+            print(f"| {name} | {' | '.join(f'{cell:.1f}' for cell in cells)} |")
 
 
-def compare(folder: Path, arguments: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
+def compare(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Result]]:
     """Start the servers, and let the contenders take turns; the first round is not counted."""
     kafka = ApacheKafka(folder / "kafka", cache=PROJECT_DIR / ".pytest_cache")
     postgres = EmbeddedPostgres(folder / "postgres")
-    results: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
+    results: dict[str, list[Result]] = {name: [] for name in CONTENDERS}
     try:
         kafka.start()
         postgres.start()
         kafka.create_topic("w1", partitions=PARTITIONS)
-        fill(kafka.bootstrap_servers, "w1", events=arguments.events, codec=arguments.codec)
+        fill(
+            kafka.bootstrap_servers,
+            "w1",
+            events=arguments.events,
+            codec=None if arguments.codec == "none" else arguments.codec,
+        )
         for number in range(arguments.rounds + 1):
-            for name in CONTENDERS:
-                database = f"w1_{number}_{name.split()[0]}"
+            for place, name in enumerate(CONTENDERS):
+                database = f"w1_{number}_{place}"
                 connection = psycopg2.connect(postgres.libpq("lake"))
                 connection.autocommit = True
                 connection.cursor().execute(f"create database {database}")

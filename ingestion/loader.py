@@ -29,6 +29,8 @@ _DLT_CONFIG: dict[str, Any] = {
     "runtime.log_level": "ERROR",
     "runtime.request_timeout": 10,
     "normalize.parquet_normalizer.add_dlt_load_id": True,
+    # Written once, read once, deleted: compressing it costs more than all the rest of writing it.
+    "data_writer.compression": "none",
     "load.delete_completed_jobs": True,
     "load.raise_on_failed_jobs": True,
     "load.raise_on_max_retries": 1,

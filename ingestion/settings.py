@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     kafka_password: SecretStr | None = None
     kafka_ssl_ca_file: Path | None = None
     kafka_client_id: str = "millrace"
+    kafka_client: Literal["auto", "kafka-python", "librdkafka"] = Field(
+        default="auto", description="auto: librdkafka where confluent-kafka is installed"
+    )
 
     mqtt_host: str | None = None
     mqtt_port: int = Field(default=1883, ge=1, le=65535)

@@ -1,8 +1,15 @@
 """Stream → the log it is read from. The only place that knows every kind of source."""
 
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from ingestion.errors import ConfigError
 from ingestion.settings import Settings
 from ingestion.sources.base import Log
 from ingestion.streams import Stream
+
+if TYPE_CHECKING:
+    from ingestion.sources.kafka import KafkaLog
 
 
 def open_log(stream: Stream, settings: Settings, *, timeout_seconds: float | None = None) -> Log:
@@ -14,9 +21,24 @@ def open_log(stream: Stream, settings: Settings, *, timeout_seconds: float | Non
         timeout_seconds: Bound of each call; settings.source_timeout_seconds unless told.
     """
     if stream.kind == "kafka":
-        from ingestion.sources.kafka import KafkaLog
-
-        return KafkaLog(stream, settings, timeout_seconds=timeout_seconds)
+        return _kafka_log(settings)(stream, settings, timeout_seconds=timeout_seconds)
     from ingestion.sources.mqtt import MqttLog
 
     return MqttLog(stream, settings.data_dir / "spool")
+
+
+def _kafka_log(settings: Settings) -> type["KafkaLog"]:
+    """The client that MILLRACE_KAFKA_CLIENT names, or the fastest one that is installed."""
+    installed = find_spec("confluent_kafka") is not None
+    if settings.kafka_client == "librdkafka" and not installed:
+        raise ConfigError(
+            "MILLRACE_KAFKA_CLIENT=librdkafka needs the package confluent-kafka: install 'millrace[fast]', "
+            "or set kafka-python"
+        )
+    if installed and settings.kafka_client != "kafka-python":
+        from ingestion.sources.kafka_fast import FastKafkaLog
+
+        return FastKafkaLog
+    from ingestion.sources.kafka import KafkaLog
+
+    return KafkaLog

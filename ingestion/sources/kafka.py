@@ -10,22 +10,21 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-import orjson
-import pyarrow as pa
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.structs import OffsetAndMetadata
 
-from ingestion.envelope import SOURCE_SCHEMA
 from ingestion.errors import SourceUnavailable
 from ingestion.settings import Settings
 from ingestion.sources.base import Bounds, Chunk, Start, Window
+from ingestion.sources.kafka_blocks import Block, deliver_blocks
 from ingestion.sources.kafka_refusals import accepts_connections, refused, tls_problem
+from ingestion.sources.kafka_rows import Rows
 from ingestion.streams import KafkaSource, Stream
 
 _POLL_MILLISECONDS = 500
-_POLL_RECORDS = 20_000
-_NO_TIMESTAMP = -1
+_POLL_BLOCKS = 4096
+_CHUNK_BYTES = 16 * 2**20
 _REFUSALS = (
     kafka_errors.SaslAuthenticationFailedError,
     kafka_errors.AuthorizationError,
@@ -135,7 +134,7 @@ class KafkaLog:
         reached = {tp: window.start for tp, window in open_windows.items()}
         last_progress = time.monotonic()
         while open_windows:
-            polled = consumer.poll(timeout_ms=_POLL_MILLISECONDS, max_records=_POLL_RECORDS)
+            polled = consumer.poll(timeout_ms=_POLL_MILLISECONDS, max_records=_POLL_BLOCKS)
             # Positions pass holes (compaction, transaction markers) where no record comes.
             now_at = {
                 tp: min(window.end, consumer.position(tp, timeout_ms=1000) or window.start)
@@ -145,27 +144,23 @@ class KafkaLog:
             reached |= now_at
             if polled or progressed:
                 last_progress = time.monotonic()
-                records = [
-                    record
-                    for tp, part in polled.items()
-                    if tp in open_windows
-                    for record in part
-                    if record.offset < open_windows[tp].end
-                ]
-                yield Chunk(_columns(records), {_name(tp): position for tp, position in now_at.items()})
+                names_at = {_name(tp): position for tp, position in now_at.items()}
+                yield from _chunks(polled, open_windows, names_at)
             elif time.monotonic() - last_progress > self._timeout:
-                stuck = ", ".join(
-                    f"{_name(tp)} at {reached[tp]} of {open_windows[tp].end}" for tp in open_windows
-                )
-                raise SourceUnavailable(
-                    f"stream '{self._stream.name}': no event came for {self._timeout:g} s ({stuck}); "
-                    "the next batch starts with a new connection; look at the broker if this repeats"
-                )
+                raise self._stuck({_name(tp): (now_at[tp], open_windows[tp]) for tp in open_windows})
             done = [tp for tp, window in open_windows.items() if now_at[tp] >= window.end]
             for tp in done:
                 del open_windows[tp]
             if done and open_windows:
-                consumer.pause(*done)
+                # Not paused: kafka-python may keep what it holds of a paused partition for ever.
+                consumer.assign(list(open_windows))
+
+    def _stuck(self, partitions: Mapping[str, tuple[int, Window]]) -> SourceUnavailable:
+        where = ", ".join(f"{name} at {at} of {window.end}" for name, (at, window) in partitions.items())
+        return SourceUnavailable(
+            f"stream '{self._stream.name}': no event came for {self._timeout:g} s ({where}); "
+            "the next batch starts with a new connection; look at the broker if this repeats"
+        )
 
     def confirm(self, positions: Mapping[str, int]) -> None:
         """Commit group offsets under `client_id.stream`; only lag dashboards read them."""
@@ -192,12 +187,13 @@ class KafkaLog:
                 auto_offset_reset="none",
                 isolation_level="read_committed",
                 allow_auto_create_topics=False,
-                max_poll_records=_POLL_RECORDS,
-                max_partition_fetch_bytes=8 * 2**20,
-                fetch_max_bytes=64 * 2**20,
+                max_poll_records=_POLL_BLOCKS,
+                max_partition_fetch_bytes=4 * 2**20,
+                fetch_max_bytes=16 * 2**20,
                 fetch_max_wait_ms=100,
                 metrics_enabled=False,
             )
+            deliver_blocks(self._consumer)
         return self._consumer
 
     def _describe(self) -> list[dict[str, Any]]:
@@ -246,46 +242,32 @@ def _translated(stream: Stream, settings: Settings) -> Iterator[None]:
         ) from None
 
 
-def _columns(records: list[Any]) -> pa.Table:
-    """Records → SOURCE_SCHEMA, a column at a time."""
-    if not records:
-        return SOURCE_SCHEMA.empty_table()
-    names = {(record.topic, record.partition) for record in records}
-    label = {key: f"{key[0]}-{key[1]}" for key in names}
-    times = [None if record.timestamp == _NO_TIMESTAMP else record.timestamp * 1000 for record in records]
-    return pa.table(
-        [
-            [label[record.topic, record.partition] for record in records],
-            [record.offset for record in records],
-            [record.key for record in records],
-            [record.value for record in records],
-            [_headers(record.headers) for record in records],
-            pa.array(times, pa.int64()).cast(SOURCE_SCHEMA.field("event_time").type),
-        ],
-        schema=SOURCE_SCHEMA,
-    )
-
-
-def _headers(headers: list[tuple[str, bytes | None]] | None) -> str | None:
-    """Headers as a JSON object; a repeated name gives a list, bytes that are no UTF-8 \\x and digits."""
-    if not headers:
-        return None
-    collected: dict[str, Any] = {}
-    for name, value in headers:
-        text = None if value is None else _text(value)
-        if name in collected:
-            earlier = collected[name]
-            collected[name] = [*(earlier if isinstance(earlier, list) else [earlier]), text]
-        else:
-            collected[name] = text
-    return orjson.dumps(collected).decode()
-
-
-def _text(value: bytes) -> str:
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return "\\x" + value.hex()
+def _chunks(
+    polled: Mapping[TopicPartition, list[Any]],
+    windows: Mapping[TopicPartition, Window],
+    reached: Mapping[str, int],
+) -> Iterator[Chunk]:
+    """What a poll gave, in chunks of about _CHUNK_BYTES, since it is compressed until here."""
+    rows, positions = Rows(), {}
+    for tp, window in windows.items():
+        name = _name(tp)
+        for record in polled.get(tp, ()):
+            if isinstance(record.value, Block):
+                record.value.add_to(rows, name, window)
+            elif window.start <= record.offset < window.end:
+                rows.add(
+                    name,
+                    [record.offset],
+                    keys=[record.key],
+                    values=[record.value],
+                    timestamps=[record.timestamp],
+                    headers=None,
+                )
+            positions[name] = min(window.end, record.offset + 1)
+            if rows.size >= _CHUNK_BYTES:
+                yield Chunk(rows.table(), positions)
+                rows, positions = Rows(), {}
+    yield Chunk(rows.table(), reached)
 
 
 def _name(tp: TopicPartition) -> str:

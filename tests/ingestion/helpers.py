@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 
+import pytest
 from kafka import KafkaProducer
 
 from ingestion.batch import BatchReport, Ingestor
 from ingestion.lake import Lake
 from ingestion.settings import Settings
-from ingestion.sources.kafka import KafkaLog
+from ingestion.sources.factory import open_log
 from ingestion.streams import Stream
+
+both_clients = pytest.mark.parametrize("kafka_settings", ["kafka-python", "librdkafka"], indirect=True)
+"""Runs a test once with each client; its module has a fixture `kafka_settings` that takes the name."""
 
 
 def kafka_stream(name: str, **source: object) -> Stream:
@@ -36,7 +40,7 @@ def produce(
 def ingest(lake: Lake, stream: Stream, settings: Settings) -> BatchReport:
     """One batch over connections of its own."""
     lake.prepare([stream.name])
-    log = KafkaLog(stream, settings)
+    log = open_log(stream, settings)
     try:
         return Ingestor(lake).run(stream, log)
     finally:

@@ -15,16 +15,19 @@ from ingestion.faultpoints import install_hook
 from ingestion.lake import Lake
 from ingestion.ledger import prove, read_state
 from ingestion.settings import Settings, load_settings
+from ingestion.sources.base import Window
+from ingestion.sources.factory import open_log
 from ingestion.sources.kafka import KafkaLog
-from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
+from tests.ingestion.helpers import both_clients, ingest, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
 
 _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def kafka_settings(settings: Settings, apache_kafka: ApacheKafka) -> Settings:
+def kafka_settings(request: pytest.FixtureRequest, settings: Settings, apache_kafka: ApacheKafka) -> Settings:
     return load_settings(
+        kafka_client=getattr(request, "param", "kafka-python"),
         data_dir=settings.data_dir,
         catalog=settings.catalog,
         kafka_bootstrap_servers=apache_kafka.bootstrap_servers,
@@ -79,6 +82,7 @@ def test_a_batch_is_one_snapshot_of_the_lake(
         assert lake.query(f"select count(*) from raw.{table}")[0][0] == then + added
 
 
+@both_clients
 def test_malformed_binary_and_tombstone_do_not_stop_the_stream(
     lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka
 ) -> None:
@@ -99,6 +103,7 @@ def test_malformed_binary_and_tombstone_do_not_stop_the_stream(
     assert prove(lake, topic).defects == ()
 
 
+@both_clients
 def test_headers_keys_and_the_brokers_timestamp_are_kept(
     lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka
 ) -> None:
@@ -113,14 +118,17 @@ def test_headers_keys_and_the_brokers_timestamp_are_kept(
     assert rows == [(f"{topic}-1@0", '{"trace":"abc","n":["1","\\\\xff"]}', sent_ms)]
 
 
+@both_clients
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
 def test_every_codec_is_read(
-    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka, codec: str
+    kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka, codec: str
 ) -> None:
-    produce(
-        apache_kafka.bootstrap_servers, topic, [b'{"x": "%s"}' % (b"y" * 500)] * 20, compression_type=codec
-    )
-    assert ingest(lake, kafka_stream(topic), kafka_settings).events_landed == 20
+    values = [b'{"x": "%s"}' % (b"y" * 500)] * 20
+    produce(apache_kafka.bootstrap_servers, topic, values, compression_type=codec)
+    log = open_log(kafka_stream(topic), kafka_settings)
+    chunks = list(log.read({f"{topic}-0": Window(0, 20)}))
+    log.close()
+    assert [value for chunk in chunks for value in chunk.events["value"].to_pylist()] == values
 
 
 def test_partitions_added_later_are_read_from_their_beginning(
@@ -236,3 +244,49 @@ def test_an_aborted_transaction_is_never_seen(
     assert lake.query(f"select payload from raw.{topic}") == [('{"committed": true}',)]
     # Positions pass the markers: nothing stays behind for ever.
     assert ingest(lake, stream, kafka_settings).batch_id is None
+
+
+@both_clients
+def test_a_window_may_end_in_a_hole(kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka) -> None:
+    producer = KafkaProducer(bootstrap_servers=apache_kafka.bootstrap_servers, transactional_id=f"tx-{topic}")
+    producer.init_transactions()
+    for number in range(4):  # each is a record and a marker
+        producer.begin_transaction()
+        producer.send(topic, b"%d" % number, partition=0)
+        producer.flush()
+        producer.commit_transaction() if number % 2 else producer.abort_transaction()
+    producer.close()
+    log = open_log(kafka_stream(topic), kafka_settings)
+    found = []
+    for start, end in ((0, 1), (1, 3), (3, 5), (5, 8)):
+        chunks = list(log.read({f"{topic}-0": Window(start, end)}))
+        assert chunks[-1].positions == {f"{topic}-0": end}
+        found.append([row for chunk in chunks for row in chunk.events["position"].to_pylist()])
+    log.close()
+    assert found == [[], [2], [], [6]]
+
+
+@both_clients
+def test_one_connection_reads_window_after_window(
+    kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Few record batches a poll, so that a window ends while more of its partition is at hand.
+    monkeypatch.setattr("ingestion.sources.kafka._POLL_BLOCKS", 4)
+    producer = KafkaProducer(bootstrap_servers=apache_kafka.bootstrap_servers)
+    for number in range(120):
+        producer.send(topic, b"1", partition=number % 2).get(timeout=30)  # a record batch each
+    producer.close()
+    log = open_log(kafka_stream(topic), kafka_settings)
+    seen = []
+    for start in range(0, 60, 15):
+        windows = {f"{topic}-0": Window(start, start + 15), f"{topic}-1": Window(start, start + 5)}
+        for chunk in log.read(windows):
+            seen += zip(
+                chunk.events["source_partition"].to_pylist(),
+                chunk.events["position"].to_pylist(),
+                strict=True,
+            )
+    log.close()
+    wanted = [(f"{topic}-0", n) for n in range(60)]
+    wanted += [(f"{topic}-1", start + n) for start in range(0, 60, 15) for n in range(5)]
+    assert sorted(seen) == wanted

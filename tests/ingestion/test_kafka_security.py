@@ -28,9 +28,14 @@ def _settings(settings: Settings, server: ApacheKafka, **options: object) -> Set
     )
 
 
+@pytest.mark.parametrize("client", ["kafka-python", "librdkafka"])
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
-def test_each_mechanism_reads(lake: Lake, settings: Settings, secured: ApacheKafka, mechanism: str) -> None:
-    known = _settings(settings, secured, kafka_sasl_mechanism=mechanism, kafka_password=PASSWORD)
+def test_each_mechanism_reads(
+    lake: Lake, settings: Settings, secured: ApacheKafka, mechanism: str, client: str
+) -> None:
+    known = _settings(
+        settings, secured, kafka_sasl_mechanism=mechanism, kafka_password=PASSWORD, kafka_client=client
+    )
     assert ingest(lake, kafka_stream("guarded"), known).events_landed == 2
 
 

@@ -8,31 +8,34 @@ from kafka import KafkaProducer
 from ingestion.lake import Lake
 from ingestion.settings import Settings, load_settings
 from ingestion.streams import Stream
-from tests.ingestion.helpers import ingest
+from tests.ingestion.helpers import both_clients, ingest
 from tests.servers.apache_kafka import ApacheKafka
 
 
 @pytest.fixture
-def kafka_settings(settings: Settings, apache_kafka: ApacheKafka) -> Settings:
+def kafka_settings(request: pytest.FixtureRequest, settings: Settings, apache_kafka: ApacheKafka) -> Settings:
     return load_settings(
+        kafka_client=getattr(request, "param", "kafka-python"),
         data_dir=settings.data_dir,
         catalog=settings.catalog,
         kafka_bootstrap_servers=apache_kafka.bootstrap_servers,
     )
 
 
+@both_clients
 @pytest.mark.parametrize("suffix", ["list", "pattern"])
 def test_a_list_and_a_pattern_read_every_topic_that_they_name(
     lake: Lake, kafka_settings: Settings, apache_kafka: ApacheKafka, suffix: str
 ) -> None:
-    names = [f"several{suffix}.{region}" for region in ("eu", "us", "asia")]
+    prefix = f"several-{suffix}-{kafka_settings.kafka_client}"
+    names = [f"{prefix}.{region}" for region in ("eu", "us", "asia")]
     producer = KafkaProducer(bootstrap_servers=apache_kafka.bootstrap_servers)
     for name in names:
         apache_kafka.create_topic(name, partitions=1)
         producer.send(name, b"1")
     producer.flush()
     producer.close()
-    wanted = names[:2] if suffix == "list" else f"^several{suffix}\\.(eu|us)$"
+    wanted = names[:2] if suffix == "list" else f"^{prefix}\\.(eu|us)$"
     stream = Stream.model_validate({"name": "several", "source": {"kafka": wanted}})
     assert ingest(lake, stream, kafka_settings).events_landed == 2
     rows = lake.query("select source_partition from raw.several order by 1")
