@@ -16,7 +16,7 @@ drill: env
 test: env
 	@$(BIN)/python -m pytest $(ARGS)
 
-# kill -9 by the hundred at every named place; MILLRACE_FAULT_SEED repeats a run.
+# kill -9 by the hundred at every named place, with a table at the end; MILLRACE_FAULT_SEED repeats a run.
 fault: env
 	@MILLRACE_FAULT_KILLS=$(or $(KILLS),25) $(BIN)/python -m pytest tests/fault --timeout 7200 -s $(ARGS)
 

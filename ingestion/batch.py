@@ -20,7 +20,7 @@ from ingestion.faultpoints import faultpoint
 from ingestion.lake import Lake
 from ingestion.ledger import read_state
 from ingestion.loader import Loader
-from ingestion.positions import Position, check_log, plan_windows
+from ingestion.positions import Position, behind_truncation, check_log, plan_windows
 from ingestion.sources.base import Bounds, Log, Window
 from ingestion.streams import KafkaSource, Stream
 
@@ -102,13 +102,24 @@ class Ingestor:
             windows = plan_windows(starts, bounds, max_events=settings.batch_max_events)
             laps.mark("plan")
             new_partitions = set(bounds) - set(state.positions)
-            if not new_partitions and all(window.start == window.end for window in windows.values()):
+            skipped = {
+                name: gap
+                for name, position in state.positions.items()
+                if (gap := starts[name] - position.next)
+            }
+            if (
+                not new_partitions
+                and not skipped
+                and all(window.start == window.end for window in windows.values())
+            ):
                 return BatchReport(stream.name, seconds=laps.seconds)
             batch_id, started_at = state.last_batch_id + 1, self._clock()
             read = self._read(stream, log, windows, batch_id=batch_id)
             laps.mark("read")
+            for name, count in skipped.items():
+                _log.warning("retention deleted unread positions", partition=name, positions_skipped=count)
             tables, windows = self._tables(
-                stream, read, windows, bounds, batch_id=batch_id, started_at=started_at
+                stream, read, windows, bounds, batch_id=batch_id, started_at=started_at, skipped=skipped
             )
             _check_share(stream, tables[stream.name], tables["rejects"])
             laps.mark("decode")
@@ -170,6 +181,7 @@ class Ingestor:
         *,
         batch_id: int,
         started_at: datetime,
+        skipped: Mapping[str, int],
     ) -> tuple[dict[str, pa.Table], dict[str, Window]]:
         """The rows to load: events, rejects, and the ledger rows that speak of them."""
         done = {name: Window(window.start, read.positions[name]) for name, window in windows.items()}
@@ -191,6 +203,7 @@ class Ingestor:
                 "events_rejected": rejected.get(name, 0),
                 "started_at": started_at,
                 "ingested_at": self._clock(),
+                "positions_skipped": skipped.get(name, 0),
             }
             | spans.get(name, {"bytes_read": 0, "first_event_time": None, "last_event_time": None})
             for name, window in sorted(done.items())
@@ -229,12 +242,7 @@ def _start_positions(
     """
     source = stream.source
     if isinstance(source, KafkaSource) and source.on_truncated == "earliest":
-        positions = {
-            name: Position(max(position.next, bounds[name].begin), position.log_id)
-            if name in bounds
-            else position
-            for name, position in positions.items()
-        }
+        positions = behind_truncation(positions, bounds)
     check_log(stream.name, positions, bounds)
     new = {name: held for name, held in bounds.items() if name not in positions}
     starts = {name: position.next for name, position in positions.items()}

@@ -71,9 +71,14 @@ BATCH_SCHEMA = pa.schema(
         ("last_event_time", UTC_MICROSECONDS),
         ("started_at", UTC_MICROSECONDS),
         ("ingested_at", UTC_MICROSECONDS),
+        ("positions_skipped", pa.int64()),
     ]
 )
-"""raw.batches: the ledger, one row per batch and partition. Windows are [start, end)."""
+"""raw.batches: the ledger, one row per batch and partition. Windows are [start, end).
+
+`positions_skipped` lie right before the window: retention deleted them unread, and `on_truncated: earliest`
+accepted that (null in rows older than the column).
+"""
 
 RESOLUTION_SCHEMA = pa.schema(
     [

@@ -126,15 +126,22 @@ class Lake:
             "batches": BATCH_SCHEMA,
         }
         connection = self.connection
-        known = {
-            row[0]
-            for row in self.query(
-                "select table_name from duckdb_tables() where database_name = ? and schema_name = 'raw'",
+        known = dict(
+            self.query(
+                "select table_name, list(column_name) from duckdb_columns() "
+                "where database_name = ? and schema_name = 'raw' group by all",
                 [CATALOG_NAME],
             )
-        }
+        )
+        # An additive change of a schema reaches a lake of an earlier release here.
+        added = [
+            (name, field)
+            for name, schema in wanted.items()
+            for field in schema
+            if name in known and field.name not in known[name]
+        ]
         missing = {name: schema for name, schema in wanted.items() if name not in known}
-        if not missing:
+        if not missing and not added:
             return
         connection.execute("begin")
         try:
@@ -150,6 +157,9 @@ class Lake:
                         f'alter table raw."{name}" set partitioned by '
                         "(year(ingested_at), month(ingested_at), day(ingested_at))"
                     )
+            for name, field in added:
+                column = f'"{field.name}" {SQL_TYPES[field.type]}'
+                connection.execute(f'alter table raw."{name}" add column {column}')
             connection.execute("commit")
         except duckdb.Error as error:
             connection.execute("rollback")

@@ -58,7 +58,8 @@ with retries as (
 windows as (
     select
         stream, source_partition, batch_id, start_position, end_position, events_read, events_landed,
-        events_rejected, coalesce(retried, 0) as retried,
+        events_rejected, start_position - coalesce(positions_skipped, 0) as joins_at,
+        coalesce(retried, 0) as retried,
         lag(end_position) over (partition by stream, source_partition order by batch_id) as previous_end
     from raw.batches
     left join retries using (source_partition, batch_id)
@@ -66,10 +67,10 @@ windows as (
 )
 
 select source_partition, batch_id, case
-    when start_position > previous_end then
-        'positions ' || previous_end || ' to ' || start_position || ' are missing (gap)'
-    when start_position < previous_end then
-        'positions ' || start_position || ' to ' || previous_end || ' were read twice (overlap)'
+    when joins_at > previous_end then
+        'positions ' || previous_end || ' to ' || joins_at || ' are missing (gap)'
+    when joins_at < previous_end then
+        'positions ' || joins_at || ' to ' || previous_end || ' were read twice (overlap)'
     when events_read <> events_landed + events_rejected then
         'read ' || events_read || ' events but landed ' || events_landed || ' and rejected '
         || events_rejected

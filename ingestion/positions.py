@@ -23,6 +23,16 @@ class Position:
     log_id: str = ""
 
 
+def behind_truncation(positions: Mapping[str, Position], bounds: Mapping[str, Bounds]) -> dict[str, Position]:
+    """`on_truncated: earliest`: positions that the log no longer holds move to its beginning."""
+    return {
+        name: Position(max(position.next, bounds[name].begin), position.log_id)
+        if name in bounds
+        else position
+        for name, position in positions.items()
+    }
+
+
 def check_log(stream: str, positions: Mapping[str, Position], bounds: Mapping[str, Bounds]) -> None:
     """Refuse a log that is not the continuation of what the lake holds.
 

@@ -12,9 +12,9 @@ from typing import Any, Literal
 from ingestion.errors import LogTruncated, SourceUnavailable
 from ingestion.lake import CATALOG_NAME, Lake
 from ingestion.ledger import prove, read_state
-from ingestion.positions import Position, check_log
+from ingestion.positions import Position, behind_truncation, check_log
 from ingestion.sources.base import Bounds, Log
-from ingestion.streams import Stream
+from ingestion.streams import KafkaSource, Stream
 from ingestion.verify_queries import COUNTS, RANGE, STAGING, business_key
 
 Verdict = Literal["ok", "warning", "defect"]
@@ -178,6 +178,16 @@ def _partition(
         f"{staged[kind]} {text}" for kind, text in _BAD.items() if staged[kind]
     ]
     warnings: list[str] = []
+    if row["skipped"]:
+        warnings.append(
+            f"{row['skipped']} positions are lost: retention deleted them before they were read, and "
+            "'on_truncated: earliest' went on behind them"
+        )
+    if held and isinstance(stream.source, KafkaSource) and stream.source.on_truncated == "earliest":
+        after = behind_truncation({name: position}, bounds)[name]
+        if lost := after.next - position.next:
+            warnings.append(f"retention deleted {lost} unread positions; the next batch goes on behind them")
+        position = after
     if bounds:
         try:
             check_log(stream.name, {name: position}, bounds)

@@ -15,7 +15,9 @@ where
 
 COUNTS = """
 with ledger as (
-    select source_partition, min(start_position) as first, max(end_position) as last, sum(events_read) as read
+    select
+        source_partition, min(start_position) as first, max(end_position) as last, sum(events_read) as read,
+        coalesce(sum(positions_skipped), 0) as skipped
     from raw.batches
     where stream = $stream and batch_id between $first and $last
     group by all
@@ -58,7 +60,7 @@ doubled as (
 )
 
 select
-    source_partition, first, last, read::bigint as read, lowest, highest,
+    source_partition, first, last, read::bigint as read, skipped::bigint as skipped, lowest, highest,
     coalesce(landed, 0) as landed, coalesce(positions, 0) as positions, coalesce(tombstones, 0) as tombstones,
     coalesce(rejects, 0) as rejects, coalesce(open_rejects, 0) as open_rejects,
     coalesce(retried, 0) as retried, coalesce(doubled, 0) as doubled

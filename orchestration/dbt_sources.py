@@ -64,6 +64,7 @@ _BATCH_COLUMNS = {
     "last_event_time": "Latest broker timestamp of the batch, UTC.",
     "started_at": "When reading began, UTC.",
     "ingested_at": _ARRIVAL["ingested_at"],
+    "positions_skipped": "Positions right before the first one that retention deleted unread.",
     "_dlt_load_id": _ARRIVAL["_dlt_load_id"],
 }
 

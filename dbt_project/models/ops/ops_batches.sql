@@ -11,6 +11,7 @@ final as (
         sum(events_landed)::bigint as events_landed,
         sum(events_rejected)::bigint as events_rejected,
         sum(bytes_read)::bigint as bytes_read,
+        coalesce(sum(positions_skipped), 0)::bigint as positions_skipped,
         min(first_event_time) as first_event_at,
         max(last_event_time) as last_event_at,
         min(started_at) as started_at,

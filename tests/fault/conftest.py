@@ -1,0 +1,66 @@
+"""Counts what the kills came to, and prints it as a Markdown table when the tests have ended."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.fault.seeds import KILLS, SEED
+
+
+@dataclass
+class Count:
+    """What was done at one place.
+
+    Attributes:
+        kills: Processes that died by SIGKILL.
+        events: Events sent.
+        violations: Sentences of the oracle.
+    """
+
+    kills: int = 0
+    events: int = 0
+    violations: int = 0
+
+
+@dataclass
+class Tally:
+    """Place → count, over the session."""
+
+    places: defaultdict[str, Count] = field(default_factory=lambda: defaultdict(Count))
+
+    def lines(self) -> list[str]:
+        """The table, with a total."""
+        counts = list(self.places.values())
+        total = Count(*(sum(getattr(one, name) for one in counts) for name in Count.__annotations__))
+        rows = [*self.places.items(), ("all", total)]
+        return [
+            f"KILLS={KILLS} MILLRACE_FAULT_SEED={SEED}",
+            "",
+            "| place | kills | events | violations |",
+            "|---|---|---|---|",
+            *(f"| {place} | {one.kills} | {one.events} | {one.violations} |" for place, one in rows),
+        ]
+
+
+_TALLY = pytest.StashKey[Tally]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin at zero."""
+    config.stash[_TALLY] = Tally()
+
+
+@pytest.fixture
+def tally(pytestconfig: pytest.Config) -> Tally:
+    """Where a test counts its kills."""
+    return pytestconfig.stash.setdefault(_TALLY, Tally())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the table, also when a test has failed."""
+    tally = config.stash.get(_TALLY, None)
+    if tally is not None and tally.places:
+        terminalreporter.section("kills")
+        for line in tally.lines():
+            terminalreporter.write_line(line)

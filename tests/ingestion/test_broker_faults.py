@@ -1,0 +1,141 @@
+"""A Kafka that restarts, goes away, freezes or compacts: the next batch goes on, each event once."""
+
+import itertools
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+
+from ingestion.errors import SourceUnavailable
+from ingestion.faultpoints import install_hook
+from ingestion.lake import Lake
+from ingestion.ledger import prove
+from ingestion.settings import Settings, load_settings
+from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
+from tests.servers.apache_kafka import ApacheKafka
+from tests.waiting import eventually
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def kafka_settings(settings: Settings, apache_kafka: ApacheKafka) -> Settings:
+    return load_settings(
+        data_dir=settings.data_dir,
+        catalog=settings.catalog,
+        kafka_bootstrap_servers=apache_kafka.bootstrap_servers,
+        source_timeout_seconds=5,
+    )
+
+
+@pytest.fixture
+def topic(apache_kafka: ApacheKafka) -> Iterator[str]:
+    name = f"faulty_{next(_numbers)}"
+    apache_kafka.create_topic(name)
+    yield name
+    install_hook(None)
+
+
+def _drained(lake: Lake, topic: str, settings: Settings) -> bool:
+    """Ingest as the sensor does: a broker that is not there yet is tried again."""
+    try:
+        while ingest(lake, kafka_stream(topic), settings).batch_id is not None:
+            pass
+    except SourceUnavailable:
+        return False
+    return True
+
+
+def test_a_restart_while_polling_loses_and_doubles_nothing(
+    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka
+) -> None:
+    produce(apache_kafka.bootstrap_servers, topic, [b'"%s"' % (b"x" * 900_000)] * 24)
+    polls = itertools.count(1)
+
+    def restart(place: str) -> None:
+        if place == "batch.polled" and next(polls) == 1:
+            apache_kafka.restart()
+
+    install_hook(restart)
+    eventually(lambda: _drained(lake, topic, kafka_settings), "the topic is drained", seconds=120)
+    assert next(polls) > 2, "one poll brought everything: nothing was interrupted"
+    assert positions_of(lake, topic) == [(f"{topic}-0", n) for n in range(24)]
+    assert prove(lake, topic).defects == ()
+
+
+def test_a_broker_that_was_away_is_drained_by_itself(
+    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka
+) -> None:
+    produce(apache_kafka.bootstrap_servers, topic, [b"1"] * 5)
+    assert _drained(lake, topic, kafka_settings)
+    produce(apache_kafka.bootstrap_servers, topic, [b"2"] * 50)
+    apache_kafka.kill()
+    try:
+        for _ in range(2):
+            with pytest.raises(SourceUnavailable, match="does not answer"):
+                ingest(lake, kafka_stream(topic), kafka_settings)
+    finally:
+        apache_kafka.start()
+    eventually(lambda: _drained(lake, topic, kafka_settings), "the lag is gone", seconds=120)
+    assert positions_of(lake, topic) == [(f"{topic}-0", n) for n in range(55)]
+
+
+def test_a_broker_that_freezes_between_two_polls_fails_the_batch_and_not_the_stream(
+    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka
+) -> None:
+    produce(apache_kafka.bootstrap_servers, topic, [b'"%s"' % (b"x" * 900_000)] * 24)
+    assert apache_kafka.pid is not None
+    pid = apache_kafka.pid
+
+    def freeze(place: str) -> None:
+        if place == "batch.polled":
+            os.kill(pid, signal.SIGSTOP)
+
+    install_hook(freeze)
+    try:
+        with pytest.raises(SourceUnavailable):
+            ingest(lake, kafka_stream(topic), kafka_settings)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        install_hook(None)
+    assert positions_of(lake, topic) == []
+    eventually(lambda: _drained(lake, topic, kafka_settings), "the lag is gone", seconds=120)
+    assert positions_of(lake, topic) == [(f"{topic}-0", n) for n in range(24)]
+
+
+def test_the_holes_of_a_compacted_topic_are_no_gaps(
+    lake: Lake, kafka_settings: Settings, apache_kafka: ApacheKafka
+) -> None:
+    topic = f"compacted_{next(_numbers)}"
+    config = {
+        "cleanup.policy": "compact",
+        "segment.ms": "50",
+        "max.compaction.lag.ms": "100",
+        "min.cleanable.dirty.ratio": "0.001",
+    }
+    apache_kafka.create_topic(topic, config=config)
+
+    def offsets() -> list[int]:
+        consumer = KafkaConsumer(bootstrap_servers=apache_kafka.bootstrap_servers, consumer_timeout_ms=2000)
+        tp = TopicPartition(topic, 0)
+        consumer.assign([tp])
+        consumer.seek(tp, 0)
+        found = [record.offset for record in consumer]
+        consumer.close()
+        return found
+
+    def compacted() -> bool:
+        produce(apache_kafka.bootstrap_servers, topic, [b"1", b"2"], keys=[b"a", b"b"])
+        held = offsets()
+        return len(held) < held[-1] - held[0] + 1
+
+    produce(apache_kafka.bootstrap_servers, topic, [b"0"] * 10, keys=[b"a"] * 10)
+    eventually(compacted, "Kafka has compacted the topic", seconds=90)
+    report = ingest(lake, kafka_stream(topic), kafka_settings)
+    end = report.windows[f"{topic}-0"].end
+    assert 0 < report.events_landed < end
+    assert report.lag_events == 0
+    assert ingest(lake, kafka_stream(topic), kafka_settings).batch_id is None
+    assert prove(lake, topic).defects == ()

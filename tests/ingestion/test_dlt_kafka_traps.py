@@ -1,0 +1,73 @@
+"""Where dlt's own Kafka source falls, on a real Kafka: each of its traps is a promise of ours."""
+
+import itertools
+
+import pytest
+
+from ingestion.errors import LogTruncated
+from ingestion.lake import Lake
+from ingestion.settings import Settings, load_settings
+from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
+from tests.servers.apache_kafka import ApacheKafka
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def kafka_settings(settings: Settings, apache_kafka: ApacheKafka) -> Settings:
+    return load_settings(
+        data_dir=settings.data_dir,
+        catalog=settings.catalog,
+        kafka_bootstrap_servers=apache_kafka.bootstrap_servers,
+    )
+
+
+@pytest.fixture
+def topic(apache_kafka: ApacheKafka) -> str:
+    name = f"traps_{next(_numbers)}"
+    apache_kafka.create_topic(name, partitions=1)
+    return name
+
+
+def test_a_single_waiting_message_is_read(
+    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka
+) -> None:
+    for number in (1, 2):
+        produce(apache_kafka.bootstrap_servers, topic, [b"%d" % number])
+        assert ingest(lake, kafka_stream(topic), kafka_settings).events_landed == 1
+
+
+def test_the_identity_contains_the_offset(
+    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka
+) -> None:
+    """Two equal messages with one key are two events."""
+    produce(apache_kafka.bootstrap_servers, topic, [b'{"v": 1}'] * 2, keys=[b"k", b"k"])
+    ingest(lake, kafka_stream(topic), kafka_settings)
+    rows = lake.query(f"select event_id, event_key, payload from raw.{topic} order by 1")
+    assert rows == [(f"{topic}-0@{n}", "k", '{"v": 1}') for n in (0, 1)]
+
+
+def test_tombstones_and_what_is_not_utf8_do_not_crash(
+    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka
+) -> None:
+    values, keys = [None, b"\xff\xfe", b"1"], [b"gone", b"\xff", None]
+    produce(apache_kafka.bootstrap_servers, topic, values, keys=keys)
+    report = ingest(lake, kafka_stream(topic), kafka_settings)
+    assert (report.events_landed, report.events_rejected) == (2, 1)
+    assert lake.query("select event_key, payload_raw, reason from raw.rejects") == [
+        ("\\xff", b"\xff\xfe", "not_utf8")
+    ]
+
+
+@pytest.mark.parametrize("events", [2, 9], ids=["ends before our position", "ends behind it"])
+def test_a_topic_made_again_does_not_stall_silently(
+    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka, events: int
+) -> None:
+    produce(apache_kafka.bootstrap_servers, topic, [b"1"] * 5)
+    ingest(lake, kafka_stream(topic), kafka_settings)
+    apache_kafka.delete_topic(topic)
+    apache_kafka.create_topic(topic, partitions=1)
+    produce(apache_kafka.bootstrap_servers, topic, [b"2"] * events)
+    with pytest.raises(LogTruncated, match="made again"):
+        ingest(lake, kafka_stream(topic), kafka_settings)
+    assert len(positions_of(lake, topic)) == 5
