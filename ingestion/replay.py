@@ -181,8 +181,11 @@ def _windows(
             _SPAN.format(stream=stream), {"stream": stream, "since": times[0], "until": times[1]}
         ).fetchall()
     }
-    begins = log.start_positions(since if isinstance(since, datetime) else "earliest", bounds)
-    ends = log.start_positions(until if isinstance(until, datetime) else "latest", bounds)
+    begins: dict[str, int] = {}
+    ends: dict[str, int] = {}
+    if bounds:  # a broker that is away is not asked again
+        begins = log.start_positions(since if isinstance(since, datetime) else "earliest", bounds)
+        ends = log.start_positions(until if isinstance(until, datetime) else "latest", bounds)
     windows = {}
     for name, position in chosen.items():
         found = [spans[name]] if name in spans else []
