@@ -91,7 +91,10 @@ RESOLUTION_SCHEMA = pa.schema(
         ("note", pa.string()),
     ]
 )
-"""raw.reject_resolutions: what became of a reject later: landed (in which batch) or dismissed (why)."""
+"""raw.reject_resolutions: what became of a reject later: landed (in which batch) or dismissed (why).
+
+An event that a replay landed without having been a reject has a row here too, `replayed`: the proof needs it.
+"""
 
 SQL_TYPES = {
     pa.int64(): "bigint",

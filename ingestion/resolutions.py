@@ -100,7 +100,7 @@ def retry(
             found = set(decoded["event_id"].to_pylist())
             tables = {
                 stream: decoded,
-                "batches": _ledger_rows(lake, stream, decoded, batch_id=batch_id, started_at=started_at),
+                "batches": ledger_rows(lake, stream, decoded, batch_id=batch_id, started_at=started_at),
                 "reject_resolutions": _resolutions(
                     [reject for reject in part if reject.event_id in found],
                     outcome="landed",
@@ -180,13 +180,15 @@ def _read(lake: Lake, stream: str, part: Sequence[Reject]) -> pa.Table:
     return table.cast(SOURCE_SCHEMA)
 
 
-def _ledger_rows(
+def ledger_rows(
     lake: Lake, stream: str, landed: pa.Table, *, batch_id: int, started_at: datetime
 ) -> pa.Table:
     """Rows whose window is empty, for the log was not read: positions stay where they are."""
     positions = read_state(lake, stream).positions
     ends = dict(lake.query(_LAST_ENDS, [stream]))
-    sized = landed.append_column("bytes", pc.binary_length(landed["payload"].cast(pa.binary())))
+    sized = landed.append_column(
+        "bytes", pc.fill_null(pc.binary_length(landed["payload"].cast(pa.binary())), 0)
+    )
     counts = sized.group_by("source_partition").aggregate([([], "count_all"), ("bytes", "sum")])
     rows = [
         {

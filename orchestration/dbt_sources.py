@@ -68,6 +68,17 @@ _BATCH_COLUMNS = {
     "_dlt_load_id": _ARRIVAL["_dlt_load_id"],
 }
 
+_RESOLUTION_COLUMNS = {
+    "stream": "The stream.",
+    "event_id": _POSITION["event_id"],
+    "batch_id": "The batch that rejected it; of a replayed event, the batch that landed it.",
+    "outcome": "landed, dismissed, or replayed: landed by a replay without having been a reject.",
+    "landed_batch_id": "The batch that landed it; null for a dismissed one.",
+    "resolved_at": "When, UTC.",
+    "note": "Why it was dismissed.",
+    "_dlt_load_id": _ARRIVAL["_dlt_load_id"],
+}
+
 
 class FieldLike(Protocol):
     """A typed field of a payload."""
@@ -106,7 +117,7 @@ class StreamLike(Protocol):
 
 
 def render_sources(streams: Iterable[StreamLike]) -> str:
-    """Render the dbt source `raw`: one table per stream, and the two tables that all streams share.
+    """Render the dbt source `raw`: one table per stream, and the three tables that all streams share.
 
     Args:
         streams: The declared streams, in the order of the file.
@@ -124,6 +135,13 @@ def render_sources(streams: Iterable[StreamLike]) -> str:
     )
     tables.append(
         _table("rejects", "What could not be decoded, with the reason. One row per event.", _REJECT_COLUMNS)
+    )
+    tables.append(
+        _table(
+            "reject_resolutions",
+            "What became of rejects and of replayed events. One row per event.",
+            _RESOLUTION_COLUMNS,
+        )
     )
     source = {
         "name": "raw",

@@ -8,6 +8,7 @@ REFRESH_JOB = "refresh"
 AUDIT_JOB = "audit"
 UPKEEP_JOB = "maintain"
 RETRY_JOB = "retry_rejects"
+REPLAY_JOB = "replay"
 ARRIVALS_SENSOR = "arrivals"
 
 STREAMS_TAG = "millrace/streams"

@@ -5,7 +5,7 @@ Showing it belongs to cli/tables.py. A part that cannot be read says why instead
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +22,10 @@ STATE_FILE = "system.json"
 _STREAM_COUNTS = (
     "select stream, sum(events_landed), sum(events_rejected), max(ingested_at), "
     "max(last_event_time), max(batch_id) from raw.batches group by stream"
+)
+_OPEN_REJECTS = (
+    "select stream, count(*) from raw.rejects anti join raw.reject_resolutions using (stream, event_id) "
+    "group by stream"
 )
 
 
@@ -47,7 +51,8 @@ class StreamRow:
         lag_events: Unread positions.
         lag_seconds: Age of the newest event in the lake while something is unread.
         rows: In its raw table.
-        rejects: Of its events.
+        rejects: Of its events, ever.
+        open_rejects: Of these, neither landed later nor dismissed.
         batches: Number of its last batch.
         last_load_at: UTC.
         last_event_at: Broker's time of the newest event, UTC.
@@ -61,6 +66,7 @@ class StreamRow:
     lag_seconds: float = 0.0
     rows: int = 0
     rejects: int = 0
+    open_rejects: int = 0
     batches: int = 0
     last_load_at: datetime | None = None
     last_event_at: datetime | None = None
@@ -179,7 +185,14 @@ class OverviewReader:
         """
         lags = {lag.stream: lag for lag in self._meter.measure(self._streams)}
         counts = {row[0]: row[1:] for row in self.lake.query(_STREAM_COUNTS)}
-        return tuple(_row(stream, lags[stream.name], counts.get(stream.name)) for stream in self._streams)
+        waiting = dict(self.lake.query(_OPEN_REJECTS))
+        return tuple(
+            replace(
+                _row(stream, lags[stream.name], counts.get(stream.name)),
+                open_rejects=waiting.get(stream.name, 0),
+            )
+            for stream in self._streams
+        )
 
     def close(self) -> None:
         """Close all connections."""

@@ -62,7 +62,7 @@ def retry_job(streams: Sequence[Stream]) -> JobDefinition:
     @job(
         name=RETRY_JOB,
         executor_def=in_process_executor,
-        description="Decode rejects again; models read what lands with the stream's next batch or 'refresh'.",
+        description="Decode rejects again; a run of 'refresh' then brings the models what landed.",
     )
     def retry_rejects() -> None:
         decode_again()

@@ -43,10 +43,11 @@ def source_specs(streams: Sequence[Stream]) -> list[AssetSpec]:
 
 
 def ledger_specs() -> list[AssetSpec]:
-    """The two tables that every stream's loads write to beside their own."""
+    """The tables that every stream's loads write to beside their own."""
     about = {
         "batches": "The ledger: which positions each load holds. One row per batch and partition.",
         "rejects": "What could not be decoded, with its bytes and the reason. One row per event.",
+        "reject_resolutions": "What became of rejects and of replayed events. One row per event.",
     }
     return [
         AssetSpec(raw_key(name), group_name=RAW_GROUP, description=text, kinds={"ducklake"})

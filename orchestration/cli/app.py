@@ -182,6 +182,27 @@ def verify(
 
 
 @app.command()
+def replay(
+    context: typer.Context,
+    stream: Annotated[str, typer.Argument(help="Which stream.")],
+    since: Annotated[
+        str | None, typer.Option("--from", help="A position, as in orders-0@17, or a time (UTC).")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Likewise; itself no part of the window.")] = None,
+    models: Annotated[bool, typer.Option(help="Rebuild the stream's models from raw.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Land what the broker holds of a window and the lake does not, and rebuild the models."""
+    settings = context.obj.settings()
+    declared = context.obj.streams(settings)
+    from orchestration.cli import replay as replaying
+    from orchestration.cli.ingest import choose
+
+    (chosen,) = choose(declared, [stream])
+    replaying.replay(settings, declared, chosen, since=since, until=until, models=models, as_json=as_json)
+
+
+@app.command()
 def collect(context: typer.Context) -> None:
     """Run the MQTT collector in the foreground; 'millrace up' runs it by itself."""
     from orchestration.cli.collect import collect as run_collect

@@ -89,10 +89,10 @@ def streams_table(
     streams: Sequence[StreamRow], *, now: datetime, rates: Mapping[str, float] | None = None
 ) -> Table:
     """The streams; `rates` (events a second) adds a column."""
-    columns = ["stream", "via", "lag", "lag s", "rows", "rejects", "loaded", "newest", ""]
+    columns = ["stream", "via", "lag", "lag s", "rows", "open rejects", "loaded", "newest", ""]
     if rates is not None:
         columns.insert(2, "per s")
-    made = table(*columns, right=("lag", "lag s", "rows", "rejects", "per s"))
+    made = table(*columns, right=("lag", "lag s", "rows", "open rejects", "per s"))
     for row in streams:
         rate = [] if rates is None else [f"{rates.get(row.stream, 0.0):.1f}"]
         unknown = bool(row.error)
@@ -103,7 +103,7 @@ def streams_table(
             "?" if unknown else f"{row.lag_events:,}",
             "?" if unknown else f"{row.lag_seconds:.1f}",
             f"{row.rows:,}",
-            f"{row.rejects:,}",
+            f"{row.open_rejects:,}",
             age(row.last_load_at, now=now),
             age(row.last_event_at, now=now),
             f"[red]{_first(row.error)}[/]" if unknown else "",

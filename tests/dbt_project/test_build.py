@@ -39,7 +39,10 @@ def test_marts_say_what_happened(built: Warehouse) -> None:
         ("ord-1", "completed", 2.0)
     ]
     assert built.rows("marts.machine_minute", "machine_id, readings, running_share") == [("oven-01", 20, 1.0)]
-    assert built.rows("marts.ops_rejects", "reason, rejects") == [("empty", 1), ("not_json", 2)]
+    assert built.rows("marts.ops_rejects", "reason, rejects, open_rejects") == [
+        ("empty", 1, 1),
+        ("not_json", 2, 2),
+    ]
     assert built.rows("marts.ops_batches", "stream, events_landed, partitions") == [
         ("plant_telemetry", 20, 1),
         ("production_orders", 3, 2),

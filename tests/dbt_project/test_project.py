@@ -7,7 +7,7 @@ import pytest
 import yaml
 from dbt.contracts.graph.manifest import Manifest
 
-from ingestion.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA
+from ingestion.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA, RESOLUTION_SCHEMA
 from ingestion.streams import Stream
 from orchestration.dbt_sources import render_sources, write_sources
 from tests.dbt_project.conftest import PROJECT, STREAMS, copy_project, explain, run_dbt
@@ -73,12 +73,17 @@ def test_sources_carry_what_the_macros_and_dagster_need(manifest: Manifest) -> N
     assert telemetry.config.meta["dagster"] == {"asset_key": ["raw", "plant_telemetry"]}
     assert telemetry.meta["dagster"] == telemetry.config.meta["dagster"]
     assert telemetry.config.meta["fields"]["power_kw"] == {"type": "double", "path": "power_kw"}
-    assert set(sources) == {stream.name for stream in STREAMS} | {"batches", "rejects"}
+    assert set(sources) == {stream.name for stream in STREAMS} | {"batches", "rejects", "reject_resolutions"}
 
 
 @pytest.mark.parametrize(
     ("table", "schema"),
-    [("plant_telemetry", EVENT_SCHEMA), ("rejects", REJECT_SCHEMA), ("batches", BATCH_SCHEMA)],
+    [
+        ("plant_telemetry", EVENT_SCHEMA),
+        ("rejects", REJECT_SCHEMA),
+        ("batches", BATCH_SCHEMA),
+        ("reject_resolutions", RESOLUTION_SCHEMA),
+    ],
 )
 def test_sources_describe_the_columns_that_ingestion_writes(table: str, schema: Any) -> None:
     tables = yaml.safe_load(render_sources(STREAMS))["sources"][0]["tables"]

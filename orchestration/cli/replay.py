@@ -1,0 +1,88 @@
+"""`millrace replay`: land what is missing of a window, and rebuild the models that follow from the stream."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+
+from rich.markup import escape
+
+from ingestion.lag import opened
+from ingestion.lake import Lake
+from ingestion.replay import ReplayReport, parse_bound
+from ingestion.replay import replay as replay_events
+from ingestion.settings import Settings
+from ingestion.streams import Stream
+from orchestration.cli.context import err, out
+from orchestration.cli.tables import table
+
+
+def replay(
+    settings: Settings,
+    streams: Sequence[Stream],
+    stream: Stream,
+    *,
+    since: str | None,
+    until: str | None,
+    models: bool,
+    as_json: bool,
+) -> None:
+    """Do it and show what was found.
+
+    Args:
+        settings: Where everything is.
+        streams: The declared streams.
+        stream: The one to replay.
+        since: A position or a time, as text.
+        until: Likewise; itself no part of the window.
+        models: Rebuild the stream's models too.
+        as_json: Print JSON.
+    """
+    first, last = parse_bound(since), parse_bound(until)
+    with Lake(settings) as lake, opened([stream], settings) as logs:
+        lake.prepare(each.name for each in streams)
+        with err.status(f"{stream.name}: comparing broker and lake …"):
+            report = replay_events(lake, stream.name, log=logs[stream.name], since=first, until=last)
+        lake.publish_access()
+    rebuilt = None
+    if models:
+        with err.status(f"{stream.name}: rebuilding models …"):
+            rebuilt = _rebuild(settings, streams, stream)
+    if as_json:
+        json.dump(dataclasses.asdict(report) | {"models_rebuilt": rebuilt}, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        _show(report, rebuilt)
+
+
+def _rebuild(settings: Settings, streams: Sequence[Stream], stream: Stream) -> int:
+    """Build the stream's models from all of raw; returns how many."""
+    from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, parse_models
+    from orchestration.dbt_runner import build_args, invoke
+
+    project = parse_models(settings, streams).project
+    args = build_args(
+        "build",
+        select=["resource_type:seed", f"source:raw.{stream.name}+"],
+        exclude=[FULL_SCAN, NO_ASSETS],
+        full_refresh=True,
+    )
+    nodes = invoke(project, args).nodes
+    return sum(node.unique_id.startswith("model.") and node.status == "success" for node in nodes)
+
+
+def _show(report: ReplayReport, rebuilt: int | None) -> None:
+    numbers = ("broker", "raw", "landed", "rejected")
+    made = table("partition", "window", *numbers, right=numbers)
+    for row in report.partitions:
+        counts = (row.in_broker, row.in_raw, row.landed, row.undecodable)
+        made.add_row(
+            escape(row.partition), f"{row.start:,} – {row.end:,}", *(f"{number:,}" for number in counts)
+        )
+    out.print(made)
+    if report.warning:
+        out.print(report.warning, markup=False)
+    if report.batch_ids:
+        out.print(f"landed in batch {', '.join(map(str, report.batch_ids))}", markup=False)
+    if rebuilt is not None:
+        out.print(f"{rebuilt:,} models rebuilt")

@@ -1,0 +1,140 @@
+"""The job `replay`, and the sensor that refreshes models after a replay or a retry of rejects.
+
+What a replay is, is in ingestion/replay.py and docs/decisions/007; `millrace replay` does the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dagster import (
+    Config,
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    Failure,
+    JobDefinition,
+    OpExecutionContext,
+    RunRequest,
+    RunStatusSensorContext,
+    SensorDefinition,
+    in_process_executor,
+    job,
+    op,
+    run_status_sensor,
+)
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from pydantic import Field
+
+from ingestion.errors import MillraceError
+from ingestion.replay import parse_bound, replay
+from ingestion.sources.factory import open_log
+from ingestion.streams import Stream
+from orchestration.assets.models import MODELS_OP
+from orchestration.keys import REPLAY_JOB
+from orchestration.resources import LakeSession
+from orchestration.sensors.arrivals import RefreshPlan
+
+
+class ReplayConfig(Config):
+    """Which window of which stream.
+
+    Attributes:
+        stream: Of which stream.
+        since: Where it begins; empty: at the beginning.
+        until: Where it ends, itself no part of it; empty: where the lake ends.
+    """
+
+    stream: str = Field(description="The stream's name.")
+    since: str = Field(
+        default="", description="A position, as in orders-0@17, or a time (UTC); nothing: all."
+    )
+    until: str = Field(default="", description="Likewise; itself no part of the window.")
+
+
+def replay_job(streams: Sequence[Stream]) -> JobDefinition:
+    """Build the job.
+
+    Args:
+        streams: The declared streams.
+    """
+    declared = {stream.name: stream for stream in streams}
+
+    @op(required_resource_keys={"lake_session"}, description="Lands what the lake misses of a window.")
+    def compare_and_land(context: OpExecutionContext, config: ReplayConfig) -> None:
+        if config.stream not in declared:
+            raise Failure(f"stream '{config.stream}' is not declared; declared are {', '.join(declared)}")
+        session: LakeSession = context.resources.lake_session
+        session.lake.prepare(declared)
+        log = open_log(declared[config.stream], session.settings)
+        try:
+            first, last = parse_bound(config.since), parse_bound(config.until)
+            report = replay(session.lake, config.stream, log=log, since=first, until=last)
+        except MillraceError as error:
+            raise Failure(str(error)) from error
+        finally:
+            log.close()
+        context.add_output_metadata(
+            {
+                "stream": report.stream,
+                "batch_ids": ", ".join(map(str, report.batch_ids)),
+                "in_broker": sum(each.in_broker for each in report.partitions),
+                "in_raw": sum(each.in_raw for each in report.partitions),
+                "landed": report.landed,
+                "rejected": sum(each.undecodable for each in report.partitions),
+                "warning": report.warning,
+            }
+        )
+
+    @job(
+        name=REPLAY_JOB,
+        executor_def=in_process_executor,
+        description="Land what the lake misses of a window; a run of 'refresh' then rebuilds the models.",
+    )
+    def replay_events() -> None:
+        compare_and_land()
+
+    return replay_events
+
+
+def repairs_sensor(
+    jobs: Sequence[JobDefinition], plan: RefreshPlan, refresh: UnresolvedAssetJobDefinition
+) -> SensorDefinition:
+    """Build the sensor: what a repair landed reaches the models without waiting for the next event.
+
+    Args:
+        jobs: The repairs; their only op's config names the stream.
+        plan: What to build for a stream.
+        refresh: The job that runs are asked of.
+    """
+
+    @run_status_sensor(
+        run_status=DagsterRunStatus.SUCCESS,
+        name="repairs",
+        monitored_jobs=list(jobs),
+        request_job=refresh,
+        default_status=DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=5,
+        description="Builds the models of a stream after rejects were retried or a window was replayed.",
+    )
+    def repairs(context: RunStatusSensorContext) -> RunRequest:
+        return repair_request(
+            context.dagster_run.run_id, context.dagster_run.job_name, context.dagster_run.run_config, plan
+        )
+
+    return repairs
+
+
+def repair_request(
+    run_id: str, job_name: str, run_config: Mapping[str, Any], plan: RefreshPlan
+) -> RunRequest:
+    """The run that builds a stream's models after a repair; after a replay from all of raw."""
+    ops: Mapping[str, Any] = run_config["ops"]
+    (config,) = (each["config"] for each in ops.values())
+    request = plan.request([config["stream"]], built=plan.fingerprint)
+    full = {"ops": {MODELS_OP: {"config": {"full_refresh": True}}}} if job_name == REPLAY_JOB else {}
+    return RunRequest(
+        run_key=run_id,
+        run_config=full,
+        tags=request.tags,
+        asset_selection=request.asset_selection,
+        asset_check_keys=request.asset_check_keys,
+    )
