@@ -17,7 +17,7 @@ fault: env
 	@MILLRACE_FAULT_KILLS=$(or $(KILLS),25) $(BIN)/python -m pytest tests/fault --timeout 7200 -s $(ARGS)
 
 bench: env
-	@$(BIN)/python -m benchmarks.w1_drain $(ARGS)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 coverage: env
 	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
