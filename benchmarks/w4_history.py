@@ -48,11 +48,13 @@ select
     1 + i // $per_load as batch_id, $partition as source_partition, i as position,
     $partition || '@' || i as event_id, 'plant/x/' || machine || '/telemetry' as event_key,
     '{"reading_id":"h-' || i || '","machine_id":"' || machine || '","line_id":"line-1","measured_at":"'
-    || strftime(at at time zone 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ') || '","temperature_celsius":' || (50 + i % 17)
+    || strftime(moment at time zone 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ')
+    || '","temperature_celsius":' || (50 + i % 17)
     || ',"vibration_mm_s":2.1,"power_kw":' || (10 + i % 13) || ',"status":"running"}' as payload,
-    '{}' as headers, at as event_time, at + interval 1 second as ingested_at, 'history' as _dlt_load_id
+    '{}' as headers, moment as event_time, moment + interval 1 second as ingested_at,
+    'history' as _dlt_load_id
 from (
-    select i, $machines[1 + i % len($machines)] as machine, $begin + to_microseconds(i * $step_us) as at
+    select i, $machines[1 + i % len($machines)] as machine, $begin + to_microseconds(i * $step_us) as moment
     from range($first, $last) as numbers(i)
 ) as history
 """
@@ -153,7 +155,7 @@ class Chain:
         contracts = load_contracts(DBT_PROJECT_DIR / "contracts", keys.values())
         names = ("machine_status", "machine_minute", "alerts")
         self._contracts = [contract for key, contract in contracts.items() if key.path[-1] in names]
-        self._build("+machine_status", "stg_production_orders+", f"stg_{STREAM}+")
+        self._build("resource_type:seed", f"stg_{STREAM}+")
 
     def _build(self, *select: str) -> None:
         from orchestration.dbt_models import FULL_SCAN, NO_ASSETS
@@ -255,7 +257,8 @@ def measure(folder: Path, sizes: list[tuple[int, int]], *, cycles: int, events: 
     postgres.start()
     lakes: list[Contender] = []
     try:
-        lakes += [Contender(folder, postgres, rows=rows, loads=loads) for rows, loads in [(0, 0), *sizes]]
+        for rows, loads in [(0, 0), *sizes]:
+            lakes.append(Contender(folder, postgres, rows=rows, loads=loads))
         laps: list[list[dict[str, float]]] = [[] for _ in lakes]
         for number in range(cycles + 2):
             for lake, measured in zip(lakes, laps, strict=True):
@@ -263,13 +266,13 @@ def measure(folder: Path, sizes: list[tuple[int, int]], *, cycles: int, events: 
                 if number >= 2:
                     measured.append(lap)
         medians = [statistics.median(sum(lap.values()) for lap in measured) for measured in laps]
-        rows = []
+        figures = []
         for lake, measured, median in zip(lakes, laps, medians, strict=True):
             steps = ", ".join(
                 f"{name} {statistics.median(lap[name] for lap in measured):.2f} s" for name in measured[0]
             )
             ratio = median / medians[0]
-            rows.append(
+            figures.append(
                 Row(
                     "W4", f"cycle of {events:,} events on {lake.rows:,} rows in {lake.loads:,} loads",
                     f"{median:.2f} s = {ratio:.2f}×",
@@ -277,7 +280,7 @@ def measure(folder: Path, sizes: list[tuple[int, int]], *, cycles: int, events: 
                     f"{steps}; {lake.ask('pruning')}",
                 )
             )  # fmt: skip
-        return rows
+        return figures
     finally:
         for lake in lakes:
             lake.stop()
