@@ -10,9 +10,18 @@ import sys
 from benchmarks.report import Row, collect, machine, show, write
 from ingestion.settings import PROJECT_DIR
 
-_MODULES = {"w1": "w1_drain", "w3": "w3_chain"}
+_MODULES = {
+    "w1": "w1_drain", "w2": "w2_paced", "w3": "w3_chain", "w4": "w4_history", "w5": "w5_mess",
+    "spool": "spool", "stock": "stock_chain", "peers": "peers",
+}  # fmt: skip
 _DEFAULT: list[tuple[str, list[str]]] = [
+    ("w1", []),
+    ("w2", ["--for", "30"]),
     ("w3", ["--for", "120"]),
+    ("w4", []),
+    ("w5", []),
+    ("spool", []),
+    ("stock", ["--events", "3"]),
 ]
 _LONGEST_SECONDS = 3600
 
@@ -35,12 +44,13 @@ def run(name: str, arguments: list[str]) -> list[Row]:
 def main() -> int:
     arguments = sys.argv[1:]
     into_page = "--write" in arguments
-    arguments = [argument for argument in arguments if argument != "--write"]
+    benchmarks = [*_DEFAULT, ("peers", [])] if "--peers" in arguments else _DEFAULT
+    arguments = [argument for argument in arguments if argument not in ("--write", "--peers")]
     where = machine()
     if arguments and arguments[0] in _MODULES:
         rows = run(arguments[0], arguments[1:])
     else:
-        rows = [row for name, options in _DEFAULT for row in run(name, options)]
+        rows = [row for name, options in benchmarks for row in run(name, options)]
     if rows:
         show(rows, where=where)
     if into_page and rows:

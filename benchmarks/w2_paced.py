@@ -21,7 +21,7 @@ def measure(folder: Path, *, seconds: float, paces: list[tuple[float, float]]) -
     """One row a pace: (events a second, factor during the middle tenth)."""
     rows = []
     with brokers(folder) as servers, millrace_up(folder / "data", servers.settings()) as running:
-        reader, sent = Reader(running), Counter(send(servers, rate=20, seconds=2, mqtt=False))
+        reader, sent = Reader(running.settings()), Counter(send(servers, rate=20, seconds=2, mqtt=False))
 
         def all_there() -> bool:
             return reader.in_marts(ORDERS) == sent[ORDERS]

@@ -25,7 +25,7 @@ from benchmarks.system import ORDERS, TELEMETRY, Brokers, Running, brokers, mill
 from benchmarks.tree import Peak, cpu_seconds
 from ingestion.errors import MillraceError
 from ingestion.lake import Lake
-from ingestion.settings import PROJECT_DIR
+from ingestion.settings import PROJECT_DIR, Settings
 from orchestration.records import DagsterRecords
 
 _COUNTS = {
@@ -94,8 +94,8 @@ def watching(running: Running) -> Iterator[Sights]:
 class Reader:
     """Questions of the harness itself, apart from the watching process."""
 
-    def __init__(self, running: Running) -> None:
-        self.lake = Lake(running.settings(), read_only=True)
+    def __init__(self, settings: Settings) -> None:
+        self.lake = Lake(settings, read_only=True)
 
     def in_marts(self, stream: str) -> int:
         """Events that the marts count; 0 before they are built."""
@@ -202,7 +202,7 @@ def hops(running: Running, lake: Lake, sights: Sights, *, since: float) -> dict[
 def measure(folder: Path, *, seconds: float, rate: float, idle_s: float, singles: int) -> list[Row]:
     """All figures of one system's life: warm up, idle, single events, load."""
     with brokers(folder) as servers, millrace_up(folder / "data", servers.settings()) as running:
-        reader = Reader(running)
+        reader = Reader(running.settings())
         sent = Counter(send(servers, rate=20, seconds=2))
         came = wait_for(
             lambda: all(reader.in_marts(name) == count for name, count in sent.items()), seconds=180

@@ -116,7 +116,7 @@ def measure(folder: Path, *, seconds: float, rate: float) -> list[Row]:
             back = time.monotonic() - killed
             pace([oracle.send], rate=rate, seconds=seconds / 2, burst=1.0)
             oracle.producer.flush()
-            reader, wanted = Reader(running), sum(len(times) for times in oracle.orders.values())
+            reader, wanted = Reader(running.settings()), sum(len(times) for times in oracle.orders.values())
             wait_for(lambda: reader.in_marts(ORDERS) == wanted, seconds=_DRAIN_SECONDS)
             differences = oracle.differences(reader.lake)
             reader.lake.close()

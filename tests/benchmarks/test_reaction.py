@@ -23,6 +23,7 @@ from tests.waiting import eventually
 ROOT = Path(__file__).parents[2]
 LARGEST_RATIO = 0.5
 DEFINITIONS = """
+import sys
 from pathlib import Path
 from dagster import Definitions, in_process_executor, job, op
 from dagster_dbt import DbtCliResource
@@ -36,7 +37,9 @@ def build_in_process():
 
 @op
 def build_in_subprocess():
-    DbtCliResource(project_dir=str(FOLDER), profiles_dir=str(FOLDER)).cli(["build"]).wait()
+    program = str(Path(sys.executable).with_name("dbt"))
+    dbt = DbtCliResource(project_dir=str(FOLDER), profiles_dir=str(FOLDER), dbt_executable=program)
+    dbt.cli(["build"]).wait()
 
 @job(executor_def=in_process_executor)
 def ours():
