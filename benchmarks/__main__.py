@@ -16,12 +16,12 @@ _MODULES = {
 }  # fmt: skip
 _DEFAULT: list[tuple[str, list[str]]] = [
     ("w1", []),
-    ("w2", ["--for", "30"]),
-    ("w3", ["--for", "120"]),
+    ("w2", ["--for", "20"]),
+    ("w3", ["--for", "90", "--singles", "4"]),
     ("w4", []),
-    ("w5", []),
+    ("w5", ["--for", "40"]),
     ("spool", []),
-    ("stock", ["--events", "3"]),
+    ("stock", ["--events", "2"]),
 ]
 _LONGEST_SECONDS = 3600
 

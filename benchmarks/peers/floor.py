@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 
 import duckdb
 import pyarrow as pa
@@ -9,7 +10,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 
 def main() -> None:
-    options = json.loads(sys.argv[1])
+    options, started = json.loads(sys.argv[1]), time.monotonic()
     tuned = options["tuned"]
     settings = {
         "bootstrap.servers": options["servers"],
@@ -39,7 +40,8 @@ def main() -> None:
         lake.execute("insert into offsets select part, max(off) + 1 from incoming group by part")
         lake.execute("commit")
         rows += len(batch)
-    print(json.dumps({"rows": lake.execute("select count(*) from events").fetchone()[0]}))
+    seconds = time.monotonic() - started
+    print(json.dumps({"seconds": seconds, "rows": lake.execute("select count(*) from events").fetchone()[0]}))
 
 
 main()

@@ -2,13 +2,14 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
 
 def main() -> None:
-    options = json.loads(sys.argv[1])
+    options, started = json.loads(sys.argv[1]), time.monotonic()
     builder = (
         SparkSession.builder.master("local[*]")
         .config("spark.jars", ",".join(str(jar) for jar in Path(options["jars"]).glob("*.jar")))
@@ -37,7 +38,8 @@ def main() -> None:
         .start()
     )
     query.awaitTermination()
-    print(json.dumps({"rows": spark.read.parquet(options["out"] + "/events").count()}))
+    seconds = time.monotonic() - started
+    print(json.dumps({"seconds": seconds, "rows": spark.read.parquet(options["out"] + "/events").count()}))
 
 
 main()

@@ -123,7 +123,7 @@ def our_reaction_s(folder: Path, location: Path) -> float:
     with subprocess.Popen(argv, cwd=ROOT) as warm:
         try:
             eventually(socket_path.exists, "the warm process listens", seconds=120)
-            protocol.call(socket_path, {"op": "ping"}, timeout_s=120)
+            protocol.call(socket_path, {"op": "ping"}, timeout_s=300)
             repository = ReconstructableRepository.for_module(location.stem, "defs", str(location.parent))
             job = repository.get_reconstructable_job("ours")
             for _ in range(2):
