@@ -73,6 +73,8 @@ def stock(folder: Path, servers: Brokers) -> Iterator[Settings]:
     with Lake(settings) as lake:
         lake.prepare(stream.name for stream in streams)
         lake.publish_access()
+        for table in (ORDERS, "_dlt_loads", "_dlt_version"):  # dlt wants to make its own
+            lake.connection.execute(f"drop table raw.{table}")
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     bin_dir = Path(sys.executable).parent

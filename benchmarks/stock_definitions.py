@@ -7,11 +7,13 @@ Settings come from MILLRACE_ variables; STOCK_DBT names the dbt project, its man
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import dlt
+import duckdb
 from dagster import (
     AssetExecutionContext,
     AssetKey,
@@ -59,6 +61,7 @@ def _rows(batch_id: int, starts: dict[int, int], ends: dict[int, int]) -> Iterat
                     "source_partition": f"{ORDERS}-{record.partition}",
                     "position": record.offset,
                     "event_id": f"{ORDERS}-{record.partition}@{record.offset}",
+                    "event_key": (record.key or b"").decode(),
                     "payload": record.value.decode(),
                     "headers": "{}",
                     "event_time": datetime.fromtimestamp(record.timestamp / 1000, UTC),
@@ -71,7 +74,8 @@ def _rows(batch_id: int, starts: dict[int, int], ends: dict[int, int]) -> Iterat
 def orders() -> None:
     """Everything behind what the table holds, through dlt's own DuckLake destination."""
     settings = load_settings()
-    with Lake(settings, read_only=True) as lake:
+    held: list[tuple[Any, ...]] = []
+    with Lake(settings, read_only=True) as lake, suppress(duckdb.CatalogException):
         held = lake.query(
             f"select source_partition, max(position) + 1, max(batch_id) from raw.{ORDERS} group by 1"
         )
