@@ -21,7 +21,7 @@ fault: env
 	@MILLRACE_FAULT_KILLS=$(or $(KILLS),25) $(BIN)/python -m pytest tests/fault --timeout 7200 -s $(ARGS)
 
 bench: env
-	@$(BIN)/python -m benchmarks.w1_drain $(ARGS)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 # Load, readers, a modeller and upkeep for ten minutes or hours (ARGS="--for 7200"): what grows?
 soak: env

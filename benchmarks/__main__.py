@@ -1,0 +1,62 @@
+"""`make bench`: the workloads one after another, each a process of its own; one table at the end.
+
+`make bench ARGS="w3 --for 120"` runs one of them with its options. `--peers` adds the peers, `--write` puts
+the table into docs/performance.md.
+"""
+
+import subprocess
+import sys
+
+from benchmarks.report import Row, collect, machine, show, write
+from ingestion.settings import PROJECT_DIR
+
+_MODULES = {
+    "w1": "w1_drain", "w2": "w2_paced", "w3": "w3_chain", "w4": "w4_history", "w5": "w5_mess",
+    "spool": "spool", "stock": "stock_chain", "peers": "peers",
+}  # fmt: skip
+_DEFAULT: list[tuple[str, list[str]]] = [
+    ("w1", []),
+    ("w2", ["--for", "20"]),
+    ("w3", ["--for", "90", "--singles", "4"]),
+    ("w4", []),
+    ("w5", ["--for", "40"]),
+    ("spool", []),
+    ("stock", ["--events", "2"]),
+]
+_LONGEST_SECONDS = 3600
+
+
+def run(name: str, arguments: list[str]) -> list[Row]:
+    """One benchmark; what it says besides its rows goes through."""
+    argv = [sys.executable, "-m", f"benchmarks.{_MODULES[name]}", *arguments]
+    print("──", name, *arguments, flush=True)
+    done = subprocess.run(
+        argv, cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=None, text=True, timeout=_LONGEST_SECONDS
+    )
+    told = [line for line in done.stdout.splitlines() if not line.startswith("ROW ")]
+    print("\n".join(told), end="\n" if told else "", flush=True)
+    rows = collect(done.stdout)
+    if done.returncode:
+        rows.append(Row(name.upper(), "did not finish", f"exit code {done.returncode}", reached=False))
+    return rows
+
+
+def main() -> int:
+    arguments = sys.argv[1:]
+    into_page = "--write" in arguments
+    benchmarks = [*_DEFAULT, ("peers", [])] if "--peers" in arguments else _DEFAULT
+    arguments = [argument for argument in arguments if argument not in ("--write", "--peers")]
+    where = machine()
+    if arguments and arguments[0] in _MODULES:
+        rows = run(arguments[0], arguments[1:])
+    else:
+        rows = [row for name, options in benchmarks for row in run(name, options)]
+    if rows:
+        show(rows, where=where)
+    if into_page and rows:
+        write(rows, where=where)
+    return int(any(row.what == "did not finish" for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
