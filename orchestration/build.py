@@ -14,7 +14,8 @@ from orchestration.assets.raw import ledger_specs, raw_asset, source_specs
 from orchestration.checks.adapter import contract_audit
 from orchestration.checks.ledger import ledger_audit
 from orchestration.checks.raw_contracts import batches_contract, rejects_contract
-from orchestration.dbt_models import DBT_PROJECT_DIR, ParsedModels, parse_models
+from orchestration.cycles import Cycles
+from orchestration.dbt_models import DBT_PROJECT_DIR, ParsedModels, parse_models, shortest_freshness
 from orchestration.jobs import audit_job, audit_schedule, refresh_job
 from orchestration.keys import raw_key
 from orchestration.reject_jobs import retry_job
@@ -47,7 +48,12 @@ def build_defs(
     contracts = load_contracts(DBT_PROJECT_DIR / "contracts", keys.values())
     # Views over the whole ledger: too dear for every run.
     hourly = {key: contract for key, contract in contracts.items() if key.path[0] == "ops"}
-    models = models_asset(parsed, {key: contracts[key] for key in contracts.keys() - hourly.keys()})
+    followers = _followers(streams, parsed, keys)
+    models = models_asset(
+        parsed,
+        {key: contracts[key] for key in contracts.keys() - hourly.keys()},
+        Cycles(streams, followers, budget_seconds=shortest_freshness(parsed)),
+    )
     hourly |= {raw_key("batches"): batches_contract(), raw_key("rejects"): rejects_contract()}
     audits = [
         full_scan_checks(parsed),
@@ -58,7 +64,7 @@ def build_defs(
     made = [*(raw_asset(stream) for stream in streams), models]
     refresh, audit = refresh_job(audit_keys), audit_job(audit_keys)
     upkeep = upkeep_job(streams, [key for asset in (*made, *audits) for key in asset.check_keys])
-    plan, repairs = _plan(streams, parsed, keys, made), [retry_job(streams), replay_job(streams)]
+    plan, repairs = _plan(followers, parsed, keys, made), [retry_job(streams), replay_job(streams)]
     return Definitions(
         assets=[*source_specs(streams), *ledger_specs(), *made],
         asset_checks=audits,
@@ -74,33 +80,35 @@ def build_defs(
 
 
 def _plan(
-    streams: Sequence[Stream],
+    followers: Mapping[str, frozenset[AssetKey]],
     parsed: ParsedModels,
     keys: Mapping[str, AssetKey],
     assets: Sequence[AssetsDefinition],
 ) -> RefreshPlan:
-    """Which assets follow from which stream, read from dbt's own graph."""
-    children: Mapping[str, list[str]] = parsed.manifest["child_map"]
-    sources = {
-        source["name"]: unique_id
-        for unique_id, source in parsed.manifest["sources"].items()
-        if source["source_name"] == "raw"
-    }
-    ledger = {sources[name] for name in ("batches", "rejects", "reject_resolutions") if name in sources}
     return RefreshPlan(
         checks={
             key: frozenset(check for check in asset.check_keys if check.asset_key == key)
             for asset in assets
             for key in asset.keys
         },
-        downstream={
-            stream.name: frozenset({raw_key(stream.name)})
-            | _descendants(ledger | {sources[stream.name]}, children, keys)
-            for stream in streams
-        },
+        downstream={stream: models | {raw_key(stream)} for stream, models in followers.items()},
         models=frozenset(keys.values()),
         fingerprint=parsed.fingerprint,
     )
+
+
+def _followers(
+    streams: Sequence[Stream], parsed: ParsedModels, keys: Mapping[str, AssetKey]
+) -> dict[str, frozenset[AssetKey]]:
+    """Which models follow from which stream, read from dbt's own graph."""
+    children: Mapping[str, list[str]] = parsed.manifest["child_map"]
+    sources = {
+        source["name"]: unique_id
+        for unique_id, source in parsed.manifest["sources"].items()
+        if source["source_name"] == "raw"
+    }
+    ledger = {sources[name] for name in ("batches", "rejects") if name in sources}
+    return {stream.name: _descendants(ledger | {sources[stream.name]}, children, keys) for stream in streams}
 
 
 def _descendants(

@@ -48,6 +48,16 @@ class ParsedModels:
         return hashlib.sha256(json.dumps(checksums).encode()).hexdigest()[:16]
 
 
+def shortest_freshness(parsed: ParsedModels) -> float:
+    """The shortest `freshness_seconds` that a model's `meta` declares; a minute where none does."""
+    budgets = [
+        float(node["config"]["meta"]["freshness_seconds"])
+        for node in parsed.manifest["nodes"].values()
+        if node["resource_type"] == "model" and "freshness_seconds" in node["config"].get("meta", {})
+    ]
+    return min(budgets, default=60.0)
+
+
 def parse_models(settings: Settings, streams: Sequence[Stream]) -> ParsedModels:
     """Render the sources and parse the project; quick when nothing changed, and without a database.
 

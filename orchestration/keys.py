@@ -14,6 +14,12 @@ ARRIVALS_SENSOR = "arrivals"
 STREAMS_TAG = "millrace/streams"
 """On a run: the streams that it ingests, with commas between."""
 
+GOES_ON_TAG = "millrace/goes_on"
+"""On a run that goes on while events keep coming: the streams that it may ingest then."""
+
+STREAM_METADATA = "millrace_stream"
+"""On a step's failure: the streams that failed, where the step does more than one."""
+
 MODELS_TAG = "millrace/models"
 """On a run that builds every model and seed: the fingerprint of their text."""
 

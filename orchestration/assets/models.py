@@ -3,6 +3,7 @@
 The SQL is in dbt_project/; how models become assets is in translator.py.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -29,17 +30,20 @@ from dagster import (
 from dagster_dbt.asset_utils import build_dbt_specs
 
 from ingestion.errors import ConfigError
+from ingestion.lake import Lake
 from orchestration.checks.adapter import check_specs, run_contract
 from orchestration.checks.contracts import Contract, load_contract
+from orchestration.cycles import Cycles, recorded
 from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, ParsedModels
 from orchestration.dbt_results import DbtFailed, NodeResult
 from orchestration.dbt_runner import build_args, invoke
-from orchestration.resources import LakeSession
 from orchestration.translator import ModelTranslator
 
 _UNIQUE_ID = "dagster_dbt/unique_id"
 _FULL_REFRESH = "Rebuild the selected incremental models from all of raw, not from its new batches."
 MODELS_OP = "models"
+_VIEWS = "config.materialized:view"
+_CONTRACT_SECONDS = 15.0
 _DONE = frozenset({"success", "pass", "no-op"})
 
 
@@ -68,12 +72,15 @@ class ModelGraph:
         return sorted(unique_id.split(".")[-1] for unique_id, key in self.assets.items() if key in keys)
 
 
-def models_asset(parsed: ParsedModels, contracts: Mapping[AssetKey, Contract]) -> AssetsDefinition:
+def models_asset(
+    parsed: ParsedModels, contracts: Mapping[AssetKey, Contract], cycles: Cycles
+) -> AssetsDefinition:
     """The models, their quick tests and their contracts, materialised by dbt in process.
 
     Args:
         parsed: The project.
         contracts: Model → its contract.
+        cycles: How a run goes on.
     """
     specs, test_specs = build_dbt_specs(
         translator=ModelTranslator(),
@@ -88,6 +95,7 @@ def models_asset(parsed: ParsedModels, contracts: Mapping[AssetKey, Contract]) -
         spec for key, contract in contracts.items() for spec in check_specs(contract, key, blocking=False)
     ]
     graph = ModelGraph.of(specs, test_specs)
+    test_keys = frozenset(spec.key for spec in test_specs)
 
     @multi_asset(
         name=MODELS_OP,
@@ -97,32 +105,67 @@ def models_asset(parsed: ParsedModels, contracts: Mapping[AssetKey, Contract]) -
         required_resource_keys={"lake_session"},
         config_schema={"full_refresh": Field(bool, default_value=False, description=_FULL_REFRESH)},
     )
-    def models(context: AssetExecutionContext) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
-        session: LakeSession = context.resources.lake_session
+    def models(context: AssetExecutionContext) -> Iterator[Any]:
+        lake = context.resources.lake_session.lake
+        due = DueContracts(contracts)
+
+        def build(args: list[str], wanted: AbstractSet[AssetCheckKey]) -> Iterator[Any]:
+            failure: DbtFailed | None = None
+            try:
+                nodes = invoke(parsed.project, args).nodes
+            except DbtFailed as error:
+                failure, nodes = error, error.nodes
+            yield from _model_results(nodes, graph, wanted, lake.snapshot_id())
+            due.built(
+                graph.assets[node.unique_id]
+                for node in nodes
+                if node.status in _DONE and node.unique_id in graph.assets
+            )
+            yield from due.run(lake)
+            if failure is not None:
+                raise Failure(str(failure), allow_retries=False)
+
+        def build_again(keys: AbstractSet[AssetKey]) -> Iterator[Any]:
+            # A view shows what is new by itself; its contract is due as the tables' are.
+            due.built(keys)
+            excluded = [FULL_SCAN, NO_ASSETS, _VIEWS]
+            yield from build(build_args("build", select=graph.selectors(keys), exclude=excluded), test_keys)
+
         args = build_args(
             "build",
             select=graph.selectors(context.selected_asset_keys),
             exclude=[FULL_SCAN, NO_ASSETS],
             full_refresh=context.op_execution_context.op_config["full_refresh"],
         )
-        failure: DbtFailed | None = None
-        try:
-            nodes = invoke(parsed.project, args).nodes
-        except DbtFailed as error:
-            failure, nodes = error, error.nodes
-        snapshot_id = session.lake.snapshot_id()
-        yield from _model_results(nodes, graph, context.selected_asset_check_keys, snapshot_id)
-        built = {
-            graph.assets[node.unique_id]
-            for node in nodes
-            if node.status in _DONE and node.unique_id in graph.assets
-        }
-        for key in sorted(built & contracts.keys()):
-            yield from run_contract(session.lake, contracts[key], key)
-        if failure is not None:
-            raise Failure(str(failure), allow_retries=False)
+        yield from build(args, context.selected_asset_check_keys)
+        yield from cycles.run(context, build_again)
+        yield from recorded(due.run(lake, all_of_them=True))
 
     return models
+
+
+class DueContracts:
+    """Which contracts to run: all of what a run built at first, later each at most every few seconds.
+
+    They read whole tables, so in a run that goes on they would take longer than its cycles.
+    """
+
+    def __init__(self, contracts: Mapping[AssetKey, Contract]) -> None:
+        self._contracts = contracts
+        self._waiting: set[AssetKey] = set()
+        self._ran: dict[AssetKey, float] = {}
+
+    def built(self, keys: Iterable[AssetKey]) -> None:
+        """Take note of models that have new contents."""
+        self._waiting |= self._contracts.keys() & set(keys)
+
+    def run(self, lake: Lake, *, all_of_them: bool = False) -> Iterator[AssetCheckResult]:
+        """Run those whose time has come, or whatever has not been checked since it was built."""
+        for key in sorted(self._waiting):
+            if all_of_them or time.monotonic() >= self._ran.get(key, 0.0) + _CONTRACT_SECONDS:
+                yield from run_contract(lake, self._contracts[key], key)
+                self._waiting.discard(key)
+                self._ran[key] = time.monotonic()
 
 
 def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:

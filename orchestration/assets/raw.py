@@ -3,13 +3,16 @@
 How a batch works is in ingestion/batch.py; this file only tells Dagster about it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dagster import (
+    AssetCheckResult,
     AssetExecutionContext,
     AssetsDefinition,
     AssetSpec,
+    DagsterInstance,
     MaterializeResult,
     MetadataValue,
     TableColumn,
@@ -19,6 +22,7 @@ from dagster import (
 )
 
 from ingestion.batch import BatchReport
+from ingestion.sources.base import Log
 from ingestion.sources.factory import open_log
 from ingestion.streams import Stream
 from orchestration.checks.adapter import check_specs, run_contract
@@ -27,6 +31,14 @@ from orchestration.checks.progress import CheckedBatches
 from orchestration.checks.raw_contracts import raw_contract
 from orchestration.keys import RAW_GROUP, SOURCES_GROUP, raw_key, source_key
 from orchestration.resources import LakeSession
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What a batch left behind for Dagster: the asset's metadata and the results of its checks."""
+
+    metadata: Mapping[str, Any]
+    checks: Sequence[AssetCheckResult]
 
 
 def source_specs(streams: Sequence[Stream]) -> list[AssetSpec]:
@@ -75,20 +87,37 @@ def raw_asset(stream: Stream) -> AssetsDefinition:
         log = open_log(stream, session.settings)
         try:
             session.lake.prepare([stream.name])
-            report = session.ingestor.run(stream, log)
+            landed = ingest_batch(session, context.instance, stream, log)
         finally:
             log.close()
-        checked = CheckedBatches(context.instance)
-        since = checked.last(stream.name)
-        results = [
-            prove_ledger(session.lake, stream, since_batch=since),
-            *run_contract(session.lake, contract, key, since_batch=since),
-        ]
-        if report.batch_id is not None and all(result.passed for result in results):
-            checked.advance(stream.name, report.batch_id)
-        yield MaterializeResult(metadata=_metadata(report, session), check_results=results)
+        yield MaterializeResult(metadata=landed.metadata, check_results=landed.checks)
 
     return ingest
+
+
+def ingest_batch(session: LakeSession, instance: DagsterInstance, stream: Stream, log: Log) -> Landed:
+    """Bring one batch into the lake and check it, with what earlier checks did not pass.
+
+    Args:
+        session: The run's lake.
+        instance: Keeps which batches have passed their checks.
+        stream: The stream; its raw table exists.
+        log: Its log.
+
+    Raises:
+        MillraceError: As Ingestor.run does.
+    """
+    key, contract = raw_key(stream.name), raw_contract(stream)
+    report = session.ingestor.run(stream, log)
+    checked = CheckedBatches(instance)
+    since = checked.last(stream.name)
+    results = [
+        prove_ledger(session.lake, stream, since_batch=since),
+        *run_contract(session.lake, contract, key, since_batch=since),
+    ]
+    if report.batch_id is not None and all(result.passed for result in results):
+        checked.advance(stream.name, report.batch_id)
+    return Landed(_metadata(report, session), results)
 
 
 def _metadata(report: BatchReport, session: LakeSession) -> dict[str, Any]:

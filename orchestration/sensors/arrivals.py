@@ -16,6 +16,7 @@ from dagster import (
     DagsterInstance,
     DagsterRunStatus,
     DefaultSensorStatus,
+    EventLogEntry,
     RunRequest,
     RunsFilter,
     SensorDefinition,
@@ -32,7 +33,14 @@ from ingestion.lag import LagMeter, StreamLag
 from ingestion.lake import Lake
 from ingestion.settings import Settings
 from ingestion.streams import Stream
-from orchestration.keys import ARRIVALS_SENSOR, MODELS_TAG, STREAMS_TAG, stream_of_step
+from orchestration.keys import (
+    ARRIVALS_SENSOR,
+    GOES_ON_TAG,
+    MODELS_TAG,
+    STREAM_METADATA,
+    STREAMS_TAG,
+    stream_of_step,
+)
 from orchestration.sensors.backoff import Schedule
 
 _TICK_SECONDS = 4.0  # below the daemon's loop of 5 s, so that ticks follow each other closely
@@ -63,16 +71,19 @@ class RefreshPlan:
     models: frozenset[AssetKey]
     fingerprint: str
 
-    def request(self, streams: Sequence[str], *, built: str) -> RunRequest:
+    def request(self, streams: Sequence[str], *, built: str, goes_on: Sequence[str] = ()) -> RunRequest:
         """A run for these streams.
 
         Args:
             streams: What to ingest; what follows from it is built.
             built: Fingerprint of the models that were last built as a whole. With another one than ours
                 everything is built, so that new models and seeds exist before others read them.
+            goes_on: The streams that the run may ingest afterwards, while events keep coming.
         """
         keys = frozenset[AssetKey]().union(*(self.downstream[name] for name in streams))
         tags = {STREAMS_TAG: ",".join(streams)}
+        if goes_on:
+            tags[GOES_ON_TAG] = ",".join(goes_on)
         if built != self.fingerprint:
             keys |= self.models
             tags[MODELS_TAG] = self.fingerprint
@@ -160,7 +171,8 @@ def _consider(watch: _Watch, plan: RefreshPlan, schedule: Schedule) -> tuple[Run
     waiting = [lag.stream for lag in lags if lag.has_work]
     chosen = schedule.choose(waiting, now=time.time())
     if chosen:
-        return plan.request(chosen, built=schedule.models), ""
+        healthy = [lag.stream for lag in lags if lag.stream not in schedule.pauses and not lag.error]
+        return plan.request(chosen, built=schedule.models, goes_on=healthy), ""
     problems = [lag.error for lag in lags if lag.error]
     paused = [f"stream '{name}' failed and waits for its next try" for name in waiting]
     return None, "; ".join(problems + paused) or "every event is in the lake"
@@ -185,8 +197,17 @@ def _review(instance: DagsterInstance, job_name: str, schedule: Schedule) -> tup
 def _failed_streams(instance: DagsterInstance, run_id: str, streams: list[str]) -> list[str]:
     """The streams whose ingestion failed; all of the run's, when something behind them did."""
     failures = instance.all_logs(run_id, of_type=DagsterEventType.STEP_FAILURE)
-    steps = [entry.step_key for entry in failures if entry.step_key]
-    named = [stream_of_step(step) for step in steps]
-    if not steps or None in named:
-        return streams
-    return [name for name in named if name is not None]
+    named = [name for entry in failures for name in _named(entry)]
+    return streams if not named or "" in named else sorted(set(named))
+
+
+def _named(entry: EventLogEntry) -> list[str]:
+    """The streams that a step's failure speaks of; an empty name when it does not say."""
+    event = entry.dagster_event
+    if event is None or entry.step_key is None:
+        return [""]
+    cause = event.step_failure_data.user_failure_data
+    told = cause.metadata.get(STREAM_METADATA) if cause else None
+    if told is not None:
+        return str(told.value).split(",")
+    return [stream_of_step(entry.step_key) or ""]

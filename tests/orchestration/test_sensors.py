@@ -14,7 +14,7 @@ from ingestion.lake import Lake
 from ingestion.settings import Settings, load_settings
 from ingestion.streams import load_streams
 from orchestration.jobs import refresh_job
-from orchestration.keys import MODELS_TAG, STREAMS_TAG, raw_key
+from orchestration.keys import GOES_ON_TAG, MODELS_TAG, STREAMS_TAG, raw_key
 from orchestration.sensors.arrivals import RefreshPlan, arrivals_sensor
 from orchestration.sensors.backoff import Schedule
 from orchestration.sensors.failures import post_alert
@@ -71,7 +71,7 @@ def test_only_streams_with_unread_events_are_asked_for(scene: Scene) -> None:
     scene.drain()
     produce(scene.kafka.bootstrap_servers, scene.names[1], [b"1"])
     (request,) = scene.tick(Schedule(models="f1").dumps()).run_requests
-    assert request.tags == {STREAMS_TAG: scene.names[1]}
+    assert request.tags == {STREAMS_TAG: scene.names[1], GOES_ON_TAG: ",".join(scene.names)}
     assert set(request.asset_selection) == {raw_key(scene.names[1]), MART}
 
 

@@ -1,0 +1,147 @@
+"""A run that goes on, on a real Kafka and a real lake; in place of dbt, a builder that notes what it is asked."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import (
+    AssetCheckEvaluation,
+    AssetExecutionContext,
+    AssetKey,
+    AssetMaterialization,
+    AssetSpec,
+    DagsterInstance,
+    MaterializeResult,
+    ResourceDefinition,
+    materialize,
+    multi_asset,
+)
+
+from ingestion.lake import Lake
+from ingestion.settings import Settings, load_settings
+from ingestion.streams import load_streams
+from orchestration.cycles import Cycles
+from orchestration.keys import GOES_ON_TAG, STREAM_METADATA, raw_key
+from orchestration.resources import LakeSession
+from tests.ingestion.helpers import ingest, produce
+from tests.servers.apache_kafka import ApacheKafka
+
+_numbers = itertools.count(1)
+MART = AssetKey(["marts", "counted"])
+ONE_CYCLE = {"budget_seconds": 0.4, "linger_seconds": 2.0}
+
+
+class Scene:
+    """Two streams, both read once, and a run that goes on with them."""
+
+    def __init__(self, lake: Lake, settings: Settings, kafka: ApacheKafka, folder: Path) -> None:
+        number = next(_numbers)
+        self.left, self.right = self.names = [f"first_{number}", f"second_{number}"]
+        file = folder / "streams.yml"
+        file.write_text(
+            f"{self.left}:\n  source: {{kafka: {self.left}}}\n  max_reject_share: 0.1\n"
+            f"{self.right}:\n  source: {{kafka: {self.right}}}\n"
+        )
+        self.settings = load_settings(
+            data_dir=settings.data_dir,
+            catalog=settings.catalog,
+            streams_file=file,
+            kafka_bootstrap_servers=kafka.bootstrap_servers,
+        )
+        self.lake, self.kafka, self.streams = lake, kafka, load_streams(file)
+        for name in self.names:
+            kafka.create_topic(name, partitions=1)
+        lake.prepare(self.names)
+        for stream in self.streams:
+            self.send(stream.name, 1)
+            ingest(lake, stream, self.settings)
+        self.instance = DagsterInstance.ephemeral()
+        self.built: list[frozenset[AssetKey]] = []
+
+    def send(self, name: str, count: int, value: bytes = b'{"n": 1}') -> None:
+        produce(self.kafka.bootstrap_servers, name, [value] * count)
+
+    def rows(self, name: str) -> int:
+        return int(self.lake.query(f"select count(*) from lake.raw.{name}")[0][0])
+
+    def run(self, *, goes_on: str, then: Any = lambda cycle: None) -> Any:
+        """Run; `then` is called with the number of each cycle once its models are built."""
+        models = {name: frozenset({MART}) for name in self.names}
+        cycles = Cycles(self.streams, models, **ONE_CYCLE)
+
+        def build(keys: Any) -> Iterator[MaterializeResult[None]]:
+            self.built.append(frozenset(keys))
+            yield MaterializeResult(asset_key=MART, metadata={"rows": self.rows(self.left)})
+            then(len(self.built))
+
+        @multi_asset(specs=[AssetSpec(MART)], required_resource_keys={"lake_session"})
+        def counted(context: AssetExecutionContext) -> Iterator[Any]:
+            yield MaterializeResult(asset_key=MART, metadata={"rows": 1})
+            yield from cycles.run(context, build)
+
+        session = LakeSession(self.settings)
+        try:
+            return materialize(
+                [counted],
+                instance=self.instance,
+                resources={"lake_session": ResourceDefinition.hardcoded_resource(session)},
+                tags={GOES_ON_TAG: goes_on},
+                raise_on_error=False,
+            )
+        finally:
+            session.lake.close()
+
+
+@pytest.fixture
+def scene(lake: Lake, settings: Settings, apache_kafka: ApacheKafka, tmp_path: Path) -> Scene:
+    return Scene(lake, settings, apache_kafka, tmp_path)
+
+
+def materialized(result: Any, key: AssetKey) -> list[AssetMaterialization]:
+    events = [event for event in result.all_events if event.is_step_materialization]
+    return [event.materialization for event in events if event.asset_key == key]
+
+
+def test_events_that_come_during_a_run_are_built_by_it(scene: Scene) -> None:
+    scene.send(scene.left, 3)
+    result = scene.run(
+        goes_on=",".join(scene.names),
+        then=lambda cycle: scene.send(scene.right, 5) if cycle == 1 else None,
+    )
+    assert result.success
+    assert (scene.rows(scene.left), scene.rows(scene.right)) == (4, 6)
+    assert [made.metadata["rows"].value for made in materialized(result, MART)] == [1, 4, 4]
+    (landed,) = materialized(result, raw_key(scene.right))
+    assert landed.metadata["dagster/row_count"].value == 5
+    checks: list[AssetCheckEvaluation] = result.get_asset_check_evaluations()
+    assert {check.asset_key for check in checks} == {raw_key(name) for name in scene.names}
+    assert all(check.passed for check in checks)
+
+
+def test_a_run_ends_when_nothing_comes(scene: Scene) -> None:
+    assert scene.run(goes_on=",".join(scene.names)).success
+    assert scene.built == []
+
+
+def test_only_the_streams_of_the_tag_are_touched(scene: Scene) -> None:
+    for name in scene.names:
+        scene.send(name, 2)
+    assert scene.run(goes_on=scene.right).success
+    assert (scene.rows(scene.left), scene.rows(scene.right)) == (1, 3)
+    assert scene.run(goes_on="").success
+    assert scene.rows(scene.left) == 1
+
+
+def test_a_bad_stream_fails_the_run_by_name_after_the_others_are_built(scene: Scene) -> None:
+    scene.send(scene.left, 30, value=b"no json")
+    scene.send(scene.right, 2)
+    result = scene.run(goes_on=",".join(scene.names))
+    assert not result.success
+    assert scene.rows(scene.right) == 3
+    assert scene.built == [frozenset({MART})]
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    told = failure.step_failure_data.user_failure_data
+    assert told.metadata[STREAM_METADATA].value == scene.left
+    assert "max_reject_share" in told.description
