@@ -23,6 +23,10 @@ fault: env
 bench: env
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+# From launch to model built, ours against the stock chain: fails when the ratio is half or more.
+guard: env
+	@$(BIN)/python -m pytest benchmarks/test_reaction.py $(ARGS)
+
 # Load, readers, a modeller and upkeep for ten minutes or hours (ARGS="--for 7200"): what grows?
 soak: env
 	@$(BIN)/python -m benchmarks.soak $(ARGS)

@@ -241,8 +241,8 @@ class ApacheKafka:
             ),
             "log.dirs": str(self._data),
             # A broker that was killed may come back as soon as its old session is over: 9 s by default.
-            "broker.session.timeout.ms": "1500",
-            "broker.heartbeat.interval.ms": "250",
+            "broker.session.timeout.ms": "4000",
+            "broker.heartbeat.interval.ms": "500",
             "auto.create.topics.enable": "false",
             "num.partitions": "1",
             "offsets.topic.num.partitions": "1",
@@ -256,6 +256,7 @@ class ApacheKafka:
             "log.retention.check.interval.ms": "1000",
             "log.segment.delete.delay.ms": "100",
             "log.initial.task.delay.ms": "500",
+            "log.cleaner.backoff.ms": "300",
             **(self._sasl_settings("sasl") if self._users else {}),
             **(self._sasl_settings("sasltls") if self._users and self._certificate else {}),
             **(
