@@ -87,3 +87,25 @@ def test_marts_after_a_replay_are_those_of_a_full_refresh(
         assert [lake.query(MART), lake.query(STAGED)] == replayed
     finally:
         broker.stop()
+
+
+def test_status_and_verify_read_the_lake_of_an_earlier_release(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert settings.catalog is not None
+    monkeypatch.setenv("MILLRACE_DATA_DIR", str(settings.data_dir))
+    monkeypatch.setenv("MILLRACE_CATALOG", settings.catalog.get_secret_value())
+    lake.prepare([TOPIC])
+    lake.query("drop table raw.reject_resolutions")
+    lake.query("alter table raw.batches drop column positions_skipped")
+    lake.query(
+        "insert into raw.batches by name "
+        f"select '{TOPIC}' as stream, 1 as batch_id, '{TOPIC}-0' as source_partition, 0 as start_position, "
+        "5 as end_position, 5 as events_read, 2 as events_landed, 3 as events_rejected"
+    )
+    assert run(["status", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    row = next(each for each in told["streams"] if each["stream"] == TOPIC)
+    assert (row["rows"], row["rejects"], row["open_rejects"]) == (2, 3, 3)
+    assert run(["verify", "plant_telemetry", "--json"]) == 0
+    assert [count["stream"] for count in json.loads(capsys.readouterr().out)] == ["plant_telemetry"]
