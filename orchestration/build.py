@@ -19,7 +19,7 @@ from orchestration.dbt_models import DBT_PROJECT_DIR, ParsedModels, parse_models
 from orchestration.jobs import audit_job, audit_schedule, refresh_job
 from orchestration.keys import raw_key
 from orchestration.reject_jobs import retry_job
-from orchestration.replay_jobs import repairs_sensor, replay_job
+from orchestration.replay_jobs import repairs, replay_job
 from orchestration.resources import lake_session
 from orchestration.sensors.arrivals import RefreshPlan, arrivals_sensor
 from orchestration.sensors.failures import failures_sensor
@@ -64,16 +64,15 @@ def build_defs(
     made = [*(raw_asset(stream) for stream in streams), models]
     refresh, audit = refresh_job(audit_keys), audit_job(audit_keys)
     upkeep = upkeep_job(streams, [key for asset in (*made, *audits) for key in asset.check_keys])
-    plan, repairs = _plan(followers, parsed, keys, made), [retry_job(streams), replay_job(streams)]
+    plan, repairing = _plan(followers, parsed, keys, made), [retry_job(streams), replay_job(streams)]
     return Definitions(
         assets=[*source_specs(streams), *ledger_specs(), *made],
         asset_checks=audits,
-        jobs=[refresh, audit, upkeep, *repairs],
+        jobs=[refresh, audit, upkeep, *repairing],
         schedules=[audit_schedule(audit), upkeep_schedule(upkeep)],
         sensors=[
-            arrivals_sensor(streams, plan, refresh, settings=settings),
+            arrivals_sensor(streams, plan, refresh, settings=settings, repairs=repairs(repairing, plan)),
             failures_sensor(settings),
-            repairs_sensor(repairs, plan, refresh),
         ],
         resources={"lake_session": lake_session(settings)} | dict(resource_overrides or {}),
     )

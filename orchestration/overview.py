@@ -185,7 +185,10 @@ class OverviewReader:
         """
         lags = {lag.stream: lag for lag in self._meter.measure(self._streams)}
         counts = {row[0]: row[1:] for row in self.lake.query(_STREAM_COUNTS)}
-        waiting = dict(self.lake.query(_OPEN_REJECTS))
+        try:
+            waiting = dict(self.lake.query(_OPEN_REJECTS))
+        except duckdb.CatalogException:  # a lake of an earlier release has no resolutions yet
+            waiting = {name: row[1] for name, row in counts.items()}
         return tuple(
             replace(
                 _row(stream, lags[stream.name], counts.get(stream.name)),

@@ -1,27 +1,25 @@
-"""The job `replay`, and the sensor that refreshes models after a replay or a retry of rejects.
+"""The job `replay`, and the runs of `refresh` that follow a replay or a retry of rejects.
 
 What a replay is, is in ingestion/replay.py and docs/decisions/007; `millrace replay` does the same.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from dagster import (
     Config,
+    DagsterInstance,
     DagsterRunStatus,
-    DefaultSensorStatus,
     Failure,
     JobDefinition,
     OpExecutionContext,
     RunRequest,
-    RunStatusSensorContext,
-    SensorDefinition,
+    RunsFilter,
     in_process_executor,
     job,
     op,
-    run_status_sensor,
 )
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import Field
 
 from ingestion.errors import MillraceError
@@ -31,7 +29,7 @@ from ingestion.streams import Stream
 from orchestration.assets.models import MODELS_OP
 from orchestration.keys import REPLAY_JOB
 from orchestration.resources import LakeSession
-from orchestration.sensors.arrivals import RefreshPlan
+from orchestration.sensors.arrivals import RefreshPlan, Repairs
 
 
 class ReplayConfig(Config):
@@ -95,32 +93,31 @@ def replay_job(streams: Sequence[Stream]) -> JobDefinition:
     return replay_events
 
 
-def repairs_sensor(
-    jobs: Sequence[JobDefinition], plan: RefreshPlan, refresh: UnresolvedAssetJobDefinition
-) -> SensorDefinition:
-    """Build the sensor: what a repair landed reaches the models without waiting for the next event.
+def repairs(jobs: Sequence[JobDefinition], plan: RefreshPlan) -> Repairs:
+    """Tells the arrivals sensor of repairs, so that what they landed reaches the models without an event.
 
     Args:
         jobs: The repairs; their only op's config names the stream.
         plan: What to build for a stream.
-        refresh: The job that runs are asked of.
     """
 
-    @run_status_sensor(
-        run_status=DagsterRunStatus.SUCCESS,
-        name="repairs",
-        monitored_jobs=list(jobs),
-        request_job=refresh,
-        default_status=DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=5,
-        description="Builds the models of a stream after rejects were retried or a window was replayed.",
-    )
-    def repairs(context: RunStatusSensorContext) -> RunRequest:
-        return repair_request(
-            context.dagster_run.run_id, context.dagster_run.job_name, context.dagster_run.run_config, plan
-        )
+    def oldest(instance: DagsterInstance, after: str) -> tuple[RunRequest, str] | None:
+        since, good = datetime.fromisoformat(after), [DagsterRunStatus.SUCCESS]
+        done = [
+            record
+            for each in jobs
+            for record in instance.get_run_records(
+                RunsFilter(job_name=each.name, statuses=good, updated_after=since)
+            )
+        ]
+        if not done:
+            return None
+        first = min(done, key=lambda record: record.update_timestamp)
+        run = first.dagster_run
+        request = repair_request(run.run_id, run.job_name, run.run_config, plan)
+        return request, first.update_timestamp.isoformat()
 
-    return repairs
+    return oldest
 
 
 def repair_request(

@@ -15,6 +15,8 @@ from ingestion.settings import Settings
 from ingestion.streams import Stream
 from orchestration.cli.context import err, out
 from orchestration.cli.tables import table
+from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, ParsedModels, parse_models
+from orchestration.dbt_runner import build_args, invoke
 
 
 def replay(
@@ -56,19 +58,28 @@ def replay(
 
 
 def _rebuild(settings: Settings, streams: Sequence[Stream], stream: Stream) -> int:
-    """Build the stream's models from all of raw; returns how many."""
-    from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, parse_models
-    from orchestration.dbt_runner import build_args, invoke
-
-    project = parse_models(settings, streams).project
+    """Build the stream's models from all of raw, every model where one is missing; returns how many."""
+    parsed = parse_models(settings, streams)
+    # A model may read another stream's, which a lake where nothing ran yet does not have.
+    select = ["resource_type:seed", f"source:raw.{stream.name}+"] if _all_exist(settings, parsed) else []
     args = build_args(
         "build",
-        select=["resource_type:seed", f"source:raw.{stream.name}+"],
+        select=select,
         exclude=[FULL_SCAN, NO_ASSETS],
         full_refresh=True,
     )
-    nodes = invoke(project, args).nodes
+    nodes = invoke(parsed.project, args).nodes
     return sum(node.unique_id.startswith("model.") and node.status == "success" for node in nodes)
+
+
+def _all_exist(settings: Settings, parsed: ParsedModels) -> bool:
+    with Lake(settings, read_only=True) as lake:
+        known = set(lake.query("select table_schema, table_name from information_schema.tables"))
+    return known >= {
+        (node["schema"], node["alias"])
+        for node in parsed.manifest["nodes"].values()
+        if node["resource_type"] == "model" and node["config"]["materialized"] != "ephemeral"
+    }
 
 
 def _show(report: ReplayReport, rebuilt: int | None) -> None:

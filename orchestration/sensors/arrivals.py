@@ -7,7 +7,7 @@ sensor loop is five seconds long. It measures lag and consumes nothing.
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dagster import (
     AssetCheckKey,
@@ -53,6 +53,9 @@ _ACTIVE = [
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 ]
+
+Repairs = Callable[[DagsterInstance, str], tuple[RunRequest, str] | None]
+"""Called with an ISO time: the run that the oldest repair after it asks for, and when that one ended."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ def arrivals_sensor(
     job: UnresolvedAssetJobDefinition,
     *,
     settings: Callable[[], Settings],
+    repairs: Repairs,
 ) -> SensorDefinition:
     """Build the sensor.
 
@@ -137,6 +141,7 @@ def arrivals_sensor(
         plan: What to build for each.
         job: The job that runs are asked of.
         settings: Reads the settings when the first tick comes.
+        repairs: Finds repairs whose models are to be built; they go before events, or would wait forever.
     """
     watch = _Watch(settings, streams)
 
@@ -149,9 +154,13 @@ def arrivals_sensor(
     )
     def arrivals(context: SensorEvaluationContext) -> SensorResult:
         schedule = Schedule.loads(context.cursor)
+        schedule = replace(schedule, repaired=schedule.repaired or utc_now().isoformat())
         deadline = time.monotonic() + _TICK_SECONDS
         while True:
             schedule, busy = _review(context.instance, job.name, schedule)
+            if not busy and (repair := repairs(context.instance, schedule.repaired)):
+                cursor = replace(schedule, repaired=repair[1]).dumps()
+                return SensorResult(run_requests=[repair[0]], cursor=cursor)
             request, reason = (None, busy) if busy else _consider(watch, plan, schedule)
             if request is not None:
                 return SensorResult(run_requests=[request], cursor=schedule.dumps())

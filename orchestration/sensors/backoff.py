@@ -28,11 +28,13 @@ class Schedule:
         judged_run: The last run whose outcome is in here.
         pauses: Failing streams.
         models: Fingerprint of the models that were last built as a whole.
+        repaired: When the last repair ended whose models were asked for (ISO); empty: none was looked for.
     """
 
     judged_run: str = ""
     pauses: Mapping[str, Pause] = field(default_factory=dict)
     models: str = ""
+    repaired: str = ""
 
     @staticmethod
     def loads(cursor: str | None) -> "Schedule":

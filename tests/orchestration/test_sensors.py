@@ -8,13 +8,23 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from dagster import AssetKey, DagsterInstance, DagsterRunStatus, SensorDefinition, build_sensor_context, job
+from dagster import (
+    AssetKey,
+    DagsterInstance,
+    DagsterRunStatus,
+    SensorDefinition,
+    build_sensor_context,
+    job,
+    op,
+)
 
 from ingestion.lake import Lake
 from ingestion.settings import Settings, load_settings
 from ingestion.streams import load_streams
 from orchestration.jobs import refresh_job
-from orchestration.keys import GOES_ON_TAG, MODELS_TAG, STREAMS_TAG, raw_key
+from orchestration.keys import GOES_ON_TAG, MODELS_TAG, REFRESH_JOB, REPLAY_JOB, STREAMS_TAG, raw_key
+from orchestration.reject_jobs import retry_job
+from orchestration.replay_jobs import ReplayConfig, repairs, replay_job
 from orchestration.sensors.arrivals import RefreshPlan, arrivals_sensor
 from orchestration.sensors.backoff import Schedule
 from orchestration.sensors.failures import post_alert
@@ -52,7 +62,10 @@ class Scene:
         self.instance = DagsterInstance.ephemeral()
 
     def sensor(self) -> SensorDefinition:
-        return arrivals_sensor(self.streams, self.plan, refresh_job([]), settings=lambda: self.settings)
+        return arrivals_sensor(
+            self.streams, self.plan, refresh_job([]), settings=lambda: self.settings,
+            repairs=repairs([replay_job(self.streams), retry_job(self.streams)], self.plan),
+        )  # fmt: skip
 
     def tick(self, cursor: str | None = None):
         return self.sensor()(build_sensor_context(instance=self.instance, cursor=cursor))
@@ -98,6 +111,43 @@ def test_an_active_run_is_waited_for(scene: Scene) -> None:
     result = scene.tick()
     assert not result.run_requests
     assert run.run_id in result.skip_reason.skip_message
+
+
+def test_repairs_wait_for_the_active_run_and_go_before_events_one_by_one(scene: Scene) -> None:
+    cursor = Schedule(models="f1", repaired="2026-01-01T00:00:00+00:00").dumps()
+    produce(scene.kafka.bootstrap_servers, scene.names[0], [b"1"])
+
+    @op
+    def compare_and_land(config: ReplayConfig) -> None: ...
+
+    @job(name=REPLAY_JOB)
+    def replaying() -> None:
+        compare_and_land()
+
+    @job(name=REFRESH_JOB)
+    def other() -> None: ...
+
+    active = scene.instance.create_run_for_job(other, status=DagsterRunStatus.STARTED)
+    ended = [
+        replaying.execute_in_process(
+            run_config={"ops": {"compare_and_land": {"config": {"stream": name}}}}, instance=scene.instance
+        ).run_id
+        for name in scene.names
+    ]
+    result = scene.tick(cursor)
+    assert not result.run_requests
+    assert active.run_id in result.skip_reason.skip_message
+
+    scene.instance.report_run_canceled(active)
+    for repair, name in zip(ended, scene.names, strict=True):
+        result = scene.tick(result.cursor)
+        (request,) = result.run_requests
+        assert (request.run_key, request.tags[STREAMS_TAG]) == (repair, name)
+        assert request.run_config["ops"]["models"]["config"] == {"full_refresh": True}
+    (request,) = scene.tick(result.cursor).run_requests
+    assert request.run_key is None
+
+    assert scene.tick().run_requests[0].run_key is None  # a first tick ever does not repeat old repairs
 
 
 def test_a_broker_that_is_away_is_told_and_holds_up_no_tick(scene: Scene) -> None:
