@@ -131,7 +131,7 @@ def test_the_holes_of_a_compacted_topic_are_no_gaps(
     def compacted() -> bool:
         produce(apache_kafka.bootstrap_servers, topic, [b"1", b"2"], keys=[b"a", b"b"])
         held = offsets()
-        return len(held) < held[-1] - held[0] + 1
+        return len(held) < held[-1] + 1  # the log still begins at 0
 
     produce(apache_kafka.bootstrap_servers, topic, [b"0"] * 10, keys=[b"a"] * 10)
     eventually(compacted, "Kafka has compacted the topic", seconds=90)
