@@ -1,4 +1,4 @@
-"""A run that goes on, on a real Kafka and a real lake; a builder that notes what it is asked stands for dbt."""
+"""A run that goes on, on a real Kafka and a real lake; a builder that notes what it is asked replaces dbt."""
 
 import itertools
 from collections.abc import Iterator
