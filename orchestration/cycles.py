@@ -23,9 +23,10 @@ from dagster import (
 
 from ingestion.batch import utc_now
 from ingestion.errors import MillraceError, StreamBusy
-from ingestion.lag import LagMeter, opened
-from ingestion.settings import PROJECT_DIR
+from ingestion.lag import LagMeter
+from ingestion.settings import PROJECT_DIR, Settings
 from ingestion.sources.base import Log
+from ingestion.sources.factory import open_log
 from ingestion.streams import Stream
 from orchestration.assets.raw import ingest_batch
 from orchestration.fingerprint import fingerprint
@@ -75,7 +76,7 @@ class Cycles:
         session.lake.prepare(stream.name for stream in streams)
         code, end = _code(session), time.monotonic() + self.longest_seconds
         meter = LagMeter(session.settings, session.lake, timeout_seconds=_BROKER_SECONDS, clock=utc_now)
-        with closing(meter), opened(streams, session.settings) as logs:
+        with closing(meter), _Logs(session.settings) as logs:
             while waiting := self._wait(meter, streams, end=end, unchanged=lambda: _code(session) == code):
                 began = time.monotonic()
                 yield from self._cycle(context, session, logs, waiting, build)
@@ -102,7 +103,7 @@ class Cycles:
         self,
         context: AssetExecutionContext,
         session: LakeSession,
-        logs: Mapping[str, Log],
+        logs: "_Logs",
         streams: Iterable[Stream],
         build: Build,
     ) -> Iterator[Event]:
@@ -110,7 +111,7 @@ class Cycles:
         models = set[AssetKey]()
         for stream in streams:
             try:
-                landed = ingest_batch(session, context.instance, stream, logs[stream.name])
+                landed = ingest_batch(session, context.instance, stream, logs.of(stream))
             except StreamBusy:  # somebody ingests it by hand: its events come with the next cycle
                 continue
             except MillraceError as error:
@@ -131,6 +132,26 @@ class Cycles:
             raise Failure(
                 "; ".join(failed.values()), metadata={STREAM_METADATA: ",".join(failed)}, allow_retries=False
             )
+
+
+class _Logs:
+    """The streams' logs, each opened when it is first read and closed at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._opened: dict[str, Log] = {}
+
+    def of(self, stream: Stream) -> Log:
+        if stream.name not in self._opened:
+            self._opened[stream.name] = open_log(stream, self._settings)
+        return self._opened[stream.name]
+
+    def __enter__(self) -> "_Logs":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for log in self._opened.values():
+            log.close()
 
 
 def _code(session: LakeSession) -> str:

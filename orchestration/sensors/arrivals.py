@@ -180,7 +180,8 @@ def _consider(watch: _Watch, plan: RefreshPlan, schedule: Schedule) -> tuple[Run
     waiting = [lag.stream for lag in lags if lag.has_work]
     chosen = schedule.choose(waiting, now=time.time())
     if chosen:
-        healthy = [lag.stream for lag in lags if lag.stream not in schedule.pauses and not lag.error]
+        # A broker that is away now may be back, or a topic made, while the run goes on.
+        healthy = [lag.stream for lag in lags if lag.stream not in schedule.pauses]
         return plan.request(chosen, built=schedule.models, goes_on=healthy), ""
     problems = [lag.error for lag in lags if lag.error]
     paused = [f"stream '{name}' failed and waits for its next try" for name in waiting]
