@@ -178,23 +178,27 @@ def _problems(
 
 
 def hops(lake: Lake, runs: Sequence[RunRecord], sights: Sequence[Sight]) -> dict[str, float]:
-    """Median seconds of each hop of an event's way to a mart, over the batches that were seen."""
+    """Median seconds of each hop of an event's way to a mart, over the batches that were seen.
+
+    A run that goes on is launched once: most events wait for its next cycle only.
+    """
     started = {
         (row[0], int(row[1])): row[2]
         for row in lake.query("select stream, batch_id, min(started_at) from raw.batches group by all")
     }
-    by_time = sorted((run for run in runs if run.started_at), key=lambda run: run.created_at)
-    spans: dict[str, list[float]] = {"waiting for a run": [], "launch": [], "ingest, build and check": []}
+    spans: dict[str, list[float]] = {
+        "waiting to be read": [],
+        "launch of a run": [
+            (run.started_at - run.created_at).total_seconds() for run in runs if run.started_at
+        ],
+        "ingest and build": [],
+    }
     for sight in sights:
         batch_at = started.get((sight.stream, sight.batch_id))
-        run = next((run for run in reversed(by_time) if batch_at and run.created_at <= batch_at), None)
-        if batch_at is None or run is None or not sight.ages_s:
-            continue
-        event_age = statistics.median(sight.ages_s)
-        until_run = event_age - (sight.seen_at - run.created_at).total_seconds()
-        spans["waiting for a run"].append(max(0.0, until_run))
-        spans["launch"].append((batch_at - run.created_at).total_seconds())
-        spans["ingest, build and check"].append((sight.seen_at - batch_at).total_seconds())
+        if batch_at is not None and sight.ages_s:
+            built = (sight.seen_at - batch_at).total_seconds()
+            spans["waiting to be read"].append(max(0.0, statistics.median(sight.ages_s) - built))
+            spans["ingest and build"].append(built)
     return {hop: round(statistics.median(values), 2) for hop, values in spans.items() if values}
 
 
