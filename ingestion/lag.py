@@ -62,6 +62,8 @@ class LagMeter:
         self._timeout = timeout_seconds
         self._clock = clock
         self._logs: dict[str, Log] = {}
+        self._snapshot = -1
+        self._known: dict[str, dict[str, tuple[int, datetime | None]]] = {}
 
     def measure(self, streams: Iterable[Stream]) -> list[StreamLag]:
         """One StreamLag a stream. A broker that is away gives an error there, not an exception.
@@ -70,8 +72,10 @@ class LagMeter:
             CatalogUnavailable: The lake cannot be read.
         """
         streams = list(streams)
-        known = self._positions()
-        return [self._measure(stream, known.get(stream.name, {})) for stream in streams]
+        snapshot = self._lake.snapshot_id()
+        if snapshot != self._snapshot:  # an idle system asks several times a second
+            self._known, self._snapshot = self._positions(), snapshot
+        return [self._measure(stream, self._known.get(stream.name, {})) for stream in streams]
 
     def _positions(self) -> dict[str, dict[str, tuple[int, datetime | None]]]:
         rows = self._lake.query(

@@ -105,8 +105,7 @@ class Lake:
 
     def snapshot_id(self) -> int:
         """The lake's newest snapshot; `AT (VERSION => id)` reads as of it."""
-        rows = self.query(f"select max(snapshot_id) from ducklake_snapshots('{CATALOG_NAME}')")
-        return int(rows[0][0])
+        return int(self.query(f"select id from {CATALOG_NAME}.current_snapshot()")[0][0])
 
     def prepare(self, streams: Iterable[str]) -> None:
         """Create what is missing of schema, tables and options. Safe to call from many processes."""

@@ -5,7 +5,7 @@ dlt by itself opens and attaches several connections per load and commits rows, 
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -92,9 +92,32 @@ def _destination(lake: Lake) -> Any:
             super().__init__(schema, config, capabilities)
 
     class millrace_lake(ducklake):  # noqa: N801
+        """Resolved once: dlt asks for it some twenty times a load, and resolving is most of a small one."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._resolved: dict[Any, Any] = {}
+
         @property
         def client_class(self) -> type:
             return client
+
+        def configuration(self, initial_config: Any, accept_partial: bool = False) -> Any:
+            return self._once(
+                accept_partial,
+                lambda: super(millrace_lake, self).configuration(initial_config, accept_partial),
+            )
+
+        def capabilities(self, config: Any = None, naming: Any = None) -> Any:
+            return self._once(
+                (config is None, type(naming)),
+                lambda: super(millrace_lake, self).capabilities(config, naming),
+            )
+
+        def _once(self, key: Any, resolve: Callable[[], Any]) -> Any:
+            if key not in self._resolved:
+                self._resolved[key] = resolve()
+            return self._resolved[key].copy()
 
     return millrace_lake(
         # The catalog named here is never opened: the shared connection is attached already.
@@ -115,6 +138,7 @@ class Loader:
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._work_dir = lake.settings.data_dir / "work"
+        self._destination = _destination(lake)
         for key, value in _DLT_CONFIG.items():
             dlt.config[key] = value
 
@@ -138,7 +162,7 @@ class Loader:
         try:
             pipeline = dlt.pipeline(
                 stream,
-                destination=_destination(self._lake),
+                destination=self._destination,
                 dataset_name=RAW_SCHEMA,
                 pipelines_dir=str(self._work_dir),
             )

@@ -12,10 +12,11 @@ from ingestion.streams import Stream, load_streams
 from orchestration.assets.models import full_scan_checks, load_contracts, model_keys, models_asset
 from orchestration.assets.raw import ledger_specs, raw_asset, source_specs
 from orchestration.checks.adapter import contract_audit
+from orchestration.checks.freshness import Budget
 from orchestration.checks.ledger import ledger_audit
 from orchestration.checks.raw_contracts import batches_contract, rejects_contract
 from orchestration.cycles import Cycles
-from orchestration.dbt_models import DBT_PROJECT_DIR, ParsedModels, parse_models, shortest_freshness
+from orchestration.dbt_models import DBT_PROJECT_DIR, ParsedModels, freshness_seconds, parse_models
 from orchestration.jobs import audit_job, audit_schedule, refresh_job
 from orchestration.keys import raw_key
 from orchestration.reject_jobs import retry_job
@@ -24,6 +25,8 @@ from orchestration.resources import lake_session
 from orchestration.sensors.arrivals import RefreshPlan, arrivals_sensor
 from orchestration.sensors.failures import failures_sensor
 from orchestration.upkeep import upkeep_job, upkeep_schedule
+
+_NO_BUDGET_SECONDS = 60.0
 
 
 def build_defs(
@@ -49,10 +52,13 @@ def build_defs(
     # Views over the whole ledger: too dear for every run.
     hourly = {key: contract for key, contract in contracts.items() if key.path[0] == "ops"}
     followers = _followers(streams, parsed, keys)
+    budgets = _budgets(parsed, keys, followers)
+    shortest = min((budget.seconds for budget in budgets.values()), default=_NO_BUDGET_SECONDS)
     models = models_asset(
         parsed,
         {key: contracts[key] for key in contracts.keys() - hourly.keys()},
-        Cycles(streams, followers, budget_seconds=shortest_freshness(parsed)),
+        Cycles(streams, followers, budget_seconds=shortest),
+        budgets=budgets,
     )
     hourly |= {raw_key("batches"): batches_contract(), raw_key("rejects"): rejects_contract()}
     audits = [
@@ -94,6 +100,15 @@ def _plan(
         models=frozenset(keys.values()),
         fingerprint=parsed.fingerprint,
     )
+
+
+def _budgets(
+    parsed: ParsedModels, keys: Mapping[str, AssetKey], followers: Mapping[str, frozenset[AssetKey]]
+) -> dict[AssetKey, Budget]:
+    return {
+        key: Budget(seconds, frozenset(stream for stream, models in followers.items() if key in models))
+        for key, seconds in ((keys[name], seconds) for name, seconds in freshness_seconds(parsed).items())
+    }
 
 
 def _followers(

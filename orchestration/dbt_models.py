@@ -48,14 +48,13 @@ class ParsedModels:
         return hashlib.sha256(json.dumps(checksums).encode()).hexdigest()[:16]
 
 
-def shortest_freshness(parsed: ParsedModels) -> float:
-    """The shortest `freshness_seconds` that a model's `meta` declares; a minute where none does."""
-    budgets = [
-        float(node["config"]["meta"]["freshness_seconds"])
-        for node in parsed.manifest["nodes"].values()
+def freshness_seconds(parsed: ParsedModels) -> dict[str, float]:
+    """dbt's id of a model → the `freshness_seconds` that its `meta` declares; models without are left out."""
+    return {
+        unique_id: float(node["config"]["meta"]["freshness_seconds"])
+        for unique_id, node in parsed.manifest["nodes"].items()
         if node["resource_type"] == "model" and "freshness_seconds" in node["config"].get("meta", {})
-    ]
-    return min(budgets, default=60.0)
+    }
 
 
 def parse_models(settings: Settings, streams: Sequence[Stream]) -> ParsedModels:

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ def project_fingerprint(project: DbtProject) -> str:
     digest = hashlib.blake2b(digest_size=12)
     parts: list[object] = [
         fingerprint([project.project_dir, project.profiles_dir]),
-        [version(package) for package in _PACKAGES],
+        _versions(),
         str(project.project_dir.absolute()),
         project.target,
         sorted(project.variables.items()),
@@ -113,6 +113,11 @@ def project_fingerprint(project: DbtProject) -> str:
     ]
     digest.update(json.dumps(parts, default=str).encode())
     return digest.hexdigest()
+
+
+@functools.cache
+def _versions() -> list[str]:
+    return [version(package) for package in _PACKAGES]  # each reads a file of the package
 
 
 def parse(project: DbtProject) -> Path:
@@ -239,14 +244,9 @@ def _read_manifest(path: Path) -> Any:
 
 
 def _copied(manifest: Any) -> Any:
-    """A copy for one run. dbt's own deepcopy does not know that selectors are plain dictionaries."""
-    selectors, manifest.selectors = manifest.selectors, {}
-    try:
-        copied = manifest.deepcopy()
-    finally:
-        manifest.selectors = selectors
-    copied.selectors = selectors
-    return copied
+    """A copy for one run, which writes on nodes only; dbt's own deepcopy takes ten times as long."""
+    nodes = {key: node.from_dict(node.to_dict(omit_none=True)) for key, node in manifest.nodes.items()}
+    return replace(manifest, nodes=nodes)
 
 
 def _packed(manifest: Any) -> bytes:

@@ -28,6 +28,7 @@ RAW_GROUP = "raw"
 
 LEDGER_CHECK = "ledger_proof"
 LEDGER_AUDIT = "ledger_audit"
+FRESHNESS_CHECK = "freshness"
 
 
 def source_key(stream: Stream) -> AssetKey:

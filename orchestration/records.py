@@ -5,7 +5,7 @@ The tables are those of the pinned dagster (dagster._core.storage.*.schema).
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -46,12 +46,22 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class CheckRecord:
-    """One execution of an asset check."""
+    """One execution of an asset check.
+
+    Attributes:
+        asset: Its key, with slashes.
+        check: Its name.
+        outcome: What came out.
+        message: Why, if it did not pass.
+        numbers: Its metadata that are numbers.
+        checked_at: UTC.
+    """
 
     asset: str
     check: str
     outcome: Outcome
     message: str
+    numbers: Mapping[str, float]
     checked_at: datetime
 
 
@@ -168,16 +178,21 @@ def _moment(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _outcome(status: str, event: str | None) -> tuple[Outcome, str]:
-    """Outcome and message of a recorded evaluation; a warning is a failure of lower severity."""
-    if status == "SUCCEEDED":
-        return "passed", ""
+def _outcome(status: str, event: str | None) -> tuple[Outcome, str, dict[str, float]]:
+    """Outcome, message and numbers of a recorded evaluation; a warning is a failure of lower severity."""
     entry = json.loads(event) if event else {}
     evaluation = ((entry.get("dagster_event") or {}).get("event_specific_data")) or {}
     metadata = evaluation.get("metadata") or {}
-    told = metadata.get("outcome", {}).get("text") if isinstance(metadata, dict) else None
+    values = {name: value for name, value in metadata.items() if isinstance(value, dict)}
+    numbers = {
+        name: float(value["value"])
+        for name, value in values.items()
+        if isinstance(value.get("value"), int | float)
+    }
     message = evaluation.get("description") or ""
-    if told == "could_not_run":
-        return "could_not_run", message
+    if status == "SUCCEEDED":
+        return "passed", "", numbers
+    if values.get("outcome", {}).get("text") == "could_not_run":
+        return "could_not_run", message, numbers
     severity = str((evaluation.get("severity") or {}).get("__enum__", ""))
-    return ("warned" if severity.endswith("WARN") else "failed"), message
+    return ("warned" if severity.endswith("WARN") else "failed"), message, numbers

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,12 @@ from dagster import (
 )
 from dagster_dbt.asset_utils import build_dbt_specs
 
+from ingestion.batch import utc_now
 from ingestion.errors import ConfigError
 from ingestion.lake import Lake
 from orchestration.checks.adapter import check_specs, run_contract
 from orchestration.checks.contracts import Contract, load_contract
+from orchestration.checks.freshness import Budget, FreshnessMeter, freshness_specs
 from orchestration.cycles import Cycles, recorded
 from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, ParsedModels
 from orchestration.dbt_results import DbtFailed, NodeResult
@@ -68,12 +71,18 @@ class ModelGraph:
         )
 
     def selectors(self, keys: AbstractSet[AssetKey]) -> list[str]:
-        """dbt's names of some assets; names are unique in a project."""
-        return sorted(unique_id.split(".")[-1] for unique_id, key in self.assets.items() if key in keys)
+        """dbt's selectors of some assets; names are unique in a project."""
+        return sorted(
+            f"fqn:{unique_id.split('.')[-1]}" for unique_id, key in self.assets.items() if key in keys
+        )
 
 
 def models_asset(
-    parsed: ParsedModels, contracts: Mapping[AssetKey, Contract], cycles: Cycles
+    parsed: ParsedModels,
+    contracts: Mapping[AssetKey, Contract],
+    cycles: Cycles,
+    *,
+    budgets: Mapping[AssetKey, Budget],
 ) -> AssetsDefinition:
     """The models, their quick tests and their contracts, materialised by dbt in process.
 
@@ -81,6 +90,7 @@ def models_asset(
         parsed: The project.
         contracts: Model → its contract.
         cycles: How a run goes on.
+        budgets: Mart → how fresh it has to be.
     """
     specs, test_specs = build_dbt_specs(
         translator=ModelTranslator(),
@@ -100,7 +110,7 @@ def models_asset(
     @multi_asset(
         name=MODELS_OP,
         specs=list(specs),
-        check_specs=[*test_specs, *contract_specs],
+        check_specs=[*test_specs, *contract_specs, *freshness_specs(budgets)],
         can_subset=True,
         required_resource_keys={"lake_session"},
         config_schema={"full_refresh": Field(bool, default_value=False, description=_FULL_REFRESH)},
@@ -108,11 +118,14 @@ def models_asset(
     def models(context: AssetExecutionContext) -> Iterator[Any]:
         lake = context.resources.lake_session.lake
         due = DueContracts(contracts)
+        freshness = FreshnessMeter(budgets, since=_started_at(context))
 
         def build(args: list[str], wanted: AbstractSet[AssetCheckKey]) -> Iterator[Any]:
             failure: DbtFailed | None = None
+            began_at = utc_now()
             try:
                 nodes = invoke(parsed.project, args).nodes
+                freshness.built(lake, began_at=began_at, visible_at=utc_now())
             except DbtFailed as error:
                 failure, nodes = error, error.nodes
             yield from _model_results(nodes, graph, wanted, lake.snapshot_id())
@@ -122,6 +135,7 @@ def models_asset(
                 if node.status in _DONE and node.unique_id in graph.assets
             )
             yield from due.run(lake)
+            yield from freshness.run()
             if failure is not None:
                 raise Failure(str(failure), allow_retries=False)
 
@@ -140,8 +154,14 @@ def models_asset(
         yield from build(args, context.selected_asset_check_keys)
         yield from cycles.run(context, build_again)
         yield from recorded(due.run(lake, all_of_them=True))
+        yield from recorded(freshness.run(all_of_them=True))
 
     return models
+
+
+def _started_at(context: AssetExecutionContext) -> datetime:
+    record = context.instance.get_run_record_by_id(context.run_id)
+    return datetime.fromtimestamp((record and record.start_time) or time.time(), UTC)
 
 
 class DueContracts:

@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestration.overview import Overview, ServiceRow, StreamRow
-from orchestration.records import CheckRecord, RunRecord
+from orchestration.records import AssetRecord, CheckRecord, RunRecord
 
+_HOPS = ("waiting", "reading", "loading", "building")
 _COLOURS = {
     "passed": "green",
     "SUCCESS": "green",
@@ -56,10 +57,7 @@ def overview_tables(overview: Overview, *, now: datetime, details: bool = True) 
     if overview.streams:
         parts += [Text(), streams_table(overview.streams, now=now)]
     if overview.models and details:
-        models = table("model", "built")
-        for record in overview.models:
-            models.add_row(escape(record.asset), age(record.built_at, now=now))
-        parts += [Text(), models]
+        parts += [Text(), models_table(overview.models, overview.checks, now=now)]
     if overview.runs:
         parts += [Text(), runs_table(overview.runs, now=now)]
     if overview.checks:
@@ -107,6 +105,27 @@ def streams_table(
             age(row.last_load_at, now=now),
             age(row.last_event_at, now=now),
             f"[red]{_first(row.error)}[/]" if unknown else "",
+        )
+    return made
+
+
+def models_table(models: Sequence[AssetRecord], checks: Sequence[CheckRecord], *, now: datetime) -> Table:
+    """The models; for marts with a budget, how old an event was when it was last seen there, and why."""
+    names = ["budget s", "spent s", *_HOPS]
+    made = table("model", "built", *names, right=names)
+    freshness = {check.asset: check for check in checks if "budget_seconds" in check.numbers}
+    for record in models:
+        check = freshness.get(record.asset)
+        numbers = check.numbers if check else {}
+        figures = [numbers.get(name) for name in ("measured", *(f"{hop}_seconds" for hop in _HOPS))]
+        colour = _COLOURS[check.outcome] if check and check.outcome in _COLOURS else ""
+        cells = ["" if figure is None else f"{figure:.1f}" for figure in figures]
+        made.add_row(
+            escape(record.asset),
+            age(record.built_at, now=now),
+            f"{numbers['budget_seconds']:g}" if "budget_seconds" in numbers else "",
+            f"[{colour}]{cells[0]}[/]" if colour else cells[0],
+            *cells[1:],
         )
     return made
 

@@ -46,6 +46,7 @@ from orchestration.sensors.backoff import Schedule
 _TICK_SECONDS = 4.0  # below the daemon's loop of 5 s, so that ticks follow each other closely
 _LOOK_SECONDS = 0.4
 _BROKER_SECONDS = 2.0
+_NEWEST = 5  # an active run is among these: no other is started beside it, save by hand
 _ACTIVE = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
@@ -155,12 +156,14 @@ def arrivals_sensor(
     def arrivals(context: SensorEvaluationContext) -> SensorResult:
         schedule = Schedule.loads(context.cursor)
         schedule = replace(schedule, repaired=schedule.repaired or utc_now().isoformat())
-        deadline = time.monotonic() + _TICK_SECONDS
+        deadline, repairs_known = time.monotonic() + _TICK_SECONDS, False
         while True:
             schedule, busy = _review(context.instance, job.name, schedule)
-            if not busy and (repair := repairs(context.instance, schedule.repaired)):
-                cursor = replace(schedule, repaired=repair[1]).dumps()
-                return SensorResult(run_requests=[repair[0]], cursor=cursor)
+            if not busy and not repairs_known:  # once a tick: they can wait a few seconds
+                repairs_known = True
+                if repair := repairs(context.instance, schedule.repaired):
+                    cursor = replace(schedule, repaired=repair[1]).dumps()
+                    return SensorResult(run_requests=[repair[0]], cursor=cursor)
             request, reason = (None, busy) if busy else _consider(watch, plan, schedule)
             if request is not None:
                 return SensorResult(run_requests=[request], cursor=schedule.dumps())
@@ -190,8 +193,8 @@ def _consider(watch: _Watch, plan: RefreshPlan, schedule: Schedule) -> tuple[Run
 
 def _review(instance: DagsterInstance, job_name: str, schedule: Schedule) -> tuple[Schedule, str]:
     """Take in the newest run: its outcome when it is over, else a word that it is active."""
-    runs = instance.get_runs(RunsFilter(job_name=job_name), limit=1)
-    active = instance.get_runs(RunsFilter(job_name=job_name, statuses=_ACTIVE), limit=1)
+    runs = instance.get_runs(RunsFilter(job_name=job_name), limit=_NEWEST)
+    active = [run for run in runs if run.status in _ACTIVE]
     if active:
         return schedule, f"run {active[0].run_id} is active"
     if not runs or runs[0].run_id == schedule.judged_run:

@@ -1,0 +1,144 @@
+"""How old events are when a mart first shows them, against the budget that its model declares.
+
+A budget is `freshness_seconds` in a dbt model's meta; breaking it is a warning and holds nothing back.
+What is measured is the oldest event of the newest batches, by the broker's time stamps.
+"""
+
+import itertools
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey
+
+from ingestion.lake import Lake
+from orchestration.keys import FRESHNESS_CHECK
+
+_REPORT_SECONDS = 15.0
+_BATCHES = (
+    "select stream, max(batch_id), min(first_event_time), min(started_at), max(ingested_at) from raw.batches "
+    "where events_landed > 0 and first_event_time is not null group by stream, batch_id "
+    "qualify row_number() over (partition by stream order by batch_id desc) = 1"
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a mart promises.
+
+    Attributes:
+        seconds: From an event's time stamp in its broker until the mart shows it.
+        streams: The streams that the mart follows from.
+    """
+
+    seconds: float
+    streams: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Where a batch's time went, in seconds.
+
+    Attributes:
+        waiting: From its oldest event to the batch's begin.
+        reading: Until all was read and decoded.
+        loading: Until the models began: the load, its checks, and other streams' batches.
+        building: Until the models were built.
+    """
+
+    waiting: float
+    reading: float
+    loading: float
+    building: float
+
+    @property
+    def total(self) -> float:
+        """The whole way."""
+        return self.waiting + self.reading + self.loading + self.building
+
+
+def freshness_specs(budgets: Mapping[AssetKey, Budget]) -> list[AssetCheckSpec]:
+    """One check for each mart that declares a budget."""
+    return [
+        AssetCheckSpec(
+            FRESHNESS_CHECK,
+            asset=key,
+            description=f"Events are in this mart within {budget.seconds:g} s of their time stamp.",
+        )
+        for key, budget in budgets.items()
+    ]
+
+
+class FreshnessMeter:
+    """Measures after each build; reports the worst of each mart every few seconds.
+
+    Args:
+        budgets: Mart → its budget.
+        since: Batches that were read before do not count: a rebuild shows old events late, and that is right.
+    """
+
+    def __init__(self, budgets: Mapping[AssetKey, Budget], *, since: datetime) -> None:
+        self._budgets = budgets
+        self._since = since
+        self._batches: dict[str, int] = {}
+        self._worst: dict[AssetKey, Spent] = {}
+        self._reported: dict[AssetKey, float] = {}
+
+    def built(self, lake: Lake, *, began_at: datetime, visible_at: datetime) -> None:
+        """Measure the batches that the models just took in.
+
+        Args:
+            lake: The lake.
+            began_at: When the models began, UTC.
+            visible_at: When they were built, UTC.
+        """
+        spent = {}
+        for stream, batch_id, event_at, started_at, read_at in lake.query(_BATCHES):
+            if batch_id > self._batches.get(stream, 0) and self._since <= started_at and read_at <= began_at:
+                self._batches[stream] = batch_id
+                moments = [event_at, started_at, read_at, began_at, visible_at]
+                spent[stream] = Spent(
+                    *(
+                        max(0.0, (after - before).total_seconds())
+                        for before, after in itertools.pairwise(moments)
+                    )
+                )
+        for key, budget in self._budgets.items():
+            known = [self._worst[key]] if key in self._worst else []
+            found = [one for stream, one in spent.items() if stream in budget.streams]
+            if found:
+                self._worst[key] = max(known + found, key=lambda one: one.total)
+
+    def run(self, *, all_of_them: bool = False) -> Iterator[AssetCheckResult]:
+        """Report what is due, or all that was measured since the last report."""
+        now = time.monotonic()
+        for key in sorted(self._worst):
+            if all_of_them or now >= self._reported.get(key, 0.0) + _REPORT_SECONDS:
+                self._reported[key] = now
+                yield _result(key, self._budgets[key], self._worst.pop(key))
+
+
+def _result(key: AssetKey, budget: Budget, spent: Spent) -> AssetCheckResult:
+    good = spent.total <= budget.seconds
+    return AssetCheckResult(
+        check_name=FRESHNESS_CHECK,
+        asset_key=key,
+        passed=good,
+        severity=AssetCheckSeverity.WARN,
+        description=None
+        if good
+        else f"the oldest event of a batch was {spent.total:.1f} s old when this mart showed it; "
+        f"its budget is {budget.seconds:g} s (waiting {spent.waiting:.1f}, reading {spent.reading:.1f}, "
+        f"loading {spent.loading:.1f}, building {spent.building:.1f})",
+        metadata={
+            "outcome": "passed" if good else "warned",
+            "measured": round(spent.total, 3),
+            "threshold": f"{budget.seconds:g} s",
+            "budget_seconds": budget.seconds,
+            "waiting_seconds": round(spent.waiting, 3),
+            "reading_seconds": round(spent.reading, 3),
+            "loading_seconds": round(spent.loading, 3),
+            "building_seconds": round(spent.building, 3),
+        },
+    )

@@ -1,0 +1,101 @@
+"""The freshness check on a real lake: which batches count, what is reported, what the status shows of it."""
+
+import io
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+from dagster import AssetCheckResult, AssetKey
+from rich.console import Console
+
+from ingestion.envelope import BATCH_SCHEMA
+from ingestion.lake import Lake
+from ingestion.loader import Loader
+from orchestration.checks.freshness import Budget, FreshnessMeter
+from orchestration.cli.tables import models_table
+from orchestration.records import AssetRecord, CheckRecord
+
+T0 = datetime(2026, 5, 4, 12, tzinfo=UTC)
+FAST, SLOW = AssetKey(["marts", "fast"]), AssetKey(["marts", "slow"])
+
+
+def seconds(number: float) -> datetime:
+    return T0 + timedelta(seconds=number)
+
+
+class Scene:
+    """A ledger to which a test adds batches, and a meter of two marts."""
+
+    def __init__(self, lake: Lake) -> None:
+        lake.prepare([])
+        self.lake, self.loader = lake, Loader(lake)
+        budgets = {FAST: Budget(5.0, frozenset({"left"})), SLOW: Budget(60.0, frozenset({"left", "right"}))}
+        self.meter = FreshnessMeter(budgets, since=T0)
+
+    def batch(self, stream: str, batch_id: int, *, event: float, began: float, read: float) -> None:
+        row = dict.fromkeys(BATCH_SCHEMA.names, 0) | {
+            "stream": stream, "batch_id": batch_id, "source_partition": "p", "log_id": "", "events_landed": 1,
+            "first_event_time": seconds(event), "last_event_time": seconds(event),
+            "started_at": seconds(began), "ingested_at": seconds(read),
+        }  # fmt: skip
+        self.loader.load(stream, {"batches": pa.Table.from_pylist([row], schema=BATCH_SCHEMA)})
+
+    def built(self, began: float, visible: float) -> dict[AssetKey, AssetCheckResult]:
+        self.meter.built(self.lake, began_at=seconds(began), visible_at=seconds(visible))
+        return keyed(self.meter.run())
+
+
+def keyed(results: Iterable[AssetCheckResult]) -> dict[AssetKey, AssetCheckResult]:
+    return {result.asset_key: result for result in results if result.asset_key is not None}
+
+
+@pytest.fixture
+def scene(lake: Lake) -> Scene:
+    return Scene(lake)
+
+
+def test_a_mart_is_warned_of_when_its_events_were_too_old(scene: Scene) -> None:
+    scene.batch("left", 1, event=-3, began=1, read=1.5)
+    results = scene.built(2.0, 4.0)
+    assert (results[FAST].passed, results[SLOW].passed) == (False, True)
+    assert results[FAST].severity.value == "WARN"
+    numbers = {name: value.value for name, value in results[FAST].metadata.items()}
+    assert numbers["measured"] == 7.0
+    hops = ("waiting_seconds", "reading_seconds", "loading_seconds", "building_seconds")
+    assert [numbers[hop] for hop in hops] == [4.0, 0.5, 0.5, 2.0]
+    assert "7.0 s" in str(results[FAST].description)
+
+
+def test_batches_of_earlier_runs_and_batches_that_models_have_not_seen_do_not_count(scene: Scene) -> None:
+    scene.batch("left", 1, event=-900, began=-800, read=-799)
+    scene.batch("right", 1, event=1, began=2, read=3)
+    assert scene.built(2.5, 4.0) == {}
+    assert set(scene.built(5.0, 6.0)) == {SLOW}
+
+
+def test_between_reports_the_worst_is_kept(scene: Scene) -> None:
+    scene.batch("left", 1, event=1, began=1.1, read=1.2)
+    assert scene.built(1.5, 2.0)[FAST].passed
+    scene.batch("left", 2, event=2, began=8, read=8.1)
+    assert scene.built(8.5, 9.0) == {}
+    scene.batch("left", 3, event=9, began=9.2, read=9.3)
+    assert scene.built(9.5, 10.0) == {}
+    last = keyed(scene.meter.run(all_of_them=True))
+    assert last[FAST].metadata["measured"].value == 7.0
+    assert keyed(scene.meter.run(all_of_them=True)) == {}
+
+
+def test_the_status_shows_the_budget_and_where_the_time_went() -> None:
+    numbers = {
+        "measured": 7.04, "budget_seconds": 5.0, "waiting_seconds": 4.0, "reading_seconds": 0.51,
+        "loading_seconds": 0.52, "building_seconds": 2.01,
+    }  # fmt: skip
+    check = CheckRecord("marts/fast", "freshness", "warned", "", numbers, checked_at=T0)
+    console = Console(width=140, record=True, file=io.StringIO())
+    console.print(
+        models_table([AssetRecord("marts/fast", T0), AssetRecord("staging/x", T0)], [check], now=T0)
+    )
+    _, mart, staging = console.export_text().splitlines()
+    assert mart.split() == ["marts/fast", "0s", "ago", "5", "7.0", "4.0", "0.5", "0.5", "2.0"]
+    assert staging.split() == ["staging/x", "0s", "ago"]
