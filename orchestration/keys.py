@@ -28,7 +28,7 @@ RAW_GROUP = "raw"
 
 LEDGER_CHECK = "ledger_proof"
 LEDGER_AUDIT = "ledger_audit"
-FRESHNESS_CHECK = "freshness"
+FRESHNESS_CHECK = "freshness_budget"
 
 
 def source_key(stream: Stream) -> AssetKey:

@@ -91,7 +91,7 @@ def test_the_status_shows_the_budget_and_where_the_time_went() -> None:
         "measured": 7.04, "budget_seconds": 5.0, "waiting_seconds": 4.0, "reading_seconds": 0.51,
         "loading_seconds": 0.52, "building_seconds": 2.01,
     }  # fmt: skip
-    check = CheckRecord("marts/fast", "freshness", "warned", "", numbers, checked_at=T0)
+    check = CheckRecord("marts/fast", "freshness_budget", "warned", "", numbers, checked_at=T0)
     console = Console(width=140, record=True, file=io.StringIO())
     console.print(
         models_table([AssetRecord("marts/fast", T0), AssetRecord("staging/x", T0)], [check], now=T0)
