@@ -26,6 +26,7 @@ from dagster import (
     sensor,
 )
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.instance.ref import InstanceRef
 
 from ingestion.batch import utc_now
 from ingestion.errors import MillraceError
@@ -104,6 +105,17 @@ class _Watch:
         self._lock = threading.Lock()
         self._meter: LagMeter | None = None
         self._lake: Lake | None = None
+        self._instance: tuple[InstanceRef, DagsterInstance] | None = None
+
+    def instance(self, context: SensorEvaluationContext) -> DagsterInstance:
+        """Dagster's, kept: a context opens its own anew for every tick."""
+        reference = context.instance_ref
+        if reference is None:
+            return context.instance
+        with self._lock:
+            if self._instance is None or self._instance[0] != reference:
+                self._instance = reference, DagsterInstance.from_ref(reference)
+            return self._instance[1]
 
     def look(self) -> list[StreamLag]:
         with self._lock:
@@ -154,14 +166,14 @@ def arrivals_sensor(
         description="Asks for a run when a stream has events that are not in the lake and no run is active.",
     )
     def arrivals(context: SensorEvaluationContext) -> SensorResult:
-        schedule = Schedule.loads(context.cursor)
+        instance, schedule = watch.instance(context), Schedule.loads(context.cursor)
         schedule = replace(schedule, repaired=schedule.repaired or utc_now().isoformat())
         deadline, repairs_known = time.monotonic() + _TICK_SECONDS, False
         while True:
-            schedule, busy = _review(context.instance, job.name, schedule)
+            schedule, busy = _review(instance, job.name, schedule)
             if not busy and not repairs_known:  # once a tick: they can wait a few seconds
                 repairs_known = True
-                if repair := repairs(context.instance, schedule.repaired):
+                if repair := repairs(instance, schedule.repaired):
                     cursor = replace(schedule, repaired=repair[1]).dumps()
                     return SensorResult(run_requests=[repair[0]], cursor=cursor)
             request, reason = (None, busy) if busy else _consider(watch, plan, schedule)
