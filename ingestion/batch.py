@@ -48,6 +48,7 @@ class BatchReport:
         events_rejected: Rows added to raw.rejects.
         bytes_read: Of the values.
         lag_events: Positions left unread behind this batch when it was planned.
+        stalls: How often a connection that brought nothing was replaced while reading.
         seconds: Step → wall time.
     """
 
@@ -60,6 +61,7 @@ class BatchReport:
     events_rejected: int = 0
     bytes_read: int = 0
     lag_events: int = 0
+    stalls: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -94,7 +96,7 @@ class Ingestor:
             TooManyRejects: More than `max_reject_share` were rejects: nothing was loaded.
         """
         settings = self._lake.settings
-        laps = _Laps()
+        laps, stalls_before = _Laps(), log.stalls
         with writer_lock(settings, stream.name, application_name=self._lake.application_name) as lock:
             state = read_state(self._lake, stream.name)
             bounds = log.bounds()
@@ -139,6 +141,7 @@ class Ingestor:
             events_rejected=rejected,
             bytes_read=int(pc.sum(tables["batches"]["bytes_read"]).as_py() or 0),
             lag_events=sum(bounds[partition].end - window.end for partition, window in windows.items()),
+            stalls=log.stalls - stalls_before,
             seconds=laps.seconds,
         )
 

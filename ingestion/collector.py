@@ -22,6 +22,8 @@ from ingestion.file_lock import lock_file
 from ingestion.intake import Intake, Limits
 from ingestion.json_file import write_json
 from ingestion.settings import Settings, load_settings
+from ingestion.sources import mqtt_drops
+from ingestion.sources.mqtt_drops import DropCounter
 from ingestion.sources.mqtt_message import MqttMessage, event_of, identifiers_of
 from ingestion.sources.mqtt_retry import Retry
 from ingestion.sources.mqtt_session import SessionFile
@@ -97,8 +99,10 @@ class Collector:
                 SessionFile(self._status_file.with_name("session.json"), settings.mqtt_client_id),
                 subscriptions=self._router.subscriptions,
                 on_message=self._take,
+                watch="" if self._router.route(mqtt_drops.TOPIC) else mqtt_drops.TOPIC,
                 retry=retry or Retry(),
             )
+            self._drops = DropCounter(self._status_file.with_name("drops.json"), self.connection.address)
             names = [stream.name for stream in declared]
             self._intake: Intake[_Receipt] = Intake(settings.data_dir / "spool", names, limits=self._limits)
         except MillraceError:
@@ -135,6 +139,8 @@ class Collector:
             "slowest_acknowledgement_ms": round(self._slowest_us / 1_000, 1),
             "unacknowledged": self._intake.waiting,
             "unrouted": self._unrouted,
+            "dropped": self._drops.dropped,
+            "warning": self._drops.warning,
             "spool_bytes": self._intake.spool_bytes,
             "spool_max_bytes": self._limits.spool_max_bytes,
             "blocked": bool(self._intake.error),
@@ -178,6 +184,10 @@ class Collector:
             streams = self._router.route(message.topic, identifiers_of(message))
         except UnicodeDecodeError:
             event, streams = SpoolEvent(b"", None, None, now), ()
+        if not streams and event.key == mqtt_drops.TOPIC.encode():
+            if self._drops.saw(event.value or b""):
+                _log.warning(self._drops.warning)
+            return
         if not streams and not self._unrouted:
             _log.warning("the broker sends messages that no stream declares; they are counted and dropped")
         self._unrouted += not streams

@@ -26,9 +26,11 @@ from ingestion.settings import Settings
 from ingestion.sources.mqtt_message import MqttMessage
 from ingestion.sources.mqtt_retry import (
     REFUSED_CREDENTIALS,
+    TAKEN_OVER,
     Retry,
     refused,
     refused_subscription,
+    taken_over,
     unreachable,
 )
 from ingestion.sources.mqtt_session import SessionFile
@@ -39,6 +41,8 @@ CONNECT_SECONDS = 5.0
 RECEIVE_MAXIMUM = 4_096
 """Unacknowledged messages an MQTT 5 broker may send; with 3.1.1 the broker's own limit holds."""
 
+_EVICTIONS_TOLD = 3
+"""Connections in a row that ended within the longest wait."""
 _SESSION_NEVER_EXPIRES = 0xFFFFFFFF
 
 _log = structlog.get_logger(__name__)
@@ -52,6 +56,7 @@ class MqttConnection:
         session: Client id and known subscriptions.
         subscriptions: What to subscribe to.
         on_message: Takes a message; must not block.
+        watch: A further topic, at QoS 0 and no part of the session; a broker may refuse it.
         retry: Waits between attempts.
 
     Attributes:
@@ -71,6 +76,7 @@ class MqttConnection:
         *,
         subscriptions: tuple[Subscription, ...],
         on_message: Callable[[MqttMessage], None],
+        watch: str = "",
         retry: Retry,
     ) -> None:
         self.address = f"{settings.mqtt_host}:{settings.mqtt_port}"
@@ -91,6 +97,8 @@ class MqttConnection:
         self._open = False
         self._asked: dict[int, Subscription] = {}
         self._asked_at = 0.0
+        self._evictions = 0
+        self._watch, self._watch_asked = watch, 0
         self._client = _make_client(settings, session.client_id)
 
         def received(_client: Client, _data: object, message: MQTTMessage) -> None:
@@ -228,6 +236,10 @@ class MqttConnection:
             )
         _log.info("connected", broker=self.address, session_present=flags.session_present)
         self._subscribe(self._session.subscriptions if flags.session_present else {})
+        if self._watch_asked:  # the broker hung up instead of an answer
+            self._watch = ""
+        if self._watch:
+            self._watch_asked = self._client.subscribe(self._watch, 0)[1] or 0
 
     def _subscribe(self, held: dict[str, str]) -> None:
         """Bring the session to what is declared; repeating a held one would resend retained messages."""
@@ -245,6 +257,8 @@ class MqttConnection:
     def _on_subscribe(
         self, _client: Client, _data: object, asked: int, reasons: list[ReasonCode], _properties: object
     ) -> None:
+        if asked == self._watch_asked:
+            self._watch_asked = 0
         subscription = self._asked.pop(asked, None)
         if subscription is None:
             return
@@ -261,6 +275,11 @@ class MqttConnection:
         self, _client: Client, _data: object, flags: DisconnectFlags, reason: ReasonCode, _properties: object
     ) -> None:
         if self.connected:
+            lived, told = time.monotonic() - self._attempted, str(reason) == TAKEN_OVER
+            self._evictions = self._evictions + 1 if lived < self._retry.most_seconds else 1
+            if told or self._evictions >= _EVICTIONS_TOLD:
+                self._failed(taken_over(self.address, self._session.client_id, told=told), wait_long=True)
+                return
             why = f"was closed by it ({reason})" if flags.is_disconnect_packet_from_server else "was lost"
             self._lost(why)
         else:

@@ -24,6 +24,10 @@ class SourceUnavailable(MillraceError):
     """A broker cannot be reached in time, refused the credentials, or lacks the topic."""
 
 
+class SourceStalled(SourceUnavailable):
+    """A broker that answers gives no events although it has more, over a second connection too."""
+
+
 class LogTruncated(MillraceError):
     """The log no longer holds the position that comes next, or is not the log it was."""
 

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from ingestion.errors import MillraceError
 from ingestion.lake import Lake
+from ingestion.positions import Position, is_another_log
 from ingestion.settings import Settings
 from ingestion.sources.base import Log
 from ingestion.sources.factory import open_log
@@ -27,6 +29,7 @@ class StreamLag:
         position: Sum of the partitions' positions, for display.
         partitions: How many partitions the log has.
         never_read: The log has partitions of which the lake knows nothing yet.
+        replaced: A partition is another log than the lake knows, perhaps with nothing to read; a batch tells.
         error: Why the lag is unknown, as a sentence; empty when it is known.
     """
 
@@ -36,12 +39,18 @@ class StreamLag:
     position: int = 0
     partitions: int = 0
     never_read: bool = False
+    replaced: bool = False
     error: str = ""
 
     @property
     def has_work(self) -> bool:
         """Whether a batch would find something to do (a broken stream would find its error)."""
-        return self.events > 0 or self.never_read
+        return self.events > 0 or self.never_read or self.replaced
+
+
+class _Known(NamedTuple):
+    position: Position
+    event_time: datetime | None
 
 
 class LagMeter:
@@ -77,17 +86,19 @@ class LagMeter:
             self._known, self._snapshot = self._positions(), snapshot
         return [self._measure(stream, self._known.get(stream.name, {})) for stream in streams]
 
-    def _positions(self) -> dict[str, dict[str, tuple[int, datetime | None]]]:
+    def _positions(self) -> dict[str, dict[str, _Known]]:
         rows = self._lake.query(
-            "select stream, source_partition, max(end_position), max(last_event_time) "
-            "from raw.batches group by stream, source_partition"
+            "select stream, source_partition, max(end_position), arg_max(log_id, batch_id), "
+            "max(last_event_time) from raw.batches group by stream, source_partition"
         )
-        known: dict[str, dict[str, tuple[int, datetime | None]]] = {}
-        for stream, partition, position, event_time in rows:
-            known.setdefault(stream, {})[partition] = (int(position), event_time)
+        known: dict[str, dict[str, _Known]] = {}
+        for stream, partition, position, log_id, event_time in rows:
+            known.setdefault(stream, {})[partition] = _Known(
+                Position(int(position), log_id or ""), event_time
+            )
         return known
 
-    def _measure(self, stream: Stream, known: dict[str, tuple[int, datetime | None]]) -> StreamLag:
+    def _measure(self, stream: Stream, known: dict[str, _Known]) -> StreamLag:
         try:
             log = self._logs.get(stream.name)
             if log is None:
@@ -98,17 +109,20 @@ class LagMeter:
             self._forget(stream.name)
             return StreamLag(stream.name, error=str(error))
         events = sum(
-            max(0, held.end - known[name][0]) if name in known else held.end - held.begin
+            max(0, held.end - known[name].position.next) if name in known else held.end - held.begin
             for name, held in bounds.items()
         )
-        newest = max((time for _, time in known.values() if time is not None), default=None)
+        newest = max((last.event_time for last in known.values() if last.event_time), default=None)
         return StreamLag(
             stream.name,
             events=events,
             seconds=max(0.0, (self._clock() - newest).total_seconds()) if events and newest else 0.0,
-            position=sum(position for position, _ in known.values()),
+            position=sum(last.position.next for last in known.values()),
             partitions=len(bounds),
             never_read=any(name not in known for name in bounds),
+            replaced=any(
+                is_another_log(known[name].position, held) for name, held in bounds.items() if name in known
+            ),
         )
 
     def _forget(self, stream: str) -> None:

@@ -33,6 +33,12 @@ def behind_truncation(positions: Mapping[str, Position], bounds: Mapping[str, Bo
     }
 
 
+def is_another_log(position: Position, held: Bounds) -> bool:
+    """Whether a log certainly does not continue what was read up to a position: check_log will refuse it."""
+    made_again = bool(position.log_id and held.log_id and position.log_id != held.log_id)
+    return made_again or position.next > held.end
+
+
 def check_log(stream: str, positions: Mapping[str, Position], bounds: Mapping[str, Bounds]) -> None:
     """Refuse a log that is not the continuation of what the lake holds.
 

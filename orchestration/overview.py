@@ -162,6 +162,8 @@ class OverviewReader:
             runs = self.records.runs(limit=5)
         except MillraceError as error:
             errors.append(str(error))
+        if state is not None:
+            errors += _of_collector(settings.data_dir)
         return Overview(
             data_dir=str(settings.data_dir),
             running=state is not None,
@@ -202,6 +204,17 @@ class OverviewReader:
         self._meter.close()
         self.lake.close()
         self.records.close()
+
+
+def _of_collector(data_dir: Path) -> list[str]:
+    """What is wrong with MQTT, as far as the collector knows; only it sees its broker."""
+    from ingestion.collector import status_file
+
+    try:
+        told = json.loads(status_file(data_dir).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []  # no MQTT stream, or it is just starting
+    return [str(told[name]) for name in ("error", "warning") if told.get(name)]
 
 
 def _row(stream: Stream, lag: StreamLag, counts: tuple[object, ...] | None) -> StreamRow:

@@ -57,7 +57,13 @@ class Chunk:
 
 
 class Log(Protocol):
-    """One stream's log. Every call is bounded in time and raises SourceUnavailable past it."""
+    """One stream's log. Every call is bounded in time and raises SourceUnavailable past it.
+
+    Attributes:
+        stalls: How often, so far, a connection that brought nothing was replaced by a new one.
+    """
+
+    stalls: int
 
     def bounds(self) -> dict[str, Bounds]:
         """Partition → what it holds now. New partitions appear here by themselves."""

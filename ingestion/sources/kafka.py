@@ -14,12 +14,13 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.structs import OffsetAndMetadata
 
-from ingestion.errors import SourceUnavailable
+from ingestion.errors import SourceStalled, SourceUnavailable
 from ingestion.settings import Settings
 from ingestion.sources.base import Bounds, Chunk, Start, Window
 from ingestion.sources.kafka_blocks import Block, deliver_blocks
 from ingestion.sources.kafka_refusals import accepts_connections, refused, tls_problem
 from ingestion.sources.kafka_rows import Rows
+from ingestion.sources.stalls import read_over
 from ingestion.streams import KafkaSource, Stream
 
 _POLL_MILLISECONDS = 500
@@ -71,6 +72,9 @@ class KafkaLog:
         stream: A stream with a Kafka source.
         settings: How to reach the cluster.
         timeout_seconds: Bound of every call; settings.source_timeout_seconds unless told.
+
+    Attributes:
+        stalls: How often reading stood still and was begun again over a new connection.
     """
 
     def __init__(self, stream: Stream, settings: Settings, *, timeout_seconds: float | None = None) -> None:
@@ -82,6 +86,7 @@ class KafkaLog:
         self._timeout = timeout_seconds or settings.source_timeout_seconds
         self._consumer: Any = None
         self._admin: Any = None
+        self.stalls = 0
 
     def bounds(self) -> dict[str, Bounds]:
         """What each partition holds now, up to the last stable offset (committed transactions)."""
@@ -114,21 +119,30 @@ class KafkaLog:
             return {name: at.get(name, held.end) for name, held in partitions.items()}
 
     def read(self, windows: Mapping[str, Window]) -> Iterator[Chunk]:
-        """Yield the windows' events, one chunk a poll.
+        """Yield the windows' events; a connection over which none comes is replaced once.
 
         Raises:
-            SourceUnavailable: No progress within the time bound.
+            SourceStalled: No progress within the time bound, twice.
+            SourceUnavailable: The broker is away, or refuses to give them.
         """
         with _translated(self._stream, self._settings):
-            consumer = self._connect()
-            open_windows = {_topic_partition(name): window for name, window in windows.items()}
-            consumer.assign(list(open_windows))
-            for tp, window in open_windows.items():
-                consumer.seek(tp, window.start)
-            try:
-                yield from self._poll_all(consumer, open_windows)
-            finally:
-                consumer.assign([])
+            yield from read_over(self._read, windows, replace=self._replace)
+
+    def _replace(self) -> None:
+        self.stalls += 1
+        self._disconnect()
+
+    def _read(self, windows: Mapping[str, Window]) -> Iterator[Chunk]:
+        """Yield the windows' events, one chunk a poll."""
+        consumer = self._connect()
+        open_windows = {_topic_partition(name): window for name, window in windows.items()}
+        consumer.assign(list(open_windows))
+        for tp, window in open_windows.items():
+            consumer.seek(tp, window.start)
+        try:
+            yield from self._poll_all(consumer, open_windows)
+        finally:
+            consumer.assign([])
 
     def _poll_all(self, consumer: Any, open_windows: dict[TopicPartition, Window]) -> Iterator[Chunk]:
         reached = {tp: window.start for tp, window in open_windows.items()}
@@ -155,11 +169,11 @@ class KafkaLog:
                 # Not paused: kafka-python may keep what it holds of a paused partition for ever.
                 consumer.assign(list(open_windows))
 
-    def _stuck(self, partitions: Mapping[str, tuple[int, Window]]) -> SourceUnavailable:
+    def _stuck(self, partitions: Mapping[str, tuple[int, Window]]) -> SourceStalled:
         where = ", ".join(f"{name} at {at} of {window.end}" for name, (at, window) in partitions.items())
-        return SourceUnavailable(
-            f"stream '{self._stream.name}': no event came for {self._timeout:g} s ({where}); "
-            "the next batch starts with a new connection; look at the broker if this repeats"
+        return SourceStalled(
+            f"stream '{self._stream.name}': Kafka has more events but gave none for {self._timeout:g} s "
+            f"({where}); look at the broker and the network if this repeats"
         )
 
     def confirm(self, positions: Mapping[str, int]) -> None:
@@ -173,10 +187,16 @@ class KafkaLog:
 
     def close(self) -> None:
         """Close both connections."""
-        for client in (self._consumer, self._admin):
-            if client is not None:
-                client.close()
-        self._consumer = self._admin = None
+        self._disconnect()
+        if self._admin is not None:
+            self._admin.close()
+            self._admin = None
+
+    def _disconnect(self) -> None:
+        """Close the connection that reads."""
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
 
     def _connect(self) -> Any:
         if self._consumer is None:

@@ -48,12 +48,8 @@ class FastKafkaLog(KafkaLog):
 
     _reader: Any = None
 
-    def read(self, windows: Mapping[str, Window]) -> Iterator[Chunk]:
-        """Yield the windows' events, some thousand a chunk.
-
-        Raises:
-            SourceUnavailable: The broker refuses to give them, or no progress within the time bound.
-        """
+    def _read(self, windows: Mapping[str, Window]) -> Iterator[Chunk]:
+        """Yield the windows' events, some thousand a chunk."""
         reader, left = self._open(), dict(windows)
         reader.assign([_topic_partition(name, window.start) for name, window in windows.items()])
         try:
@@ -140,12 +136,12 @@ class FastKafkaLog(KafkaLog):
             f"events ({error.name()}); the next batch tries again, look at the broker if this repeats"
         )
 
-    def close(self) -> None:
-        """Close all connections."""
+    def _disconnect(self) -> None:
+        """Close the connections that read."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-        super().close()
+        super()._disconnect()
 
 
 def _runs(messages: list[Message]) -> Iterator[tuple[str, list[Message]]]:

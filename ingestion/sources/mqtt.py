@@ -23,6 +23,8 @@ class MqttLog:
         spool_dir: The folder of all spools; it need not exist before the collector's first start.
     """
 
+    stalls = 0  # nothing is connected
+
     def __init__(self, stream: Stream, spool_dir: Path) -> None:
         self.partition = f"{stream.name}-0"
         self._reader = SpoolReader(spool_dir / stream.name)

@@ -7,6 +7,8 @@ import ssl
 from dataclasses import dataclass
 
 REFUSED_CREDENTIALS = frozenset({"Bad user name or password", "Not authorized"})
+TAKEN_OVER = "Session taken over"
+"""MQTT 5's reason 0x8E; 3.1.1 brokers only close the connection."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,15 @@ def refused(address: str, reason: str, user: str | None) -> str:
         who = f"the user '{user}'" if user else "a client without a user name"
         check = "USERNAME and MILLRACE_MQTT_PASSWORD"
     return f"the MQTT broker at {address} refused {who} ({reason}); check MILLRACE_MQTT_{check}"
+
+
+def taken_over(address: str, client_id: str, *, told: bool) -> str:
+    """Who ended our session, and what to do about the other one; `told` if the broker gave this reason."""
+    what = "gave our session to" if told else "lets us in and hangs up soon, as if there were"
+    return (
+        f"the MQTT broker at {address} {what} another client with our client id '{client_id}'; stop the "
+        "other collector or, if its data folder is a copy of ours, delete collector/session.json there"
+    )
 
 
 def refused_subscription(address: str, topic_filter: str, *, reason: str, user: str | None) -> str:

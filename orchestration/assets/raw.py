@@ -129,6 +129,7 @@ def _metadata(report: BatchReport, session: LakeSession) -> dict[str, Any]:
         "events_rejected": report.events_rejected,
         "bytes_read": report.bytes_read,
         "lag_events": report.lag_events,
+        "stalls": report.stalls,
         "seconds": MetadataValue.json(dict(report.seconds)),
         "snapshot_id": session.lake.snapshot_id(),
         "positions": MetadataValue.table(

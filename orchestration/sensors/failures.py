@@ -28,7 +28,6 @@ def failures_sensor(settings: Callable[[], Settings]) -> SensorDefinition:
     def failed_runs(context: RunFailureSensorContext) -> None:
         run = context.dagster_run
         alert: dict[str, object] = {
-            "event": "run_failed",
             "run_id": run.run_id,
             "job": run.job_name,
             "streams": run.tags.get(STREAMS_TAG, ""),
@@ -38,7 +37,7 @@ def failures_sensor(settings: Callable[[], Settings]) -> SensorDefinition:
         _log.error("run failed", **alert)
         url = settings().alert_webhook_url
         if url is not None:
-            post_alert(url.get_secret_value(), alert)
+            post_alert(url.get_secret_value(), {"event": "run_failed"} | alert)
 
     return failed_runs
 

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from ingestion.settings import PROJECT_DIR
+from tests.security.callers import calls, strangers, watched
 
 SECONDS = 60
 MILLRACE = (sys.executable, "-c", "from orchestration.cli import main; main()")
@@ -46,7 +47,7 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 @pytest.mark.e2e
 def test_the_demo_is_good_and_leaves_nothing_behind(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    env = environment(folder)
+    env = environment(folder) | watched(tmp_path / "seen")
     demo = subprocess.run(
         [*MILLRACE, "demo", "--for", str(SECONDS), "--no-ui"],
         cwd=PROJECT_DIR, env=env, capture_output=True, text=True, timeout=540,
@@ -77,6 +78,8 @@ def test_the_demo_is_good_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert processes_of(folder) == []
     assert not (folder / "runtime.env").exists()
     assert not (tmp_path / "precious").exists()
+    assert len(calls(tmp_path / "seen")) > 20
+    assert strangers(tmp_path / "seen") == set(), "telemetry?"
     report = json.loads((folder / "plant.json").read_text())
     assert report["finished"]
     assert report["faults"] >= 3

@@ -8,26 +8,31 @@ from collections.abc import Iterator
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from ingestion.errors import SourceUnavailable
+from ingestion.batch import Ingestor
+from ingestion.errors import SourceStalled, SourceUnavailable
 from ingestion.faultpoints import install_hook
 from ingestion.lake import Lake
 from ingestion.ledger import prove
 from ingestion.settings import Settings, load_settings
+from ingestion.sources.base import Window
+from ingestion.sources.factory import open_log
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
+from tests.servers.kafka_proxy import FETCH, KafkaProxy
 from tests.waiting import eventually
 
 _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def kafka_settings(settings: Settings, apache_kafka: ApacheKafka) -> Settings:
+def kafka_settings(request: pytest.FixtureRequest, settings: Settings, apache_kafka: ApacheKafka) -> Settings:
     return load_settings(
         data_dir=settings.data_dir,
         catalog=settings.catalog,
         kafka_bootstrap_servers=apache_kafka.bootstrap_servers,
         source_timeout_seconds=5,
-        kafka_client="kafka-python",  # librdkafka reads far ahead: nothing would be left to interrupt
+        # librdkafka reads far ahead: nothing would be left to interrupt
+        kafka_client=getattr(request, "param", "kafka-python"),
     )
 
 
@@ -105,6 +110,65 @@ def test_a_broker_that_freezes_between_two_polls_fails_the_batch_and_not_the_str
     assert positions_of(lake, topic) == []
     eventually(lambda: _drained(lake, topic, kafka_settings), "the lag is gone", seconds=120)
     assert positions_of(lake, topic) == [(f"{topic}-0", n) for n in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("kafka_settings", "stalls"),
+    [("kafka-python", 1), ("librdkafka", 1), ("kafka-python", 2)],
+    indirect=["kafka_settings"],
+)
+def test_a_connection_that_brings_nothing_is_replaced_once(
+    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka, stalls: int
+) -> None:
+    """Everything but events is answered, as when a middlebox has lost one connection of several."""
+    produce(apache_kafka.bootstrap_servers, topic, [b"1"] * 5)
+    settings = load_settings(
+        **kafka_settings.model_dump(exclude={"kafka_bootstrap_servers", "source_timeout_seconds"}),
+        kafka_bootstrap_servers=f"127.0.0.1:{apache_kafka.proxy_port}",
+        source_timeout_seconds=1,
+    )
+    stream = kafka_stream(topic)
+    lake.prepare([topic])
+    log = open_log(stream, settings)
+    proxy = KafkaProxy(
+        apache_kafka.proxy_port,
+        apache_kafka.proxied_port,
+        swallow=lambda key: key == FETCH and log.stalls < stalls,
+    )
+    try:
+        if stalls == 1:
+            report = Ingestor(lake).run(stream, log)
+            assert (report.events_landed, report.stalls) == (5, 1)
+        else:
+            with pytest.raises(SourceStalled, match=f"{topic}-0 at 0 of 5"):
+                Ingestor(lake).run(stream, log)
+            assert log.stalls == 1
+    finally:
+        log.close()
+        proxy.close()
+
+
+def test_a_partition_whose_window_is_full_is_read_again_by_the_next_batch(
+    lake: Lake, kafka_settings: Settings, apache_kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paused instead, its fetched records were parked in kafka-python, which then never asked for more."""
+    monkeypatch.setattr("ingestion.sources.kafka._POLL_BLOCKS", 4)  # 4,096 would have to be left over
+    topic = f"faulty_{next(_numbers)}"
+    apache_kafka.create_topic(topic, partitions=2)
+    produce(apache_kafka.bootstrap_servers, topic, [b"1"] * 20, batch_size=0)
+    # More than one answer holds.
+    produce(apache_kafka.bootstrap_servers, topic, [b'"%s"' % (b"x" * 700_000)] * 12, partition=1)
+    log = open_log(kafka_stream(topic), kafka_settings)
+    try:
+        for first in (0, 1):
+            windows = {
+                f"{topic}-0": Window(first * 2, first * 2 + 2),
+                f"{topic}-1": Window(first * 6, first * 6 + 6),
+            }
+            assert sum(chunk.events.num_rows for chunk in log.read(windows)) == 8
+        assert log.stalls == 0
+    finally:
+        log.close()
 
 
 def test_the_holes_of_a_compacted_topic_are_no_gaps(

@@ -1,14 +1,18 @@
 """Where dlt's own Kafka source falls, on a real Kafka: each of its traps is a promise of ours."""
 
 import itertools
+from contextlib import closing
 
 import pytest
 
+from ingestion.batch import utc_now
 from ingestion.errors import LogTruncated
+from ingestion.lag import LagMeter
 from ingestion.lake import Lake
 from ingestion.settings import Settings, load_settings
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
+from tests.waiting import eventually
 
 _numbers = itertools.count(1)
 
@@ -71,3 +75,21 @@ def test_a_topic_made_again_does_not_stall_silently(
     with pytest.raises(LogTruncated, match="made again"):
         ingest(lake, kafka_stream(topic), kafka_settings)
     assert len(positions_of(lake, topic)) == 5
+
+
+@pytest.mark.parametrize("events", [0, 5], ids=["empty", "ends at our position"])
+def test_a_topic_made_again_is_noticed_before_it_grows(
+    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka, events: int
+) -> None:
+    """By its id where it ends at our position: nothing is unread, so nothing else would start a batch."""
+    stream = kafka_stream(topic)
+    produce(apache_kafka.bootstrap_servers, topic, [b"1"] * 5)
+    ingest(lake, stream, kafka_settings)
+    with closing(LagMeter(kafka_settings, lake, timeout_seconds=15, clock=utc_now)) as meter:
+        assert not meter.measure([stream])[0].has_work
+        apache_kafka.delete_topic(topic)
+        apache_kafka.create_topic(topic, partitions=1)
+        produce(apache_kafka.bootstrap_servers, topic, [b"2"] * events)
+        eventually(lambda: meter.measure([stream])[0].has_work, "a batch is asked for")
+    with pytest.raises(LogTruncated, match="made again"):
+        ingest(lake, stream, kafka_settings)

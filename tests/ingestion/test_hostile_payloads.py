@@ -119,6 +119,8 @@ def test_a_host_clock_that_steps_back_changes_no_order(
 class _OneEvent:
     """A log of one given value, for what no broker at its defaults takes."""
 
+    stalls = 0
+
     def __init__(self, value: bytes) -> None:
         self._value = value
 

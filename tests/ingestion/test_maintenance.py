@@ -36,6 +36,8 @@ TABLES = ("raw.events", "raw.batches", "raw.rejects", "raw._dlt_loads")
 class CountingLog:
     """A log whose every look finds `step` more events; every tenth is malformed."""
 
+    stalls = 0
+
     def __init__(self, *, step: int = 20, end: int = 0) -> None:
         self.step, self.end = step, end
 

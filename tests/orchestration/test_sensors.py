@@ -13,6 +13,7 @@ from dagster import (
     DagsterInstance,
     DagsterRunStatus,
     SensorDefinition,
+    build_run_status_sensor_context,
     build_sensor_context,
     job,
     op,
@@ -27,7 +28,7 @@ from orchestration.reject_jobs import retry_job
 from orchestration.replay_jobs import ReplayConfig, repairs, replay_job
 from orchestration.sensors.arrivals import RefreshPlan, arrivals_sensor
 from orchestration.sensors.backoff import Schedule
-from orchestration.sensors.failures import post_alert
+from orchestration.sensors.failures import failures_sensor, post_alert
 from tests.ingestion.helpers import ingest, produce
 from tests.servers.apache_kafka import ApacheKafka
 
@@ -191,6 +192,30 @@ def test_an_alert_is_posted_again_until_it_is_taken(webhook: tuple) -> None:
     fail(2)
     post_alert(url, {"event": "run_failed", "streams": "orders"})
     assert [json.loads(body)["streams"] for body in received] == ["orders"] * 3
+
+
+def test_a_failed_run_is_posted(webhook: tuple) -> None:
+    url, received, _ = webhook
+
+    @op
+    def breaks() -> None:
+        raise ValueError("this and that")
+
+    @job
+    def breaking() -> None:
+        breaks()
+
+    with DagsterInstance.ephemeral() as instance:
+        result = breaking.execute_in_process(instance=instance, raise_on_error=False)
+        context = build_run_status_sensor_context(
+            sensor_name="failed_runs",
+            dagster_event=result.get_run_failure_event(),
+            dagster_instance=instance,
+            dagster_run=result.dagster_run,
+        )
+        failures_sensor(lambda: load_settings(alert_webhook_url=url))(context.for_run_failure())
+    (alert,) = map(json.loads, received)
+    assert (alert["event"], alert["run_id"], alert["job"]) == ("run_failed", result.run_id, "breaking")
 
 
 def test_an_alert_that_cannot_be_posted_is_logged_without_its_address(

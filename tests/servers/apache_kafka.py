@@ -79,7 +79,12 @@ def kafka_jars(cache: Path) -> Path:
 
 
 class ApacheKafka:
-    """One broker; its ports and folder stay the same over restarts."""
+    """One broker; its ports and folder stay the same over restarts.
+
+    Attributes:
+        proxied_port: Of a listener whose clients are told to come to …
+        proxy_port: … this port, where a test may put a proxy.
+    """
 
     def __init__(
         self,
@@ -110,6 +115,7 @@ class ApacheKafka:
         self._port, self._controller_port, self._sasl_port, self._ssl_port, self._sasl_ssl_port = free_ports(
             5
         )
+        self.proxied_port, self.proxy_port = free_ports(2)
         self._config = self._folder / "server.properties"
         self._data = self._folder / "data"
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -217,8 +223,12 @@ class ApacheKafka:
             admin.close()
 
     def _settings(self) -> dict[str, str]:
-        listeners = {"CLIENT": self._port, "CONTROLLER": self._controller_port}
-        protocols = {"CLIENT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT"}
+        listeners = {
+            "CLIENT": self._port,
+            "PROXIED": self.proxied_port,
+            "CONTROLLER": self._controller_port,
+        }
+        protocols = dict.fromkeys(listeners, "PLAINTEXT")
         if self._users:
             listeners["SASL"] = self._sasl_port
             protocols["SASL"] = "SASL_PLAINTEXT"
@@ -227,7 +237,8 @@ class ApacheKafka:
         if self._certificate is not None and self._users:
             listeners["SASLTLS"], protocols["SASLTLS"] = self._sasl_ssl_port, "SASL_SSL"
         addresses = {name: f"{name}://127.0.0.1:{port}" for name, port in listeners.items()}
-        advertised = [address for name, address in addresses.items() if name != "CONTROLLER"]
+        told = addresses | {"PROXIED": f"PROXIED://127.0.0.1:{self.proxy_port}"}
+        advertised = [address for name, address in told.items() if name != "CONTROLLER"]
         return {
             "process.roles": "broker,controller",
             "node.id": "1",
