@@ -5,20 +5,18 @@ repeats it.
 """
 
 import itertools
-import json
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from ingestion.lake import Lake
-from ingestion.settings import PROJECT_DIR, Settings
+from ingestion.settings import Settings
 from ingestion.streams import Stream
 from tests.fault.conftest import Count, Tally
 from tests.fault.oracle import KafkaOracle
+from tests.fault.orders import Worker, order_for
 from tests.fault.seeds import KILLS, SEED
 from tests.servers.apache_kafka import ApacheKafka
 
@@ -27,36 +25,6 @@ PARTITIONS = 2
 BATCH_EVENTS = 100
 CRASHES = 6 * KILLS
 _numbers = itertools.count(1)
-
-
-class Worker:
-    """The forking process; `run` returns a child's exit code."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fault.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=PROJECT_DIR,
-        )
-
-    def run(self, **order: Any) -> int:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order, default=str) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
-
-    def close(self) -> None:
-        self._process.communicate(timeout=30)
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Worker]:
-    worker = Worker()
-    yield worker
-    worker.close()
 
 
 class Scene:
@@ -70,17 +38,12 @@ class Scene:
         self.lake = lake
         lake.prepare([self.topic])
         stream = Stream.model_validate({"name": self.topic, "source": {"kafka": self.topic}})
-        assert settings.catalog is not None
         self._worker = worker
-        self._order = {
-            "stream": stream.model_dump(mode="json"),
-            "settings": {
-                "data_dir": settings.data_dir,
-                "catalog": settings.catalog.get_secret_value(),
-                "kafka_bootstrap_servers": kafka.bootstrap_servers,
-                "batch_max_events": BATCH_EVENTS,
-            },
-        }
+        self._order = order_for(
+            stream,
+            settings.model_copy(update={"kafka_bootstrap_servers": kafka.bootstrap_servers}),
+            batch_max_events=BATCH_EVENTS,
+        )
 
     def send(self, events: int) -> None:
         self.oracle.send(events, partitions=PARTITIONS)
