@@ -12,9 +12,9 @@ from ingestion.streams import Stream
 class Worker:
     """The forking process; `run` returns a child's exit code."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "tests.fault.worker") -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fault.worker"],
+            [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -22,11 +22,14 @@ class Worker:
         )
 
     def run(self, **order: Any) -> int:
-        assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order, default=str) + "\n")
-        self._process.stdin.flush()
+        self.tell(order)
         return int(self._process.stdout.readline())
+
+    def tell(self, message: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(message, default=str) + "\n")
+        self._process.stdin.flush()
 
     def close(self) -> None:
         self._process.communicate(timeout=30)

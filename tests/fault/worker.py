@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -35,8 +36,8 @@ def _kill(pid: int) -> None:
     wait_until(lambda: not any(is_alive(process) for process in family), timeout_s=10)
 
 
-def _child(order: dict[str, Any]) -> int:
-    """Ingest batches until there is nothing left; die at `place` when it has been passed `passes` times."""
+def arm(order: dict[str, Any]) -> None:
+    """Die, or let the victim die, at `place` when it has been passed `passes` times."""
     passed = 0
 
     def die(name: str) -> None:
@@ -47,6 +48,11 @@ def _child(order: dict[str, Any]) -> int:
                 _kill(order.get("victim", os.getpid()))
 
     install_hook(die)
+
+
+def _ingest(order: dict[str, Any]) -> int:
+    """Ingest batches until there is nothing left."""
+    arm(order)
     settings = load_settings(**order["settings"])
     stream = Stream.model_validate(order["stream"])
     try:
@@ -62,13 +68,13 @@ def _child(order: dict[str, Any]) -> int:
     return EXIT_DONE
 
 
-def _obey(order: dict[str, Any]) -> int:
+def _obey(order: dict[str, Any], child: Callable[[dict[str, Any]], int]) -> int:
     """Fork, kill after a time if told so, and return the exit code (negative: the signal)."""
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
-            code = _child(order)
+            code = child(order)
         finally:
             os._exit(code)
     if (seconds := order.get("kill_after_seconds")) is not None:
@@ -77,11 +83,11 @@ def _obey(order: dict[str, Any]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def main() -> None:
-    """Serve until standard input ends."""
+def serve(child: Callable[[dict[str, Any]], int]) -> None:
+    """Obey orders until standard input ends."""
     for line in sys.stdin:
-        print(_obey(json.loads(line)), flush=True)
+        print(_obey(json.loads(line), child), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    serve(_ingest)
