@@ -21,6 +21,7 @@ from tests.fault.seeds import KILLS, SEED
 from tests.servers.apache_kafka import ApacheKafka
 
 PLACES = ["batch.polled", "loader.extracted", "loader.normalized", "loader.loaded", "loader.committed"]
+UPKEEP_PLACES = ["maintenance.compacted", "maintenance.expired", "maintenance.cleaned"]
 PARTITIONS = 2
 BATCH_EVENTS = 100
 CRASHES = 6 * KILLS
@@ -54,8 +55,8 @@ class Scene:
         self.count.kills += code == -9
         return code
 
-    def assert_whole(self) -> None:
-        assert self.ingest() == 0
+    def assert_whole(self, **order: Any) -> None:
+        assert self.ingest(**order) == 0
         violations = self.oracle.violations(self.lake, self.topic)
         self.count.violations += len(violations)
         assert violations == []
@@ -83,7 +84,8 @@ def scene(
     scene = Scene(lake, settings, apache_kafka, worker)
     yield scene
     name = request.node.name
-    place = name.partition("[")[2].rstrip("]") or ("crash loop" if "crash" in name else "random moment")
+    unnamed = {"crash": "crash loop", "told": "SIGTERM, 1 s later SIGKILL", "random": "random moment"}
+    place = name.partition("[")[2].rstrip("]") or next(unnamed[word] for word in unnamed if word in name)
     tally.places[place] = scene.count
 
 
@@ -102,6 +104,24 @@ def test_kills_at_random_moments_lose_and_double_nothing(scene: Scene) -> None:
     for _ in range(4 * KILLS):
         scene.send(dice.randint(1, 300))
         scene.ingest(kill_after_seconds=dice.uniform(0.02, 1.5))
+    scene.assert_whole()
+
+
+@pytest.mark.parametrize("place", UPKEEP_PLACES)
+def test_a_kill_in_upkeep_loses_and_doubles_nothing(scene: Scene, place: str) -> None:
+    for _ in range(max(KILLS // 2, 1)):
+        scene.send(250)
+        assert scene.ingest(place=place, upkeep=True) == -9, "the place was never passed"
+        assert scene.oracle.violations(scene.lake, scene.topic) == []
+        scene.assert_whole(upkeep=True)
+
+
+def test_a_run_that_is_told_to_end_and_killed_a_second_later_loses_and_doubles_nothing(scene: Scene) -> None:
+    dice = random.Random(SEED)
+    for _ in range(max(KILLS // 2, 1)):
+        scene.send(250)
+        scene.ingest(kill_after_seconds=dice.uniform(0.1, 0.8), grace_seconds=1)
+        scene.assert_nothing_half()
     scene.assert_whole()
 
 

@@ -16,9 +16,9 @@ from tests.fault.seeds import KILLS, SEED
 from tests.servers.apache_kafka import ApacheKafka
 
 TOPIC = "production_orders"  # of the project's own streams.yml
-TABLES = ["staging.stg_production_orders", "marts.order_progress"]
+TABLES = ["staging.stg_production_orders", "intermediate.int_order_events", "marts.order_progress"]
 ASSETS = [["raw", TOPIC], *(table.split(".") for table in TABLES)]
-DEEPEST = {"dbt.built": 2, "check.queried": 8}
+DEEPEST = {"dbt.built": 3, "check.queried": 4}
 
 
 def _order(number: int) -> bytes:

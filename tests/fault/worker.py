@@ -11,14 +11,16 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import psutil
 
-from ingestion.batch import Ingestor
+from ingestion.batch import Ingestor, utc_now
 from ingestion.errors import MillraceError
 from ingestion.faultpoints import install_hook
 from ingestion.lake import Lake
+from ingestion.maintenance import Limits, maintain
 from ingestion.settings import load_settings
 from ingestion.sources.factory import open_log
 from ingestion.streams import Stream
@@ -51,8 +53,9 @@ def arm(order: dict[str, Any]) -> None:
 
 
 def _ingest(order: dict[str, Any]) -> int:
-    """Ingest batches until there is nothing left."""
+    """Ingest batches until there is nothing left; then do upkeep if told so."""
     arm(order)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the CLI and Dagster's runs take it
     settings = load_settings(**order["settings"])
     stream = Stream.model_validate(order["stream"])
     try:
@@ -62,6 +65,8 @@ def _ingest(order: dict[str, Any]) -> int:
             while ingestor.run(stream, log).batch_id is not None:
                 pass
             log.close()
+            if order.get("upkeep"):
+                maintain(lake, [stream], now=utc_now() + timedelta(days=30), limits=Limits(least_files=2))
     except MillraceError as error:
         print(error, file=sys.stderr, flush=True)
         return EXIT_REFUSED
@@ -69,7 +74,10 @@ def _ingest(order: dict[str, Any]) -> int:
 
 
 def _obey(order: dict[str, Any], child: Callable[[dict[str, Any]], int]) -> int:
-    """Fork, kill after a time if told so, and return the exit code (negative: the signal)."""
+    """Fork, kill after a time if told so, politely first if there is a grace, and return the exit code.
+
+    A negative code is the signal.
+    """
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -79,6 +87,9 @@ def _obey(order: dict[str, Any], child: Callable[[dict[str, Any]], int]) -> int:
             os._exit(code)
     if (seconds := order.get("kill_after_seconds")) is not None:
         time.sleep(seconds)
+        if (grace := order.get("grace_seconds")) is not None:
+            os.kill(pid, signal.SIGTERM)
+            time.sleep(grace)
         os.kill(pid, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
