@@ -72,7 +72,7 @@ class LagMeter:
         self._clock = clock
         self._logs: dict[str, Log] = {}
         self._snapshot = -1
-        self._known: dict[str, dict[str, tuple[int, datetime | None]]] = {}
+        self._known: dict[str, dict[str, _Known]] = {}
 
     def measure(self, streams: Iterable[Stream]) -> list[StreamLag]:
         """One StreamLag a stream. A broker that is away gives an error there, not an exception.

@@ -5,6 +5,7 @@ Loading belongs to loader.py, the catalog server to catalog.py. Layout: docs/arc
 
 import importlib.util
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -187,6 +188,9 @@ class Lake:
     def close(self) -> None:
         """Close the connection; the next use opens a new one."""
         if self._connection is not None:
+            with suppress(duckdb.Error):
+                # DuckDB aborts the process when closing has to roll back on a catalog that is gone.
+                self._connection.rollback()
             self._connection.close()
             self._connection = None
             self.application_name = process_name()  # so that the next writer lock fences what was left

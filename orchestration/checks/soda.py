@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 
+from ingestion.faultpoints import faultpoint
 from ingestion.lake import CATALOG_NAME
 from orchestration.checks.contracts import Contract, ContractCheck, declares_variable, list_checks
 from orchestration.checks.outcomes import Outcome, Statement, first_line, judge, unknown
@@ -113,6 +114,7 @@ class _Recorder:
             self._statements.append(Statement(sql, first_line(error)))
             raise
         self._statements.append(Statement(sql, None))
+        faultpoint("check.queried")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cursor, name)

@@ -14,6 +14,7 @@ from dagster import (
     AssetKey,
     DagsterEventType,
     DagsterInstance,
+    DagsterRun,
     DagsterRunStatus,
     DefaultSensorStatus,
     EventLogEntry,
@@ -192,7 +193,10 @@ def _consider(watch: _Watch, plan: RefreshPlan, schedule: Schedule) -> tuple[Run
         lags = watch.look()
     except MillraceError as error:
         return None, str(error)
-    waiting = [lag.stream for lag in lags if lag.has_work]
+    # A run may have died behind its commit: then there is no lag, but models and checks are still due.
+    waiting = [
+        lag.stream for lag in lags if lag.has_work or (lag.stream in schedule.pauses and not lag.error)
+    ]
     chosen = schedule.choose(waiting, now=time.time())
     if chosen:
         # A broker that is away now may be back, or a topic made, while the run goes on.
@@ -212,11 +216,16 @@ def _review(instance: DagsterInstance, job_name: str, schedule: Schedule) -> tup
     if not runs or runs[0].run_id == schedule.judged_run:
         return schedule, ""
     run = runs[0]
-    streams = [name for name in run.tags.get(STREAMS_TAG, "").split(",") if name]
+    streams = _tagged(run, STREAMS_TAG)
     good = run.status == DagsterRunStatus.SUCCESS
-    failed = [] if good else _failed_streams(instance, run.run_id, streams)
+    touched = sorted({*streams, *_tagged(run, GOES_ON_TAG)})
+    failed = [] if good else _failed_streams(instance, run.run_id, touched)
     models = run.tags.get(MODELS_TAG, "") if good else ""
     return schedule.judge(run.run_id, streams=streams, failed=failed, now=time.time(), models=models), ""
+
+
+def _tagged(run: DagsterRun, tag: str) -> list[str]:
+    return [name for name in run.tags.get(tag, "").split(",") if name]
 
 
 def _failed_streams(instance: DagsterInstance, run_id: str, streams: list[str]) -> list[str]:

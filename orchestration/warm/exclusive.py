@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
 class AlreadyServed(RuntimeError):
@@ -14,21 +16,34 @@ class AlreadyServed(RuntimeError):
 
 
 @contextmanager
-def only_one(socket_path: Path) -> Iterator[None]:
+def only_one(socket_path: Path, *, patience_seconds: float) -> Iterator[None]:
     """Hold the lock beside the socket while the block runs.
+
+    Args:
+        socket_path: the socket.
+        patience_seconds: so long another holder may take to end: that of a killed system ends its runs first.
 
     Raises:
         AlreadyServed: another process holds it.
     """
     # A POSIX record lock: forks do not inherit it, so no left-over worker can keep it.
     with open(socket_path.with_name(socket_path.name + ".lock"), "a") as lock:
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise AlreadyServed(
-                f"Another warm process serves {socket_path}: stop it with `millrace down` first."
-            ) from error
+        deadline = time.monotonic() + patience_seconds
+        while not _locked(lock):
+            if time.monotonic() >= deadline:
+                raise AlreadyServed(
+                    f"Another warm process serves {socket_path}: stop it with `millrace down` first."
+                )
+            time.sleep(0.05)
         yield
+
+
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def private_folder(path: Path) -> None:

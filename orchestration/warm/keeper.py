@@ -38,6 +38,7 @@ class KeeperOptions:
         working_directory: the folder the module is imported from.
         watched: files and folders whose change replaces the template.
         grace_seconds: seconds between SIGTERM and SIGKILL of a run.
+        patience_seconds: how long it waits for another keeper on the socket to end.
     """
 
     socket_path: Path
@@ -46,6 +47,7 @@ class KeeperOptions:
     working_directory: Path
     watched: tuple[Path, ...]
     grace_seconds: float
+    patience_seconds: float
 
 
 class Keeper:
@@ -73,7 +75,8 @@ class Keeper:
         options = self._options
         private_folder(options.socket_path.parent)
         private_folder(options.log_dir)
-        with only_one(options.socket_path), protocol.listen(options.socket_path) as server:
+        alone = only_one(options.socket_path, patience_seconds=options.patience_seconds)
+        with alone, protocol.listen(options.socket_path) as server:
             self._server = server
             forking.adopt_orphans()
             wake = self._listen_to_signals()

@@ -1,11 +1,17 @@
-"""Counts what the kills came to, and prints it as a Markdown table when the tests have ended."""
+"""A forking worker; and what the kills came to, counted and printed as a Markdown table at the end."""
 
+import os
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
 
+from tests.fault.orders import Worker
 from tests.fault.seeds import KILLS, SEED
+
+if "MILLRACE_FAULT_KILLS" not in os.environ:
+    collect_ignore = ["test_kills_system.py"]
 
 
 @dataclass
@@ -49,6 +55,14 @@ _TALLY = pytest.StashKey[Tally]()
 def pytest_configure(config: pytest.Config) -> None:
     """Begin at zero."""
     config.stash[_TALLY] = Tally()
+
+
+@pytest.fixture(scope="session")
+def worker() -> Iterator[Worker]:
+    """The forking process, one for all tests."""
+    worker = Worker()
+    yield worker
+    worker.close()
 
 
 @pytest.fixture

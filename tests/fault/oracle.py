@@ -3,6 +3,7 @@
 I1 every one is there · I2 once · I3 none that was never sent · I6 landed + rejected = read, windows join.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kafka import KafkaProducer
@@ -18,11 +19,13 @@ class KafkaOracle:
     Attributes:
         servers: Bootstrap servers.
         topic: Where to send.
+        make: The payload of the event of a number; all are different.
         acknowledged: (partition, position) → value.
     """
 
     servers: str
     topic: str
+    make: Callable[[int], bytes] = lambda number: b'{"n": %d}' % number
     acknowledged: dict[tuple[str, int], bytes] = field(default_factory=dict)
 
     def send(self, count: int, *, partitions: int, malformed_every: int = 10) -> None:
@@ -31,8 +34,8 @@ class KafkaOracle:
         sent = []
         for _ in range(count):
             number = len(self.acknowledged) + len(sent)
-            text = b'{"n": %d' % number
-            value = text if number % malformed_every == 0 else text + b"}"
+            event = self.make(number)
+            value = event[:-1] if number % malformed_every == 0 else event
             sent.append((value, producer.send(self.topic, value, partition=number % partitions)))
         for value, future in sent:
             place = future.get(timeout=30)

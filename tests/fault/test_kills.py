@@ -5,58 +5,27 @@ repeats it.
 """
 
 import itertools
-import json
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from ingestion.lake import Lake
-from ingestion.settings import PROJECT_DIR, Settings
+from ingestion.settings import Settings
 from ingestion.streams import Stream
 from tests.fault.conftest import Count, Tally
 from tests.fault.oracle import KafkaOracle
+from tests.fault.orders import Worker, order_for
 from tests.fault.seeds import KILLS, SEED
 from tests.servers.apache_kafka import ApacheKafka
 
 PLACES = ["batch.polled", "loader.extracted", "loader.normalized", "loader.loaded", "loader.committed"]
+UPKEEP_PLACES = ["maintenance.compacted", "maintenance.expired", "maintenance.cleaned"]
 PARTITIONS = 2
 BATCH_EVENTS = 100
 CRASHES = 6 * KILLS
 _numbers = itertools.count(1)
-
-
-class Worker:
-    """The forking process; `run` returns a child's exit code."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fault.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=PROJECT_DIR,
-        )
-
-    def run(self, **order: Any) -> int:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order, default=str) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
-
-    def close(self) -> None:
-        self._process.communicate(timeout=30)
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Worker]:
-    worker = Worker()
-    yield worker
-    worker.close()
 
 
 class Scene:
@@ -70,17 +39,12 @@ class Scene:
         self.lake = lake
         lake.prepare([self.topic])
         stream = Stream.model_validate({"name": self.topic, "source": {"kafka": self.topic}})
-        assert settings.catalog is not None
         self._worker = worker
-        self._order = {
-            "stream": stream.model_dump(mode="json"),
-            "settings": {
-                "data_dir": settings.data_dir,
-                "catalog": settings.catalog.get_secret_value(),
-                "kafka_bootstrap_servers": kafka.bootstrap_servers,
-                "batch_max_events": BATCH_EVENTS,
-            },
-        }
+        self._order = order_for(
+            stream,
+            settings.model_copy(update={"kafka_bootstrap_servers": kafka.bootstrap_servers}),
+            batch_max_events=BATCH_EVENTS,
+        )
 
     def send(self, events: int) -> None:
         self.oracle.send(events, partitions=PARTITIONS)
@@ -91,8 +55,8 @@ class Scene:
         self.count.kills += code == -9
         return code
 
-    def assert_whole(self) -> None:
-        assert self.ingest() == 0
+    def assert_whole(self, **order: Any) -> None:
+        assert self.ingest(**order) == 0
         violations = self.oracle.violations(self.lake, self.topic)
         self.count.violations += len(violations)
         assert violations == []
@@ -120,7 +84,8 @@ def scene(
     scene = Scene(lake, settings, apache_kafka, worker)
     yield scene
     name = request.node.name
-    place = name.partition("[")[2].rstrip("]") or ("crash loop" if "crash" in name else "random moment")
+    unnamed = {"crash": "crash loop", "told": "SIGTERM, 1 s later SIGKILL", "random": "random moment"}
+    place = name.partition("[")[2].rstrip("]") or next(unnamed[word] for word in unnamed if word in name)
     tally.places[place] = scene.count
 
 
@@ -139,6 +104,24 @@ def test_kills_at_random_moments_lose_and_double_nothing(scene: Scene) -> None:
     for _ in range(4 * KILLS):
         scene.send(dice.randint(1, 300))
         scene.ingest(kill_after_seconds=dice.uniform(0.02, 1.5))
+    scene.assert_whole()
+
+
+@pytest.mark.parametrize("place", UPKEEP_PLACES)
+def test_a_kill_in_upkeep_loses_and_doubles_nothing(scene: Scene, place: str) -> None:
+    for _ in range(max(KILLS // 2, 1)):
+        scene.send(250)
+        assert scene.ingest(place=place, upkeep=True) == -9, "the place was never passed"
+        assert scene.oracle.violations(scene.lake, scene.topic) == []
+        scene.assert_whole(upkeep=True)
+
+
+def test_a_run_that_is_told_to_end_and_killed_a_second_later_loses_and_doubles_nothing(scene: Scene) -> None:
+    dice = random.Random(SEED)
+    for _ in range(max(KILLS // 2, 1)):
+        scene.send(250)
+        scene.ingest(kill_after_seconds=dice.uniform(0.1, 0.8), grace_seconds=1)
+        scene.assert_nothing_half()
     scene.assert_whole()
 
 

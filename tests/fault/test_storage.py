@@ -18,6 +18,8 @@ from ingestion.lake import Lake
 from ingestion.settings import Settings, load_settings
 from orchestration.services.postgres import EmbeddedPostgres
 from tests.fault.oracle import KafkaOracle
+from tests.fault.orders import Worker, order_for
+from tests.fault.worker import EXIT_REFUSED
 from tests.ingestion.helpers import ingest, kafka_stream
 from tests.servers.apache_kafka import ApacheKafka
 
@@ -191,16 +193,30 @@ def _on(server: EmbeddedPostgres, settings: Settings, kafka: ApacheKafka) -> Sce
     return Scene(own, kafka)
 
 
-@pytest.mark.parametrize("place", ["loader.committed"])
+def test_a_catalog_killed_before_the_commit_fails_the_batch_and_not_the_process(
+    own_catalog: EmbeddedPostgres, settings: Settings, apache_kafka: ApacheKafka, worker: Worker
+) -> None:
+    """DuckDB aborts where closing a connection rolls back on a server that is gone: in a child, then."""
+    scene = _on(own_catalog, settings, apache_kafka)
+    scene.lake.prepare([scene.topic])
+    scene.send()
+    order = order_for(kafka_stream(scene.topic), scene.settings)
+    assert worker.run(**order, place="loader.loaded", victim=own_catalog.pid) == EXIT_REFUSED
+    own_catalog.start()
+    scene.lake.close()
+    scene.assert_healed()
+    scene.lake.close()
+
+
 def test_a_catalog_killed_after_the_commit_loses_and_doubles_nothing(
-    own_catalog: EmbeddedPostgres, settings: Settings, apache_kafka: ApacheKafka, place: str
+    own_catalog: EmbeddedPostgres, settings: Settings, apache_kafka: ApacheKafka
 ) -> None:
     scene = _on(own_catalog, settings, apache_kafka)
     scene.send()
     killed = []
 
     def kill(name: str) -> None:
-        if name == place and not killed:
+        if name == "loader.committed" and not killed:
             assert own_catalog.pid is not None
             killed.append(own_catalog.pid)
             os.kill(own_catalog.pid, 9)

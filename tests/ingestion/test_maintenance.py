@@ -292,15 +292,8 @@ with Lake(settings) as lake:
 """
 
 
-@pytest.mark.parametrize(
-    ("place", "passes"),
-    [
-        ("maintenance.compacted", 1),
-        ("maintenance.compacted", 3),
-        ("maintenance.expired", 1),
-        ("maintenance.cleaned", 1),
-    ],
-)
+# Every place is in tests/fault/test_kills.py; here the third table of several.
+@pytest.mark.parametrize(("place", "passes"), [("maintenance.compacted", 3)])
 def test_a_kill_changes_nothing_and_the_next_upkeep_finishes(
     lake: Lake, settings: Settings, place: str, passes: int
 ) -> None:

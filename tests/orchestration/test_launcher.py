@@ -132,7 +132,7 @@ class Site:
         return protocol.call(self.socket_path, {"op": "ping"}, timeout_s=60)
 
 
-def start(folder: Path, socket_path: Path, module: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, socket_path: Path, module: str, *, patience: float = 0.5) -> subprocess.Popen[bytes]:
     with open(folder / "warm.log", "ab") as log:
         return subprocess.Popen(
             [
@@ -145,6 +145,7 @@ def start(folder: Path, socket_path: Path, module: str) -> subprocess.Popen[byte
                 ),
                 *(f"--working-directory={folder / 'code'}", f"--watch={folder / 'code'}"),
                 *(f"--log-dir={folder / 'runs'}", "--grace-seconds=1", "--die-with-parent"),
+                f"--patience-seconds={patience:g}",
             ],
             cwd=ROOT,
             stdout=log,
@@ -340,6 +341,18 @@ def test_a_second_one_on_the_same_socket_says_who_is_there(shared: Site) -> None
     assert second.wait(30) == 1
     assert "Another warm process serves" in (shared.folder / "warm.log").read_text()
     assert shared.ping()["pid"] == shared.process.pid
+
+
+def test_the_next_one_waits_until_the_last_has_ended_its_runs(own: Site) -> None:
+    """As after kill -9 of `millrace up`: its children are ending when it is started again."""
+    run_id = own.launch("stubborn_job")
+    own.wait_for_step(run_id)
+    own.process.terminate()
+    last, own.process = own.process, start(own.folder, own.socket_path, own.module, patience=30)
+    assert last.wait(30) == 0
+    await_listening(own.socket_path, own.process)
+    assert own.run(run_id).is_finished
+    own.wait(own.launch("hello_job"), DagsterRunStatus.SUCCESS)
 
 
 def test_a_folder_that_others_can_write_to_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from orchestration.keys import GOES_ON_TAG, MODELS_TAG, REFRESH_JOB, REPLAY_JOB,
 from orchestration.reject_jobs import retry_job
 from orchestration.replay_jobs import ReplayConfig, repairs, replay_job
 from orchestration.sensors.arrivals import RefreshPlan, arrivals_sensor
-from orchestration.sensors.backoff import Schedule
+from orchestration.sensors.backoff import Pause, Schedule
 from orchestration.sensors.failures import failures_sensor, post_alert
 from tests.ingestion.helpers import ingest, produce
 from tests.servers.apache_kafka import ApacheKafka
@@ -154,9 +155,25 @@ def test_repairs_wait_for_the_active_run_and_go_before_events_one_by_one(scene: 
 def test_a_broker_that_is_away_is_told_and_holds_up_no_tick(scene: Scene) -> None:
     scene.drain()
     scene.settings = scene.settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
-    result = scene.tick()
+    result = scene.tick(Schedule(pauses={scene.names[0]: Pause(1, until=0)}).dumps())
     assert not result.run_requests
     assert "127.0.0.1:1 does not answer" in result.skip_reason.skip_message
+
+
+def test_a_run_that_died_behind_its_commit_is_made_up_for_without_a_new_event(scene: Scene) -> None:
+    scene.drain()
+
+    @job(name=REFRESH_JOB)
+    def other() -> None: ...
+
+    tags = {STREAMS_TAG: scene.names[0], GOES_ON_TAG: ",".join(scene.names)}
+    scene.instance.create_run_for_job(other, status=DagsterRunStatus.FAILURE, tags=tags)
+    judged = Schedule.loads(scene.tick(Schedule(models="f1").dumps()).cursor)
+    assert set(judged.pauses) == set(scene.names)  # any of them may have landed
+    over = replace(judged, pauses={name: Pause(1, until=0) for name in scene.names})
+    (request,) = scene.tick(over.dumps()).run_requests
+    assert request.tags[STREAMS_TAG] == scene.names[0]
+    assert MART in request.asset_selection
 
 
 @pytest.fixture

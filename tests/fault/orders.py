@@ -1,0 +1,55 @@
+"""The other end of worker.py: sends orders to the forking process and gets exits back."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from ingestion.settings import PROJECT_DIR, Settings
+from ingestion.streams import Stream
+
+
+class Worker:
+    """The forking process; `run` returns a child's exit code."""
+
+    def __init__(self, module: str = "tests.fault.worker") -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=PROJECT_DIR,
+        )
+
+    def run(self, **order: Any) -> int:
+        assert self._process.stdout is not None
+        self.tell(order)
+        return int(self._process.stdout.readline())
+
+    def tell(self, message: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(message, default=str) + "\n")
+        self._process.stdin.flush()
+
+    def close(self) -> None:
+        self._process.communicate(timeout=30)
+
+
+def order_for(stream: Stream, settings: Settings, **limits: Any) -> dict[str, Any]:
+    """What a worker has to know to ingest a stream.
+
+    Args:
+        stream: The stream.
+        settings: Where the lake and the broker are.
+        limits: Further settings.
+    """
+    assert settings.catalog is not None
+    return {
+        "stream": stream.model_dump(mode="json"),
+        "settings": {
+            "data_dir": settings.data_dir,
+            "catalog": settings.catalog.get_secret_value(),
+            "kafka_bootstrap_servers": settings.kafka_bootstrap_servers,
+            **limits,
+        },
+    }
