@@ -66,6 +66,7 @@ class Lake:
         try:
             install_extensions(connection)
             connection.execute("set TimeZone = 'UTC'")
+            connection.execute("set enable_progress_bar = false")  # it would stand in what a command prints
             connection.execute(_catalog_secret(parameters, f"temporary secret {_SESSION_CREDENTIALS}"))
             options = [
                 f"META_SECRET {_SESSION_CREDENTIALS}",

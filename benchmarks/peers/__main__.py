@@ -61,6 +61,9 @@ PEERS = {
         ("quixstreams", "duckdb==1.5.5", "pyarrow>=23"),
         "at least once", "commits every 50,000 messages, larger fetches",
     ),
+    "pathway_live": Peer(
+        ("pathway",), "at least once, into JSON lines", "a reader per partition, larger fetches"
+    ),
     "spark": Peer(
         (f"pyspark=={_SPARK}",), "exactly once (file sink)", "one micro-batch, 2 GiB, 2 partitions"
     ),
