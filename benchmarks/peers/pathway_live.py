@@ -1,4 +1,4 @@
-"""Pathway's Live Data framework into JSON lines: its lake sinks want a license key. A static read of the topic."""
+"""Pathway into JSON lines: its lake sinks want a license key. A static read of what the topic holds."""
 
 import json
 import sys
