@@ -50,3 +50,7 @@ class RejectNotFound(MillraceError):
 
 class MaintenanceError(MillraceError):
     """Upkeep found contents changed by a compaction; nothing was deleted after it."""
+
+
+class BackupError(MillraceError):
+    """A backup cannot be taken, or cannot be restored here."""

@@ -96,8 +96,13 @@ def maintain(
         MaintenanceError: A compaction changed what a table holds; nothing was deleted afterwards.
         CatalogUnavailable: The catalog does not answer.
     """
-    with _advisory_lock(lake.settings, "millrace maintain", what="upkeep of this lake"):
+    with upkeep_lock(lake.settings):
         return _Upkeep(lake, streams, now=now, dry_run=dry_run, limits=limits).run()
+
+
+def upkeep_lock(settings: Settings) -> AbstractContextManager[None]:
+    """Keep upkeep from deleting anything while the block runs; StreamBusy while it is at work."""
+    return _advisory_lock(settings, "millrace maintain", what="upkeep of this lake")
 
 
 class _Upkeep:
@@ -248,7 +253,7 @@ def _advisory_lock(settings: Settings, name: str, *, what: str) -> Iterator[None
                 if cursor.fetchone() == (True,):
                     break
                 if time.monotonic() >= deadline:
-                    raise StreamBusy(f"{what} is in use by another process; the next upkeep tries again")
+                    raise StreamBusy(f"{what} is in use by another process; try again when that is done")
                 time.sleep(0.1)
         yield
     finally:

@@ -17,7 +17,12 @@ ALLOWED = {
     "soda_core": {"orchestration/checks/soda.py"},
     "soda_duckdb": {"orchestration/checks/soda.py"},
     "dbt": {"orchestration/dbt_runner.py", "orchestration/dbt_results.py", "orchestration/warm/preload.py"},
-    "psycopg2": {"ingestion/catalog.py", "orchestration/services/postgres.py", "orchestration/records.py"},
+    "psycopg2": {
+        "ingestion/catalog.py",
+        "ingestion/catalog_copy.py",
+        "orchestration/services/postgres.py",
+        "orchestration/records.py",
+    },
 }
 
 

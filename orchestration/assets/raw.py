@@ -111,6 +111,10 @@ def ingest_batch(session: LakeSession, instance: DagsterInstance, stream: Stream
     report = session.ingestor.run(stream, log)
     checked = CheckedBatches(instance)
     since = checked.last(stream.name)
+    if report.batch_id is not None and since >= report.batch_id:
+        # The lake was restored to before that batch: what was good is not what is there now.
+        since = 0
+        checked.advance(stream.name, since)
     results = [
         prove_ledger(session.lake, stream, since_batch=since),
         *run_contract(session.lake, contract, key, since_batch=since),

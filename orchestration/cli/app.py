@@ -226,6 +226,38 @@ def maintain(
 
 
 @app.command()
+def backup(
+    context: typer.Context,
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help="A folder of backups.")],
+    as_json: AsJson = False,
+) -> None:
+    """Back up the lake and what waits in the spool, while everything runs.
+
+    Each backup is a folder of its own in DEST; data files that did not change are hard links, so only
+    what is new takes room. Delete old ones as folders.
+    """
+    from orchestration.cli import backup as backups
+
+    report = backups.backup(context.obj.settings(), destination)
+    raise typer.Exit(backups.show(report, verb="wrote", as_json=as_json))
+
+
+@app.command()
+def restore(
+    context: typer.Context,
+    source: Annotated[
+        Path, typer.Argument(metavar="SRC", help="A backup, or a folder of backups: then the newest.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Restore a backup into an empty data folder and an empty catalog, while nothing runs."""
+    from orchestration.cli import backup as backups
+
+    report = backups.restore(context.obj.settings(), source)
+    raise typer.Exit(backups.show(report, verb="restored", as_json=as_json))
+
+
+@app.command()
 def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     """Check this installation part by part; each problem comes with its remedy. Exit 1 if there is any."""
     from orchestration.cli.doctor import examine, show

@@ -1,0 +1,79 @@
+"""`millrace backup` and `millrace restore`: what ingestion/backup.py does, and a summary."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ingestion.backup import BackupReport, back_up
+from ingestion.backup import restore as restore_backup
+from ingestion.batch import utc_now
+from ingestion.settings import Settings, load_settings
+from orchestration.cli.context import err, out
+from orchestration.cli.tables import table
+from orchestration.services.postgres import EmbeddedPostgres
+from orchestration.system.lock import only_system
+from orchestration.system.running import require_usable
+
+
+def backup(settings: Settings, destination: Path) -> BackupReport:
+    """Take a backup, of a running system or of one that stands still."""
+    # A running system has told where its catalog is.
+    if settings.catalog is None:
+        with _alone(settings) as found:
+            return backup(found, destination)
+    with err.status("backing up …"):
+        return back_up(settings, destination, now=utc_now())
+
+
+def restore(settings: Settings, source: Path) -> BackupReport:
+    """Restore a backup; nothing may run on the data folder."""
+    with _alone(settings) as found, err.status("restoring …"):
+        return restore_backup(found, source)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[Settings]:
+    """Be the one system of the folder; its embedded PostgreSQL runs meanwhile, unless another is named."""
+    require_usable(settings.data_dir)
+    with only_system(settings.data_dir):
+        if settings.catalog is not None:
+            yield settings
+            return
+        postgres = EmbeddedPostgres(settings.data_dir / "postgres")
+        postgres.start()
+        try:
+            yield settings.model_copy(
+                update={
+                    "catalog": load_settings(data_dir=settings.data_dir, catalog=postgres.dsn("lake")).catalog
+                }
+            )
+        finally:
+            postgres.stop()
+
+
+def show(report: BackupReport, *, verb: str, as_json: bool) -> int:
+    """Print what was done; returns the exit code, 0."""
+    manifest = report.manifest
+    if as_json:
+        facts = dataclasses.asdict(manifest) | {
+            "folder": str(report.folder),
+            "files_copied": report.files_copied,
+        }
+        json.dump(facts, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+        return 0
+    made = table("part", "files", "copied", "MiB", right=("files", "copied", "MiB"))
+    linked = (("lake", manifest.lake, report.files_copied), ("spool", manifest.spool, len(manifest.spool)))
+    for part, files, copied in linked:
+        made.add_row(part, f"{len(files):,}", f"{copied:,}", f"{sum(files.values()) / 2**20:.2f}")
+    out.print(made)
+    rows = sum(manifest.tables.values())
+    out.print(
+        f"{verb} {report.folder}: version {manifest.snapshot_id} of the lake, {rows:,} rows of its catalog, "
+        f"taken {manifest.taken_at}",
+        markup=False,
+    )
+    return 0

@@ -1,0 +1,258 @@
+"""Backups of a lake in use: what is restored goes on from its own rows, nothing lost nor doubled."""
+
+import itertools
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from ingestion.backup import back_up, backups_of, restore
+from ingestion.errors import BackupError, StreamBusy
+from ingestion.faultpoints import install_hook
+from ingestion.lake import Lake
+from ingestion.ledger import prove
+from ingestion.maintenance import upkeep_lock
+from ingestion.settings import PROJECT_DIR, Settings
+from ingestion.sources.factory import open_log
+from ingestion.spool import SpoolEvent, SpoolWriter
+from ingestion.streams import Stream
+from ingestion.verify import verify
+from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
+from tests.servers.apache_kafka import ApacheKafka
+
+OWN = "* exclude (ingested_at, batch_id, _dlt_load_id)"  # what is not a load's
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SPOOLED = Stream.model_validate({"name": "spooled", "source": {"mqtt": "spooled/#"}})
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_hook() -> Iterator[None]:
+    yield
+    install_hook(None)
+
+
+@pytest.fixture
+def here(settings: Settings, apache_kafka: ApacheKafka) -> Settings:
+    return settings.model_copy(update={"kafka_bootstrap_servers": apache_kafka.bootstrap_servers})
+
+
+@pytest.fixture
+def elsewhere(here: Settings, tmp_path: Path, new_database: Callable[[], str]) -> Callable[[], Settings]:
+    """Makes settings of another, empty place."""
+    return lambda: here.model_copy(
+        update={
+            "data_dir": tmp_path / f"elsewhere_{next(_numbers)}",
+            "catalog": SecretStr(new_database()),
+        }
+    )
+
+
+@pytest.fixture
+def stream(apache_kafka: ApacheKafka) -> Stream:
+    name = f"backed_up_{next(_numbers)}"
+    apache_kafka.create_topic(name, partitions=1)
+    return kafka_stream(name)
+
+
+def numbers(lake: Lake, stream: Stream) -> list[int]:
+    return [position for _, position in positions_of(lake, stream.name)]
+
+
+def assert_sound(lake: Lake, stream: Stream, settings: Settings) -> None:
+    assert prove(lake, stream.name).defects == ()
+    log = open_log(stream, settings)
+    try:
+        assert verify(lake, stream, log=log).verdict == "ok"
+    finally:
+        log.close()
+
+
+def spool(settings: Settings, *payloads: bytes) -> None:
+    writer = SpoolWriter(settings.data_dir / "spool" / SPOOLED.name, segment_bytes=64)
+    for payload in payloads:
+        writer.append([SpoolEvent(b"spooled/a", payload, None, 0)])
+        writer.commit()
+    writer.close()
+
+
+def test_either_of_two_backups_goes_on_from_its_own_rows(
+    here: Settings,
+    elsewhere: Callable[[], Settings],
+    stream: Stream,
+    apache_kafka: ApacheKafka,
+    tmp_path: Path,
+) -> None:
+    with Lake(here) as lake:
+        produce(apache_kafka.bootstrap_servers, stream.name, [b"0", b"{", b"2"])
+        ingest(lake, stream, here)
+        first = back_up(here, tmp_path / "backups", now=NOON)
+        produce(apache_kafka.bootstrap_servers, stream.name, [b"3", b"4"])
+        ingest(lake, stream, here)
+        lake.query(f"create table changed as select * from raw.{stream.name}")
+        lake.query("delete from changed where position = 0")
+        second = back_up(here, tmp_path / "backups", now=NOON + timedelta(hours=1))
+        assert (first.files_copied, second.files_copied) == (0, 0)
+        produce(apache_kafka.bootstrap_servers, stream.name, [b"5"])
+        ingest(lake, stream, here)
+        everything = lake.query(f"select {OWN} from raw.{stream.name} order by position")
+    for source, held in ((first.folder, [0, 2]), (tmp_path / "backups", [0, 2, 3, 4])):
+        there = elsewhere()
+        report = restore(there, source)
+        with Lake(there) as lake:
+            assert lake.snapshot_id() == report.manifest.snapshot_id
+            assert numbers(lake, stream) == held
+            if 3 in held:
+                assert lake.query("select position from changed order by all") == [(2,), (3,), (4,)]
+            ingest(lake, stream, there)
+            assert numbers(lake, stream) == [0, 2, 3, 4, 5]
+            assert lake.query(f"select {OWN} from raw.{stream.name} order by position") == everything
+            old = f"select count(*) from raw.{stream.name} at (version => {first.manifest.snapshot_id})"
+            assert lake.query(old) == [(2,)]
+            assert_sound(lake, stream, there)
+        with pytest.raises(BackupError, match="already"):
+            restore(there, source)
+
+
+def test_a_backup_while_events_land_is_one_instant(
+    here: Settings,
+    elsewhere: Callable[[], Settings],
+    stream: Stream,
+    apache_kafka: ApacheKafka,
+    tmp_path: Path,
+) -> None:
+    small = here.model_copy(update={"batch_max_events": 10})
+    produce(apache_kafka.bootstrap_servers, stream.name, [b"%d" % n for n in range(200)])
+    begun, stop = threading.Event(), threading.Event()
+
+    def keep_ingesting() -> None:
+        with Lake(small) as lake:
+            while not stop.is_set():
+                ingest(lake, stream, small)
+                begun.set()
+
+    thread = threading.Thread(target=keep_ingesting)
+    thread.start()
+    try:
+        assert begun.wait(60)
+        reports = [
+            back_up(here, tmp_path / "backups", now=NOON + timedelta(seconds=second)) for second in range(4)
+        ]
+    finally:
+        stop.set()
+        thread.join()
+    there = elsewhere()
+    restore(there, reports[1].folder)
+    with Lake(there) as lake:
+        assert prove(lake, stream.name).defects == ()
+        held = len(numbers(lake, stream))
+        assert 0 < held < 200
+        ingest(lake, stream, there)
+        assert numbers(lake, stream) == list(range(200))
+        assert_sound(lake, stream, there)
+
+
+def test_what_only_the_spool_holds_is_in_the_backup(
+    here: Settings, elsewhere: Callable[[], Settings], tmp_path: Path
+) -> None:
+    with Lake(here) as lake:
+        spool(here, b"0", b"1")
+        ingest(lake, SPOOLED, here)
+        spool(here, b"2", b"3")
+
+        def land_and_trim(name: str) -> None:
+            if name == "backup.instant":
+                install_hook(None)
+                ingest(lake, SPOOLED, here)
+
+        install_hook(land_and_trim)
+        back_up(here, tmp_path / "backups", now=NOON)
+        assert numbers(lake, SPOOLED) == [0, 1, 2, 3]
+        assert len(list((here.data_dir / "spool" / SPOOLED.name).glob("*.spool"))) == 1
+    there = elsewhere()
+    restore(there, tmp_path / "backups")
+    with Lake(there) as lake:
+        assert numbers(lake, SPOOLED) == [0, 1]
+        spool(there, b"4")
+        ingest(lake, SPOOLED, there)
+        assert numbers(lake, SPOOLED) == [0, 1, 2, 3, 4]
+        assert_sound(lake, SPOOLED, there)
+
+
+def test_killed_anywhere_a_backup_or_a_restore_is_not_there_and_can_be_said_again(
+    here: Settings,
+    elsewhere: Callable[[], Settings],
+    stream: Stream,
+    apache_kafka: ApacheKafka,
+    tmp_path: Path,
+) -> None:
+    produce(apache_kafka.bootstrap_servers, stream.name, [b"0"])
+    with Lake(here) as lake:
+        ingest(lake, stream, here)
+    backups, there = tmp_path / "backups", elsewhere()
+    for point in ("backup.catalog", "backup.written"):
+        killed_at(point, f"back_up(settings, Path({str(backups)!r}), now=datetime.now())", here)
+        assert backups_of(backups) == []
+    with pytest.raises(BackupError, match="holds no backup"):
+        restore(there, backups)
+    with upkeep_lock(here), pytest.raises(StreamBusy, match="upkeep"):
+        back_up(here, backups, now=NOON)
+    report = back_up(here, backups, now=NOON)
+    killed_at("restore.files", f"restore(settings, Path({str(backups)!r}))", there)
+    restore(there, backups)
+    with Lake(there) as lake:
+        assert numbers(lake, stream) == [0]
+    name, size = next(iter(report.manifest.lake.items()))
+    torn = report.folder / "lake" / name
+    torn.unlink()
+    torn.write_bytes(b"x" * (size - 1))
+    with pytest.raises(BackupError, match=r"has .* bytes and not"):
+        restore(elsewhere(), backups)
+
+
+@pytest.fixture
+def other_disk() -> Iterator[Path]:
+    """A folder on another file system than the lake's, in memory."""
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_backup_on_another_disk_is_a_copy_and_only_of_what_is_new(
+    here: Settings, stream: Stream, apache_kafka: ApacheKafka, other_disk: Path
+) -> None:
+    with Lake(here) as lake:
+        produce(apache_kafka.bootstrap_servers, stream.name, [b"0"])
+        ingest(lake, stream, here)
+        first = back_up(here, other_disk, now=NOON)
+        produce(apache_kafka.bootstrap_servers, stream.name, [b"1"])
+        ingest(lake, stream, here)
+        second = back_up(here, other_disk, now=NOON + timedelta(hours=1))
+    assert first.files_copied == len(first.manifest.lake) > 0
+    assert second.files_copied == len(second.manifest.lake) - len(first.manifest.lake) > 0
+
+
+def killed_at(point: str, call: str, settings: Settings) -> None:
+    """Run a call in a process of its own that kills itself at a fault point."""
+    url = settings.catalog.get_secret_value() if settings.catalog else ""
+    code = f"""
+import os, signal
+from datetime import datetime
+from pathlib import Path
+from ingestion.backup import back_up, restore
+from ingestion.faultpoints import install_hook
+from ingestion.settings import load_settings
+install_hook(lambda name: os.kill(os.getpid(), signal.SIGKILL) if name == {point!r} else None)
+settings = load_settings(data_dir=Path({str(settings.data_dir)!r}), catalog={url!r})
+{call}
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_DIR, check=False, timeout=120)
+    assert done.returncode == -signal.SIGKILL
