@@ -33,6 +33,7 @@ _LOOK_SECONDS = 2.0
 _TRIM_SECONDS = 30.0
 _UI_SECONDS = 60.0
 _COLLECTOR_SECONDS = 60.0
+_COLLECTOR = "collector"
 
 
 class System:
@@ -146,9 +147,15 @@ class System:
         ]
         if self.ui_port is not None:
             processes.append(services.web_server(settings, env, path=self._socket, port=self.ui_port))
-        if settings.mqtt_host and any(stream.kind == "mqtt" for stream in self.streams):
-            processes.append(services.collector(settings, env))
-        return processes
+        return [*processes, *self._collectors()]
+
+    def _collectors(self) -> list[Service]:
+        """One, where there is something to collect."""
+        if not self.settings.mqtt_host or not _mqtt(self.streams):
+            return []
+        return [
+            services.collector(self.settings, services.environment(self.settings, variables(self._runtime)))
+        ]
 
     def _await_ui(self) -> None:
         port = self.ui_port
@@ -213,11 +220,17 @@ class System:
             self.complaint = str(error)
             return
         if _mqtt(before) != _mqtt(self.streams):
-            for service in self._services:
-                if service.name == "collector":
-                    service.stop()  # the supervisor starts it again, with the new subscriptions
+            self.renew_collector()
         # The old code serves until the new is loaded; then the daemon and the web UI notice by themselves.
         self._reload.start()
+
+    def renew_collector(self) -> None:
+        """End the collector; the supervisor starts the one that the declared streams now need, if any."""
+        old = [service for service in self._services if service.name == _COLLECTOR]
+        for service in old:
+            service.stop()
+        if bool(old) != bool(new := self._collectors()):
+            self._supervise([*(service for service in self._services if service not in old), *new])
 
     def stop(self) -> None:
         """Stop everything in reverse order."""

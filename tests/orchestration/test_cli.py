@@ -379,7 +379,11 @@ def test_demo_never_touches_a_real_lake(millrace: Millrace, tmp_path: Path) -> N
 @pytest.mark.e2e
 def test_up_twice_status_and_down(millrace: Millrace, tmp_path: Path) -> None:
     """The whole system while the broker is away: it runs, says what is wrong, and stops cleanly."""
-    where = {"kafka_bootstrap_servers": f"127.0.0.1:{free_port()}"}
+    where = {
+        "kafka_bootstrap_servers": f"127.0.0.1:{free_port()}",
+        "mqtt_host": "127.0.0.1",
+        "mqtt_port": str(free_port()),
+    }
     process = subprocess.Popen(
         [sys.executable, "-c", "from orchestration.cli import main; main()", "up", "--no-ui"],
         cwd=PROJECT_DIR, env=environment(tmp_path, **where), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -392,6 +396,7 @@ def test_up_twice_status_and_down(millrace: Millrace, tmp_path: Path) -> None:
         told = json.loads(millrace("status", "--json", **where).out)
         assert {row["name"] for row in told["services"] if row["running"]} >= {"postgres", "warm", "daemon"}
         assert "does not answer" in next(row for row in told["streams"] if row["stream"] == TOPIC)["error"]
+        assert [error for error in told["errors"] if "MQTT broker" in error and "cannot be reached" in error]
         stopped = millrace("down", **where)
         assert str(process.pid) in stopped.out
         assert process.wait(timeout=30) == 0

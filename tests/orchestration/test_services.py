@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as paho
 import psutil
@@ -22,6 +24,9 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
+from ingestion.collector import status_file
+from ingestion.settings import load_settings
+from ingestion.streams import load_streams
 from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.launch import Account, launch_prefix, setpriv
 from orchestration.services.mqtt import EmbeddedMqtt
@@ -29,6 +34,7 @@ from orchestration.services.postgres import EmbeddedPostgres
 from orchestration.services.postgres_cluster import postgres_binaries
 from orchestration.services.process import ChildProcess, ProcessSpec, ServiceError, is_alive, wait_until
 from orchestration.services.supervisor import Supervisor
+from orchestration.system.running import System
 from tests.servers import ServerMissing
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
@@ -701,3 +707,38 @@ def test_apache_kafka_keeps_messages_over_a_crash(apache_kafka: ApacheKafka) -> 
     apache_kafka.delete_topic("orders")
     apache_kafka.create_topic("orders")
     assert round_trip(apache_kafka.bootstrap_servers, "orders") == TEN
+
+
+def test_the_collector_comes_with_the_first_mqtt_stream_and_goes_with_the_last(
+    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "streams.yml"
+    kafka, mqtt = "orders: {source: {kafka: orders}}\n", "readings: {source: {mqtt: plant/#}}\n"
+    file.write_text(kafka)
+    for name, value in {"streams_file": file, "data_dir": tmp_path, "mqtt_host": mosquitto.host}.items():
+        monkeypatch.setenv(f"MILLRACE_{name.upper()}", str(value))
+    monkeypatch.setenv("MILLRACE_MQTT_PORT", str(mosquitto.port))
+    monkeypatch.setenv("MILLRACE_CATALOG", "postgresql://nobody@127.0.0.1:1/not_needed_to_collect")
+    system = System(load_settings(), mode="up", ui=False, progress=print)
+
+    def collectors_after(content: str) -> list[bool]:
+        file.write_text(content)
+        system.streams = load_streams(file)
+        system.renew_collector()
+        return [row.running for row in system.check(0.0) if row.name == "collector"]
+
+    try:
+        assert collectors_after(kafka) == []
+        assert collectors_after(kafka + mqtt) == [False]  # the supervisor starts it within a second
+        system.check(2.0)
+        assert wait_until(lambda: "readings" in _status(tmp_path).get("positions", {}), timeout_s=60)
+        assert collectors_after(kafka) == []
+        assert not psutil.pid_exists(_status(tmp_path)["pid"])
+    finally:
+        system.stop()
+
+
+def _status(data_dir: Path) -> dict[str, Any]:
+    with suppress(OSError):
+        return json.loads(status_file(data_dir).read_text())
+    return {}
