@@ -1,4 +1,4 @@
-"""A source that is far ahead: memory follows the batch, not the backlog. With `make fault` only (conftest.py)."""
+"""A source that is far ahead: memory follows the batch, not the backlog. Needs `make fault` (conftest.py)."""
 
 import json
 import subprocess
