@@ -1,4 +1,4 @@
-"""A modeller's plain `dbt build` and five readers, for two minutes, on a lake that is being written."""
+"""A modeller's plain `dbt build` and twenty readers, for two minutes, on a lake that is being written."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from tests.e2e.test_demo import MILLRACE, environment
 from tests.waiting import eventually
 
 SECONDS = 120
-READERS = 5
+READERS, CURSORS, PAUSE_SECONDS = 5, 4, 1.0  # processes, readers in each, between two reads
 DBT = str(Path(sys.executable).with_name("dbt"))
 
 
@@ -44,7 +44,7 @@ def test_modeller_and_readers_see_no_error_while_everything_runs(tmp_path: Path)
         deadline = time.monotonic() + SECONDS
         readers = [
             subprocess.Popen(
-                [sys.executable, "-m", "tests.e2e.reader", str(folder), str(SECONDS)],
+                [sys.executable, "-m", "tests.e2e.reader", *map(str, (folder, SECONDS, PAUSE_SECONDS, CURSORS))],
                 cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             )
             for _ in range(READERS)
