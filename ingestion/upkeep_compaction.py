@@ -134,8 +134,9 @@ class Compactor:
 
     def _rewrite(self) -> int:
         """Drop deleted rows from the files. The version before still reads the old files: compare with it."""
-        untouched = [path for path in self._found.sizes if path not in self._found.with_deletes]
         with self._lock():
+            found = self._files()  # under the lock: deletes since the last look are rewritten as well
+            untouched = [path for path in found.sizes if path not in found.with_deletes]
             done = self._call("ducklake_rewrite_data_files", f"delete_threshold => {self._threshold}")
             made = self._lake.query(f"select * from ducklake_last_committed_snapshot('{CATALOG_NAME}')")
             faultpoint("maintenance.compacted")
@@ -152,9 +153,10 @@ class Compactor:
         if not self._folders(found):
             return 0
         merged = self._merged(found)
+        # Only what is too large for a merge: new files may bring any small one into it meanwhile.
+        untouched = [path for path, size in found.sizes.items() if size >= self._target]
         # One for each file to be made, and no more: new files of a busy writer would keep us at it.
         merges = len(self._folders(found)) + sum(found.sizes[path] for path in merged) // self._target
-        untouched = [path for path in found.sizes if path not in merged]
         before = self._digest(version, untouched)
         try:
             for _ in range(min(merges, _MOST_MERGES)):

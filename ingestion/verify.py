@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from ingestion.damage import require_readable
 from ingestion.errors import LogTruncated, SourceUnavailable
 from ingestion.lake import CATALOG_NAME, Lake
 from ingestion.ledger import prove, read_state
@@ -100,7 +101,13 @@ def verify(
         log: Its log, which is asked for its bounds only; None to recount the lake alone.
         since: Only batches ingested at this time (UTC) or later.
         until: Only batches ingested before this time (UTC).
+
+    Raises:
+        StorageError: A file of the lake cannot be read; without a time, each is read to find out.
     """
+    if since is None and until is None:
+        tables = (stream.name, "rejects", "batches", "reject_resolutions")
+        require_readable(lake, [("raw", name) for name in tables])
     # Asked before and after the lake fixes its version: ingestion goes on meanwhile, and neither a trim
     # behind it nor an append that it has read may look like a loss.
     before, _ = _bounds(log)

@@ -135,7 +135,6 @@ def models_asset(
                 if node.status in _DONE and node.unique_id in graph.assets
             )
             yield from due.run(lake)
-            yield from freshness.run()
             if failure is not None:
                 raise Failure(str(failure), allow_retries=False)
 
@@ -144,6 +143,7 @@ def models_asset(
             due.built(keys)
             excluded = [FULL_SCAN, NO_ASSETS, _VIEWS]
             yield from build(build_args("build", select=graph.selectors(keys), exclude=excluded), test_keys)
+            yield from freshness.run()
 
         args = build_args(
             "build",
@@ -152,9 +152,10 @@ def models_asset(
             full_refresh=context.op_execution_context.op_config["full_refresh"],
         )
         yield from build(args, context.selected_asset_check_keys)
+        yield from freshness.run(only=context.selected_asset_check_keys)
         yield from cycles.run(context, build_again)
         yield from recorded(due.run(lake, all_of_them=True))
-        yield from recorded(freshness.run(all_of_them=True))
+        yield from recorded(freshness.run(pause_seconds=0))
 
     return models
 

@@ -7,10 +7,11 @@ What is measured is the oldest event of the newest batches, by the broker's time
 import itertools
 import time
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
-from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey
+from dagster import AssetCheckKey, AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey
 
 from ingestion.lake import Lake
 from orchestration.keys import FRESHNESS_CHECK
@@ -110,11 +111,19 @@ class FreshnessMeter:
             if found:
                 self._worst[key] = max(known + found, key=lambda one: one.total)
 
-    def run(self, *, all_of_them: bool = False) -> Iterator[AssetCheckResult]:
-        """Report what is due, or all that was measured since the last report."""
+    def run(
+        self, *, only: AbstractSet[AssetCheckKey] | None = None, pause_seconds: float = _REPORT_SECONDS
+    ) -> Iterator[AssetCheckResult]:
+        """Report the worst since the last report of each mart.
+
+        Args:
+            only: The checks that may be reported; None for all.
+            pause_seconds: A mart that was reported so recently waits.
+        """
         now = time.monotonic()
         for key in sorted(self._worst):
-            if all_of_them or now >= self._reported.get(key, 0.0) + _REPORT_SECONDS:
+            wanted = only is None or AssetCheckKey(key, FRESHNESS_CHECK) in only
+            if wanted and now >= self._reported.get(key, 0.0) + pause_seconds:
                 self._reported[key] = now
                 yield _result(key, self._budgets[key], self._worst.pop(key))
 

@@ -1,11 +1,13 @@
 """An analyst's process: reads the lake through the published secrets, again and again, and counts.
 
-`python -m tests.e2e.reader DATA_DIR SECONDS [PAUSE]` prints how many queries it made, or dies of an error.
+`python -m tests.e2e.reader DATA_DIR SECONDS [PAUSE [CURSORS]]` prints how often each cursor read at least,
+or dies of an error.
 """
 
 import random
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -30,12 +32,9 @@ QUERIES = [
 ]
 
 
-def main() -> None:
-    """Read until the time is over."""
-    data_dir, seconds, pause = Path(sys.argv[1]), float(sys.argv[2]), float((*sys.argv, 0.2)[3])
-    connection = duckdb.connect(":memory:", config=engine_config(data_dir))
-    connection.execute("attach 'ducklake:millrace' as lake (read_only)")
-    deadline, done = time.monotonic() + seconds, 0
+def read(connection: duckdb.DuckDBPyConnection, *, deadline: float, pause: float) -> int:
+    """Read until the deadline; how many times."""
+    done = 0
     while time.monotonic() < deadline:
         rows = connection.execute(LEDGER).fetchall()
         # It adds up at every instant at which anybody looks: no half batch is ever seen.
@@ -45,7 +44,22 @@ def main() -> None:
         connection.execute(random.choice(QUERIES)).fetchall()
         done += 1
         time.sleep(pause)
-    print(done)
+    return done
+
+
+def main() -> None:
+    """Read until the time is over, over several cursors at once."""
+    data_dir, seconds = Path(sys.argv[1]), float(sys.argv[2])
+    options = dict(enumerate(sys.argv[3:]))
+    pause, cursors = float(options.get(0, 0.2)), int(options.get(1, 1))
+    connection = duckdb.connect(":memory:", config=engine_config(data_dir))
+    connection.execute("attach 'ducklake:millrace' as lake (read_only)")
+    deadline = time.monotonic() + seconds
+    with ThreadPoolExecutor(cursors) as pool:
+        readers = [
+            pool.submit(read, connection.cursor(), deadline=deadline, pause=pause) for _ in range(cursors)
+        ]
+    print(min(reader.result() for reader in readers))
 
 
 if __name__ == "__main__":

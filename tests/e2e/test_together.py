@@ -1,4 +1,4 @@
-"""A modeller's plain `dbt build` and five readers, for two minutes, on a lake that is being written."""
+"""A modeller's plain `dbt build` and twenty readers, for two minutes, on a lake that is being written."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from tests.e2e.test_demo import MILLRACE, environment
 from tests.waiting import eventually
 
 SECONDS = 120
-READERS = 5
+READERS, CURSORS, PAUSE_SECONDS = 5, 4, 1.0  # processes, readers in each, between two reads
 DBT = str(Path(sys.executable).with_name("dbt"))
 
 
@@ -42,9 +42,11 @@ def test_modeller_and_readers_see_no_error_while_everything_runs(tmp_path: Path)
     try:
         eventually(lambda: marts_are_there(folder), "the marts have rows", seconds=180)
         deadline = time.monotonic() + SECONDS
+        arguments = map(str, (folder, SECONDS, PAUSE_SECONDS, CURSORS))
+        reader = [sys.executable, "-m", "tests.e2e.reader", *arguments]
         readers = [
             subprocess.Popen(
-                [sys.executable, "-m", "tests.e2e.reader", str(folder), str(SECONDS)],
+                reader,
                 cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             )
             for _ in range(READERS)
@@ -57,9 +59,9 @@ def test_modeller_and_readers_see_no_error_while_everything_runs(tmp_path: Path)
             )  # fmt: skip
             assert build.returncode == 0, build.stdout[-4000:]
             builds += 1
-        for reader in readers:
-            told, _ = reader.communicate(timeout=60)
-            assert reader.returncode == 0, told
+        for process in readers:
+            told, _ = process.communicate(timeout=60)
+            assert process.returncode == 0, told
             assert int(told) >= SECONDS / 10
         assert builds >= 1
         told, _ = demo.communicate(timeout=300)

@@ -11,7 +11,7 @@ from tests.fault.orders import Worker
 from tests.fault.seeds import KILLS, SEED
 
 if "MILLRACE_FAULT_KILLS" not in os.environ:
-    collect_ignore = ["test_kills_system.py"]
+    collect_ignore = ["test_kills_system.py", "test_memory.py"]
 
 
 @dataclass

@@ -2,11 +2,14 @@
 
 import itertools
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
 from ingestion.batch import Ingestor
+from ingestion.errors import StorageError
 from ingestion.lake import Lake
 from ingestion.resolutions import resolve, retry
 from ingestion.settings import Settings, load_settings
@@ -243,3 +246,16 @@ def test_ingestion_and_retention_at_work_meanwhile_are_no_loss(
     counted = verify(lake, stream, log=log)
     log.close()
     assert (counted.verdict, only(counted).end) == ("ok", 7 if moment == "after" else 12)
+
+
+def test_a_file_with_a_flipped_byte_is_named(lake: Lake, stream: Stream, kafka_settings: Settings) -> None:
+    (path,) = (Path(kafka_settings.resolved_lake_path) / "raw" / stream.name).rglob("*.parquet")
+    group = pq.read_metadata(path).row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    # In a column that a recount does not read.
+    (at,) = [column.data_page_offset for column in columns if column.path_in_schema == "payload"]
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(StorageError, match=rf"{path.name} of raw\.{stream.name}"):
+        count(lake, stream, kafka_settings)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
-from dagster import AssetCheckResult, AssetKey
+from dagster import AssetCheckKey, AssetCheckResult, AssetKey
 from rich.console import Console
 
 from ingestion.envelope import BATCH_SCHEMA
@@ -74,6 +74,14 @@ def test_batches_of_earlier_runs_and_batches_that_models_have_not_seen_do_not_co
     assert set(scene.built(5.0, 6.0)) == {SLOW}
 
 
+def test_only_the_checks_that_a_run_selected_are_reported(scene: Scene) -> None:
+    scene.batch("left", 1, event=1, began=2, read=3)
+    scene.meter.built(scene.lake, began_at=seconds(4), visible_at=seconds(5))
+    selected = {AssetCheckKey(SLOW, "freshness_budget")}
+    assert set(keyed(scene.meter.run(only=selected))) == {SLOW}
+    assert set(keyed(scene.meter.run())) == {FAST}
+
+
 def test_between_reports_the_worst_is_kept(scene: Scene) -> None:
     scene.batch("left", 1, event=1, began=1.1, read=1.2)
     assert scene.built(1.5, 2.0)[FAST].passed
@@ -81,9 +89,9 @@ def test_between_reports_the_worst_is_kept(scene: Scene) -> None:
     assert scene.built(8.5, 9.0) == {}
     scene.batch("left", 3, event=9, began=9.2, read=9.3)
     assert scene.built(9.5, 10.0) == {}
-    last = keyed(scene.meter.run(all_of_them=True))
+    last = keyed(scene.meter.run(pause_seconds=0))
     assert last[FAST].metadata["measured"].value == 7.0
-    assert keyed(scene.meter.run(all_of_them=True)) == {}
+    assert keyed(scene.meter.run(pause_seconds=0)) == {}
 
 
 def test_the_status_shows_the_budget_and_where_the_time_went() -> None:
