@@ -10,18 +10,16 @@ from datetime import datetime
 from typing import Any, Literal
 
 from ingestion.damage import require_readable
-from ingestion.errors import LogTruncated, SourceUnavailable
 from ingestion.lake import CATALOG_NAME, Lake
 from ingestion.ledger import prove, read_state
-from ingestion.positions import Position, behind_truncation, check_log
+from ingestion.positions import Position
 from ingestion.sources.base import Bounds, Log
-from ingestion.streams import KafkaSource, Stream
+from ingestion.streams import Stream
+from ingestion.verify_log import against_log, bounds_of, widest
 from ingestion.verify_queries import COUNTS, RANGE, STAGING, business_key
 
 Verdict = Literal["ok", "warning", "defect"]
 
-_MARGIN = 0.1
-"""Unread events among the oldest tenth of what a deleting broker still holds are in danger."""
 _KINDS = ("staged", "redelivered", "waiting", "missing", "unfounded", "twice")
 _BAD = {
     "missing": "events are missing in staging",
@@ -110,28 +108,17 @@ def verify(
         require_readable(lake, [("raw", name) for name in tables])
     # Asked before and after the lake fixes its version: ingestion goes on meanwhile, and neither a trim
     # behind it nor an append that it has read may look like a loss.
-    before, _ = _bounds(log)
+    before, _ = bounds_of(log)
     lake.connection.execute("begin")
     try:
         first, last = lake.connection.execute(
             RANGE, {"stream": stream.name, "since": since, "until": until}
         ).fetchall()[0]
-        bounds, away = _bounds(log)
-        for name in bounds.keys() & before.keys():
-            bounds[name] = Bounds(before[name].begin, bounds[name].end, bounds[name].log_id)
+        bounds, away = bounds_of(log)
+        bounds = widest(before, bounds)
         return _recount(lake, stream, bounds, first=first, last=last, warnings=away)
     finally:
         lake.connection.execute("rollback")
-
-
-def _bounds(log: Log | None) -> tuple[dict[str, Bounds], list[str]]:
-    """What the log holds; nothing, and a sentence, when the broker does not answer."""
-    if log is None:
-        return {}, []
-    try:
-        return log.bounds(), []
-    except SourceUnavailable as error:
-        return {}, [f"only the lake was recounted: {error}"]
 
 
 def _recount(
@@ -190,18 +177,9 @@ def _partition(
             f"{row['skipped']} positions are lost: retention deleted them before they were read, and "
             "'on_truncated: earliest' went on behind them"
         )
-    if held and isinstance(stream.source, KafkaSource) and stream.source.on_truncated == "earliest":
-        after = behind_truncation({name: position}, bounds)[name]
-        if lost := after.next - position.next:
-            warnings.append(f"retention deleted {lost} unread positions; the next batch goes on behind them")
-        position = after
     if bounds:
-        try:
-            check_log(stream.name, {name: position}, bounds)
-        except LogTruncated as error:
-            defects.append(str(error))
-        else:
-            warnings += _retention(stream, position, bounds[name])
+        lost, endangered = against_log(stream, name, position, bounds)
+        defects, warnings = defects + lost, warnings + endangered
     verdict: Verdict = "defect" if defects else "warning" if warnings else "ok"
     return PartitionCount(
         partition=name,
@@ -238,22 +216,6 @@ def _row_defects(row: Mapping[str, Any]) -> Iterator[str]:
     )
     if outside:
         yield f"rows have positions from {row['lowest']} to {row['highest']}, outside the ledger's windows"
-
-
-def _retention(stream: Stream, position: Position, held: Bounds) -> list[str]:
-    """A warning while unread events are among the oldest that a deleting broker holds.
-
-    A spool is trimmed behind our position only; there its beginning says nothing.
-    """
-    unread = held.end - position.next
-    if stream.kind != "kafka" or held.begin == 0 or unread <= 0:
-        return []
-    if position.next - held.begin >= _MARGIN * (held.end - held.begin):
-        return []
-    return [
-        f"retention is {position.next - held.begin} positions behind {unread} unread ones: let ingestion "
-        "catch up, or raise the topic's retention"
-    ]
 
 
 def _staging(lake: Lake, stream: Stream, batches: Mapping[str, int]) -> dict[tuple[str, str], int] | None:

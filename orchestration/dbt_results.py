@@ -25,6 +25,7 @@ class NodeResult:
         message: dbt's message, None when there is none.
         failures: rows a test found; None for other nodes.
         relation: the table or view, quoted; None for a test.
+        sql: a test's compiled statement, which selects the failing rows; None for other nodes.
     """
 
     unique_id: str
@@ -35,6 +36,7 @@ class NodeResult:
     message: str | None
     failures: int | None
     relation: str | None
+    sql: str | None = None
 
     @property
     def failed(self) -> bool:
@@ -112,4 +114,5 @@ def _read(one: Any) -> NodeResult:
         message=one.message,
         failures=one.failures,
         relation=None if is_test else getattr(node, "relation_name", None),
+        sql=getattr(node, "compiled_code", None) if is_test else None,
     )

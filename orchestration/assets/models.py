@@ -33,9 +33,10 @@ from dagster_dbt.asset_utils import build_dbt_specs
 from ingestion.batch import utc_now
 from ingestion.errors import ConfigError
 from ingestion.lake import Lake
-from orchestration.checks.adapter import check_specs, run_contract
+from orchestration.checks.adapter import check_specs, reproduction, run_contract
 from orchestration.checks.contracts import Contract, load_contract
 from orchestration.checks.freshness import Budget, FreshnessMeter, freshness_specs
+from orchestration.checks.reproduce import at_version
 from orchestration.cycles import Cycles, recorded
 from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, ParsedModels
 from orchestration.dbt_results import DbtFailed, NodeResult
@@ -203,7 +204,9 @@ def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:
     scanning = [spec for spec in check_specs if _scans(parsed.manifest, spec)]
     graph = ModelGraph.of(specs, scanning)
 
-    @multi_asset_check(name="full_scans", specs=scanning, can_subset=True)
+    @multi_asset_check(
+        name="full_scans", specs=scanning, can_subset=True, required_resource_keys={"lake_session"}
+    )
     def full_scans(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
         try:
             nodes = invoke(parsed.project, build_args("test", select=[FULL_SCAN], exclude=[NO_ASSETS])).nodes
@@ -211,10 +214,11 @@ def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:
             if not error.nodes:
                 raise Failure(str(error)) from error
             nodes = error.nodes
+        snapshot_id = context.resources.lake_session.lake.snapshot_id()
         for node in nodes:
             key = graph.checks.get(node.unique_id)
             if key is not None and key in context.selected_asset_check_keys:
-                yield _check_result(node, key)
+                yield _check_result(node, key, snapshot_id)
 
     return full_scans
 
@@ -266,10 +270,10 @@ def _model_results(
                 metadata["dagster/table_name"] = node.relation.replace('"', "")
             yield MaterializeResult(asset_key=asset_key, metadata=metadata)
         elif check_key is not None and check_key in selected_checks and node.status != "skipped":
-            yield _check_result(node, check_key)
+            yield _check_result(node, check_key, snapshot_id)
 
 
-def _check_result(node: NodeResult, key: AssetCheckKey) -> AssetCheckResult:
+def _check_result(node: NodeResult, key: AssetCheckKey, snapshot_id: int) -> AssetCheckResult:
     """A dbt test's result; an error of the test itself is told from a failure of the data."""
     outcome = {"pass": "passed", "warn": "warned", "fail": "failed"}.get(node.status, "could_not_run")
     return AssetCheckResult(
@@ -283,5 +287,9 @@ def _check_result(node: NodeResult, key: AssetCheckKey) -> AssetCheckResult:
             "measured": node.failures if node.failures is not None else "not measured",
             "threshold": "0 failing rows",
             "seconds": round(node.seconds, 3),
+            "snapshot_id": snapshot_id,
+            **reproduction(
+                at_version(node.sql, snapshot_id) if node.sql and outcome in ("failed", "warned") else ""
+            ),
         },
     )

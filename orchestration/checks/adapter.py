@@ -59,6 +59,11 @@ def contract_audit(name: str, contracts: Mapping[AssetKey, Contract]) -> AssetCh
     return audit
 
 
+def reproduction(sql: str) -> dict[str, MetadataValue]:
+    """Metadata with the statement that shows again what a check found; none without one."""
+    return {"reproduce": MetadataValue.md(f"```sql\n{sql}\n```")} if sql else {}
+
+
 def run_contract(
     lake: Lake, contract: Contract, key: AssetKey, *, since_batch: int | None = None
 ) -> list[AssetCheckResult]:
@@ -83,7 +88,8 @@ def run_contract(
                 "measured": "not measured" if outcome.measured is None else outcome.measured,
                 "threshold": outcome.threshold,
                 "query": MetadataValue.md(f"```sql\n{outcome.query}\n```"),
-                "snapshot_id": snapshot_id,
+                "snapshot_id": snapshot_id if outcome.snapshot_id is None else outcome.snapshot_id,
+                **reproduction(outcome.reproduce),
             },
         )
         for outcome in verify(lake.connection, contract, since_batch=since_batch)

@@ -65,6 +65,7 @@ class ContractCheck:
         threshold: What the measure has to be: "= 0", "< 10 minutes".
         type: Soda's check type.
         path: Soda's path of the check within the contract.
+        breach: SQL clause that selects the rows that break it; empty where no single row does.
     """
 
     name: str
@@ -73,6 +74,7 @@ class ContractCheck:
     threshold: str
     type: str
     path: str
+    breach: str
 
 
 def load_contract(path: Path) -> Contract:
@@ -165,7 +167,27 @@ def _read_check(contract: Contract, item: Any, column: str | None) -> ContractCh
         threshold=_threshold(kind, threshold),
         type=kind,
         path=".".join(path),
+        breach=_breach(kind, column, body),
     )
+
+
+def _breach(kind: str, column: str | None, body: Mapping[str, Any]) -> str:
+    """Only of promises that one clause says wholly; of others the measuring statement is shown."""
+    if set(body) - {"name", "qualifier", "threshold", "expression", "columns", "valid_values", "valid_min"}:
+        return ""
+    quoted = ", ".join(f'"{name}"' for name in body.get("columns") or ([column] if column else []))
+    if kind == "failed_rows" and "expression" in body:
+        return f"where {str(body['expression']).strip()}"
+    if kind == "missing":
+        return f"where {quoted} is null"
+    if kind == "duplicate":
+        return f"qualify count(*) over (partition by {quoted}) > 1"
+    if kind == "invalid" and "valid_min" in body and "valid_values" not in body:
+        return f"where {quoted} < {body['valid_min']}"
+    if kind == "invalid" and "valid_values" in body and "valid_min" not in body:
+        values = ", ".join("'" + str(value).replace("'", "''") + "'" for value in body["valid_values"])
+        return f"where {quoted}::varchar not in ({values})"
+    return ""
 
 
 def _describe(kind: str, column: str | None, body: Mapping[str, Any]) -> str:

@@ -17,9 +17,14 @@ from dagster import (
 
 from ingestion.lake import Lake
 from ingestion.ledger import prove
+from ingestion.sources.factory import open_log
 from ingestion.streams import Stream
+from ingestion.verify_log import compare_with_log
 from orchestration.keys import LEDGER_AUDIT, LEDGER_CHECK, raw_key
 from orchestration.resources import LakeSession
+
+_BROKER_SECONDS = 5.0
+_MARKS = ("oldest", "ours", "next")
 
 
 def ledger_check_spec(stream: Stream) -> AssetCheckSpec:
@@ -36,7 +41,9 @@ def ledger_audit(streams: Sequence[Stream]) -> AssetChecksDefinition:
     """The proof over all batches of all streams, as one op."""
     specs = [
         AssetCheckSpec(
-            LEDGER_AUDIT, asset=raw_key(stream.name), description="The ledger's proof over all batches."
+            LEDGER_AUDIT,
+            asset=raw_key(stream.name),
+            description="The ledger's proof over all batches, and no unread event has left the broker.",
         )
         for stream in streams
     ]
@@ -49,9 +56,32 @@ def ledger_audit(streams: Sequence[Stream]) -> AssetChecksDefinition:
         wanted = {key.asset_key for key in context.selected_asset_check_keys}
         for stream in streams:
             if raw_key(stream.name) in wanted:
-                yield prove_ledger(session.lake, stream, check_name=LEDGER_AUDIT)
+                yield audit_ledger(session, stream)
 
     return audit
+
+
+def audit_ledger(session: LakeSession, stream: Stream) -> AssetCheckResult:
+    """The proof over all batches, and the broker's word on the positions: is something unread in danger?"""
+    proof = prove_ledger(session.lake, stream, check_name=LEDGER_AUDIT)
+    log = open_log(stream, session.settings, timeout_seconds=_BROKER_SECONDS)
+    try:
+        found = compare_with_log(session.lake, stream, log=log)
+    finally:
+        log.close()
+    failed = bool(found.defects) or not proof.passed
+    sentences = [proof.description or "", *found.defects[:3], *found.warnings[:3]]
+    marks = {name: dict(zip(_MARKS, each, strict=True)) for name, each in found.marks.items()}
+    return proof._replace(
+        passed=not failed and not found.warnings,
+        severity=AssetCheckSeverity.ERROR if failed else AssetCheckSeverity.WARN,
+        description="; ".join(filter(None, sentences)) or None,
+        metadata={
+            **proof.metadata,
+            "outcome": MetadataValue.text("failed" if failed else "warned" if found.warnings else "passed"),
+            "broker": MetadataValue.json(marks),
+        },
+    )
 
 
 def prove_ledger(

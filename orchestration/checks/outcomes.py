@@ -37,6 +37,8 @@ class Outcome:
         threshold: What it has to be.
         query: The SQL that was run on the lake; empty when none was.
         message: One sentence.
+        snapshot_id: The version of the lake that was looked at; None when none was.
+        reproduce: SQL on the lake that shows it again, at that version; empty when it passed.
     """
 
     check: str
@@ -45,6 +47,8 @@ class Outcome:
     threshold: str
     query: str
     message: str
+    snapshot_id: int | None = None
+    reproduce: str = ""
 
 
 @dataclass(frozen=True)

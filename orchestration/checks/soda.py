@@ -8,9 +8,9 @@ import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any
@@ -22,6 +22,7 @@ from ingestion.lake import CATALOG_NAME
 from orchestration.checks.contracts import Contract, ContractCheck, declares_variable, list_checks
 from orchestration.checks.outcomes import Outcome, Statement, first_line, judge, unknown
 from orchestration.checks.raw_contracts import NEW_ROWS
+from orchestration.checks.reproduce import at_version, rows_at_version
 
 # Read while Soda is imported: no telemetry, and no .env of a parent folder copied into the environment.
 _ENVIRONMENT = {"SODA_CORE_TELEMETRY_ENABLED": "false", "PYTHON_DOTENV_DISABLED": "true"}
@@ -91,6 +92,7 @@ class _Run:
 
     results: dict[str, Any] = field(default_factory=dict)
     statements: list[Statement] = field(default_factory=list)
+    snapshot_id: int | None = None
     complaints: list[str] = field(default_factory=list)
 
     @property
@@ -123,10 +125,7 @@ class _Recorder:
 def _outcomes(job: _Job, checks: tuple[ContractCheck, ...]) -> tuple[Outcome, ...]:
     """All checks in one pass, then each without a result alone: one bad column fails a whole query."""
     run = _run(job)
-    outcomes = {
-        check.name: judge(job.contract, check, run.results.get(check.path), run.statements)
-        for check in checks
-    }
+    outcomes = {check.name: _judge(job, check, run) for check in checks}
     unanswered = [check for check in checks if outcomes[check.name] is None]
     absent = _absent(job) if unanswered else None
     for check in unanswered:
@@ -134,9 +133,32 @@ def _outcomes(job: _Job, checks: tuple[ContractCheck, ...]) -> tuple[Outcome, ..
             outcomes[check.name] = unknown(job.contract, check, absent)
             continue
         alone = _run(job, check.path) if len(checks) > 1 else run
-        outcome = judge(job.contract, check, alone.results.get(check.path), alone.statements)
-        outcomes[check.name] = outcome or unknown(job.contract, check, alone.reason, alone.statements)
+        outcomes[check.name] = _judge(job, check, alone) or unknown(
+            job.contract, check, alone.reason, alone.statements
+        )
     return tuple(outcome for outcome in outcomes.values() if outcome)
+
+
+def _judge(job: _Job, check: ContractCheck, run: _Run) -> Outcome | None:
+    """What a pass says about a check, and how to see it again."""
+    outcome = judge(job.contract, check, run.results.get(check.path), run.statements)
+    if outcome is None or run.snapshot_id is None:
+        return outcome
+    sql = ""
+    if outcome.result != "passed" and check.type != "schema":
+        scope = job.variables.get(NEW_ROWS, "true")
+        sql = (
+            rows_at_version(
+                job.contract.schema,
+                job.contract.table,
+                check.breach,
+                scope=scope,
+                snapshot_id=run.snapshot_id,
+            )
+            if check.breach
+            else at_version(outcome.query, run.snapshot_id)
+        )
+    return replace(outcome, snapshot_id=run.snapshot_id, reproduce=sql)
 
 
 def _absent(job: _Job) -> str | None:
@@ -157,6 +179,11 @@ def _run(job: _Job, path: str | None = None) -> _Run:
     soda, run = _soda(), _Run()
     token = _complaints.set(run.complaints)
     try:
+        # One version for all statements of a pass, and the one that is told.
+        job.cursor.execute("begin")
+        with suppress(duckdb.Error):  # what is wrong with the lake, the checks say
+            found = job.cursor.execute(f"select id from {CATALOG_NAME}.current_snapshot()").fetchall()
+            run.snapshot_id = int(found[0][0])
         source = soda.data_source.from_existing_cursor(job.cursor, name=CATALOG_NAME)
         source.data_source_connection.connection = soda.wrapper(_Recorder(job.cursor, run.statements))
         with _root_handlers_kept():
@@ -176,6 +203,8 @@ def _run(job: _Job, path: str | None = None) -> _Run:
     except Exception as error:  # Soda lets drivers' and its own errors through; each is one check's reason
         run.complaints.append(first_line(error))
     finally:
+        with suppress(duckdb.Error):
+            job.cursor.execute("rollback")
         _complaints.reset(token)
     return run
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from dagster import DagsterInstance
 from pydantic import SecretStr
 
 from ingestion.backup import back_up, backups_of, restore
@@ -25,6 +26,9 @@ from ingestion.sources.factory import open_log
 from ingestion.spool import SpoolEvent, SpoolWriter
 from ingestion.streams import Stream
 from ingestion.verify import verify
+from orchestration.assets.raw import ingest_batch
+from orchestration.checks.progress import CheckedBatches
+from orchestration.resources import LakeSession
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
 
@@ -216,6 +220,26 @@ def test_killed_anywhere_a_backup_or_a_restore_is_not_there_and_can_be_said_agai
     torn.write_bytes(b"x" * (size - 1))
     with pytest.raises(BackupError, match=r"has .* bytes and not"):
         restore(elsewhere(), backups)
+
+
+def test_checks_begin_anew_where_dagster_knows_later_batches_than_the_restored_lake(
+    here: Settings, stream: Stream, apache_kafka: ApacheKafka
+) -> None:
+    instance, session = DagsterInstance.ephemeral(), LakeSession(here)
+    checked = CheckedBatches(instance)
+    checked.advance(stream.name, 7)
+    produce(apache_kafka.bootstrap_servers, stream.name, [b"0"])
+    log = open_log(stream, here)
+    try:
+        ingest(session.lake, stream, here)
+        session.lake.query(f"insert into raw.{stream.name} (batch_id) values (1)")
+        produce(apache_kafka.bootstrap_servers, stream.name, [b"1"])
+        landed = ingest_batch(session, instance, stream, log)
+    finally:
+        log.close()
+        session.lake.close()
+    assert not all(check.passed for check in landed.checks)
+    assert checked.last(stream.name) == 0
 
 
 @pytest.fixture

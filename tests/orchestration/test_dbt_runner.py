@@ -173,6 +173,7 @@ def test_build_reports_each_node(project: DbtProject) -> None:
     assert nodes["total"].seconds > 0
     (test,) = [node for node in result.nodes if node.unique_id.startswith("test.")]
     assert (test.status, test.failures, test.relation) == ("pass", 0, None)
+    assert rows(project, f"select count(*) from ({test.sql})") == [(0,)]
     assert rows(project, "select n from last") == [(3,)]
     assert "TINY_DATABASE" not in os.environ
 
