@@ -14,6 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingestion.errors import ConfigError
 
+# dlt reads it before any setting of ours reaches it, and would call home from a plain `millrace ingest`.
+os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 RUNTIME_FILE = "runtime.env"
 SYSTEM_LOCK = "system.lock"
