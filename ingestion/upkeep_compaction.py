@@ -225,6 +225,6 @@ class Compactor:
 
     def _complaint(self, what: str) -> str:
         return (
-            f"table {self._table} {what}; nothing was deleted yet, stop the schedule 'hourly_upkeep' before "
+            f"table {self._table} {what}; nothing was deleted yet, stop the schedule 'regular_upkeep' before "
             "its grace of a day is over and restore the catalog from a backup"
         )

@@ -57,7 +57,7 @@ def build_defs(
     models = models_asset(
         parsed,
         {key: contracts[key] for key in contracts.keys() - hourly.keys()},
-        Cycles(streams, followers, budget_seconds=shortest),
+        Cycles(streams, followers, groups_of(followers, _tables(parsed, keys)), budget_seconds=shortest),
         budgets=budgets,
     )
     hourly |= {raw_key("batches"): batches_contract(), raw_key("rejects"): rejects_contract()}
@@ -100,6 +100,28 @@ def _plan(
         models=frozenset(keys.values()),
         fingerprint=parsed.fingerprint,
     )
+
+
+def _tables(parsed: ParsedModels, keys: Mapping[str, AssetKey]) -> frozenset[AssetKey]:
+    """What has to be built to show what is new; a view shows it by itself."""
+    nodes = parsed.manifest["nodes"]
+    return frozenset(
+        key for name, key in keys.items() if nodes[name]["config"]["materialized"] not in ("view", "seed")
+    )
+
+
+def groups_of(
+    followers: Mapping[str, frozenset[AssetKey]], tables: frozenset[AssetKey]
+) -> list[frozenset[str]]:
+    """The streams, apart where no table follows from both."""
+    groups: list[tuple[frozenset[str], frozenset[AssetKey]]] = []
+    for stream, models in followers.items():
+        names, built = frozenset({stream}), models & tables
+        for group in [group for group in groups if group[1] & built]:
+            groups.remove(group)
+            names, built = names | group[0], built | group[1]
+        groups.append((names, built))
+    return [names for names, _ in groups]
 
 
 def _budgets(

@@ -5,7 +5,7 @@ recorded as materialisations and check results of its own. Which runs may go on:
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import dataclass
@@ -49,7 +49,9 @@ class Cycles:
 
     Attributes:
         streams: The declared streams.
-        models: Stream → the models that follow from it and have to be built (views need not).
+        models: Stream → the models that follow from it.
+        groups: The streams, apart where no table follows from both: what one waits for is no concern of the
+            other, so each group is ingested, built and checked by itself.
         budget_seconds: The shortest freshness that one of the models declares; a cycle begins at most
             four times in it.
         linger_seconds: How long a run waits for further events.
@@ -58,6 +60,7 @@ class Cycles:
 
     streams: Sequence[Stream]
     models: Mapping[str, frozenset[AssetKey]]
+    groups: Sequence[frozenset[str]]
     budget_seconds: float
     linger_seconds: float = 8.0
     longest_seconds: float = 180.0
@@ -78,8 +81,16 @@ class Cycles:
         meter = LagMeter(session.settings, session.lake, timeout_seconds=_BROKER_SECONDS, clock=utc_now)
         with closing(meter), _Logs(session.settings) as logs:
             while waiting := self._wait(meter, streams, end=end, unchanged=lambda: _code(session) == code):
-                began = time.monotonic()
-                yield from self._cycle(context, session, logs, waiting, build)
+                began, failed = time.monotonic(), dict[str, str]()
+                for group in self.groups:
+                    together = [stream for stream in waiting if stream.name in group]
+                    failed |= yield from self._cycle(context, session, logs, together, build)
+                if failed:
+                    raise Failure(
+                        "; ".join(failed.values()),
+                        metadata={STREAM_METADATA: ",".join(failed)},
+                        allow_retries=False,
+                    )
                 seconds = time.monotonic() - began
                 names = ", ".join(stream.name for stream in waiting)
                 context.log.info(
@@ -106,7 +117,8 @@ class Cycles:
         logs: "_Logs",
         streams: Iterable[Stream],
         build: Build,
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, dict[str, str]]:
+        """One cycle of streams whose models belong together; returns those that failed and why."""
         failed: dict[str, str] = {}
         models = set[AssetKey]()
         for stream in streams:
@@ -128,10 +140,7 @@ class Cycles:
                 models |= self.models[stream.name]
         if models:
             yield from recorded(build(models))
-        if failed:
-            raise Failure(
-                "; ".join(failed.values()), metadata={STREAM_METADATA: ",".join(failed)}, allow_retries=False
-            )
+        return failed
 
 
 class _Logs:

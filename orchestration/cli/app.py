@@ -217,7 +217,7 @@ def maintain(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compact small files, expire old snapshots, delete what nobody needs; also runs hourly by itself."""
+    """Compact small files, expire old snapshots, delete what nobody needs; also runs by itself."""
     from orchestration.cli import maintain as upkeep
 
     settings = context.obj.settings()

@@ -1,4 +1,4 @@
-"""`millrace maintain`: upkeep of the lake, now; the schedule `hourly_upkeep` does it by itself."""
+"""`millrace maintain`: upkeep of the lake, now; the schedule `regular_upkeep` does it by itself."""
 
 import dataclasses
 import json

@@ -22,6 +22,7 @@ from dagster import (
 from ingestion.lake import Lake
 from ingestion.settings import Settings, load_settings
 from ingestion.streams import load_streams
+from orchestration.build import groups_of
 from orchestration.cycles import Cycles
 from orchestration.keys import GOES_ON_TAG, STREAM_METADATA, raw_key
 from orchestration.resources import LakeSession
@@ -59,6 +60,7 @@ class Scene:
             ingest(lake, stream, self.settings)
         self.instance = DagsterInstance.ephemeral()
         self.built: list[frozenset[AssetKey]] = []
+        self.apart = False
 
     def send(self, name: str, count: int, value: bytes = b'{"n": 1}') -> None:
         produce(self.kafka.bootstrap_servers, name, [value] * count)
@@ -69,7 +71,8 @@ class Scene:
     def run(self, *, goes_on: str, then: Any = lambda cycle: None) -> Any:
         """Run; `then` is called with the number of each cycle once its models are built."""
         models = {name: frozenset({MART}) for name in self.names}
-        cycles = Cycles(self.streams, models, **ONE_CYCLE)
+        groups = [frozenset({name}) for name in self.names] if self.apart else [frozenset(self.names)]
+        cycles = Cycles(self.streams, models, groups, **ONE_CYCLE)
 
         def build(keys: Any) -> Iterator[MaterializeResult[None]]:
             self.built.append(frozenset(keys))
@@ -118,6 +121,26 @@ def test_events_that_come_during_a_run_are_built_by_it(scene: Scene) -> None:
     checks: list[AssetCheckEvaluation] = result.get_asset_check_evaluations()
     assert {check.asset_key for check in checks} == {raw_key(name) for name in scene.names}
     assert all(check.passed for check in checks)
+
+
+def test_streams_without_a_common_table_do_not_wait_for_each_other(scene: Scene) -> None:
+    for name in scene.names:
+        scene.send(name, 2)
+    scene.apart = True
+    result = scene.run(goes_on=",".join(scene.names))
+    made = [event.asset_key for event in result.all_events if event.is_step_materialization]
+    assert made == [MART, raw_key(scene.left), MART, raw_key(scene.right), MART]
+
+
+def test_streams_are_apart_where_no_table_follows_from_both() -> None:
+    keys = {name: AssetKey(name) for name in ("left", "right", "both", "view", "alone")}
+    followers = {
+        "a": frozenset({keys["left"], keys["both"], keys["view"]}),
+        "b": frozenset({keys["alone"], keys["view"]}),
+        "c": frozenset({keys["right"], keys["both"], keys["view"]}),
+    }
+    tables = frozenset(keys.values()) - {keys["view"]}
+    assert set(groups_of(followers, tables)) == {frozenset("ac"), frozenset("b")}
 
 
 def test_a_run_ends_when_nothing_comes(scene: Scene) -> None:
