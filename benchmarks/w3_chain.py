@@ -204,7 +204,7 @@ def measure(folder: Path, *, seconds: float, rate: float, idle_s: float, singles
             lambda: all(reader.in_marts(name) == count for name, count in sent.items()), seconds=180
         )
         assert came, "the first events did not reach the marts"
-        time.sleep(8.0)
+        time.sleep(25.0)  # until the run that waits for further events has ended
         before, started = cpu_seconds(running.roots()), time.monotonic()
         time.sleep(idle_s)
         idle = (cpu_seconds(running.roots()) - before) / (time.monotonic() - started)

@@ -1,5 +1,12 @@
 """The code location that Dagster loads. How it is put together is in build.py."""
 
+from ingestion.settings import load_settings
+from orchestration import dbt_models, dbt_runner
 from orchestration.build import build_defs
 
 defs = build_defs()
+
+
+def warm_up() -> None:
+    """What runs would load one by one; called by the process that they are forks of."""
+    dbt_runner.warm_up(dbt_models.dbt_project(load_settings()))

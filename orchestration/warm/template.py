@@ -54,7 +54,10 @@ def serve(location: Location, *, channel: socket.socket, keeper_pid: int) -> int
 
 
 def load(location: Location) -> None:
-    """Import the definitions module and resolve every job in it, as a run of any of them would."""
+    """Import the definitions module and resolve every job in it, as a run of any of them would.
+
+    If the module has a function `warm_up`, it is called afterwards: what it loads, runs need not.
+    """
     if location.working_directory not in sys.path:
         sys.path.insert(0, location.working_directory)
     module = __import__(location.module, fromlist=["*"])
@@ -62,6 +65,7 @@ def load(location: Location) -> None:
     for name in names:
         repository = ReconstructableRepository.for_module(location.module, name, location.working_directory)
         repository.get_definition().load_all_definitions()
+    getattr(module, "warm_up", lambda: None)()
 
 
 def _fork_worker(message: protocol.Message, *, channel: socket.socket, keeper_pid: int) -> dict[str, object]:

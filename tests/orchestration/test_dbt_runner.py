@@ -100,7 +100,7 @@ def test_parsing_needs_no_database_and_happens_once_per_state(project: DbtProjec
     assert manifest.stat().st_mtime_ns == first
 
 
-def test_parsing_leaves_no_thread_that_would_make_a_fork_unsafe(project: DbtProject) -> None:
+def test_parsing_and_warming_up_leave_no_thread_that_would_make_a_fork_unsafe(project: DbtProject) -> None:
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         before, after = pool.apply(threads_around_parse, (project,))
@@ -112,7 +112,16 @@ def threads_around_parse(project: DbtProject) -> tuple[int, int]:
 
     before = len(os.listdir("/proc/self/task"))
     parse(project)
+    dbt_runner.warm_up(project)
     return before, len(os.listdir("/proc/self/task"))
+
+
+def test_warming_up_prints_nothing_and_needs_no_database(
+    project: DbtProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = replace(project, environment={**project.environment, "TINY_DATABASE": "/nonexistent/no.duckdb"})
+    dbt_runner.warm_up(nowhere)
+    assert capfd.readouterr().out == ""
 
 
 def written(project: DbtProject, name: str, text: str) -> DbtProject:
