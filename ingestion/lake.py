@@ -4,6 +4,8 @@ Loading belongs to loader.py, the catalog server to catalog.py. Layout: docs/arc
 """
 
 import importlib.util
+import os
+import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +33,8 @@ create table if not exists raw._dlt_version (
 );
 """
 """dlt's own tables: made here, lest two streams' first loads both try and one fails."""
-EXTENSIONS = ("ducklake", "postgres", "httpfs")
+EXTENSIONS = {"ducklake": "ducklake", "postgres": "postgres_scanner", "httpfs": "httpfs"}
+"""The wheel's name of each → the library's own."""
 _SECRET_KEYS = {"host": "HOST", "port": "PORT", "dbname": "DATABASE", "user": "USER", "password": "PASSWORD"}
 
 
@@ -227,17 +230,41 @@ def engine_config(data_dir: Path) -> dict[str, Any]:
 
 
 def install_extensions(connection: duckdb.DuckDBPyConnection) -> None:
-    """Install and load DuckDB's extensions from their wheels."""
-    for name in EXTENSIONS:
+    """Install and load DuckDB's extensions from their wheels.
+
+    Installed are links, not copies: a process that opens lakes of many data folders loads each library once.
+    """
+    rows = connection.execute(
+        "select current_setting('extension_directory'), platform from pragma_platform()"
+    )
+    folder, platform = rows.fetchall()[0]
+    installed = Path(folder) / f"v{duckdb.__version__}" / platform
+    for name, library in EXTENSIONS.items():
         spec = importlib.util.find_spec(f"duckdb_extension_{name}")
         if spec is None or not spec.submodule_search_locations:
             raise ConfigError(
                 f"the package duckdb-extension-{name} is missing: install the locked requirements"
             )
-        folder = Path(next(iter(spec.submodule_search_locations))) / "extensions" / f"v{duckdb.__version__}"
-        connection.execute(f"install {_quote(str(folder / f'{name}.duckdb_extension'))}")
+        wheel = Path(next(iter(spec.submodule_search_locations))) / "extensions" / f"v{duckdb.__version__}"
+        _link(wheel / f"{name}.duckdb_extension", installed / f"{library}.duckdb_extension")
         if name != "httpfs":
             connection.execute(f"load {name}")
+
+
+def _link(file: Path, place: Path) -> None:
+    """Make a symbolic link, in one step for whoever looks at the same time; a right one stays."""
+    try:
+        if place.is_symlink() and Path(os.readlink(place)) == file:
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        fresh = place.with_name(f"{place.name}.{os.getpid()}.{threading.get_ident()}")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(file)
+        fresh.replace(place)
+    except OSError as error:
+        raise StorageError(
+            f"{place} cannot be written ({error.strerror}): make room, or let the data folder be writable"
+        ) from None
 
 
 def _catalog_secret(parameters: dict[str, str], kind_and_name: str) -> str:

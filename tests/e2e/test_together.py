@@ -1,4 +1,4 @@
-"""A modeller's plain `dbt build` and twenty readers, for two minutes, on a lake that is being written."""
+"""A modeller's plain `dbt build` and twenty readers, for a minute, on a lake that is being written."""
 
 import subprocess
 import sys
@@ -13,7 +13,8 @@ from ingestion.settings import PROJECT_DIR
 from tests.e2e.test_demo import MILLRACE, environment
 from tests.waiting import eventually
 
-SECONDS = 120
+SECONDS = 60
+DEMO_SECONDS = 180  # a build that began within the minute must end before the demo, on a slow machine too
 READERS, CURSORS, PAUSE_SECONDS = 5, 4, 1.0  # processes, readers in each, between two reads
 DBT = str(Path(sys.executable).with_name("dbt"))
 
@@ -36,7 +37,7 @@ def test_modeller_and_readers_see_no_error_while_everything_runs(tmp_path: Path)
     folder = tmp_path / "data"
     env = environment(folder)
     demo = subprocess.Popen(
-        [*MILLRACE, "demo", "--for", str(SECONDS + 60), "--no-ui"],
+        [*MILLRACE, "demo", "--for", str(DEMO_SECONDS), "--no-ui"],
         cwd=PROJECT_DIR, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
@@ -51,19 +52,19 @@ def test_modeller_and_readers_see_no_error_while_everything_runs(tmp_path: Path)
             )
             for _ in range(READERS)
         ]  # fmt: skip
-        builds = 0
-        while time.monotonic() < deadline:
+        builds, longest = 0, 0.0
+        while not builds or time.monotonic() + longest < deadline:
+            began = time.monotonic()
             build = subprocess.run(
                 [DBT, "build"], cwd=PROJECT_DIR / "dbt_project", env=env | {"USER": "modeller"},
                 capture_output=True, text=True, timeout=300,
             )  # fmt: skip
             assert build.returncode == 0, build.stdout[-4000:]
-            builds += 1
+            builds, longest = builds + 1, max(longest, time.monotonic() - began)
         for process in readers:
             told, _ = process.communicate(timeout=60)
             assert process.returncode == 0, told
             assert int(told) >= SECONDS / 10
-        assert builds >= 1
         told, _ = demo.communicate(timeout=300)
         assert demo.returncode == 0, told
     finally:
