@@ -24,6 +24,7 @@ PLACES = ["batch.polled", "loader.extracted", "loader.normalized", "loader.loade
 UPKEEP_PLACES = ["maintenance.compacted", "maintenance.expired", "maintenance.cleaned"]
 PARTITIONS = 2
 BATCH_EVENTS = 100
+KILLS_OF_A_STREAM = 20
 CRASHES = 6 * KILLS
 _numbers = itertools.count(1)
 
@@ -33,18 +34,26 @@ class Scene:
 
     def __init__(self, lake: Lake, settings: Settings, kafka: ApacheKafka, worker: Worker) -> None:
         self.count = Count()
-        self.topic = f"kill_{next(_numbers)}"
-        kafka.create_topic(self.topic, partitions=PARTITIONS)
-        self.oracle = KafkaOracle(kafka.bootstrap_servers, self.topic)
         self.lake = lake
-        lake.prepare([self.topic])
-        stream = Stream.model_validate({"name": self.topic, "source": {"kafka": self.topic}})
+        self._settings = settings.model_copy(update={"kafka_bootstrap_servers": kafka.bootstrap_servers})
+        self._kafka = kafka
         self._worker = worker
-        self._order = order_for(
-            stream,
-            settings.model_copy(update={"kafka_bootstrap_servers": kafka.bootstrap_servers}),
-            batch_max_events=BATCH_EVENTS,
-        )
+        self.begin()
+
+    def begin(self) -> None:
+        """A new topic and stream: what the oracle reads after each kill stays small."""
+        self.topic = f"kill_{next(_numbers)}"
+        self._kafka.create_topic(self.topic, partitions=PARTITIONS)
+        self.oracle = KafkaOracle(self._kafka.bootstrap_servers, self.topic)
+        self.lake.prepare([self.topic])
+        stream = Stream.model_validate({"name": self.topic, "source": {"kafka": self.topic}})
+        self._order = order_for(stream, self._settings, batch_max_events=BATCH_EVENTS)
+
+    def begin_again(self, number: int) -> None:
+        """Before the kill of a number: after every twentieth, see that all is there and begin anew."""
+        if number and number % KILLS_OF_A_STREAM == 0:
+            self.assert_whole()
+            self.begin()
 
     def send(self, events: int) -> None:
         self.oracle.send(events, partitions=PARTITIONS)
@@ -92,6 +101,7 @@ def scene(
 @pytest.mark.parametrize("place", PLACES)
 def test_a_kill_at_a_named_place_loses_and_doubles_nothing(scene: Scene, place: str) -> None:
     for number in range(KILLS):
+        scene.begin_again(number)
         scene.send(250)
         assert scene.ingest(place=place, passes=1 + number % 3) == -9, "the place was never passed"
         scene.assert_nothing_half()
@@ -101,7 +111,8 @@ def test_a_kill_at_a_named_place_loses_and_doubles_nothing(scene: Scene, place: 
 def test_kills_at_random_moments_lose_and_double_nothing(scene: Scene) -> None:
     print(f"seed {SEED}")
     dice = random.Random(SEED)
-    for _ in range(4 * KILLS):
+    for number in range(4 * KILLS):
+        scene.begin_again(number)
         scene.send(dice.randint(1, 300))
         scene.ingest(kill_after_seconds=dice.uniform(0.02, 1.5))
     scene.assert_whole()
@@ -109,7 +120,8 @@ def test_kills_at_random_moments_lose_and_double_nothing(scene: Scene) -> None:
 
 @pytest.mark.parametrize("place", UPKEEP_PLACES)
 def test_a_kill_in_upkeep_loses_and_doubles_nothing(scene: Scene, place: str) -> None:
-    for _ in range(max(KILLS // 2, 1)):
+    for number in range(max(KILLS // 2, 1)):
+        scene.begin_again(number)
         scene.send(250)
         assert scene.ingest(place=place, upkeep=True) == -9, "the place was never passed"
         assert scene.oracle.violations(scene.lake, scene.topic) == []
@@ -118,7 +130,8 @@ def test_a_kill_in_upkeep_loses_and_doubles_nothing(scene: Scene, place: str) ->
 
 def test_a_run_that_is_told_to_end_and_killed_a_second_later_loses_and_doubles_nothing(scene: Scene) -> None:
     dice = random.Random(SEED)
-    for _ in range(max(KILLS // 2, 1)):
+    for number in range(max(KILLS // 2, 1)):
+        scene.begin_again(number)
         scene.send(250)
         scene.ingest(kill_after_seconds=dice.uniform(0.1, 0.8), grace_seconds=1)
         scene.assert_nothing_half()
