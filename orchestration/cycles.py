@@ -87,7 +87,7 @@ class Cycles:
                     failed |= yield from self._cycle(context, session, logs, together, build)
                 if failed:
                     raise Failure(
-                        "; ".join(failed.values()),
+                        "; ".join(dict.fromkeys(failed.values())),
                         metadata={STREAM_METADATA: ",".join(failed)},
                         allow_retries=False,
                     )
@@ -120,7 +120,7 @@ class Cycles:
     ) -> Generator[Event, None, dict[str, str]]:
         """One cycle of streams whose models belong together; returns those that failed and why."""
         failed: dict[str, str] = {}
-        models = set[AssetKey]()
+        good, models = list[str](), set[AssetKey]()
         for stream in streams:
             try:
                 landed = ingest_batch(session, context.instance, stream, logs.of(stream))
@@ -137,9 +137,13 @@ class Cycles:
                     check.description or str(check.check_name) for check in broken
                 )
             else:
+                good.append(stream.name)
                 models |= self.models[stream.name]
         if models:
-            yield from recorded(build(models))
+            try:
+                yield from recorded(build(models))
+            except Failure as failure:  # what other streams bring is built all the same
+                failed |= dict.fromkeys(good, failure.description or "the models failed")
         return failed
 
 

@@ -13,6 +13,7 @@ from dagster import (
     AssetMaterialization,
     AssetSpec,
     DagsterInstance,
+    Failure,
     MaterializeResult,
     ResourceDefinition,
     materialize,
@@ -130,6 +131,25 @@ def test_streams_without_a_common_table_do_not_wait_for_each_other(scene: Scene)
     result = scene.run(goes_on=",".join(scene.names))
     made = [event.asset_key for event in result.all_events if event.is_step_materialization]
     assert made == [MART, raw_key(scene.left), MART, raw_key(scene.right), MART]
+
+
+def test_models_that_fail_hold_back_their_own_group_only(scene: Scene) -> None:
+    for name in scene.names:
+        scene.send(name, 2)
+    scene.apart = True
+
+    def fail(cycle: int) -> None:
+        if cycle == 1:
+            raise Failure("no such column")
+
+    result = scene.run(goes_on=",".join(scene.names), then=fail)
+    assert not result.success
+    assert len(scene.built) == 2
+    assert scene.rows(scene.right) == 3
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    told = failure.step_failure_data.user_failure_data
+    assert told.metadata[STREAM_METADATA].value == scene.left
+    assert "no such column" in told.description
 
 
 def test_streams_are_apart_where_no_table_follows_from_both() -> None:
