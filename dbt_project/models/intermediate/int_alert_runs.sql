@@ -105,11 +105,12 @@ instants as (
 marked as (
     select
         *,
-        count(*) filter (where not is_breach) over (
+        -- "filter" instead of "case" would make DuckDB count each frame anew.
+        count(case when not is_breach then 1 end) over (
             partition by rule_id, machine_id order by event_at rows unbounded preceding
         ) as run_number,
-        min(case when not is_breach then event_at end) over (
-            partition by rule_id, machine_id order by event_at rows between 1 following and unbounded following
+        lead(case when not is_breach then event_at end ignore nulls) over (
+            partition by rule_id, machine_id order by event_at
         ) as next_quiet_at
     from instants
 ),
