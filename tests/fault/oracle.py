@@ -12,6 +12,11 @@ from ingestion.lake import Lake
 from ingestion.ledger import prove
 
 
+def make_producer(servers: str) -> KafkaProducer:
+    """A producer that waits for every replica."""
+    return KafkaProducer(bootstrap_servers=servers, acks="all", linger_ms=5)
+
+
 @dataclass
 class KafkaOracle:
     """Sends events that are all different, and remembers where each one is.
@@ -21,17 +26,18 @@ class KafkaOracle:
         topic: Where to send.
         make: The payload of the event of a number; all are different.
         acknowledged: (partition, position) → value.
+        producer: One that its owner keeps and closes; else each `send` makes its own.
     """
 
     servers: str
     topic: str
     make: Callable[[int], bytes] = lambda number: b'{"n": %d}' % number
     acknowledged: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    producer: KafkaProducer | None = None
 
     def send(self, count: int, *, partitions: int, malformed_every: int = 10) -> None:
         """Send events and wait for every acknowledgement."""
-        producer = KafkaProducer(bootstrap_servers=self.servers, acks="all", linger_ms=5)
-        sent = []
+        producer, sent = self.producer or make_producer(self.servers), []
         for _ in range(count):
             number = len(self.acknowledged) + len(sent)
             event = self.make(number)
@@ -40,7 +46,8 @@ class KafkaOracle:
         for value, future in sent:
             place = future.get(timeout=30)
             self.acknowledged[f"{place.topic}-{place.partition}", place.offset] = value
-        producer.close()
+        if producer is not self.producer:
+            producer.close()
 
     def violations(self, lake: Lake, stream: str) -> list[str]:
         """What is wrong with the lake now, as sentences; empty: the promise holds."""

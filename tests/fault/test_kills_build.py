@@ -12,7 +12,7 @@ from ingestion.streams import load_streams
 from tests.fault.conftest import Count, Tally
 from tests.fault.oracle import KafkaOracle
 from tests.fault.orders import Worker, order_for
-from tests.fault.seeds import KILLS, SEED
+from tests.fault.seeds import RUNS_KILLED, SEED
 from tests.servers.apache_kafka import ApacheKafka
 
 TOPIC = "production_orders"  # of the project's own streams.yml
@@ -54,7 +54,7 @@ def test_a_kill_in_dbt_or_in_a_check_is_made_good_by_the_next_run(
     print(f"seed {SEED}")
     dice = random.Random(SEED)
     oracle = KafkaOracle(apache_kafka.bootstrap_servers, TOPIC, make=_order)
-    for _ in range(max(KILLS // 2, 1)):
+    for _ in range(RUNS_KILLED):
         for place, deepest in DEEPEST.items():
             count = tally.places.setdefault(place, Count())
             oracle.send(60, partitions=2)

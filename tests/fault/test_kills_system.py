@@ -23,7 +23,7 @@ from orchestration.overview import read_system_state
 from tests.e2e.test_demo import MILLRACE, environment, processes_of
 from tests.fault.conftest import Count, Tally
 from tests.fault.oracle import KafkaOracle
-from tests.fault.seeds import KILLS
+from tests.fault.seeds import SYSTEMS_KILLED
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
 from tests.waiting import eventually
@@ -132,7 +132,7 @@ def running(
 def test_a_killed_system_starts_again_and_nothing_is_lost_or_doubled(
     running: Running, tally: Tally, victim: str
 ) -> None:
-    for _ in range(max(KILLS // 5, 1)):
+    for _ in range(SYSTEMS_KILLED):
         running.send()
         running.kill(victim)
         running.send()

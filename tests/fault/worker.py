@@ -4,6 +4,7 @@
 are paid once, so that thousands of kills are minutes and not hours. A `victim` dies in place of the child.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -27,6 +28,18 @@ from ingestion.streams import Stream
 from orchestration.services.process import is_alive, wait_until
 
 EXIT_DONE, EXIT_REFUSED = 0, 3
+_ON_THE_WAY = [
+    "confluent_kafka",
+    "dlt.sources.helpers.requests",
+    "dlt._workspace.cli",
+    "ingestion.sources.kafka",
+    "ingestion.sources.kafka_fast",
+    "pendulum.locales.en",
+    "pyarrow.dataset",
+    "pyarrow.parquet",
+    "sqlalchemy",
+]
+"""What a batch imports on first use."""
 
 
 def _kill(pid: int) -> None:
@@ -101,4 +114,6 @@ def serve(child: Callable[[dict[str, Any]], int]) -> None:
 
 
 if __name__ == "__main__":
+    for module in _ON_THE_WAY:
+        importlib.import_module(module)
     serve(_ingest)
