@@ -13,7 +13,7 @@ from ingestion.errors import MillraceError
 from ingestion.lake import Lake
 from ingestion.positions import Position, is_another_log
 from ingestion.settings import Settings
-from ingestion.sources.base import Log
+from ingestion.sources.base import Bounds, Log
 from ingestion.sources.factory import open_log
 from ingestion.streams import Stream
 
@@ -73,6 +73,8 @@ class LagMeter:
         self._logs: dict[str, Log] = {}
         self._snapshot = -1
         self._known: dict[str, dict[str, _Known]] = {}
+        self._drained: dict[str, dict[str, Bounds] | str] | None = None
+        self._lags: list[StreamLag] = []
 
     def measure(self, streams: Iterable[Stream]) -> list[StreamLag]:
         """One StreamLag a stream. A broker that is away gives an error there, not an exception.
@@ -80,11 +82,16 @@ class LagMeter:
         Raises:
             CatalogUnavailable: The lake cannot be read.
         """
-        streams = list(streams)
-        snapshot = self._lake.snapshot_id()
-        if snapshot != self._snapshot:  # an idle system asks several times a second
-            self._known, self._snapshot = self._positions(), snapshot
-        return [self._measure(stream, self._known.get(stream.name, {})) for stream in streams]
+        held = {stream.name: self._bounds(stream) for stream in streams}
+        # Positions only advance: logs without work that hold what they held have none. An idle system, which
+        # asks several times a second, so asks the brokers only.
+        if held != self._drained:
+            snapshot = self._lake.snapshot_id()
+            if snapshot != self._snapshot:
+                self._known, self._snapshot = self._positions(), snapshot
+            self._lags = [self._measure(name, now) for name, now in held.items()]
+            self._drained = None if any(lag.has_work for lag in self._lags) else held
+        return list(self._lags)
 
     def _positions(self) -> dict[str, dict[str, _Known]]:
         rows = self._lake.query(
@@ -98,30 +105,36 @@ class LagMeter:
             )
         return known
 
-    def _measure(self, stream: Stream, known: dict[str, _Known]) -> StreamLag:
+    def _bounds(self, stream: Stream) -> dict[str, Bounds] | str:
+        """What the log holds, or why that is unknown."""
         try:
             log = self._logs.get(stream.name)
             if log is None:
                 log = open_log(stream, self._settings, timeout_seconds=self._timeout)
                 self._logs[stream.name] = log
-            bounds = log.bounds()
+            return log.bounds()
         except MillraceError as error:
             self._forget(stream.name)
-            return StreamLag(stream.name, error=str(error))
+            return str(error)
+
+    def _measure(self, name: str, bounds: dict[str, Bounds] | str) -> StreamLag:
+        if isinstance(bounds, str):
+            return StreamLag(name, error=bounds)
+        known = self._known.get(name, {})
         events = sum(
-            max(0, held.end - known[name].position.next) if name in known else held.end - held.begin
-            for name, held in bounds.items()
+            max(0, held.end - known[part].position.next) if part in known else held.end - held.begin
+            for part, held in bounds.items()
         )
         newest = max((last.event_time for last in known.values() if last.event_time), default=None)
         return StreamLag(
-            stream.name,
+            name,
             events=events,
             seconds=max(0.0, (self._clock() - newest).total_seconds()) if events and newest else 0.0,
             position=sum(last.position.next for last in known.values()),
             partitions=len(bounds),
-            never_read=any(name not in known for name in bounds),
+            never_read=any(part not in known for part in bounds),
             replaced=any(
-                is_another_log(known[name].position, held) for name, held in bounds.items() if name in known
+                is_another_log(known[part].position, held) for part, held in bounds.items() if part in known
             ),
         )
 

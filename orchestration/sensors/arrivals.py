@@ -170,8 +170,8 @@ def arrivals_sensor(
         instance, schedule = watch.instance(context), Schedule.loads(context.cursor)
         schedule = replace(schedule, repaired=schedule.repaired or utc_now().isoformat())
         deadline, repairs_known = time.monotonic() + _TICK_SECONDS, False
+        schedule, busy = _review(instance, job.name, schedule)
         while True:
-            schedule, busy = _review(instance, job.name, schedule)
             if not busy and not repairs_known:  # once a tick: they can wait a few seconds
                 repairs_known = True
                 if repair := repairs(instance, schedule.repaired):
@@ -179,10 +179,18 @@ def arrivals_sensor(
                     return SensorResult(run_requests=[repair[0]], cursor=cursor)
             request, reason = (None, busy) if busy else _consider(watch, plan, schedule)
             if request is not None:
-                return SensorResult(run_requests=[request], cursor=schedule.dumps())
+                considered = schedule
+                schedule, busy = _review(instance, job.name, schedule)  # one may have begun since, by hand
+                if schedule != considered:
+                    continue
+                if not busy:
+                    return SensorResult(run_requests=[request], cursor=schedule.dumps())
+                reason = busy
             if time.monotonic() + _LOOK_SECONDS >= deadline:
                 return SensorResult(skip_reason=SkipReason(reason), cursor=schedule.dumps())
             time.sleep(_LOOK_SECONDS)
+            if busy:
+                schedule, busy = _review(instance, job.name, schedule)
 
     return arrivals
 

@@ -93,3 +93,28 @@ def test_a_topic_made_again_is_noticed_before_it_grows(
         eventually(lambda: meter.measure([stream])[0].has_work, "a batch is asked for")
     with pytest.raises(LogTruncated, match="made again"):
         ingest(lake, stream, kafka_settings)
+
+
+def test_an_idle_meter_asks_the_brokers_only_and_misses_nothing(
+    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka
+) -> None:
+    class Counted(Lake):
+        asked = 0
+
+        def snapshot_id(self) -> int:
+            self.asked += 1
+            return super().snapshot_id()
+
+    stream, counted = kafka_stream(topic), Counted(lake.settings, read_only=True)
+    produce(apache_kafka.bootstrap_servers, topic, [b"1"])
+    ingest(lake, stream, kafka_settings)
+    with closing(LagMeter(kafka_settings, counted, timeout_seconds=15, clock=utc_now)) as meter:
+        assert [meter.measure([stream])[0].events for _ in range(3)] == [0, 0, 0]
+        assert counted.asked == 1
+        produce(apache_kafka.bootstrap_servers, topic, [b"2"])
+        assert [meter.measure([stream])[0].events for _ in range(2)] == [1, 1]
+        ingest(lake, stream, kafka_settings)
+        assert not meter.measure([stream])[0].has_work
+        apache_kafka.delete_topic(topic)
+        eventually(lambda: meter.measure([stream])[0].error, "the topic is missed")
+    counted.close()

@@ -115,6 +115,24 @@ def test_an_active_run_is_waited_for(scene: Scene) -> None:
     assert run.run_id in result.skip_reason.skip_message
 
 
+def test_a_run_that_begins_during_a_tick_is_noticed_before_one_is_asked_for(scene: Scene) -> None:
+    scene.drain()
+
+    @job(name="refresh")
+    def other() -> None: ...
+
+    def begin() -> None:
+        scene.instance.create_run_for_job(other, status=DagsterRunStatus.STARTED)
+        produce(scene.kafka.bootstrap_servers, scene.names[0], [b"1"])
+
+    by_hand = threading.Timer(1.0, begin)
+    by_hand.start()
+    result = scene.tick()
+    by_hand.join()
+    assert not result.run_requests
+    assert "is active" in result.skip_reason.skip_message
+
+
 def test_repairs_wait_for_the_active_run_and_go_before_events_one_by_one(scene: Scene) -> None:
     cursor = Schedule(models="f1", repaired="2026-01-01T00:00:00+00:00").dumps()
     produce(scene.kafka.bootstrap_servers, scene.names[0], [b"1"])
