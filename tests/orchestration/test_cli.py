@@ -26,6 +26,7 @@ from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.process import free_port, is_alive, wait_until
 from orchestration.system.lock import AlreadyRunning, only_system
 from orchestration.system.runtime import write_runtime
+from tests.security.callers import strangers, watched
 
 TOPIC = "production_orders"  # of the project's own streams.yml, whose dbt sources a running system renders
 
@@ -263,13 +264,16 @@ def kafka(tmp_path: Path) -> Iterator[EmbeddedKafka]:
     broker.stop()
 
 
-def test_ingest_status_and_doctor_agree(
-    millrace: Millrace, catalog: str, settings: Settings, kafka: EmbeddedKafka
-) -> None:
+def test_ingest_status_and_doctor_agree_and_call_nobody_else(
+    millrace: Millrace, catalog: str, settings: Settings, kafka: EmbeddedKafka, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     settings.data_dir.mkdir(mode=0o700)
+    seen = watched(tmp_path / "seen")
+    monkeypatch.setenv("PYTHONPATH", seen["PYTHONPATH"])
     where = {
         "catalog": catalog, "data_dir": str(settings.data_dir),
-        "kafka_bootstrap_servers": kafka.bootstrap_servers,
+        "kafka_bootstrap_servers": kafka.bootstrap_servers, "test_seen": seen["MILLRACE_TEST_SEEN"],
     }  # fmt: skip
     producer = KafkaProducer(bootstrap_servers=kafka.bootstrap_servers, batch_size=0)
     for payload in (b'{"order_id": "a"}', b'{"order_id": "b"}', b"no json"):
@@ -289,6 +293,7 @@ def test_ingest_status_and_doctor_agree(
     found = {row["part"]: row for row in json.loads(millrace("doctor", "--json", **where).out)}
     for part in ("versions", "streams", "extensions", "data folder", "catalog", "lake", "kafka log"):
         assert found[part]["state"] == "ok", found[part]
+    assert strangers(tmp_path / "seen") == set()
 
 
 def test_doctor_names_each_problem(millrace: Millrace, tmp_path: Path) -> None:
