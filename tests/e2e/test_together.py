@@ -1,9 +1,11 @@
-"""A modeller's plain `dbt build` and twenty readers, for a minute, on a lake that is being written."""
+"""A modeller's `dbt build`, twenty readers and a backup, for a minute, on a lake that is being written."""
 
+import json
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -32,8 +34,18 @@ def marts_are_there(folder: Path) -> bool:
     return counts is not None and all(counts)
 
 
+def command(name: str, folder: Path, *, env: dict[str, str]) -> dict[str, Any]:
+    done = subprocess.run(
+        [*MILLRACE, name, str(folder), "--json"],
+        cwd=PROJECT_DIR, env=env, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
 @pytest.mark.e2e
-def test_modeller_and_readers_see_no_error_while_everything_runs(tmp_path: Path) -> None:
+def test_modeller_readers_and_a_backup_see_no_error_while_everything_runs(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     env = environment(folder)
     demo = subprocess.Popen(
@@ -61,6 +73,7 @@ def test_modeller_and_readers_see_no_error_while_everything_runs(tmp_path: Path)
             )  # fmt: skip
             assert build.returncode == 0, build.stdout[-4000:]
             builds, longest = builds + 1, max(longest, time.monotonic() - began)
+        taken = command("backup", tmp_path / "backups", env=env)
         for process in readers:
             told, _ = process.communicate(timeout=60)
             assert process.returncode == 0, told
@@ -70,3 +83,10 @@ def test_modeller_and_readers_see_no_error_while_everything_runs(tmp_path: Path)
     finally:
         demo.terminate()
         demo.wait(timeout=120)
+    elsewhere = {
+        "MILLRACE_DATA_DIR": str(tmp_path / "elsewhere"),
+        "MILLRACE_ENV_FILE": str(tmp_path / "none.env"),
+    }
+    restored = command("restore", Path(taken["folder"]), env=env | elsewhere)
+    assert restored["tables"] == taken["tables"]
+    assert sum(taken["tables"].values())
