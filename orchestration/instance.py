@@ -76,6 +76,9 @@ def _instance_config(settings: Settings) -> dict[str, Any]:
             "start_timeout_seconds": 120,
             "free_slots_after_run_end_seconds": 60,
         },
+        # Loops of five seconds for what no asset here declares: automation conditions, freshness policies.
+        "auto_materialize": {"enabled": False, "use_sensors": False},
+        "freshness": {"enabled": False},
         "sensors": {"use_threads": True, "num_workers": 4},
         "retention": {"sensor": {"purge_after_days": {"skipped": 1, "failure": 7, "success": 7}}},
         "local_artifact_storage": {

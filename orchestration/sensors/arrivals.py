@@ -1,6 +1,6 @@
 """The arrivals sensor: when a stream has unread events and nothing runs, ask for one run of just that.
 
-A tick waits inside, for a few seconds at most, so that an event is noticed at once although Dagster's
+A tick waits inside, for some seconds at most, so that an event is noticed at once although Dagster's
 sensor loop is five seconds long. It measures lag and consumes nothing.
 """
 
@@ -45,7 +45,7 @@ from orchestration.keys import (
 )
 from orchestration.sensors.backoff import Schedule
 
-_TICK_SECONDS = 4.0  # below the daemon's loop of 5 s, so that ticks follow each other closely
+_TICK_SECONDS = 9.0  # just below two of the daemon's loops of 5 s, so that ticks follow each other closely
 _LOOK_SECONDS = 0.4
 _BROKER_SECONDS = 2.0
 _NEWEST = 5  # an active run is among these: no other is started beside it, save by hand
@@ -147,6 +147,7 @@ def arrivals_sensor(
     *,
     settings: Callable[[], Settings],
     repairs: Repairs,
+    tick_seconds: float = _TICK_SECONDS,
 ) -> SensorDefinition:
     """Build the sensor.
 
@@ -156,6 +157,7 @@ def arrivals_sensor(
         job: The job that runs are asked of.
         settings: Reads the settings when the first tick comes.
         repairs: Finds repairs whose models are to be built; they go before events, or would wait forever.
+        tick_seconds: Longest wait of a tick.
     """
     watch = _Watch(settings, streams)
 
@@ -169,7 +171,7 @@ def arrivals_sensor(
     def arrivals(context: SensorEvaluationContext) -> SensorResult:
         instance, schedule = watch.instance(context), Schedule.loads(context.cursor)
         schedule = replace(schedule, repaired=schedule.repaired or utc_now().isoformat())
-        deadline, repairs_known = time.monotonic() + _TICK_SECONDS, False
+        deadline, repairs_known = time.monotonic() + tick_seconds, False
         schedule, busy = _review(instance, job.name, schedule)
         while True:
             if not busy and not repairs_known:  # once a tick: they can wait a few seconds

@@ -66,7 +66,7 @@ class Scene:
     def sensor(self) -> SensorDefinition:
         return arrivals_sensor(
             self.streams, self.plan, refresh_job([]), settings=lambda: self.settings,
-            repairs=repairs([replay_job(self.streams), retry_job(self.streams)], self.plan),
+            repairs=repairs([replay_job(self.streams), retry_job(self.streams)], self.plan), tick_seconds=4,
         )  # fmt: skip
 
     def tick(self, cursor: str | None = None):
