@@ -125,7 +125,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(scene: Scene) -> None:
     dice = random.Random(SEED)
     for number in range(4 * KILLS):
         scene.send(dice.randint(1, 300))
-        scene.ingest(kill_after_seconds=dice.uniform(0.02, 0.8))
+        scene.ingest(kill_after_seconds=dice.uniform(0.02, 1.6))
         scene.survived(number)
     scene.assert_whole()
 
