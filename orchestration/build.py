@@ -27,6 +27,7 @@ from orchestration.sensors.failures import failures_sensor
 from orchestration.upkeep import upkeep_job, upkeep_schedule
 
 _NO_BUDGET_SECONDS = 60.0
+_OPS = "ops"
 
 
 def build_defs(
@@ -50,7 +51,7 @@ def build_defs(
     keys = model_keys(parsed)
     contracts = load_contracts(DBT_PROJECT_DIR / "contracts", keys.values())
     # Views over the whole ledger: too dear for every run.
-    hourly = {key: contract for key, contract in contracts.items() if key.path[0] == "ops"}
+    hourly = {key: contract for key, contract in contracts.items() if key.path[0] == _OPS}
     followers = _followers(streams, parsed, keys)
     budgets = _budgets(parsed, keys, followers)
     shortest = min((budget.seconds for budget in budgets.values()), default=_NO_BUDGET_SECONDS)
@@ -90,13 +91,15 @@ def _plan(
     keys: Mapping[str, AssetKey],
     assets: Sequence[AssetsDefinition],
 ) -> RefreshPlan:
+    # They show what is new by themselves: built with the others when a model's text has changed.
+    views = {key for key in keys.values() if key.path[0] == _OPS} - _tables(parsed, keys)
     return RefreshPlan(
         checks={
             key: frozenset(check for check in asset.check_keys if check.asset_key == key)
             for asset in assets
             for key in asset.keys
         },
-        downstream={stream: models | {raw_key(stream)} for stream, models in followers.items()},
+        downstream={stream: models - views | {raw_key(stream)} for stream, models in followers.items()},
         models=frozenset(keys.values()),
         fingerprint=parsed.fingerprint,
     )

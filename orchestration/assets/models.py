@@ -41,14 +41,12 @@ from orchestration.cycles import Cycles, recorded
 from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, ParsedModels
 from orchestration.dbt_results import DbtFailed, NodeResult
 from orchestration.dbt_runner import build_args, invoke
-from orchestration.keys import MODELS_TAG, STREAMS_TAG
 from orchestration.translator import ModelTranslator
 
 _UNIQUE_ID = "dagster_dbt/unique_id"
 _FULL_REFRESH = "Rebuild the selected incremental models from all of raw, not from its new batches."
 MODELS_OP = "models"
 _VIEWS = "config.materialized:view"
-_OPS = "tag:ops,config.materialized:view"
 _CONTRACT_SECONDS = 15.0
 _DONE = frozenset({"success", "pass", "no-op"})
 
@@ -151,7 +149,7 @@ def models_asset(
         args = build_args(
             "build",
             select=graph.selectors(context.selected_asset_keys),
-            exclude=[FULL_SCAN, NO_ASSETS, *_unchanged(context)],
+            exclude=[FULL_SCAN, NO_ASSETS],
             full_refresh=context.op_execution_context.op_config["full_refresh"],
         )
         yield from build(args, context.selected_asset_check_keys)
@@ -161,12 +159,6 @@ def models_asset(
         yield from recorded(freshness.run(pause_seconds=0))
 
     return models
-
-
-def _unchanged(context: AssetExecutionContext) -> list[str]:
-    """What a run for new events leaves out: views over the ledger, whose text is that of the last run."""
-    tags = context.run.tags
-    return [_OPS] if STREAMS_TAG in tags and MODELS_TAG not in tags else []
 
 
 def _started_at(context: AssetExecutionContext) -> datetime:

@@ -66,7 +66,7 @@ class RefreshPlan:
     """What to build for which stream.
 
     Attributes:
-        downstream: Stream → its raw asset and all models that follow from it.
+        downstream: Stream → its raw asset and the models that new events change.
         checks: Asset → its checks that belong to a run; those that read whole tables do not.
         models: All models and seeds.
         fingerprint: Changes when the text of one of them does.

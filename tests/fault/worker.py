@@ -39,7 +39,7 @@ _ON_THE_WAY = [
     "pyarrow.parquet",
     "sqlalchemy",
 ]
-"""What a batch imports on first use."""
+"""What a batch imports on first use; whatever is missing here costs time only."""
 
 
 def _kill(pid: int) -> None:
@@ -115,5 +115,6 @@ def serve(child: Callable[[dict[str, Any]], int]) -> None:
 
 if __name__ == "__main__":
     for module in _ON_THE_WAY:
-        importlib.import_module(module)
+        with suppress(ImportError):
+            importlib.import_module(module)
     serve(_ingest)
