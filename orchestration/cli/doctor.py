@@ -40,8 +40,9 @@ def examine(options: Globals) -> list[Finding]:
         "sources": lambda: examinations.sources(settings, streams),
         "mqtt broker": lambda: examinations.mqtt_broker(settings, streams),
         "web UI": lambda: examinations.web_ui(settings),
-        "dbt": lambda: examinations.dbt(settings, streams),
     }
+    if findings[-1].state == "ok":  # else dbt would only miss the sources that the streams are
+        parts["dbt"] = lambda: examinations.dbt(settings, streams)
     for part, examination in parts.items():
         with err.status(f"examining {part} …"):
             findings += _safely(part, examination)

@@ -311,6 +311,15 @@ def test_doctor_names_each_problem(millrace: Millrace, tmp_path: Path) -> None:
     assert "does not answer" in problems["kafka log"]
 
 
+def test_doctor_names_a_misspelt_key_once(millrace: Millrace, tmp_path: Path) -> None:
+    file = tmp_path / "streams.yml"
+    file.write_text(f"{TOPIC}:\n  source: {{kafka: {TOPIC}}}\n  event_tme: at\n")
+    result = millrace("doctor", "--json", streams_file=str(file))
+    assert result.code == 1
+    (problem,) = [row for row in json.loads(result.out) if row["state"] == "problem"]
+    assert "did you mean 'event_time'?" in problem["message"]
+
+
 # ---- settings, runtime.env, one system per folder
 
 
