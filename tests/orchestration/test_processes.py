@@ -1,0 +1,158 @@
+"""Child processes and their supervisor: nothing is left behind, whoever dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from orchestration.services.launch import launch_prefix
+from orchestration.services.process import ChildProcess, ProcessSpec, ServiceError, is_alive, wait_until
+from orchestration.services.supervisor import Supervisor
+from tests.children import python
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals exist on Linux only")
+
+
+def sleeper(
+    folder: Path, *, code: str = "import time; time.sleep(300)", name: str = "sleeper"
+) -> ChildProcess:
+    return ChildProcess(ProcessSpec(name=name, argv=(sys.executable, "-c", code), log_folder=folder))
+
+
+def test_a_child_that_fails_is_quoted(tmp_path: Path) -> None:
+    code = "raise SystemExit('the disk is made of cheese')"
+    spec = ProcessSpec(
+        name="cheese", argv=(sys.executable, "-c", code), log_folder=tmp_path, ready=lambda: False
+    )
+    with pytest.raises(ServiceError, match=r"cheese ended at once; .*cheese\.log ends with: the disk is"):
+        ChildProcess(spec).start()
+
+
+def test_a_child_that_is_not_ready_in_time_is_ended(tmp_path: Path) -> None:
+    code = "import os, time; print(os.getpid(), flush=True); time.sleep(300)"
+    spec = ProcessSpec(
+        name="late",
+        argv=(sys.executable, "-c", code),
+        log_folder=tmp_path,
+        ready=lambda: False,
+        ready_timeout_s=0.5,
+    )
+    with pytest.raises(ServiceError, match=r"late was not ready within 0\.5 s; .* ends with: \d+$"):
+        ChildProcess(spec).start()
+    assert not psutil.pid_exists(int((tmp_path / "late.log").read_text()))
+
+
+def test_stop_takes_the_whole_group_and_only_that(tmp_path: Path) -> None:
+    stubborn = (
+        "import signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)']).pid, flush=True)\n"
+        "time.sleep(300)"
+    )
+    log = tmp_path / "stubborn.log"
+    child = ChildProcess(
+        ProcessSpec(
+            name="stubborn",
+            argv=(sys.executable, "-c", stubborn),
+            log_folder=tmp_path,
+            ready=lambda: log.read_text().endswith("\n"),
+            stop_timeout_s=0.2,
+        )
+    )
+    bystander = sleeper(tmp_path, name="bystander")
+    bystander.start()
+    child.start()
+    grandchild = psutil.Process(int(log.read_text()))
+    child.stop()
+    try:
+        assert not is_alive(grandchild)
+        assert not child.is_running()
+        assert bystander.is_running()
+        assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    finally:
+        bystander.stop()
+
+
+@on_linux
+@pytest.mark.parametrize("with_setpriv", [True, False])
+def test_a_child_dies_when_its_parent_is_killed(with_setpriv: bool) -> None:
+    code = (
+        "import signal, subprocess, sys, time\n"
+        "from orchestration.services import launch\n"
+        f"if not {with_setpriv}: launch.setpriv = lambda: None\n"
+        "prefix = launch.launch_prefix(account=None, death_signal=signal.SIGTERM)\n"
+        "code = 'import time; print(1, flush=True); time.sleep(300)'\n"
+        "child = subprocess.Popen([*prefix, sys.executable, '-c', code], stdout=subprocess.PIPE)\n"
+        "child.stdout.readline()\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(300)"
+    )
+    parent = python(code)
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    assert is_alive(child)
+    parent.kill()
+    parent.wait()
+    assert wait_until(lambda: not is_alive(child), timeout_s=5)
+
+
+def test_nothing_asked_for_nothing_added() -> None:
+    assert launch_prefix(account=None, death_signal=None) == ()
+
+
+@on_linux
+def test_a_side_thread_may_not_start_what_would_die_with_it(tmp_path: Path) -> None:
+    errors: list[Exception] = []
+
+    def start() -> None:
+        try:
+            sleeper(tmp_path).start()
+        except ServiceError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    assert "main thread" in str(errors[0])
+
+
+def test_the_supervisor_restarts_with_growing_pauses(tmp_path: Path) -> None:
+    child = sleeper(tmp_path)
+    supervisor = Supervisor([child])
+    supervisor.start()
+    try:
+        now_s = 0.0
+        for restarts, pause_s in ((1, 1.0), (2, 2.0), (3, 4.0)):
+            assert child.pid is not None
+            process = psutil.Process(child.pid)
+            os.kill(child.pid, signal.SIGKILL)
+            assert wait_until(lambda process=process: not is_alive(process), timeout_s=5)
+            (state,) = supervisor.check(now_s)
+            assert not state.running
+            (state,) = supervisor.check(now_s + pause_s - 0.1)
+            assert (state.running, state.restarts) == (False, restarts - 1)
+            (state,) = supervisor.check(now_s + pause_s)
+            assert (state.running, state.restarts) == (True, restarts)
+            now_s += pause_s
+        supervisor.check(now_s + 1000)
+        child.kill()
+        supervisor.check(now_s + 2000)
+        assert supervisor.check(now_s + 2001)[0].restarts == 4
+    finally:
+        supervisor.stop()
+    assert supervisor.alive()[0].pid is None
+
+
+def test_the_supervisor_leaves_nothing_behind_when_one_fails(tmp_path: Path) -> None:
+    first = sleeper(tmp_path, name="first")
+    second = ChildProcess(ProcessSpec(name="second", argv=("/no/such/program",), log_folder=tmp_path))
+    with pytest.raises(ServiceError, match="second"):
+        Supervisor([first, second]).start()
+    assert not first.is_running()
