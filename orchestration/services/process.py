@@ -174,11 +174,37 @@ class ChildProcess:
         """Whether the child lives."""
         return self._process is not None and is_alive(self._process)
 
+    def is_ready(self) -> bool:
+        """Whether the child lives and serves."""
+        return self.is_running() and self._spec.ready()
+
     def start(self) -> None:
         """Start the child and wait until it is ready.
 
         Raises:
             ServiceError: It ended or was not ready in time; what was started is gone again.
+        """
+        if self.is_running():
+            return
+        spec = self._spec
+        try:
+            self.launch()
+            settled = wait_until(
+                lambda: not self.is_running() or spec.ready(), timeout_s=spec.ready_timeout_s
+            )  # fmt: skip
+            if settled and self.is_running():
+                return
+            what = f"was not ready within {spec.ready_timeout_s:g} s" if not settled else "ended at once"
+            raise ServiceError(f"{self.name} {what}; {self.log_file} ends with: {self.log_tail()}")
+        except BaseException:
+            self.stop()
+            raise
+
+    def launch(self) -> None:
+        """Start the child and do not wait.
+
+        Raises:
+            ServiceError: It cannot be started.
         """
         if self.is_running():
             return
@@ -203,17 +229,6 @@ class ChildProcess:
         finally:
             os.close(log)
         self._process = psutil.Process(self._popen.pid)
-        try:
-            settled = wait_until(
-                lambda: not self.is_running() or spec.ready(), timeout_s=spec.ready_timeout_s
-            )  # fmt: skip
-            if settled and self.is_running():
-                return
-            what = f"was not ready within {spec.ready_timeout_s:g} s" if not settled else "ended at once"
-            raise ServiceError(f"{self.name} {what}; {self.log_file} ends with: {self.log_tail()}")
-        except BaseException:
-            self.stop()
-            raise
 
     def stop(self) -> None:
         """Ask the child to end, wait, then kill what is left of its process group."""

@@ -22,9 +22,10 @@ from orchestration.fingerprint import fingerprint
 from orchestration.instance import launcher_socket, prepare_instance
 from orchestration.overview import ServiceRow, SystemState
 from orchestration.services.postgres import EmbeddedPostgres
-from orchestration.services.process import LOG_LIMIT_BYTES, ChildProcess, Service, ServiceError, wait_until
+from orchestration.services.process import LOG_LIMIT_BYTES, Service, ServiceError, wait_until
 from orchestration.services.supervisor import Supervisor
 from orchestration.system import services
+from orchestration.system.code_server import CodeServer
 from orchestration.system.lock import publish
 from orchestration.system.runtime import variables, write_runtime
 
@@ -63,14 +64,14 @@ class System:
         self.settings = settings
         self.streams: tuple[Stream, ...] = load_streams(settings.streams_file)
         self.ui_port = services.choose_ui_port(settings) if ui else None
-        self.complaint = ""
         self._mode = mode
         self._progress = progress
         self._brokers, self._senders = tuple(brokers), tuple(senders)
         self._runtime = dict(runtime or {})
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._socket = services.code_socket(settings)
-        self._reload: ChildProcess | None = None
+        self._code_server: CodeServer | None = None
+        self._refused = ""
         self._supervise([])
         self._seen = self._loaded = ""
         self._next_look_s = self._next_trim_s = 0.0
@@ -79,6 +80,11 @@ class System:
     def ui_url(self) -> str:
         """The web UI's address; empty without one."""
         return services.ui_url(self.settings, self.ui_port) if self.ui_port is not None else ""
+
+    @property
+    def complaint(self) -> str:
+        """Why the files as they are now are not in use, as a sentence; empty when they are."""
+        return self._refused or (self._code_server.complaint if self._code_server is not None else "")
 
     def start(self) -> None:
         """Start everything; when something fails, stop what was started and raise.
@@ -139,10 +145,10 @@ class System:
     def _processes(self) -> list[Service]:
         settings = self.settings
         env = services.environment(settings, variables(self._runtime))
-        self._reload = services.reload(settings, env, path=self._socket)
+        self._code_server = services.code_server(settings, env, path=self._socket)
         processes: list[Service] = [
             services.warm_process(settings, env),
-            services.code_server(settings, env, path=self._socket),
+            self._code_server,
             services.daemon(settings, env, path=self._socket),
         ]
         if self.ui_port is not None:
@@ -187,7 +193,9 @@ class System:
         states = self._supervisor.check(now_s)
         if now_s >= self._next_look_s:
             self._next_look_s = now_s + _LOOK_SECONDS
-            self._reload_when_changed()
+            if self._code_server is not None:
+                self._reload_when_changed(self._code_server)
+                self._code_server.settle(now_s)
         if now_s >= self._next_trim_s:
             self._next_trim_s = now_s + _TRIM_SECONDS
             trim_logs(services.log_folder(self.settings))
@@ -205,24 +213,23 @@ class System:
         places = [PROJECT_DIR / name for name in services.WATCHED]
         return fingerprint([*places, self.settings.streams_file])
 
-    def _reload_when_changed(self) -> None:
+    def _reload_when_changed(self, code_server: CodeServer) -> None:
         """Once edited files have been still for one look, take new streams in and load the code anew."""
         now = self._fingerprint()
         settled, self._seen = now == self._seen, now
-        if not settled or now == self._loaded or self._reload is None or self._reload.is_running():
+        if not settled or now == self._loaded:
             return
         self._loaded = now
         try:
             before, self.streams = self.streams, load_streams(self.settings.streams_file)
             self._prepare()
-            self.complaint = ""
+            self._refused = ""
         except MillraceError as error:
-            self.complaint = str(error)
+            self._refused = str(error)
             return
         if _mqtt(before) != _mqtt(self.streams):
             self.renew_collector()
-        # The old code serves until the new is loaded; then the daemon and the web UI notice by themselves.
-        self._reload.start()
+        code_server.renew()
 
     def renew_collector(self) -> None:
         """End the collector; the supervisor starts the one that the declared streams now need, if any."""
@@ -235,8 +242,6 @@ class System:
     def stop(self) -> None:
         """Stop everything in reverse order."""
         try:
-            if self._reload is not None:
-                self._reload.stop()
             self._supervisor.stop()
         finally:
             if self._socket.parent != self.settings.data_dir / "run":

@@ -15,6 +15,7 @@ from ingestion.errors import ConfigError
 from ingestion.settings import PROJECT_DIR, Settings, child_environment
 from orchestration.instance import dagster_environment, dagster_home, launcher_socket
 from orchestration.services.process import ChildProcess, ProcessSpec, accepts_tcp
+from orchestration.system.code_server import CodeServer
 
 DEFINITIONS = "orchestration.definitions"
 WATCHED = ("ingestion", "orchestration", "dbt_project")
@@ -27,7 +28,7 @@ QUIET = {
     "SODA_CORE_TELEMETRY_ENABLED": "false",
     "PYTHONUNBUFFERED": "1",
 }
-_SOCKET_BYTES = 100  # sockaddr_un holds 107, and gRPC insists on an absolute path
+_SOCKET_BYTES = 95  # sockaddr_un holds 107, and gRPC insists on an absolute path
 _LOAD_SECONDS = 120.0
 
 
@@ -61,18 +62,18 @@ def warm_process(settings: Settings, env: Mapping[str, str]) -> ChildProcess:
     )  # fmt: skip
 
 
-def code_server(settings: Settings, env: Mapping[str, str], *, path: Path) -> ChildProcess:
-    """The process that holds the definitions for the daemon and the web server; reloads them when asked."""
-    return _python(
-        settings, env, "code-server", "-m", "dagster", "code-server", "start", "--socket", str(path),
-        "--module-name", DEFINITIONS, "--working-directory", str(PROJECT_DIR), "--location-name", "millrace",
-        "--log-level", "warning", ready=lambda: _listens(path),
-    )  # fmt: skip
+def code_server(settings: Settings, env: Mapping[str, str], *, path: Path) -> CodeServer:
+    """What holds the definitions for the daemon and the web server."""
 
+    def process(socket: Path) -> ChildProcess:
+        return _python(
+            settings, env, "code-server", "-m", "dagster", "api", "grpc", "--socket", str(socket),
+            "--module-name", DEFINITIONS, "--working-directory", str(PROJECT_DIR),
+            "--location-name", "millrace", "--lazy-load-user-code", "--log-level", "warning",
+            ready=lambda: listens(socket),
+        )  # fmt: skip
 
-def reload(settings: Settings, env: Mapping[str, str], *, path: Path) -> ChildProcess:
-    """Not a service: ends when the code server has loaded the code anew."""
-    return _python(settings, env, "reload", "-m", "orchestration.system.reload", str(path))
+    return CodeServer("code-server", address=path, process=process)
 
 
 def daemon(settings: Settings, env: Mapping[str, str], *, path: Path) -> ChildProcess:
@@ -155,7 +156,8 @@ def _python(
     )
 
 
-def _listens(path: Path) -> bool:
+def listens(path: Path) -> bool:
+    """Whether something accepts connections on this Unix socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))

@@ -1,0 +1,131 @@
+"""The code server: holds the definitions for the daemon and the web server; new code comes in a new process.
+
+Dagster's own `code-server` does that with a process in between that forwards every call. Here clients have
+one address, a symbolic link to the socket of the process that serves. The link moves when the next one is
+ready; clients, which connect for every call, notice by its id. See Dagster on `dagster api grpc`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestration.services.process import ChildProcess
+
+_LAST_CALLS_SECONDS = 15.0  # a sensor's tick may take ten
+
+
+class CodeServer:
+    """A `Service` whose process can be replaced without a gap.
+
+    Args:
+        name: For the status table.
+        address: The path that clients know.
+        process: Makes a server for a socket; its `ready` says when that answers.
+
+    Attributes:
+        complaint: Why the newest code is not served, as a sentence; empty when it is.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        address: Path,
+        process: Callable[[Path], ChildProcess],
+    ) -> None:
+        self.complaint = ""
+        self._name = name
+        self._address = address
+        self._make = process
+        self._generation = 0
+        self._serving: ChildProcess | None = None
+        self._coming: tuple[ChildProcess, Path] | None = None
+        self._leaving: list[tuple[ChildProcess, float]] = []
+
+    @property
+    def name(self) -> str:
+        """As it was given."""
+        return self._name
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that serves."""
+        return self._serving.pid if self._serving is not None else None
+
+    def is_running(self) -> bool:
+        """Whether a process serves."""
+        return self._serving is not None and self._serving.is_running()
+
+    def start(self) -> None:
+        """Start one and wait until it has loaded the code; code that does not load is shown in the UI.
+
+        Raises:
+            ServiceError: It ended or was not ready in time.
+        """
+        if self.is_running():
+            return
+        self._drop_coming()
+        if self._serving is not None:
+            self._serving.stop()
+        for left in self._address.parent.glob(f"{self._address.stem}-*.sock"):
+            left.unlink(missing_ok=True)  # of one that was killed
+        child, socket = self._next()
+        child.start()
+        self._serve(child, socket)
+
+    def renew(self) -> None:
+        """Begin to load the code as it is now, in a new process; `settle` puts it in the old one's place."""
+        self._drop_coming()
+        child, socket = self._next()
+        child.launch()
+        self._coming = child, socket
+
+    def settle(self, now_s: float) -> None:
+        """Let the next process serve once it is ready, and end those that no call can be under way to.
+
+        Args:
+            now_s: Seconds from a clock that never goes back.
+        """
+        if self._coming is not None:
+            child, socket = self._coming
+            if child.is_ready():
+                if self._serving is not None:
+                    self._leaving.append((self._serving, now_s + _LAST_CALLS_SECONDS))
+                self._coming = None
+                self._serve(child, socket)
+            elif not child.is_running():
+                self.complaint = (
+                    f"the changed code was not loaded, the old goes on: {child.log_file} ends with: "
+                    f"{child.log_tail()}"
+                )
+                self._drop_coming()
+        for child, until in list(self._leaving):
+            if now_s >= until:
+                child.stop()
+                self._leaving.remove((child, until))
+
+    def stop(self) -> None:
+        """End all of them."""
+        self._drop_coming()
+        for child, _until in self._leaving:
+            child.stop()
+        self._leaving.clear()
+        if self._serving is not None:
+            self._serving.stop()
+        self._serving = None
+
+    def _next(self) -> tuple[ChildProcess, Path]:
+        self._generation += 1
+        socket = self._address.with_name(f"{self._address.stem}-{self._generation}.sock")
+        return self._make(socket), socket
+
+    def _serve(self, child: ChildProcess, socket: Path) -> None:
+        fresh = self._address.with_suffix(".next")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(socket.name)
+        fresh.replace(self._address)
+        self._serving, self.complaint = child, ""
+
+    def _drop_coming(self) -> None:
+        if self._coming is not None:
+            self._coming[0].stop()
+        self._coming = None

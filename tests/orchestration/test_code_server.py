@@ -1,0 +1,103 @@
+"""The code server: new code takes over at one address, and code that cannot be loaded takes nothing away."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from dagster._grpc.client import DagsterGrpcClient
+
+from orchestration.services.process import ChildProcess, ProcessSpec, wait_until
+from orchestration.system.code_server import CodeServer
+from orchestration.system.services import listens
+
+MODULE = "tiny_definitions"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[CodeServer]:
+    """A code server of Dagster's over a module in the folder."""
+
+    def process(socket: Path) -> ChildProcess:
+        return ChildProcess(
+            ProcessSpec(
+                name="code-server",
+                argv=(
+                    sys.executable, "-m", "dagster", "api", "grpc", "--socket", str(socket), "--module-name",
+                    MODULE, "--working-directory", str(tmp_path), "--lazy-load-user-code",
+                ),
+                log_folder=tmp_path / "logs", ready=lambda: listens(socket), ready_timeout_s=60, cwd=tmp_path,
+            )
+        )  # fmt: skip
+
+    server = CodeServer("code-server", address=tmp_path / "code.sock", process=process)
+    yield server
+    server.stop()
+
+
+def write(folder: Path, code: str) -> None:
+    (folder / f"{MODULE}.py").write_text("from dagster import Definitions\n" + code)
+
+
+def told(folder: Path) -> str:
+    """What a client that knows the address reads: the definitions' names, or the error in their place."""
+    return DagsterGrpcClient(socket=str(folder / "code.sock")).list_repositories()
+
+
+def settled(server: CodeServer, *, before: int | None, now_s: float = 0.0) -> bool:
+    """Whether the next process has come into the place of `before`, or a complaint."""
+    server.settle(now_s)
+    return bool(server.complaint) or server.pid != before
+
+
+def test_new_code_is_served_at_the_old_address(server: CodeServer, tmp_path: Path) -> None:
+    write(tmp_path, "first = Definitions()\n")
+    server.start()
+    old = server.pid
+    assert old is not None
+    assert "first" in told(tmp_path)
+
+    write(tmp_path, "second = Definitions()\n")
+    server.renew()
+    assert "first" in told(tmp_path), "the old code serves until the new is loaded"
+    assert wait_until(lambda: settled(server, before=old), timeout_s=60)
+    assert "second" in told(tmp_path)
+    assert Path(f"/proc/{old}").exists(), "a call may still be under way to the old one"
+    server.settle(1_000.0)
+    assert not Path(f"/proc/{old}").exists()
+    assert "second" in told(tmp_path)
+
+
+def test_code_that_does_not_load_is_shown_and_code_that_ends_the_process_changes_nothing(
+    server: CodeServer, tmp_path: Path
+) -> None:
+    write(tmp_path, "first = Definitions()\nraise ValueError('half written')\n")
+    server.start()
+    assert "half written" in told(tmp_path)
+
+    write(tmp_path, "first = Definitions()\n")
+    before = server.pid
+    server.renew()
+    assert wait_until(lambda: settled(server, before=before), timeout_s=60)
+
+    write(tmp_path, "import os\nos._exit(3)\n")
+    before = server.pid
+    server.renew()
+    assert wait_until(lambda: settled(server, before=before), timeout_s=60)
+    assert "the old goes on" in server.complaint
+    assert server.pid == before
+    assert "first" in told(tmp_path)
+
+
+def test_a_server_that_died_is_started_again_at_its_address(server: CodeServer, tmp_path: Path) -> None:
+    write(tmp_path, "first = Definitions()\n")
+    server.start()
+    dead = server.pid
+    assert dead is not None
+    psutil.Process(dead).kill()
+    assert wait_until(lambda: not server.is_running(), timeout_s=10)
+    server.start()
+    assert server.pid != dead
+    assert "first" in told(tmp_path)
+    assert [path.name for path in tmp_path.glob("code-*.sock")] == ["code-2.sock"], "no socket is left behind"
