@@ -31,7 +31,7 @@ from ingestion.streams import Stream
 from orchestration.assets.raw import ingest_batch
 from orchestration.fingerprint import fingerprint
 from orchestration.keys import GOES_ON_TAG, STREAM_METADATA, raw_key
-from orchestration.resources import LakeSession
+from orchestration.lake_session import LakeSession
 
 Event = AssetMaterialization | AssetCheckEvaluation
 Build = Callable[[AbstractSet[AssetKey]], Iterator[MaterializeResult[None] | AssetCheckResult]]

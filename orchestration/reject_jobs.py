@@ -12,7 +12,7 @@ from ingestion.errors import MillraceError
 from ingestion.resolutions import retry
 from ingestion.streams import Stream
 from orchestration.keys import RETRY_JOB
-from orchestration.resources import LakeSession
+from orchestration.lake_session import LakeSession
 
 
 class RetryConfig(Config):

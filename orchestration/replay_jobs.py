@@ -28,7 +28,7 @@ from ingestion.sources.factory import open_log
 from ingestion.streams import Stream
 from orchestration.assets.models import MODELS_OP
 from orchestration.keys import REPLAY_JOB
-from orchestration.resources import LakeSession
+from orchestration.lake_session import LakeSession
 from orchestration.sensors.arrivals import RefreshPlan, Repairs
 
 

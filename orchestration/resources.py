@@ -7,29 +7,9 @@ from collections.abc import Callable, Iterator
 
 from dagster import InitResourceContext, ResourceDefinition, resource
 
-from ingestion.batch import Ingestor
-from ingestion.lake import Lake
 from ingestion.settings import Settings, load_settings
-
-
-class LakeSession:
-    """A run's door to the lake.
-
-    Args:
-        settings: Where things are.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.lake = Lake(settings)
-        self._ingestor: Ingestor | None = None
-
-    @property
-    def ingestor(self) -> Ingestor:
-        """Runs batches over the run's lake connection."""
-        if self._ingestor is None:
-            self._ingestor = Ingestor(self.lake)
-        return self._ingestor
+from orchestration import readiness
+from orchestration.lake_session import LakeSession
 
 
 def lake_session(settings: Callable[[], Settings] = load_settings) -> ResourceDefinition:
@@ -37,7 +17,8 @@ def lake_session(settings: Callable[[], Settings] = load_settings) -> ResourceDe
 
     @resource(description="Settings and the lake connection of one run.")
     def open_session(_context: InitResourceContext) -> Iterator[LakeSession]:
-        session = LakeSession(settings())
+        wanted = settings()
+        session = readiness.take(wanted) or LakeSession(wanted)
         try:
             yield session
         finally:

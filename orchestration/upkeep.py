@@ -26,7 +26,7 @@ from ingestion.batch import utc_now
 from ingestion.maintenance import Report, maintain
 from ingestion.streams import Stream
 from orchestration.keys import UPKEEP_JOB
-from orchestration.resources import LakeSession
+from orchestration.lake_session import LakeSession
 
 _KEEP_RUNS = 2_000
 _KEEP_RUNS_FOR = timedelta(days=14)

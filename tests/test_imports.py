@@ -11,7 +11,11 @@ from ingestion.settings import PROJECT_DIR
 BROKER_CLIENTS = {"kafka", "confluent_kafka", "paho"}
 ALLOWED = {
     "dlt": {"ingestion/loader.py"},
-    "kafka": {"ingestion/sources/kafka.py", "ingestion/sources/kafka_blocks.py"},
+    "kafka": {
+        "ingestion/sources/kafka.py",
+        "ingestion/sources/kafka_blocks.py",
+        "ingestion/sources/kafka_tail.py",
+    },
     "confluent_kafka": {"ingestion/sources/kafka_fast.py"},
     "paho": {"ingestion/collector.py", "ingestion/collector_client.py"},
     "soda_core": {"orchestration/checks/soda.py"},

@@ -30,7 +30,7 @@ from orchestration.checks.ledger import ledger_check_spec, prove_ledger
 from orchestration.checks.progress import CheckedBatches
 from orchestration.checks.raw_contracts import raw_contract
 from orchestration.keys import RAW_GROUP, SOURCES_GROUP, raw_key, source_key
-from orchestration.resources import LakeSession
+from orchestration.lake_session import LakeSession
 
 
 @dataclass(frozen=True)

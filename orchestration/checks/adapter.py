@@ -16,7 +16,7 @@ from dagster import (
 from ingestion.lake import Lake
 from orchestration.checks.contracts import Contract, list_checks
 from orchestration.checks.soda import verify
-from orchestration.resources import LakeSession
+from orchestration.lake_session import LakeSession
 
 
 def check_specs(contract: Contract, key: AssetKey, *, blocking: bool) -> list[AssetCheckSpec]:

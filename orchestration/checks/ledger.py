@@ -21,7 +21,7 @@ from ingestion.sources.factory import open_log
 from ingestion.streams import Stream
 from ingestion.verify_log import compare_with_log
 from orchestration.keys import LEDGER_AUDIT, LEDGER_CHECK, raw_key
-from orchestration.resources import LakeSession
+from orchestration.lake_session import LakeSession
 
 _BROKER_SECONDS = 5.0
 _MARKS = ("oldest", "ours", "next")

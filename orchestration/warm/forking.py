@@ -105,7 +105,7 @@ def _run_as_child(body: Callable[[], int], parent_pid: int, log_path: Path | Non
         os.setsid()
         die_with(parent_pid, signal_number=signal.SIGTERM)
         if log_path is not None:
-            _redirect_output(log_path)
+            redirect_output(log_path)
         faulthandler.enable()
         code = body()
     except SystemExit as stop:
@@ -122,7 +122,8 @@ def _run_as_child(body: Callable[[], int], parent_pid: int, log_path: Path | Non
             os._exit(code)
 
 
-def _redirect_output(log_path: Path) -> None:
+def redirect_output(log_path: Path) -> None:
+    """Append what this process prints to a file from now on."""
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)

@@ -22,6 +22,7 @@ from orchestration.warm import forking, protocol
 from orchestration.warm.exclusive import only_one, private_folder
 from orchestration.warm.runs import RunTable
 from orchestration.warm.template_process import TemplateFailed, TemplateProcess
+from orchestration.warm.waiting import WaitingWorker
 
 _REQUEST_SECONDS = 2.0
 _LOOK_SECONDS = 2.0
@@ -61,6 +62,7 @@ class Keeper:
         self._options = options
         self._runs = RunTable(options.log_dir, grace_seconds=options.grace_seconds)
         self._template: TemplateProcess | None = None
+        self._waiting = WaitingWorker(options.socket_path.with_suffix(".next"))
         self._server: socket.socket | None = None
         self._last_look = ""
         self._stopping = False
@@ -117,6 +119,7 @@ class Keeper:
                 self._reap()
                 self._runs.kill_overdue()
                 self._look_for_new_code()
+                self._keep_one_waiting()
 
     def _end_everything(self) -> None:
         for run_id in self._runs.alive():
@@ -166,6 +169,7 @@ class Keeper:
             "module": self._options.module,
             "code": self._template.code if self._template else None,
             "runs": self._runs.alive(),
+            "waiting": self._waiting.ready_pid,
         }
 
     def _launch(self, run_id: str, *, run_args: str) -> dict[str, object]:
@@ -174,9 +178,24 @@ class Keeper:
         template = self._template
         if template is None or template.code != fingerprint(self._options.watched):
             template = self._renew_template()
-        pid = template.fork_worker(run_id, run_args=run_args, log_path=self._runs.log_path(run_id))
+        log_path = self._runs.log_path(run_id)
+        pid = self._waiting.take(run_args=run_args, log_path=log_path)
+        if pid is None:
+            pid = template.fork_worker(run_args=run_args, log_path=log_path)
         self._runs.add(run_id, pid=pid, run_args=run_args)
         return {"pid": pid}
+
+    def _keep_one_waiting(self) -> None:
+        """Between runs, have a worker ready for the next one."""
+        template = self._template
+        if template is None or self._runs.alive() or not self._waiting.is_wanted():
+            return
+        if template.is_ready() and template.may_wait:
+            with suppress(TemplateFailed):  # the next run tells
+                log_path = self._options.log_dir / "waiting.log"
+                log_path.unlink(missing_ok=True)
+                pid = template.fork_waiting(self._waiting.socket_path, log_path=log_path)
+                self._waiting.made(pid)
 
     def _look_for_new_code(self) -> None:
         """Replace the template between runs, once the files have held still from one look to the next."""
@@ -197,6 +216,7 @@ class Keeper:
         return self._template
 
     def _drop_template(self) -> None:
+        self._waiting.drop()
         if self._template is not None:
             self._template.end()
         self._template = None
@@ -204,6 +224,7 @@ class Keeper:
     def _reap(self) -> None:
         for pid, status in _ended_children():
             self._runs.ended(pid, wait_status=status)
+            self._waiting.ended(pid)
             if self._template is not None and pid == self._template.pid and self._template.ready:
                 _say(
                     "The process that holds the project's code ended by itself; the next run starts it again."

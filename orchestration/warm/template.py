@@ -11,13 +11,14 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from dagster import Definitions
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 
-from orchestration.warm import forking, protocol, worker
+from orchestration.warm import forking, protocol, waiting, worker
 from orchestration.warm.preload import end_library_threads
 
 
@@ -47,16 +48,23 @@ def serve(location: Location, *, channel: socket.socket, keeper_pid: int) -> int
     # The collector would otherwise walk, and so copy, the shared pages in every worker.
     gc.collect()
     gc.freeze()
-    protocol.send(channel, {"ready_seconds": round(time.perf_counter() - started, 3)})
+    make_ready = getattr(sys.modules[location.module], "make_ready", None)
+    protocol.send(
+        channel,
+        {"ready_seconds": round(time.perf_counter() - started, 3), "may_wait": make_ready is not None},
+    )
     while (message := protocol.receive(channel)) is not None:
-        protocol.send(channel, _fork_worker(message, channel=channel, keeper_pid=keeper_pid))
+        protocol.send(
+            channel, _fork_worker(message, make_ready=make_ready, channel=channel, keeper_pid=keeper_pid)
+        )
     return 0
 
 
 def load(location: Location) -> None:
     """Import the definitions module and resolve every job in it, as a run of any of them would.
 
-    If the module has a function `warm_up`, it is called afterwards: what it loads, runs need not.
+    If the module has a function `warm_up`, it is called afterwards: what it loads, runs need not. A function
+    `make_ready` is for workers that wait for a run: it may open connections, which must not be forked.
     """
     if location.working_directory not in sys.path:
         sys.path.insert(0, location.working_directory)
@@ -68,7 +76,13 @@ def load(location: Location) -> None:
     getattr(module, "warm_up", lambda: None)()
 
 
-def _fork_worker(message: protocol.Message, *, channel: socket.socket, keeper_pid: int) -> dict[str, object]:
+def _fork_worker(
+    message: protocol.Message,
+    *,
+    make_ready: Callable[[], None] | None,
+    channel: socket.socket,
+    keeper_pid: int,
+) -> dict[str, object]:
     threads = forking.other_threads()
     if threads:
         return {
@@ -78,12 +92,14 @@ def _fork_worker(message: protocol.Message, *, channel: socket.socket, keeper_pi
 
     def run() -> int:
         channel.close()
+        if make_ready is not None and "wait_at" in message:
+            return waiting.wait_for_run(make_ready, Path(message["wait_at"]), worker.execute)
         return worker.execute(message["run_args"])
 
     try:
         return {"pid": forking.spawn_for(keeper_pid, run, log_path=Path(message["log_path"]))}
     except OSError as error:
-        return {"error": f"No process could be forked for run {message['run_id']}: {error}."}
+        return {"error": f"No process could be forked for a run: {error}."}
 
 
 def _load_error(location: Location, error: Exception) -> str:

@@ -6,6 +6,7 @@ What the template does is in template.py. Its failures are sentences for the pag
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 from contextlib import suppress
@@ -38,6 +39,8 @@ class TemplateProcess:
 
         self.code = code
         self.ready = False
+        self.may_wait = False
+        self._failure: TemplateFailed | None = None
         self._module = module
         keeper_pid = os.getpid()
         location = template.Location(module, str(working_directory))
@@ -59,11 +62,33 @@ class TemplateProcess:
         Raises:
             TemplateFailed: the code raises, ends the process or takes too long.
         """
+        if self._failure is not None:
+            raise self._failure
         if not self.ready:
-            self._receive()
+            self.may_wait = bool(self._receive().get("may_wait"))
             self.ready = True
 
-    def fork_worker(self, run_id: str, *, run_args: str, log_path: Path) -> int:
+    def is_ready(self) -> bool:
+        """Whether the project is loaded, without waiting; a failure is for the run that asks for a worker."""
+        if not self.ready and self._failure is None and select.select([self._channel], [], [], 0)[0]:
+            try:
+                self.wait_ready()
+            except TemplateFailed as error:
+                self._failure = error
+        return self.ready
+
+    def fork_waiting(self, socket_path: Path, *, log_path: Path) -> int:
+        """Fork a worker that waits for a run on a socket (waiting.py); it becomes a child of the keeper.
+
+        Returns:
+            The worker's process id.
+
+        Raises:
+            TemplateFailed: no worker could be forked.
+        """
+        return self._fork({"wait_at": str(socket_path), "log_path": str(log_path)})
+
+    def fork_worker(self, *, run_args: str, log_path: Path) -> int:
         """Fork a worker for one run; it becomes a child of the keeper.
 
         Returns:
@@ -72,9 +97,12 @@ class TemplateProcess:
         Raises:
             TemplateFailed: no worker could be forked.
         """
+        return self._fork({"run_args": run_args, "log_path": str(log_path)})
+
+    def _fork(self, message: protocol.Message) -> int:
         self.wait_ready()
         try:
-            protocol.send(self._channel, {"run_id": run_id, "run_args": run_args, "log_path": str(log_path)})
+            protocol.send(self._channel, message)
         except OSError as error:
             raise TemplateFailed(
                 f"The process that holds {self._module} ended by itself ({error.strerror}): look into the "

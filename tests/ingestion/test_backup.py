@@ -28,7 +28,7 @@ from ingestion.streams import Stream
 from ingestion.verify import verify
 from orchestration.assets.raw import ingest_batch
 from orchestration.checks.progress import CheckedBatches
-from orchestration.resources import LakeSession
+from orchestration.lake_session import LakeSession
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
 

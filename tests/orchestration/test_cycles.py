@@ -26,7 +26,7 @@ from ingestion.streams import load_streams
 from orchestration.build import groups_of
 from orchestration.cycles import Cycles
 from orchestration.keys import GOES_ON_TAG, STREAM_METADATA, raw_key
-from orchestration.resources import LakeSession
+from orchestration.lake_session import LakeSession
 from tests.ingestion.helpers import ingest, produce
 from tests.servers.apache_kafka import ApacheKafka
 

@@ -394,6 +394,57 @@ def test_new_code_is_seen_and_broken_code_is_reported(own: Site) -> None:
     assert own.ping()["pid"] == pid
 
 
+def waiting_worker(site: Site, *, other_than: int | None = None) -> int:
+    """Process id of the worker that is ready for a run."""
+    eventually(lambda: site.ping()["waiting"] not in (None, other_than), "a worker waits")
+    return int(site.ping()["waiting"])
+
+
+def test_a_run_goes_to_the_worker_that_waits_for_it(own: Site) -> None:
+    code = DEFINITIONS.replace('"version one"', 'f"version one, opened by {opened}"')
+    code += "\nopened = []\ndef make_ready():\n    opened.append(os.getpid())\n"
+    own.code.write_text(code)
+    first = waiting_worker(own)
+    run_id = own.launch("hello_job")
+    own.wait(run_id, DagsterRunStatus.SUCCESS)
+    assert f"version one, opened by [{first}]" in own.messages(run_id)
+
+    second = waiting_worker(own, other_than=first)
+    own.code.write_text(code.replace("version one", "version two"))
+    third = waiting_worker(own, other_than=second)
+    eventually(lambda: not psutil.pid_exists(second), "the one with the old code ends")
+    run_id = own.launch("hello_job")
+    own.wait(run_id, DagsterRunStatus.SUCCESS)
+    assert f"version two, opened by [{third}]" in own.messages(run_id)
+
+    os.kill(waiting_worker(own, other_than=third), signal.SIGKILL)
+    run_id = own.launch("hello_job")
+    own.wait(run_id, DagsterRunStatus.SUCCESS)
+    assert "opened by []" in own.messages(run_id)
+
+
+def test_a_worker_that_cannot_get_ready_harms_no_run(own: Site) -> None:
+    own.code.write_text(DEFINITIONS + "\ndef make_ready():\n    raise OSError('no lake yet')\n")
+    eventually(lambda: (own.folder / "runs" / "waiting.log").exists(), "one has tried")
+    own.wait(own.launch("hello_job"), DagsterRunStatus.SUCCESS)
+    assert own.ping()["waiting"] is None
+    assert "no lake yet" in (own.folder / "runs" / "waiting.log").read_text()
+
+
+def test_a_run_goes_on_with_the_code_that_it_began_with(own: Site) -> None:
+    running = own.launch("nap_job")
+    own.wait_for_step(running)
+    pid = pid_of(own, running)
+    own.code.write_text(DEFINITIONS.replace("version one", "version two"))
+    newer = own.launch("hello_job")
+    own.wait(newer, DagsterRunStatus.SUCCESS)
+    assert "version two" in own.messages(newer)
+    assert own.run(running).status == DagsterRunStatus.STARTED
+    assert psutil.pid_exists(pid)
+    own.launcher.terminate(running)
+    own.wait(running, DagsterRunStatus.CANCELED)
+
+
 def test_edits_are_picked_up_between_runs(own: Site) -> None:
     own.wait(own.launch("hello_job"), DagsterRunStatus.SUCCESS)
     before = own.ping()["code"]

@@ -6,7 +6,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from ingestion.lake import Lake
 from ingestion.settings import Settings
 from orchestration.checks.ledger import audit_ledger
-from orchestration.resources import LakeSession
+from orchestration.lake_session import LakeSession
 from tests.ingestion.helpers import ingest, kafka_stream, produce
 from tests.servers.apache_kafka import ApacheKafka
 

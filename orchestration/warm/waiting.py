@@ -1,0 +1,96 @@
+"""A worker that waits for its run, with open what a run would open first.
+
+Both sides: the process, and the keeper's hold on it. One waits at a time; it takes one run, and the next is
+made when that has ended. What is opened, and whether it is still good then, is the project's (`make_ready`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from orchestration.warm import forking, protocol
+
+_ANSWER_SECONDS = 2.0
+_RETRY_SECONDS = 30.0
+
+
+def wait_for_run(make_ready: Callable[[], None], socket_path: Path, execute: Callable[[str], int]) -> int:
+    """Get ready, wait for a run on a socket, and execute it.
+
+    Args:
+        make_ready: opens what the run will use.
+        socket_path: where to listen; the file appears when all is ready.
+        execute: takes the serialized ``ExecuteRunArgs``; returns an exit code.
+    """
+    make_ready()
+    with protocol.listen(socket_path) as server:
+        connection, _address = server.accept()
+        socket_path.unlink(missing_ok=True)
+    with connection:
+        request = protocol.receive(connection)
+        if request is None:
+            return 1
+        forking.redirect_output(Path(request["log_path"]))
+        protocol.send(connection, {"pid": os.getpid()})
+    return execute(str(request["run_args"]))
+
+
+class WaitingWorker:
+    """The keeper's hold on the worker that waits, if there is one.
+
+    Args:
+        socket_path: where it listens.
+    """
+
+    def __init__(self, socket_path: Path) -> None:
+        self.socket_path = socket_path
+        self._pid: int | None = None
+        self._next_s = 0.0
+
+    @property
+    def ready_pid(self) -> int | None:
+        """Process id of the one that could take a run now."""
+        return self._pid if self.socket_path.exists() else None
+
+    def is_wanted(self) -> bool:
+        """Whether one should be made now; after one that ended by itself, not at once."""
+        return self._pid is None and time.monotonic() >= self._next_s
+
+    def made(self, pid: int) -> None:
+        """Take note of a new one."""
+        self._pid = pid
+
+    def take(self, *, run_args: str, log_path: Path) -> int | None:
+        """Give it a run; returns its process id, or None if there is none that is ready."""
+        pid = self.ready_pid
+        if pid is None:
+            return None
+        request = {"run_args": run_args, "log_path": str(log_path)}
+        try:
+            protocol.call(self.socket_path, request, timeout_s=_ANSWER_SECONDS)
+        except (protocol.WarmProcessAway, protocol.WarmProcessBusy) as error:
+            print(f"The worker that waited did not take its run: {error}", file=sys.stderr, flush=True)
+            self.drop()
+            return None
+        self._pid = None
+        return pid
+
+    def ended(self, pid: int) -> None:
+        """Take note that a process ended; others than this one are ignored."""
+        if pid == self._pid:
+            self._pid = None
+            self._next_s = time.monotonic() + _RETRY_SECONDS
+
+    def drop(self) -> None:
+        """End it: its code is old, or nobody needs it."""
+        if self._pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+        self._pid = None
+        self.socket_path.unlink(missing_ok=True)

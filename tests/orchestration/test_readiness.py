@@ -1,0 +1,59 @@
+"""What a waiting worker has opened: taken once, and only while it is good."""
+
+import psycopg2
+import pytest
+
+from ingestion.lake import Lake
+from ingestion.settings import Settings
+from ingestion.streams import load_streams
+from orchestration import readiness
+from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, parse_models
+from orchestration.dbt_runner import build_args, invoke
+
+
+@pytest.fixture
+def built(lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a lake with the project's models."""
+    assert settings.catalog is not None
+    monkeypatch.setenv("MILLRACE_DATA_DIR", str(settings.data_dir))
+    monkeypatch.setenv("MILLRACE_CATALOG", settings.catalog.get_secret_value())
+    lake.prepare(stream.name for stream in load_streams(settings.streams_file))
+    lake.publish_access()
+    build(settings)
+    return settings
+
+
+def build(settings: Settings) -> None:
+    project = parse_models(settings, load_streams(settings.streams_file)).project
+    invoke(project, build_args("build", exclude=[FULL_SCAN, NO_ASSETS]))
+
+
+def test_a_run_takes_what_was_opened_once(built: Settings) -> None:
+    readiness.make_ready(built)
+    session = readiness.take(built)
+    assert session is not None
+    assert session.lake.query("select count(*) from raw.batches") == [(0,)]
+    assert readiness.take(built) is None
+    session.lake.close()
+
+
+def test_a_run_with_other_settings_opens_its_own(built: Settings) -> None:
+    readiness.make_ready(built)
+    assert readiness.take(built.model_copy(update={"batch_max_events": 7})) is None
+
+
+def test_what_has_gone_stale_is_not_given(built: Settings) -> None:
+    """As after a restart of PostgreSQL: every session of the catalog is gone, dbt's too."""
+    assert built.catalog is not None
+    readiness.make_ready(built)
+    with psycopg2.connect(built.catalog.get_secret_value()) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity "
+            "where datname = current_database() and pid <> pg_backend_pid()"
+        )
+    connection.close()
+    session = readiness.take(built)
+    if session is not None:  # DuckDB made a new connection by itself: then it has to work
+        assert session.lake.query("select count(*) from raw.batches") == [(0,)]
+        session.lake.close()
+    build(built)
