@@ -71,7 +71,7 @@ def build_defs(
     made = [*(raw_asset(stream) for stream in streams), models]
     refresh, audit = refresh_job(audit_keys), audit_job(audit_keys)
     upkeep = upkeep_job(streams, [key for asset in (*made, *audits) for key in asset.check_keys])
-    plan, repairing = _plan(followers, parsed, keys, made), [retry_job(streams), replay_job(streams)]
+    plan, repairing = refresh_plan(streams, parsed, made), [retry_job(streams), replay_job(streams)]
     return Definitions(
         assets=[*source_specs(streams), *ledger_specs(), *made],
         asset_checks=audits,
@@ -85,12 +85,18 @@ def build_defs(
     )
 
 
-def _plan(
-    followers: Mapping[str, frozenset[AssetKey]],
-    parsed: ParsedModels,
-    keys: Mapping[str, AssetKey],
-    assets: Sequence[AssetsDefinition],
+def refresh_plan(
+    streams: Sequence[Stream], parsed: ParsedModels, assets: Sequence[AssetsDefinition] = ()
 ) -> RefreshPlan:
+    """What a run for new events builds.
+
+    Args:
+        streams: The declared streams.
+        parsed: The dbt project.
+        assets: Those whose checks belong to a run.
+    """
+    keys = model_keys(parsed)
+    followers = _followers(streams, parsed, keys)
     # They show what is new by themselves: built with the others when a model's text has changed.
     views = {key for key in keys.values() if key.path[0] == _OPS} - _tables(parsed, keys)
     return RefreshPlan(

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -176,6 +176,22 @@ def warm_up(project: DbtProject) -> None:
     _call_dbt(project, args, manifest=manifest, on_event=None, target_path=project.state_dir / "target")
 
 
+def connect(project: DbtProject, model: str) -> None:
+    """Open dbt's connection, which stays for further commands, and compile a model over it.
+
+    Raises:
+        DbtFailed: the lake cannot be reached, or the model does not compile.
+    """
+    invoke(project, ["compile", "--select", f"fqn:{model}"])
+
+
+def disconnect() -> None:
+    """Let the next command open a connection of its own."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    DuckDBConnectionManager.close_all_connections()
+
+
 def invoke(
     project: DbtProject,
     args: Sequence[str],
@@ -224,6 +240,8 @@ def _call_dbt(
 ) -> Any:
     from dbt.cli.main import dbtRunner
 
+    from orchestration.dbt_events import without_debug_events
+
     project.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     command = [
         *_QUIET,
@@ -238,7 +256,8 @@ def _call_dbt(
         command.append(f"--target={project.target}")
     held = Held()
     runner = dbtRunner(manifest=manifest, callbacks=[held.guard(on_event)] if on_event else [])
-    with _exported(project.environment), held.interrupts():
+    quiet = without_debug_events() if on_event is None else nullcontext()
+    with _exported(project.environment), held.interrupts(), quiet:
         outcome = runner.invoke(command)
     held.release()
     if outcome.exception is not None and not isinstance(outcome.exception, Exception):

@@ -1,0 +1,40 @@
+"""What a run for new events builds, read from the project's own graph."""
+
+import pytest
+from dagster import AssetKey
+
+from ingestion.settings import Settings
+from ingestion.streams import load_streams
+from orchestration.build import refresh_plan
+from orchestration.dbt_models import parse_models
+from orchestration.keys import MODELS_TAG, raw_key
+from orchestration.sensors.arrivals import RefreshPlan
+
+ORDERS, TELEMETRY = "production_orders", "plant_telemetry"
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> RefreshPlan:
+    settings = Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("plan"))
+    streams = load_streams(settings.streams_file)
+    return refresh_plan(streams, parse_models(settings, streams))
+
+
+def built(plan: RefreshPlan, *streams: str, models: str) -> set[AssetKey]:
+    return set(plan.request(streams, built=models).asset_selection or ())
+
+
+def test_new_events_build_what_follows_from_them_and_no_view_over_the_ledger(plan: RefreshPlan) -> None:
+    orders = built(plan, ORDERS, models=plan.fingerprint)
+    assert {raw_key(ORDERS), AssetKey(["marts", "order_progress"])} <= orders
+    assert not {key for key in orders if key.path[0] == "ops" or TELEMETRY in key.path[-1]}
+    assert MODELS_TAG not in plan.request([ORDERS], built=plan.fingerprint).tags
+    both = built(plan, ORDERS, TELEMETRY, models=plan.fingerprint)
+    assert both == orders | built(plan, TELEMETRY, models=plan.fingerprint)
+
+
+def test_models_whose_text_has_changed_are_built_as_a_whole(plan: RefreshPlan) -> None:
+    everything = built(plan, ORDERS, models="another")
+    assert {AssetKey(["ops", "ops_lag"]), AssetKey(["marts", "machine_minute"])} <= everything
+    assert everything == plan.models | {raw_key(ORDERS)}
+    assert plan.request([ORDERS], built="another").tags[MODELS_TAG] == plan.fingerprint
