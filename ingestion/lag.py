@@ -3,6 +3,7 @@
 The log tells its end, the ledger our position; the difference is the lag.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from ingestion.settings import Settings
 from ingestion.sources.base import Bounds, Log
 from ingestion.sources.factory import open_log
 from ingestion.streams import Stream
+
+_ASK_SECONDS = 5.0
+"""A drained log is asked what it holds this often; in between, only whether something stirred."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class LagMeter:
         self._snapshot = -1
         self._known: dict[str, dict[str, _Known]] = {}
         self._drained: dict[str, dict[str, Bounds] | str] | None = None
+        self._asked_at: dict[str, float] = {}
         self._lags: list[StreamLag] = []
 
     def measure(self, streams: Iterable[Stream]) -> list[StreamLag]:
@@ -82,9 +87,9 @@ class LagMeter:
         Raises:
             CatalogUnavailable: The lake cannot be read.
         """
-        held = {stream.name: self._bounds(stream) for stream in streams}
+        held = {stream.name: self._held(stream) for stream in streams}
         # Positions only advance: logs without work that hold what they held have none. An idle system, which
-        # asks several times a second, so asks the brokers only.
+        # asks several times a second, so asks the brokers only, and those for a hint most of the time.
         if held != self._drained:
             snapshot = self._lake.snapshot_id()
             if snapshot != self._snapshot:
@@ -105,14 +110,24 @@ class LagMeter:
             )
         return known
 
-    def _bounds(self, stream: Stream) -> dict[str, Bounds] | str:
+    def _held(self, stream: Stream) -> dict[str, Bounds] | str:
         """What the log holds, or why that is unknown."""
+        now = time.monotonic()
+        known = (self._drained or {}).get(stream.name)
         try:
             log = self._logs.get(stream.name)
             if log is None:
                 log = open_log(stream, self._settings, timeout_seconds=self._timeout)
                 self._logs[stream.name] = log
-            return log.bounds()
+            elif (
+                isinstance(known, dict)
+                and now < self._asked_at[stream.name] + _ASK_SECONDS
+                and not log.stirred(known)
+            ):
+                return known
+            held = log.bounds()
+            self._asked_at[stream.name] = now
+            return held
         except MillraceError as error:
             self._forget(stream.name)
             return str(error)

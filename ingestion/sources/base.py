@@ -69,6 +69,13 @@ class Log(Protocol):
         """Partition → what it holds now. New partitions appear here by themselves."""
         ...
 
+    def stirred(self, known: Mapping[str, Bounds]) -> bool:
+        """A cheap hint that the log may hold other events than `known`, which it held a moment ago.
+
+        Late by milliseconds, and blind to new partitions and other logs of the same name: bounds tell.
+        """
+        ...
+
     def start_positions(self, start: Start, partitions: Mapping[str, Bounds]) -> dict[str, int]:
         """Where partitions without a position begin."""
         ...

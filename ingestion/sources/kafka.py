@@ -20,6 +20,7 @@ from ingestion.sources.base import Bounds, Chunk, Start, Window
 from ingestion.sources.kafka_blocks import Block, deliver_blocks
 from ingestion.sources.kafka_refusals import accepts_connections, refused, tls_problem
 from ingestion.sources.kafka_rows import Rows
+from ingestion.sources.kafka_tail import KafkaTail
 from ingestion.sources.stalls import read_over
 from ingestion.streams import KafkaSource, Stream
 
@@ -86,6 +87,7 @@ class KafkaLog:
         self._timeout = timeout_seconds or settings.source_timeout_seconds
         self._consumer: Any = None
         self._admin: Any = None
+        self._tail: KafkaTail | None = None
         self.stalls = 0
 
     def bounds(self) -> dict[str, Bounds]:
@@ -103,6 +105,13 @@ class KafkaLog:
             begins = consumer.beginning_offsets(list(ids), timeout_ms=timeout_ms)
             ends = consumer.end_offsets(list(ids), timeout_ms=timeout_ms)
             return {_name(tp): Bounds(begins[tp], max(begins[tp], ends[tp]), ids[tp]) for tp in ids}
+
+    def stirred(self, known: Mapping[str, Bounds]) -> bool:
+        """Whether events have come behind the ends in `known`, as far as the broker has told."""
+        with _translated(self._stream, self._settings):
+            if self._tail is None:
+                self._tail = KafkaTail(connection_options(self._settings, timeout_seconds=self._timeout))
+            return self._tail.stirred({_topic_partition(name): held.end for name, held in known.items()})
 
     def start_positions(self, start: Start, partitions: Mapping[str, Bounds]) -> dict[str, int]:
         """Where new partitions begin."""
@@ -186,8 +195,11 @@ class KafkaLog:
             self._connect().commit(offsets, timeout_ms=int(self._timeout * 1000))
 
     def close(self) -> None:
-        """Close both connections."""
+        """Close all connections."""
         self._disconnect()
+        if self._tail is not None:
+            self._tail.close()
+            self._tail = None
         if self._admin is not None:
             self._admin.close()
             self._admin = None

@@ -34,6 +34,10 @@ class MqttLog:
         bounds = self._reader.bounds()
         return {self.partition: bounds} if bounds else {}
 
+    def stirred(self, known: Mapping[str, Bounds]) -> bool:
+        """Whether the spool holds something else: asking costs next to nothing."""
+        return self.bounds() != known
+
     def start_positions(self, start: Start, partitions: Mapping[str, Bounds]) -> dict[str, int]:
         """The oldest, the next, or the first event received at or after a time."""
         positions = {}

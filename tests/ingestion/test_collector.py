@@ -1,9 +1,7 @@
 """The collector against a real Mosquitto: what was acknowledged is in the spool."""
 
 import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -249,80 +247,6 @@ def status_of(data_dir: Path) -> dict[str, Any]:
 def wait_for_subscriptions(data_dir: Path) -> None:
     path = data_dir / "collector" / "session.json"
     wait_until(lambda: path.exists() and len(orjson.loads(path.read_bytes())["subscriptions"]) == 2)
-
-
-def test_kill_9_loses_nothing_and_repeats_only_what_the_broker_marks(tmp_path: Path) -> None:
-    seed = random.randrange(2**32)
-    chance = random.Random(seed)
-    server = broker(tmp_path / "broker")
-    data_dir, total = tmp_path / "data", 6_000
-    process = start_process(server, data_dir)
-    wait_for_subscriptions(data_dir)
-    sender = threading.Thread(
-        target=publish,
-        args=(server, [(f"plant/line-{n % 7}/telemetry", str(n).encode()) for n in range(total)]),
-    )
-    sender.start()
-    reader = MqttLog(stream("telemetry", "unused"), data_dir / "spool")
-    for _ in range(4):
-        target = reader.bounds()["telemetry-0"].end + chance.randrange(1, 600)
-        wait_until(lambda target=target: reader.bounds()["telemetry-0"].end >= min(target, total))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process = start_process(server, data_dir)
-    sender.join()
-    wanted = {str(number).encode() for number in range(total)}
-    wait_until(lambda: reader.bounds()["telemetry-0"].end >= total)
-    wait_until(lambda: {row["value"] for row in spooled(data_dir, "telemetry")} == wanted)
-    process.terminate()
-    assert process.wait(10) == 0
-    for name in ("telemetry", "everything"):
-        rows = spooled(data_dir, name)
-        assert {row["value"] for row in rows} == wanted, f"seed {seed}"
-        assert [row["position"] for row in rows] == list(range(len(rows)))
-        fresh = Counter(row["value"] for row in rows if not row["headers"]["dup"])
-        assert max(fresh.values()) == 1, f"seed {seed}"
-    reader.close()
-    server.stop()
-
-
-KILLS_ITSELF = """
-import os, signal, sys
-from ingestion import faultpoints
-from ingestion.collector import main
-places = []
-def hook(place):
-    places.append(place)
-    if places.count(sys.argv[1]) == int(sys.argv[2]):
-        os.kill(os.getpid(), signal.SIGKILL)
-faultpoints.install_hook(hook)
-sys.exit(main())
-"""
-
-
-@pytest.mark.parametrize("place", ["intake.commit", "spool.written", "spool.durable"])
-def test_kill_9_at_each_step_of_a_commit_loses_nothing(tmp_path: Path, place: str) -> None:
-    server = broker(tmp_path / "broker")
-    data_dir, total = tmp_path / "data", 500
-    process = start_process(server, data_dir, program=("-c", KILLS_ITSELF, place, "3"))
-    wait_for_subscriptions(data_dir)
-    sender = threading.Thread(
-        target=publish, args=(server, [("plant/a/telemetry", b"%d" % number) for number in range(total)])
-    )
-    sender.start()
-    assert process.wait(20) == -signal.SIGKILL
-    sender.join()
-    process = start_process(server, data_dir)
-    wanted = {b"%d" % number for number in range(total)}
-    for name in ("telemetry", "everything"):
-        wait_until(lambda name=name: {row["value"] for row in spooled(data_dir, name)} == wanted)
-        rows = spooled(data_dir, name)
-        assert [row["position"] for row in rows] == list(range(len(rows)))
-        assert max(Counter(row["value"] for row in rows if not row["headers"]["dup"]).values()) == 1
-    wait_until(lambda: status_of(data_dir)["pid"] == process.pid)
-    process.terminate()
-    assert process.wait(10) == 0
-    server.stop()
 
 
 def test_sigterm_acknowledges_what_it_took_and_exits_with_0(shared: Mosquitto, tmp_path: Path) -> None:

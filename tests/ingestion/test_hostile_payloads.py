@@ -127,6 +127,9 @@ class _OneEvent:
     def bounds(self) -> dict[str, Bounds]:
         return {"p": Bounds(0, 1)}
 
+    def stirred(self, known: Mapping[str, Bounds]) -> bool:
+        return self.bounds() != known
+
     def start_positions(self, start: Start, partitions: Mapping[str, Bounds]) -> dict[str, int]:
         return dict.fromkeys(partitions, 0)
 

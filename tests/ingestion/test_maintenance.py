@@ -47,6 +47,9 @@ class CountingLog:
         self.end += self.step
         return {"events-0": Bounds(0, self.end, "log")}
 
+    def stirred(self, known: Mapping[str, Bounds]) -> bool:
+        return True
+
     def start_positions(self, start: Start, partitions: Mapping[str, Bounds]) -> dict[str, int]:
         return {name: bounds.begin for name, bounds in partitions.items()}
 

@@ -103,6 +103,21 @@ def test_nothing_to_do_is_said_after_a_bounded_wait(scene: Scene) -> None:
     assert result.skip_reason.skip_message == "every event is in the lake"
 
 
+def test_a_lost_cursor_neither_misses_an_event_nor_builds_anew_what_the_last_run_built(scene: Scene) -> None:
+    scene.drain()
+
+    @job(name=REFRESH_JOB)
+    def refresh() -> None: ...
+
+    tags = {STREAMS_TAG: ",".join(scene.names), MODELS_TAG: "f1"}
+    scene.instance.create_run_for_job(refresh, status=DagsterRunStatus.SUCCESS, tags=tags)
+    assert not scene.tick(cursor=None).run_requests
+    produce(scene.kafka.bootstrap_servers, scene.names[0], [b"1"])
+    for cursor in (None, "nonsense"):
+        (request,) = scene.tick(cursor).run_requests
+        assert set(request.asset_selection) == {raw_key(scene.names[0]), MART}
+
+
 def test_an_active_run_is_waited_for(scene: Scene) -> None:
     produce(scene.kafka.bootstrap_servers, scene.names[0], [b"1"])
 
