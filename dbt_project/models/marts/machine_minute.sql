@@ -39,20 +39,20 @@ with readings as (
 
 {%- endif %}
 
--- Sums of floats depend on their order; with one order, a minute that is counted again comes out the same.
+-- Sums of floats depend on their order, sums of decimals do not: a minute that is counted again comes out the same.
 final as (
     select
         machine_id,
         max(line_id) as line_id,
         minute_at,
         count(*) as readings,
-        round(avg(temperature_celsius order by temperature_celsius), 3) as temperature_celsius_avg,
+        round(avg(try_cast(temperature_celsius as decimal(18, 6))), 3) as temperature_celsius_avg,
         min(temperature_celsius) as temperature_celsius_min,
         max(temperature_celsius) as temperature_celsius_max,
-        round(avg(vibration_mm_s order by vibration_mm_s), 3) as vibration_mm_s_avg,
+        round(avg(try_cast(vibration_mm_s as decimal(18, 6))), 3) as vibration_mm_s_avg,
         min(vibration_mm_s) as vibration_mm_s_min,
         max(vibration_mm_s) as vibration_mm_s_max,
-        round(avg(power_kw order by power_kw), 3) as power_kw_avg,
+        round(avg(try_cast(power_kw as decimal(18, 6))), 3) as power_kw_avg,
         min(power_kw) as power_kw_min,
         max(power_kw) as power_kw_max,
         round(count(*) filter (where status = 'running') / count(*), 4) as running_share,
