@@ -132,7 +132,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(scene: Scene) -> None:
 
 @pytest.mark.parametrize("place", UPKEEP_PLACES)
 def test_a_kill_in_upkeep_loses_and_doubles_nothing(scene: Scene, place: str) -> None:
-    for number in range(max(KILLS // 2, 1)):
+    for number in range(KILLS):
         scene.send(250)
         assert scene.ingest(place=place, upkeep=True) == -9, "the place was never passed"
         assert scene.oracle.violations(scene.lake, scene.topic) == []
@@ -143,7 +143,7 @@ def test_a_kill_in_upkeep_loses_and_doubles_nothing(scene: Scene, place: str) ->
 def test_a_run_that_is_told_to_end_and_killed_a_second_later_loses_and_doubles_nothing(scene: Scene) -> None:
     """Most end by themselves within that second, and count as no kill."""
     dice = random.Random(SEED)
-    for number in range(max(KILLS // 2, 1)):
+    for number in range(KILLS):
         scene.send(250)
         scene.ingest(kill_after_seconds=dice.uniform(0.1, 0.8), grace_seconds=1)
         scene.survived(number)

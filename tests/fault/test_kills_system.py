@@ -23,12 +23,13 @@ from orchestration.overview import read_system_state
 from tests.e2e.test_demo import MILLRACE, environment, processes_of
 from tests.fault.conftest import Count, Tally
 from tests.fault.oracle import KafkaOracle
-from tests.fault.seeds import SYSTEMS_KILLED
+from tests.fault.seeds import RUNS_KILLED, SYSTEMS_KILLED
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
 from tests.waiting import eventually
 
 TOPIC = "production_orders"
+DAEMONS_OF_A_SYSTEM = 5
 _numbers = itertools.count(1)
 
 
@@ -82,10 +83,10 @@ class Running:
     def kill(self, victim: str) -> None:
         """Kill, and start again what nobody else starts."""
         if victim == "daemon":
-            state = read_system_state(self.folder)
-            assert state is not None
-            (pid,) = [row.pid for row in state.services if row.name == "daemon" and row.pid]
-            psutil.Process(pid).kill()
+            eventually(lambda: self._daemon() is not None, "the daemon runs", seconds=90)
+            daemon = self._daemon()
+            assert daemon is not None
+            daemon.kill()
             self.count.kills += 1
             return
         victims = processes_of(self.folder) if victim == "tree" else [psutil.Process(self._up.pid)]
@@ -95,6 +96,16 @@ class Running:
                 self.count.kills += 1
         self._up.wait()
         self.start()
+
+    def _daemon(self) -> psutil.Process | None:
+        """The daemon, if it lives."""
+        state = read_system_state(self.folder)
+        rows = state.services if state is not None else ()
+        with suppress(psutil.NoSuchProcess):
+            for row in rows:
+                if row.name == "daemon" and row.pid and psutil.Process(row.pid).status() != "zombie":
+                    return psutil.Process(row.pid)
+        return None
 
     def violations(self) -> list[str]:
         try:
@@ -132,7 +143,10 @@ def running(
 def test_a_killed_system_starts_again_and_nothing_is_lost_or_doubled(
     running: Running, tally: Tally, victim: str
 ) -> None:
-    for _ in range(SYSTEMS_KILLED):
+    for number in range(RUNS_KILLED if victim == "daemon" else SYSTEMS_KILLED):
+        if victim == "daemon" and number % DAEMONS_OF_A_SYSTEM == 0 and number:
+            running.stop()  # its supervisor would wait ever longer
+            running.start()
         running.send()
         running.kill(victim)
         running.send()

@@ -19,7 +19,7 @@ from ingestion.settings import Settings, load_settings
 from orchestration.services.postgres import EmbeddedPostgres
 from tests.fault.oracle import KafkaOracle
 from tests.fault.orders import Worker, order_for
-from tests.fault.worker import EXIT_REFUSED
+from tests.fault.worker import EXIT_DONE, EXIT_REFUSED
 from tests.ingestion.helpers import ingest, kafka_stream
 from tests.servers.apache_kafka import ApacheKafka
 
@@ -232,3 +232,32 @@ def test_a_catalog_killed_after_the_commit_loses_and_doubles_nothing(
     scene.lake.close()
     scene.assert_healed()
     scene.lake.close()
+
+
+def test_a_full_disk_of_the_catalog_fails_the_batch_and_with_room_the_next_one_heals(
+    own_catalog: EmbeddedPostgres,
+    settings: Settings,
+    apache_kafka: ApacheKafka,
+    worker: Worker,
+    disk: Callable[..., Disk],
+    tmp_path: Path,
+) -> None:
+    """PostgreSQL may end over it: then it is started again, as its supervisor does."""
+    full = disk(tmp_path / "own", mib=256)
+    scene = _on(own_catalog, settings, apache_kafka)
+    scene.lake.prepare([scene.topic])
+    scene.send()
+    scene.ingest()
+    full.fill()
+    order = order_for(kafka_stream(scene.topic), scene.settings)
+    ends = []
+    while not ends or (ends[-1] == EXIT_DONE and len(ends) < 100):  # its files have some room left
+        scene.send()
+        ends.append(worker.run(**order))
+    assert ends[-1] == EXIT_REFUSED
+    full.grow()
+    scene.lake.close()
+    own_catalog.start()
+    scene.assert_healed()
+    scene.lake.close()
+    own_catalog.stop()
