@@ -37,7 +37,8 @@ def run(name: str, arguments: list[str]) -> list[Row]:
     print("\n".join(told), end="\n" if told else "", flush=True)
     rows = collect(done.stdout)
     if done.returncode:
-        rows.append(Row(name.upper(), "did not finish", f"exit code {done.returncode}", reached=False))
+        workload = name.upper() if name.startswith("w") else name
+        rows.append(Row(workload, "did not finish", f"exit code {done.returncode}", reached=False))
     return rows
 
 
@@ -48,13 +49,14 @@ def main() -> int:
     arguments = [argument for argument in arguments if argument not in ("--write", "--peers")]
     where = machine()
     if arguments and arguments[0] in _MODULES:
-        rows = run(arguments[0], arguments[1:])
-    else:
-        rows = [row for name, options in benchmarks for row in run(name, options)]
-    if rows:
-        show(rows, where=where)
-    if into_page and rows:
-        write(rows, where=where)
+        benchmarks = [(arguments[0], arguments[1:])]
+    rows: list[Row] = []
+    for name, options in benchmarks:
+        measured = run(name, options)
+        rows += measured
+        if into_page and measured:
+            write(measured, where=where)  # at once: what was measured stays if a later one is stopped
+    show(rows, where=where)
     return int(any(row.what == "did not finish" for row in rows))
 
 

@@ -81,19 +81,32 @@ def show(rows: list[Row], *, where: str) -> None:
 
 
 def write(rows: list[Row], *, where: str, page: Path = _PAGE) -> None:
-    """Replace the table between the page's two markers."""
-    text = page.read_text(encoding="utf-8")
-    head, rest = text.split(_BEGIN)
-    tail = rest.split(_END)[1]
+    """Put rows between the page's two markers, in place of the earlier rows of the same workloads.
+
+    Args:
+        rows: What was measured; a workload's rows are of one run.
+        where: The machine.
+        page: The Markdown page.
+    """
+    head, rest = page.read_text(encoding="utf-8").split(_BEGIN)
+    table, tail = rest.split(_END)
+    measured = {row.workload for row in rows}
     lines = [
-        f"{datetime.now(UTC):%Y-%m-%d}, {where}.",
+        line
+        for line in table.splitlines()
+        if line.startswith("| ") and line.split(" | ")[0][2:] not in measured
+    ]
+    lines = [line for line in lines if not line.startswith("| workload |")] + [
+        f"| {row.workload} | {row.what} | {row.measured} | {row.target} | {row.verdict} | {row.note} |"
+        for row in rows
+    ]
+    lines.sort(key=lambda line: (not line.startswith("| W"), line.split(" | ")[0]))
+    lines = [
+        f"Last written {datetime.now(UTC):%Y-%m-%d} on {where}.",
         "",
         "| workload | what | measured | target | reached | note |",
         "|---|---|---|---|---|---|",
-        *(
-            f"| {row.workload} | {row.what} | {row.measured} | {row.target} | {row.verdict} | {row.note} |"
-            for row in rows
-        ),
+        *lines,
     ]
     page.write_text("\n".join([head + _BEGIN, *lines, _END]) + tail, encoding="utf-8")
 

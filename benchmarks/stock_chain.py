@@ -8,7 +8,6 @@ contracts and proofs; the MQTT half and the ops models are left out of both.
 import argparse
 import os
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from benchmarks.report import Row, emit
 from benchmarks.system import ORDERS, Brokers, brokers, environment, millrace_up
@@ -41,7 +42,7 @@ def reactions(servers: Brokers, reader: Reader, *, events: int) -> list[float]:
         sent.update(send(servers, rate=2.0, seconds=0.4, mqtt=False))
         deadline = time.monotonic() + _LONGEST_SECONDS
         while reader.in_marts(ORDERS) < sent[ORDERS]:
-            assert time.monotonic() < deadline, "an event did not reach its mart"
+            assert time.monotonic() < deadline, _whereabouts(reader, sent=sent[ORDERS])
             time.sleep(0.1)
         seen = time.time()
         (produced,) = reader.lake.query(f"select epoch(max(event_at)) from staging.stg_{ORDERS}")[0]
@@ -49,6 +50,16 @@ def reactions(servers: Brokers, reader: Reader, *, events: int) -> list[float]:
             ages.append(seen - float(produced))
         time.sleep(_PAUSE_SECONDS + 1.7 * number)  # not in step with anybody's interval
     return ages
+
+
+def _whereabouts(reader: Reader, *, sent: int) -> str:
+    """Where events are that did not reach their mart."""
+    tables = (f"raw.{ORDERS}", f"staging.stg_{ORDERS}", "marts.order_progress")
+    held = [reader.lake.query(f"select count(*), max(batch_id) from {name}") for name in tables[:2]]
+    held.append(reader.lake.query(f"select sum(events), max(last_batch_id) from {tables[2]}"))
+    return f"of {sent} events not all reached their mart: " + ", ".join(
+        f"{name} {rows[0]}" for name, rows in zip(tables, held, strict=True)
+    )
 
 
 @contextmanager
@@ -95,8 +106,10 @@ def stock(folder: Path, servers: Brokers) -> Iterator[Settings]:
     try:
         yield settings
     finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(90)
+        # Its children wait for SIGINT, which they ignore where the benchmark runs in the background.
+        for left in [*psutil.Process(process.pid).children(recursive=True), process]:
+            left.kill()
+        process.wait(20)
         postgres.stop()
 
 

@@ -141,7 +141,7 @@ def measure(name: str, options: dict[str, Any]) -> Result:
         time.sleep(0.05)
     assert child.stdout is not None
     run = json.loads(child.stdout.read().splitlines()[-1]) | {"cpu": cpu, "peak": peak}
-    assert run["rows"] == options["events"], run
+    assert run["rows"] >= options["events"], run  # a contender that reads a part may read a poll more
     return run
 
 

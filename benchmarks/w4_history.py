@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,6 +41,8 @@ FULL = (100_000_000, 10_000)
 _HISTORY_DAYS = 30
 _FILLS = 30
 """Transactions of the history: a partition of raw is a day, and upkeep merges what is in it."""
+
+_ROWS_OF_A_BUILD = 20_000_000
 
 _FILL = """
 insert into raw.plant_telemetry by name
@@ -84,6 +86,9 @@ class GeneratedLog:
     def bounds(self) -> dict[str, Bounds]:
         return {PARTITION: Bounds(0, self.begin + self.events, LOG_ID)}
 
+    def stirred(self, known: Mapping[str, Bounds]) -> bool:
+        return self.bounds() != known
+
     def start_positions(self, start: Start, partitions: Mapping[str, Bounds]) -> dict[str, int]:
         return dict.fromkeys(partitions, 0)
 
@@ -109,12 +114,19 @@ class GeneratedLog:
     def close(self) -> None: ...
 
 
-def fill(lake: Lake, *, rows: int, loads: int) -> None:
-    """Write the history, rows and ledger together, and prove it."""
+def fill(lake: Lake, *, rows: int, loads: int, build: Callable[[], None]) -> None:
+    """Write the history, rows and ledger together, prove it, and build the models.
+
+    Args:
+        lake: An empty one.
+        rows: Of the history.
+        loads: In how many loads.
+        build: Builds the models; called once, or part by part where one build of all would need much memory.
+    """
     lake.prepare(stream.name for stream in load_streams(lake.settings.streams_file))
     lake.publish_access()
     if not rows:
-        return
+        return build()
     span = timedelta(days=_HISTORY_DAYS)
     machines = [
         machine.machine_id
@@ -132,8 +144,12 @@ def fill(lake: Lake, *, rows: int, loads: int) -> None:
         lake.connection.execute(_FILL, common | edges | {"machines": machines})
         lake.connection.execute(_LEDGER, common | edges | {"stream": STREAM, "log_id": LOG_ID})
         lake.connection.execute("commit")
+        if rows > _ROWS_OF_A_BUILD:
+            build()
+            print(f"{last:,} of {rows:,} rows", file=sys.stderr, flush=True)
     defects = prove(lake, STREAM).defects
     assert not defects, defects[:3]
+    build()
 
 
 class Chain:
@@ -145,7 +161,6 @@ class Chain:
         from orchestration.dbt_runner import load_manifest
 
         self.lake = Lake(settings)
-        fill(self.lake, rows=rows, loads=loads)
         streams = load_streams(settings.streams_file)
         self._stream = next(stream for stream in streams if stream.name == STREAM)
         self._log = GeneratedLog(rows)
@@ -156,6 +171,9 @@ class Chain:
         contracts = load_contracts(DBT_PROJECT_DIR / "contracts", keys.values())
         names = ("machine_status", "machine_minute", "alerts")
         self._contracts = [contract for key, contract in contracts.items() if key.path[-1] in names]
+        fill(self.lake, rows=rows, loads=loads, build=self._build_all)
+
+    def _build_all(self) -> None:
         self._build("resource_type:seed", f"stg_{STREAM}+")
 
     def _build(self, *select: str) -> None:

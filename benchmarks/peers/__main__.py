@@ -117,7 +117,9 @@ def measure(folder: Path, home: Path, names: list[str], *, events: int, rounds: 
         try:
             pythons[name] = install(name, home)
         except (OSError, subprocess.SubprocessError) as error:
-            rows.append(Row("W1 peers", name, "left out", note=f"does not install: {error}"))
+            print(f"{name} does not install: {error}", file=sys.stderr)
+            tool = Path(error.cmd[0]).name if isinstance(error, subprocess.CalledProcessError) else "it"
+            rows.append(Row("W1 peers", name, "left out", note=f"does not install here: {tool} failed"))
     runs: dict[tuple[str, bool], list[tuple[float, float]]] = {}
     kafka = ApacheKafka(folder / "kafka", cache=PROJECT_DIR / ".pytest_cache")
     kafka.start()
