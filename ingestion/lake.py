@@ -114,6 +114,11 @@ class Lake:
         """The lake's newest snapshot; `AT (VERSION => id)` reads as of it."""
         return int(self.query(f"select id from {CATALOG_NAME}.current_snapshot()")[0][0])
 
+    def tables(self) -> frozenset[tuple[str, str]]:
+        """Schema and name of every table and view that is there now."""
+        sql = "select table_schema, table_name from information_schema.tables where table_catalog = ?"
+        return frozenset((schema, name) for schema, name in self.query(sql, [CATALOG_NAME]))
+
     def prepare(self, streams: Iterable[str]) -> None:
         """Create what is missing of schema, tables and options. Safe to call from many processes."""
         guard = connect_catalog(self.settings, application_name=self.application_name)

@@ -9,7 +9,8 @@ from dagster import AssetKey, AssetsDefinition, Definitions
 
 from ingestion.settings import Settings, load_settings
 from ingestion.streams import Stream, load_streams
-from orchestration.assets.models import full_scan_checks, load_contracts, model_keys, models_asset
+from orchestration.assets.full_scans import full_scan_checks
+from orchestration.assets.models import load_contracts, model_keys, models_asset
 from orchestration.assets.raw import ledger_specs, raw_asset, source_specs
 from orchestration.checks.adapter import contract_audit
 from orchestration.checks.freshness import Budget

@@ -47,6 +47,14 @@ class ParsedModels:
         )
         return hashlib.sha256(json.dumps(checksums).encode()).hexdigest()[:16]
 
+    def tables(self) -> dict[tuple[str, str], str]:
+        """Schema and name of each model's table or view → dbt's id of the model."""
+        return {
+            (node["schema"], node["alias"]): unique_id
+            for unique_id, node in self.manifest["nodes"].items()
+            if node["resource_type"] == "model" and node["config"]["materialized"] != "ephemeral"
+        }
+
 
 def freshness_seconds(parsed: ParsedModels) -> dict[str, float]:
     """dbt's id of a model → the `freshness_seconds` that its `meta` declares; models without are left out."""

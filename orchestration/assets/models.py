@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from dagster import (
-    AssetCheckExecutionContext,
     AssetCheckKey,
     AssetCheckResult,
-    AssetChecksDefinition,
-    AssetCheckSeverity,
     AssetCheckSpec,
     AssetExecutionContext,
     AssetKey,
@@ -26,24 +23,24 @@ from dagster import (
     Field,
     MaterializeResult,
     multi_asset,
-    multi_asset_check,
 )
 from dagster_dbt.asset_utils import build_dbt_specs
 
 from ingestion.batch import utc_now
 from ingestion.errors import ConfigError
 from ingestion.lake import Lake
-from orchestration.checks.adapter import check_specs, reproduction, run_contract
+from orchestration.checks.adapter import check_specs, run_contract
 from orchestration.checks.contracts import Contract, load_contract
+from orchestration.checks.dbt_tests import result_of_test
 from orchestration.checks.freshness import Budget, FreshnessMeter, freshness_specs
-from orchestration.checks.reproduce import at_version
 from orchestration.cycles import Cycles, recorded
 from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, ParsedModels
 from orchestration.dbt_results import DbtFailed, NodeResult
 from orchestration.dbt_runner import build_args, invoke
 from orchestration.translator import ModelTranslator
 
-_UNIQUE_ID = "dagster_dbt/unique_id"
+UNIQUE_ID = "dagster_dbt/unique_id"
+"""Where dagster-dbt leaves dbt's id in the metadata of its specs."""
 _FULL_REFRESH = "Rebuild the selected incremental models from all of raw, not from its new batches."
 MODELS_OP = "models"
 _VIEWS = "config.materialized:view"
@@ -67,8 +64,8 @@ class ModelGraph:
     def of(specs: Sequence[AssetSpec], check_specs: Sequence[AssetCheckSpec]) -> "ModelGraph":
         """Read the ids that dagster-dbt leaves in the specs."""
         return ModelGraph(
-            {spec.metadata[_UNIQUE_ID]: spec.key for spec in specs},
-            {spec.metadata[_UNIQUE_ID]: spec.key for spec in check_specs if spec.metadata},
+            {spec.metadata[UNIQUE_ID]: spec.key for spec in specs},
+            {spec.metadata[UNIQUE_ID]: spec.key for spec in check_specs if spec.metadata},
         )
 
     def selectors(self, keys: AbstractSet[AssetKey]) -> list[str]:
@@ -190,39 +187,6 @@ class DueContracts:
                 self._ran[key] = time.monotonic()
 
 
-def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:
-    """The tests that read whole tables, as one op for a schedule."""
-    specs, check_specs = build_dbt_specs(
-        translator=ModelTranslator(),
-        manifest=parsed.manifest,
-        select="fqn:*",
-        exclude=NO_ASSETS,
-        selector="",
-        io_manager_key=None,
-        project=None,
-    )
-    scanning = [spec for spec in check_specs if _scans(parsed.manifest, spec)]
-    graph = ModelGraph.of(specs, scanning)
-
-    @multi_asset_check(
-        name="full_scans", specs=scanning, can_subset=True, required_resource_keys={"lake_session"}
-    )
-    def full_scans(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
-        try:
-            nodes = invoke(parsed.project, build_args("test", select=[FULL_SCAN], exclude=[NO_ASSETS])).nodes
-        except DbtFailed as error:
-            if not error.nodes:
-                raise Failure(str(error)) from error
-            nodes = error.nodes
-        snapshot_id = context.resources.lake_session.lake.snapshot_id()
-        for node in nodes:
-            key = graph.checks.get(node.unique_id)
-            if key is not None and key in context.selected_asset_check_keys:
-                yield _check_result(node, key, snapshot_id)
-
-    return full_scans
-
-
 def load_contracts(folder: Path, models: Iterable[AssetKey]) -> dict[AssetKey, Contract]:
     """The contracts of the models: <folder>/<model>.yml → the model's asset.
 
@@ -248,11 +212,6 @@ def model_keys(parsed: ParsedModels) -> dict[str, AssetKey]:
     }
 
 
-def _scans(manifest: Mapping[str, Any], spec: AssetCheckSpec) -> bool:
-    unique_id = (spec.metadata or {}).get(_UNIQUE_ID)
-    return unique_id is not None and FULL_SCAN.removeprefix("tag:") in manifest["nodes"][unique_id]["tags"]
-
-
 def _model_results(
     nodes: Sequence[NodeResult],
     graph: ModelGraph,
@@ -270,26 +229,4 @@ def _model_results(
                 metadata["dagster/table_name"] = node.relation.replace('"', "")
             yield MaterializeResult(asset_key=asset_key, metadata=metadata)
         elif check_key is not None and check_key in selected_checks and node.status != "skipped":
-            yield _check_result(node, check_key, snapshot_id)
-
-
-def _check_result(node: NodeResult, key: AssetCheckKey, snapshot_id: int) -> AssetCheckResult:
-    """A dbt test's result; an error of the test itself is told from a failure of the data."""
-    outcome = {"pass": "passed", "warn": "warned", "fail": "failed"}.get(node.status, "could_not_run")
-    return AssetCheckResult(
-        asset_key=key.asset_key,
-        check_name=key.name,
-        passed=outcome == "passed",
-        severity=AssetCheckSeverity.WARN if outcome == "warned" else AssetCheckSeverity.ERROR,
-        description=node.message,
-        metadata={
-            "outcome": outcome,
-            "measured": node.failures if node.failures is not None else "not measured",
-            "threshold": "0 failing rows",
-            "seconds": round(node.seconds, 3),
-            "snapshot_id": snapshot_id,
-            **reproduction(
-                at_version(node.sql, snapshot_id) if node.sql and outcome in ("failed", "warned") else ""
-            ),
-        },
-    )
+            yield result_of_test(node, check_key, snapshot_id)

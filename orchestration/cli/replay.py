@@ -74,12 +74,7 @@ def _rebuild(settings: Settings, streams: Sequence[Stream], stream: Stream) -> i
 
 def _all_exist(settings: Settings, parsed: ParsedModels) -> bool:
     with Lake(settings, read_only=True) as lake:
-        known = set(lake.query("select table_schema, table_name from information_schema.tables"))
-    return known >= {
-        (node["schema"], node["alias"])
-        for node in parsed.manifest["nodes"].values()
-        if node["resource_type"] == "model" and node["config"]["materialized"] != "ephemeral"
-    }
+        return lake.tables() >= parsed.tables().keys()
 
 
 def _show(report: ReplayReport, rebuilt: int | None) -> None:

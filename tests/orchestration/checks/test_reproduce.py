@@ -6,8 +6,8 @@ import pytest
 from dagster import AssetCheckKey, AssetKey
 
 from ingestion.lake import Lake
-from orchestration.assets.models import _check_result
 from orchestration.checks.adapter import run_contract
+from orchestration.checks.dbt_tests import result_of_test
 from orchestration.checks.raw_contracts import raw_contract
 from orchestration.cli.query import ask
 from orchestration.dbt_results import NodeResult
@@ -76,8 +76,8 @@ def test_a_dbt_test_s_failing_rows_stay_to_be_seen(shared_lake: Lake, lab: objec
     lake.query("create table lab.broken as select 1 as id union all select null")
     compiled = 'select broken.id\nfrom "lake"."lab"."broken" as broken\nwhere broken.id is null'
     node = NodeResult("test.p.t", "fail", 0.1, None, {}, "Got 1 result", 1, None, compiled)
-    result = _check_result(node, AssetCheckKey(AssetKey(["lab", "broken"]), "t"), lake.snapshot_id())
+    result = result_of_test(node, AssetCheckKey(AssetKey(["lab", "broken"]), "t"), lake.snapshot_id())
     lake.query("update lab.broken set id = 2")
     assert shown(lake, result.metadata["reproduce"].value) == [(None,)]
-    passed = _check_result(replace(node, status="pass"), AssetCheckKey(AssetKey("broken"), "t"), 1)
+    passed = result_of_test(replace(node, status="pass"), AssetCheckKey(AssetKey("broken"), "t"), 1)
     assert "reproduce" not in passed.metadata

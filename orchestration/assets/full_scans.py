@@ -1,0 +1,72 @@
+"""The tests that read whole tables, as one op for a schedule."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetCheckSpec,
+    Failure,
+    multi_asset_check,
+)
+from dagster_dbt.asset_utils import build_dbt_specs
+
+from orchestration.assets.models import UNIQUE_ID, ModelGraph
+from orchestration.checks.dbt_tests import result_of_test
+from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, ParsedModels
+from orchestration.dbt_results import DbtFailed
+from orchestration.dbt_runner import build_args, invoke
+from orchestration.translator import ModelTranslator
+
+
+def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:
+    """The op; models that no run has built yet are left out, for there is nothing to read.
+
+    Args:
+        parsed: The project.
+    """
+    specs, check_specs = build_dbt_specs(
+        translator=ModelTranslator(),
+        manifest=parsed.manifest,
+        select="fqn:*",
+        exclude=NO_ASSETS,
+        selector="",
+        io_manager_key=None,
+        project=None,
+    )
+    scanning = [spec for spec in check_specs if _scans(parsed.manifest, spec)]
+    graph = ModelGraph.of(specs, scanning)
+
+    @multi_asset_check(
+        name="full_scans", specs=scanning, can_subset=True, required_resource_keys={"lake_session"}
+    )
+    def full_scans(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
+        lake = context.resources.lake_session.lake
+        there = lake.tables()
+        missing = {
+            graph.assets[unique_id] for table, unique_id in parsed.tables().items() if table not in there
+        }
+        if missing:
+            names = ", ".join(sorted(key.to_user_string() for key in missing))
+            context.log.info(f"not checked, for no run has built them yet: {names}")
+        args = build_args("test", select=[FULL_SCAN], exclude=[NO_ASSETS, *graph.selectors(missing)])
+        try:
+            nodes = invoke(parsed.project, args).nodes
+        except DbtFailed as error:
+            if not error.nodes:
+                raise Failure(str(error)) from error
+            nodes = error.nodes
+        snapshot_id = lake.snapshot_id()
+        for node in nodes:
+            key = graph.checks.get(node.unique_id)
+            if key is not None and key in context.selected_asset_check_keys:
+                yield result_of_test(node, key, snapshot_id)
+
+    return full_scans
+
+
+def _scans(manifest: Mapping[str, Any], spec: AssetCheckSpec) -> bool:
+    unique_id = (spec.metadata or {}).get(UNIQUE_ID)
+    return unique_id is not None and FULL_SCAN.removeprefix("tag:") in manifest["nodes"][unique_id]["tags"]

@@ -1,0 +1,35 @@
+"""A dbt test's result → a Dagster asset check, with the same outcomes and metadata as a contract's."""
+
+from dagster import AssetCheckKey, AssetCheckResult, AssetCheckSeverity
+
+from orchestration.checks.adapter import reproduction
+from orchestration.checks.reproduce import at_version
+from orchestration.dbt_results import NodeResult
+
+
+def result_of_test(node: NodeResult, key: AssetCheckKey, snapshot_id: int) -> AssetCheckResult:
+    """Tell an error of the test itself from a failure of the data.
+
+    Args:
+        node: What dbt says of the test.
+        key: The check that it answers.
+        snapshot_id: The lake's snapshot that it read, or an earlier one.
+    """
+    outcome = {"pass": "passed", "warn": "warned", "fail": "failed"}.get(node.status, "could_not_run")
+    return AssetCheckResult(
+        asset_key=key.asset_key,
+        check_name=key.name,
+        passed=outcome == "passed",
+        severity=AssetCheckSeverity.WARN if outcome == "warned" else AssetCheckSeverity.ERROR,
+        description=node.message,
+        metadata={
+            "outcome": outcome,
+            "measured": node.failures if node.failures is not None else "not measured",
+            "threshold": "0 failing rows",
+            "seconds": round(node.seconds, 3),
+            "snapshot_id": snapshot_id,
+            **reproduction(
+                at_version(node.sql, snapshot_id) if node.sql and outcome in ("failed", "warned") else ""
+            ),
+        },
+    )
