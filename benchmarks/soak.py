@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,6 @@ class Sample:
 
     hours: float
     batches: float
-    memory: float
     handles: float
     wait_seconds: float
     active_files: float
@@ -70,6 +69,12 @@ class Sample:
     snapshots: float
     event_rows: float
     event_mib: float
+    services: Mapping[str, float]  # MiB of each
+
+    @property
+    def memory(self) -> float:
+        """MiB of all of them."""
+        return sum(self.services.values())
 
 
 @dataclass(frozen=True)
@@ -110,13 +115,16 @@ def active_files(lake: Lake) -> float:
 
 def sample(settings: Settings, lake: Lake, *, began: float, left: float) -> Sample:
     """Measure now; `left` is what upkeep left."""
-    memory = handles = 0.0
+    handles, memory = 0.0, dict[str, float]()
     state = read_system_state(settings.data_dir)
     assert state is not None
-    for pid in [state.pid, *(row.pid for row in state.services if row.pid)]:
+    for name, pid in [
+        ("the command", state.pid),
+        *((row.name, row.pid) for row in state.services if row.pid),
+    ]:
         with suppress(psutil.Error):
             process = psutil.Process(pid)
-            memory += process.memory_full_info().pss / 2**20
+            memory[name] = process.memory_full_info().pss / 2**20
             handles += process.num_fds()
     ((snapshots,),) = lake.query("select count(*) from ducklake_snapshots('lake')")
     ((batches, wait),) = lake.query(_BATCHES)
@@ -127,8 +135,8 @@ def sample(settings: Settings, lake: Lake, *, began: float, left: float) -> Samp
         rows, mib = cursor.fetchone() or ()
     on_disk = sum(len(files) for _, _, files in os.walk(settings.resolved_lake_path))
     return Sample(
-        (time.monotonic() - began) / 3600, float(batches), memory, handles, float(wait), left,
-        float(on_disk), float(snapshots), float(rows), float(mib),
+        (time.monotonic() - began) / 3600, float(batches), handles, float(wait), left,
+        float(on_disk), float(snapshots), float(rows), float(mib), memory,
     )  # fmt: skip
 
 
@@ -220,7 +228,15 @@ def judge(samples: Sequence[Sample], console: Console) -> bool:
         )  # fmt: skip
     minutes, batches = 60 * (kept[-1].hours - kept[0].hours), kept[-1].batches - kept[0].batches
     console.print(f"{len(kept)} samples over {minutes:.0f} minutes and {batches:.0f} batches", rows)
+    console.print("memory of each, MiB:", each_service(kept))
     return good
+
+
+def each_service(samples: Sequence[Sample]) -> str:
+    """First and last size of each service, the one that grew most first."""
+    first, last = samples[0].services, samples[-1].services
+    grown = sorted(last, key=lambda name: first.get(name, 0.0) - last[name])
+    return ", ".join(f"{name} {first.get(name, 0.0):.0f} → {last[name]:.0f}" for name in grown)
 
 
 def main() -> int:
