@@ -4,8 +4,10 @@ Loading belongs to loader.py, the catalog server to catalog.py. Layout: docs/arc
 """
 
 import importlib.util
+import math
 import os
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -35,6 +37,8 @@ create table if not exists raw._dlt_version (
 """dlt's own tables: made here, lest two streams' first loads both try and one fails."""
 EXTENSIONS = {"ducklake": "ducklake", "postgres": "postgres_scanner", "httpfs": "httpfs"}
 """The wheel's name of each → the library's own."""
+WATCHER_SECONDS = 300.0
+"""How long those who watch the lake keep a connection: under load it grows by a MiB a minute."""
 UNVERIFIED = {"allow_unsigned_extensions": True}
 """For install_extensions: DuckDB would hash the libraries at each start, for 0.4 s; pip did already."""
 _SECRET_KEYS = {"host": "HOST", "port": "PORT", "dbname": "DATABASE", "user": "USER", "password": "PASSWORD"}
@@ -46,12 +50,17 @@ class Lake:
     Args:
         settings: Where catalog and data are.
         read_only: For readers: refuses every write.
+        renew_seconds: For those who look again and again: a connection older than this is replaced at its
+            next use, for DuckDB keeps what it has learnt of each version and file that it read.
     """
 
-    def __init__(self, settings: Settings, *, read_only: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, *, read_only: bool = False, renew_seconds: float = math.inf
+    ) -> None:
         self.settings = settings
         self.application_name = process_name()
         self._read_only = read_only
+        self._renew_seconds, self._opened_s = renew_seconds, 0.0
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     @property
@@ -61,8 +70,11 @@ class Lake:
         Raises:
             CatalogUnavailable: The catalog does not answer.
         """
+        now = time.monotonic()
+        if self._connection is not None and now - self._opened_s >= self._renew_seconds:
+            self.close()
         if self._connection is None:
-            self._connection = self._open()
+            self._connection, self._opened_s = self._open(), now
         return self._connection
 
     def _open(self) -> duckdb.DuckDBPyConnection:
@@ -72,6 +84,9 @@ class Lake:
             install_extensions(connection)
             connection.execute("set TimeZone = 'UTC'")
             connection.execute("set enable_progress_bar = false")  # it would stand in what a command prints
+            if "://" not in self.settings.resolved_lake_path:
+                # The system keeps files that were read; a copy of our own would grow with each new one.
+                connection.execute("set enable_external_file_cache = false")
             connection.execute(_catalog_secret(parameters, f"temporary secret {_SESSION_CREDENTIALS}"))
             options = [
                 f"META_SECRET {_SESSION_CREDENTIALS}",

@@ -13,7 +13,7 @@ import duckdb
 
 from ingestion.errors import MillraceError
 from ingestion.lag import LagMeter, StreamLag
-from ingestion.lake import Lake
+from ingestion.lake import WATCHER_SECONDS, Lake
 from ingestion.settings import Settings, system_is_running
 from ingestion.streams import Stream
 from orchestration.records import AssetRecord, CheckRecord, DagsterRecords, RunRecord
@@ -140,7 +140,7 @@ class OverviewReader:
     ) -> None:
         self._settings = settings
         self._streams = tuple(streams)
-        self.lake = Lake(settings, read_only=True)
+        self.lake = Lake(settings, read_only=True, renew_seconds=WATCHER_SECONDS)
         self._meter = LagMeter(settings, self.lake, timeout_seconds=broker_seconds, clock=clock)
         self.records = DagsterRecords(settings)
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import duckdb
 
 from ingestion.errors import MillraceError
-from ingestion.lake import Lake
+from ingestion.lake import WATCHER_SECONDS, Lake
 from ingestion.settings import Settings
 
 POLL_SECONDS = 0.2
@@ -83,7 +83,7 @@ class FreshnessReader:
         return sorted(age for sight in self.sights if sight.stream == stream for age in sight.ages_s)
 
     def _run(self) -> None:
-        lake, snapshot = Lake(self.settings, read_only=True), -1
+        lake, snapshot = Lake(self.settings, read_only=True, renew_seconds=WATCHER_SECONDS), -1
         while not self._stop.wait(POLL_SECONDS):
             try:
                 newest = lake.snapshot_id()

@@ -32,7 +32,7 @@ from dagster._core.instance.ref import InstanceRef
 from ingestion.batch import utc_now
 from ingestion.errors import MillraceError
 from ingestion.lag import LagMeter, StreamLag
-from ingestion.lake import Lake
+from ingestion.lake import WATCHER_SECONDS, Lake
 from ingestion.settings import Settings
 from ingestion.streams import Stream
 from orchestration.keys import (
@@ -123,7 +123,7 @@ class _Watch:
             try:
                 if self._meter is None:
                     settings = self._load_settings()
-                    self._lake = Lake(settings, read_only=True)
+                    self._lake = Lake(settings, read_only=True, renew_seconds=WATCHER_SECONDS)
                     self._meter = LagMeter(
                         settings, self._lake, timeout_seconds=_BROKER_SECONDS, clock=utc_now
                     )

@@ -61,7 +61,8 @@ measured as (
             when 'vibration_mm_s' then readings.vibration_mm_s
             when 'power_kw' then readings.power_kw
             when 'fault' then case readings.status when 'fault' then 1.0 else 0.0 end
-        end as value
+        end as value,
+        time_bucket(interval '10 minutes', readings.event_at) as bucket_at
     from readings
     inner join rules on rules.machine_kind is null or readings.machine_kind = rules.machine_kind
     {%- if is_incremental() %}
@@ -86,6 +87,36 @@ judged as (
     where value is not null
 ),
 
+buckets as (
+    select
+        rule_id,
+        machine_id,
+        bucket_at,
+        bool_or(is_breach) as has_breach
+    from judged
+    group by rule_id, machine_id, bucket_at
+),
+
+-- Long histories are mostly quiet. A run lies in buckets with a breach, and its end in one of them or in the next one.
+eventful as (
+    select
+        rule_id,
+        machine_id,
+        bucket_at
+    from buckets
+    qualify has_breach or lag(has_breach) over (partition by rule_id, machine_id order by bucket_at)
+),
+
+near_a_breach as (
+    select judged.*
+    from judged
+    semi join eventful
+        on
+            judged.rule_id = eventful.rule_id
+            and judged.machine_id = eventful.machine_id
+            and judged.bucket_at = eventful.bucket_at
+),
+
 -- Readings of one instant count as one, and a breach wins: then the order by time is total and a run has one start.
 instants as (
     select
@@ -98,7 +129,7 @@ instants as (
         count(*) filter (where is_breach) as readings,
         case when operator in ('>', '>=') then max(value) else min(value) end as peak_value,
         max(batch_id) as last_batch_id
-    from judged
+    from near_a_breach
     group by rule_id, operator, machine_id, event_at
 ),
 
