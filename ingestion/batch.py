@@ -3,11 +3,8 @@
 What may go wrong between any two of these, and why nothing is lost or doubled: docs/delivery.md.
 """
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -16,13 +13,14 @@ import pyarrow.compute as pc
 import structlog
 
 from ingestion.catalog import writer_lock
+from ingestion.decode import Decoded, decode_json
 from ingestion.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA
 from ingestion.errors import TooManyRejects
+from ingestion.faultpoints import faultpoint
 from ingestion.lake import Lake
 from ingestion.ledger import read_state
 from ingestion.loader import Loader
 from ingestion.positions import Position, behind_truncation, check_log, plan_windows
-from ingestion.reading import Read, read_windows
 from ingestion.sources.base import Bounds, Log, Window
 from ingestion.streams import KafkaSource, Stream
 
@@ -67,6 +65,13 @@ class BatchReport:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Read:
+    decoded: list[Decoded]
+    sources: list[pa.Table]
+    positions: dict[str, int]
+
+
 class Ingestor:
     """Runs batches over one kept lake connection.
 
@@ -79,7 +84,6 @@ class Ingestor:
         self._lake = lake
         self._loader = Loader(lake)
         self._clock = clock
-        self._ahead: dict[str, Read] = {}
 
     def run(self, stream: Stream, log: Log) -> BatchReport:
         """Bring one batch of a stream into the lake.
@@ -111,22 +115,18 @@ class Ingestor:
                 and all(window.start == window.end for window in windows.values())
             ):
                 return BatchReport(stream.name, seconds=laps.seconds)
-            batch_id = state.last_batch_id + 1
-            read = self._ahead.pop(stream.name, None)
-            if read is None or not read.begins(batch_id, windows, bounds):
-                read = read_windows(
-                    stream, log, windows, bounds, batch_id=batch_id, settings=settings, clock=self._clock
-                )
+            batch_id, started_at = state.last_batch_id + 1, self._clock()
+            read = self._read(stream, log, windows, batch_id=batch_id)
             laps.mark("read")
             for name, count in skipped.items():
                 _log.warning("retention deleted unread positions", partition=name, positions_skipped=count)
-            tables, windows = self._tables(stream, read, bounds, skipped=skipped)
+            tables, windows = self._tables(
+                stream, read, windows, bounds, batch_id=batch_id, started_at=started_at, skipped=skipped
+            )
             _check_share(stream, tables[stream.name], tables["rejects"])
             laps.mark("decode")
-            with self._reading_next(stream, log, read, bounds):
-                load_id = self._loader.load(stream.name, tables, before_commit=lock.assert_held)
-                laps.mark("load")
-            laps.mark("read")
+            load_id = self._loader.load(stream.name, tables, before_commit=lock.assert_held)
+            laps.mark("load")
             positions = {partition: window.end for partition, window in windows.items()}
             self._confirm(stream, log, positions)
             laps.mark("confirm")
@@ -145,40 +145,49 @@ class Ingestor:
             seconds=laps.seconds,
         )
 
-    @contextmanager
-    def _reading_next(
-        self, stream: Stream, log: Log, read: Read, bounds: Mapping[str, Bounds]
-    ) -> Iterator[None]:
-        """Where the log holds more, read the next batch in a thread while this one is loaded in the block.
-
-        Whether it is the next batch when that one comes, `Read.begins` tells; the log is at rest afterwards.
-        """
+    def _read(self, stream: Stream, log: Log, windows: Mapping[str, Window], *, batch_id: int) -> _Read:
+        """Read until the windows are complete or the batch's bytes or seconds are used up."""
         settings = self._lake.settings
-        windows = plan_windows(read.positions, bounds, max_events=settings.batch_max_events)
-        if all(window.start == window.end for window in windows.values()):
-            yield
-            return
-        stop = threading.Event()
-        with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as thread:
-            ahead = thread.submit(
-                read_windows, stream, log, windows, bounds, batch_id=read.batch_id + 1,
-                settings=settings, clock=self._clock, stopped=stop.is_set,
-            )  # fmt: skip
-            try:
-                yield
-            except BaseException:
-                stop.set()
-                raise
-        if (error := ahead.exception()) is None:
-            self._ahead[stream.name] = ahead.result()
-        else:
-            _log.warning("the next batch could not be read ahead", stream=stream.name, error=str(error))
+        positions = {partition: window.start for partition, window in windows.items()}
+        read = _Read([], [], positions)
+        deadline = time.monotonic() + settings.batch_max_seconds
+        size = 0
+        for chunk in log.read(
+            {name: window for name, window in windows.items() if window.end > window.start}
+        ):
+            faultpoint("batch.polled")
+            decoded = decode_json(
+                chunk.events,
+                stream=stream.name,
+                batch_id=batch_id,
+                ingested_at=self._clock(),
+                max_bytes=settings.payload_max_bytes,
+            )
+            read.decoded.append(decoded)
+            read.sources.append(
+                chunk.events.select(["source_partition", "event_time"]).append_column(
+                    "bytes", pc.fill_null(pc.binary_length(chunk.events["value"]), 0)
+                )
+            )
+            read.positions.update(chunk.positions)
+            size += int(pc.sum(read.sources[-1]["bytes"]).as_py() or 0)
+            if size >= settings.batch_max_bytes or time.monotonic() >= deadline:
+                break
+        return read
 
     def _tables(
-        self, stream: Stream, read: Read, bounds: Mapping[str, Bounds], *, skipped: Mapping[str, int]
+        self,
+        stream: Stream,
+        read: _Read,
+        windows: Mapping[str, Window],
+        bounds: Mapping[str, Bounds],
+        *,
+        batch_id: int,
+        started_at: datetime,
+        skipped: Mapping[str, int],
     ) -> tuple[dict[str, pa.Table], dict[str, Window]]:
         """The rows to load: events, rejects, and the ledger rows that speak of them."""
-        done = {name: Window(start, read.positions[name]) for name, start in read.starts.items()}
+        done = {name: Window(window.start, read.positions[name]) for name, window in windows.items()}
         events = pa.concat_tables([EVENT_SCHEMA.empty_table(), *(part.events for part in read.decoded)])
         rejects = pa.concat_tables([REJECT_SCHEMA.empty_table(), *(part.rejects for part in read.decoded)])
         landed, rejected = _count_by_partition(events), _count_by_partition(rejects)
@@ -186,7 +195,7 @@ class Ingestor:
         rows = [
             {
                 "stream": stream.name,
-                "batch_id": read.batch_id,
+                "batch_id": batch_id,
                 "source_partition": name,
                 "log_id": bounds[name].log_id,
                 "start_position": window.start,
@@ -195,7 +204,7 @@ class Ingestor:
                 "events_read": landed.get(name, 0) + rejected.get(name, 0),
                 "events_landed": landed.get(name, 0),
                 "events_rejected": rejected.get(name, 0),
-                "started_at": read.started_at,
+                "started_at": started_at,
                 "ingested_at": self._clock(),
                 "positions_skipped": skipped.get(name, 0),
             }
@@ -222,7 +231,7 @@ class _Laps:
 
     def mark(self, step: str) -> None:
         now = time.monotonic()
-        self.seconds[step] = round(self.seconds.get(step, 0.0) + now - self._last, 4)
+        self.seconds[step] = round(now - self._last, 4)
         self._last = now
 
 
