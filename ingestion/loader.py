@@ -65,6 +65,7 @@ class _SharedSqlClient(DuckLakeSqlClient):
     @contextmanager
     def execute_query(self, query: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Run a statement; an error must not roll back here, or what follows would commit alone."""
+        faultpoint("loader.statement")
         parameters = args or kwargs or None
         statement = query.replace("%s", "?") if parameters else query
         try:

@@ -24,6 +24,8 @@ PLACES = ["batch.polled", "loader.extracted", "loader.normalized", "loader.loade
 UPKEEP_PLACES = ["maintenance.compacted", "maintenance.expired", "maintenance.cleaned"]
 PARTITIONS = 2
 BATCH_EVENTS = 100
+STATEMENTS = 5
+"""Of a load: two looks at the schema, the events, the ledger, dlt's own record of the load."""
 KILLS_OF_A_STREAM = 20
 KILLS_OF_A_CHAIN = 4
 """So many orders die one after another, each beginning with what the last one left."""
@@ -102,7 +104,12 @@ def scene(
     request: pytest.FixtureRequest,
 ) -> Iterator[Scene]:
     name = request.node.name
-    unnamed = {"crash": "crash loop", "told": "SIGTERM, 1 s later SIGKILL", "random": "random moment"}
+    unnamed = {
+        "crash": "crash loop",
+        "told": "SIGTERM, 1 s later SIGKILL",
+        "random": "random moment",
+        "statement": "loader.statement",
+    }
     place = name.partition("[")[2].rstrip("]") or next(unnamed[word] for word in unnamed if word in name)
     # Counted from the start, so that the table also stands under a run that is interrupted.
     scene = Scene(place, tally.places[place], lake, settings, apache_kafka, worker)
@@ -116,6 +123,14 @@ def test_a_kill_at_a_named_place_loses_and_doubles_nothing(scene: Scene, place: 
         passes = 1 + number % 3
         scene.send(passes * BATCH_EVENTS)
         assert scene.ingest(place=place, passes=passes) == -9, "the place was never passed"
+        scene.survived(number)
+    scene.assert_whole()
+
+
+def test_a_kill_before_any_statement_of_a_load_loses_and_doubles_nothing(scene: Scene) -> None:
+    for number in range(max(KILLS, STATEMENTS)):
+        scene.send(BATCH_EVENTS)
+        assert scene.ingest(place="loader.statement", passes=1 + number % STATEMENTS) == -9
         scene.survived(number)
     scene.assert_whole()
 
