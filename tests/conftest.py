@@ -72,6 +72,18 @@ def lake(settings: Settings) -> Iterator[Lake]:
         yield lake
 
 
+@pytest.fixture
+def kafka_settings(request: pytest.FixtureRequest, settings: Settings, apache_kafka: ApacheKafka) -> Settings:
+    """The same with Kafka; a parameter names the client (both_clients)."""
+    return load_settings(
+        data_dir=settings.data_dir,
+        catalog=settings.catalog,
+        source_timeout_seconds=settings.source_timeout_seconds,
+        kafka_bootstrap_servers=apache_kafka.bootstrap_servers,
+        kafka_client=getattr(request, "param", "kafka-python"),
+    )
+
+
 @pytest.fixture(scope="session")
 def apache_kafka(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config

@@ -12,7 +12,7 @@ from ingestion.sources.factory import open_log
 from ingestion.streams import Stream
 
 both_clients = pytest.mark.parametrize("kafka_settings", ["kafka-python", "librdkafka"], indirect=True)
-"""Runs a test once with each client; its module has a fixture `kafka_settings` that takes the name."""
+"""Runs a test once with each client."""
 
 
 def kafka_stream(name: str, **source: object) -> Stream:

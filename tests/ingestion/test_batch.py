@@ -14,7 +14,7 @@ from ingestion.errors import BatchFailed, LogTruncated, SourceUnavailable, Strea
 from ingestion.faultpoints import install_hook
 from ingestion.lake import Lake
 from ingestion.ledger import prove, read_state
-from ingestion.settings import Settings, load_settings
+from ingestion.settings import Settings
 from ingestion.sources.base import Window
 from ingestion.sources.factory import open_log
 from ingestion.sources.kafka import KafkaLog
@@ -22,17 +22,6 @@ from tests.ingestion.helpers import both_clients, ingest, kafka_stream, position
 from tests.servers.apache_kafka import ApacheKafka
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture
-def kafka_settings(request: pytest.FixtureRequest, settings: Settings, apache_kafka: ApacheKafka) -> Settings:
-    return load_settings(
-        kafka_client=getattr(request, "param", "kafka-python"),
-        data_dir=settings.data_dir,
-        catalog=settings.catalog,
-        kafka_bootstrap_servers=apache_kafka.bootstrap_servers,
-        source_timeout_seconds=15,
-    )
 
 
 @pytest.fixture

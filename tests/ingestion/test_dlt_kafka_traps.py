@@ -9,21 +9,12 @@ from ingestion.batch import utc_now
 from ingestion.errors import LogTruncated
 from ingestion.lag import LagMeter
 from ingestion.lake import Lake
-from ingestion.settings import Settings, load_settings
+from ingestion.settings import Settings
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
 from tests.waiting import eventually
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture
-def kafka_settings(settings: Settings, apache_kafka: ApacheKafka) -> Settings:
-    return load_settings(
-        data_dir=settings.data_dir,
-        catalog=settings.catalog,
-        kafka_bootstrap_servers=apache_kafka.bootstrap_servers,
-    )
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from ingestion.batch import Ingestor
 from ingestion.envelope import EVENT_SCHEMA, SOURCE_SCHEMA
 from ingestion.lake import Lake
 from ingestion.ledger import prove
-from ingestion.settings import Settings, load_settings
+from ingestion.settings import Settings
 from ingestion.sources.base import Bounds, Chunk, Start, Window
 from ingestion.sources.kafka import KafkaLog
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
@@ -42,15 +42,6 @@ REJECTED = {
     "not UTF-8": (b'{"n": "\xc3\x28"}', "not_utf8"),
     "NUL in front": (b'\x00{"n": 1}', "not_json"),
 }
-
-
-@pytest.fixture
-def kafka_settings(settings: Settings, apache_kafka: ApacheKafka) -> Settings:
-    return load_settings(
-        data_dir=settings.data_dir,
-        catalog=settings.catalog,
-        kafka_bootstrap_servers=apache_kafka.bootstrap_servers,
-    )
 
 
 @pytest.fixture

@@ -6,20 +6,10 @@ import pytest
 from kafka import KafkaProducer
 
 from ingestion.lake import Lake
-from ingestion.settings import Settings, load_settings
+from ingestion.settings import Settings
 from ingestion.streams import Stream
 from tests.ingestion.helpers import both_clients, ingest
 from tests.servers.apache_kafka import ApacheKafka
-
-
-@pytest.fixture
-def kafka_settings(request: pytest.FixtureRequest, settings: Settings, apache_kafka: ApacheKafka) -> Settings:
-    return load_settings(
-        kafka_client=getattr(request, "param", "kafka-python"),
-        data_dir=settings.data_dir,
-        catalog=settings.catalog,
-        kafka_bootstrap_servers=apache_kafka.bootstrap_servers,
-    )
 
 
 @both_clients

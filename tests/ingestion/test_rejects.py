@@ -22,7 +22,7 @@ from ingestion.lake import Lake
 from ingestion.ledger import prove, read_state
 from ingestion.rejects import list_rejects, show
 from ingestion.resolutions import resolve, retry
-from ingestion.settings import PROJECT_DIR, Settings, load_settings
+from ingestion.settings import PROJECT_DIR, Settings
 from orchestration.reject_jobs import retry_job
 from orchestration.resources import lake_session
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
@@ -31,16 +31,6 @@ from tests.servers.apache_kafka import ApacheKafka
 _numbers = itertools.count(1)
 BAD_LINE = b"{'n': 2}"
 VALUES = [b'{"n": 1}', BAD_LINE, b"", None, b"\xff\xfe", BAD_LINE]
-
-
-@pytest.fixture
-def kafka_settings(settings: Settings, apache_kafka: ApacheKafka) -> Settings:
-    return load_settings(
-        data_dir=settings.data_dir,
-        catalog=settings.catalog,
-        kafka_bootstrap_servers=apache_kafka.bootstrap_servers,
-        source_timeout_seconds=15,
-    )
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from ingestion.lake import Lake
 from ingestion.ledger import prove, read_state
 from ingestion.rejects import list_rejects
 from ingestion.replay import Bound, ReplayReport, parse_bound, replay
-from ingestion.settings import Settings, load_settings
+from ingestion.settings import Settings
 from ingestion.sources.kafka import KafkaLog
 from ingestion.streams import Stream
 from ingestion.verify import verify
@@ -25,16 +25,6 @@ from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture
-def kafka_settings(settings: Settings, apache_kafka: ApacheKafka) -> Settings:
-    return load_settings(
-        data_dir=settings.data_dir,
-        catalog=settings.catalog,
-        kafka_bootstrap_servers=apache_kafka.bootstrap_servers,
-        source_timeout_seconds=15,
-    )
 
 
 @pytest.fixture

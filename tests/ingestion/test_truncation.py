@@ -8,22 +8,13 @@ from kafka import KafkaAdminClient, TopicPartition
 from ingestion.errors import LogTruncated
 from ingestion.lake import Lake
 from ingestion.ledger import prove
-from ingestion.settings import Settings, load_settings
+from ingestion.settings import Settings
 from ingestion.sources.kafka import KafkaLog
 from ingestion.verify import StreamCount, verify
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture
-def kafka_settings(settings: Settings, apache_kafka: ApacheKafka) -> Settings:
-    return load_settings(
-        data_dir=settings.data_dir,
-        catalog=settings.catalog,
-        kafka_bootstrap_servers=apache_kafka.bootstrap_servers,
-    )
 
 
 @pytest.fixture

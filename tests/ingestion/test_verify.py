@@ -12,7 +12,7 @@ from ingestion.batch import Ingestor
 from ingestion.errors import StorageError
 from ingestion.lake import Lake
 from ingestion.resolutions import resolve, retry
-from ingestion.settings import Settings, load_settings
+from ingestion.settings import Settings
 from ingestion.sources.base import Bounds
 from ingestion.sources.factory import open_log
 from ingestion.sources.kafka import KafkaLog
@@ -26,16 +26,6 @@ from tests.servers.apache_kafka import ApacheKafka
 _numbers = itertools.count(1)
 FIRST = [b'{"id": 1}', b'{"id": 2}', b'{"id": 1}', None, b"{'id': 3}", b"{", b"{}"]
 """One redelivery, one tombstone, one reject that tomorrow's decoder takes, one that none does."""
-
-
-@pytest.fixture
-def kafka_settings(settings: Settings, apache_kafka: ApacheKafka) -> Settings:
-    return load_settings(
-        data_dir=settings.data_dir,
-        catalog=settings.catalog,
-        kafka_bootstrap_servers=apache_kafka.bootstrap_servers,
-        source_timeout_seconds=15,
-    )
 
 
 @pytest.fixture

@@ -7,29 +7,23 @@ import pytest
 from dagster import DagsterInstance
 
 from ingestion.lake import Lake
-from ingestion.settings import Settings, load_settings
+from ingestion.settings import Settings
 from ingestion.streams import load_streams
 from orchestration.build import build_defs
 from orchestration.dbt_models import dbt_project
 from orchestration.dbt_runner import build_args, invoke
 from orchestration.keys import AUDIT_JOB
-from tests.servers.apache_kafka import ApacheKafka
 
 Outcomes = dict[str, set[str]]
 
 
 @pytest.fixture
-def known(settings: Settings, apache_kafka: ApacheKafka) -> Settings:
+def known(kafka_settings: Settings) -> Settings:
     """Settings of a lake that is prepared and has no models."""
-    known = load_settings(
-        data_dir=settings.data_dir,
-        catalog=settings.catalog,
-        kafka_bootstrap_servers=apache_kafka.bootstrap_servers,
-    )
-    with Lake(known) as lake:
-        lake.prepare(stream.name for stream in load_streams(known.streams_file))
+    with Lake(kafka_settings) as lake:
+        lake.prepare(stream.name for stream in load_streams(kafka_settings.streams_file))
         lake.publish_access()
-    return known
+    return kafka_settings
 
 
 @pytest.fixture

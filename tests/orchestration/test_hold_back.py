@@ -8,7 +8,7 @@ from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult, asset, ma
 
 from ingestion.faultpoints import install_hook
 from ingestion.lake import Lake
-from ingestion.settings import Settings, load_settings
+from ingestion.settings import Settings
 from orchestration.assets.raw import raw_asset
 from orchestration.keys import raw_key
 from orchestration.resources import lake_session
@@ -31,20 +31,15 @@ def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
 
 @pytest.fixture
 def run(
-    settings: Settings, apache_kafka: ApacheKafka, instance: DagsterInstance
+    kafka_settings: Settings, apache_kafka: ApacheKafka, instance: DagsterInstance
 ) -> Iterator[Callable[[str], ExecuteInProcessResult]]:
     """Sends an event and runs; as soon as the batch is in the lake the given SQL is executed there."""
     apache_kafka.create_topic(TOPIC)
-    known = load_settings(
-        data_dir=settings.data_dir,
-        catalog=settings.catalog,
-        kafka_bootstrap_servers=apache_kafka.bootstrap_servers,
-    )
 
     def execute(spoil: str) -> ExecuteInProcessResult:
         def hook(place: str) -> None:
             if place == "loader.committed" and spoil:
-                with Lake(known) as lake:
+                with Lake(kafka_settings) as lake:
                     lake.connection.execute(spoil)
 
         produce(apache_kafka.bootstrap_servers, TOPIC, [b"1"])
@@ -52,7 +47,7 @@ def run(
         try:
             return materialize(
                 [raw_asset(kafka_stream(TOPIC)), model],
-                resources={"lake_session": lake_session(lambda: known)},
+                resources={"lake_session": lake_session(lambda: kafka_settings)},
                 instance=instance,
                 raise_on_error=False,
             )
