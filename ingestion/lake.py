@@ -18,6 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from ingestion.catalog import catalog_parameters, connect_catalog, prepare_catalog, process_name
+from ingestion.catalog_indexes import index_catalog
 from ingestion.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA, RESOLUTION_SCHEMA, SQL_TYPES
 from ingestion.errors import CatalogUnavailable, ConfigError, MillraceError, StorageError
 from ingestion.settings import Settings
@@ -142,6 +143,7 @@ class Lake:
             with guard.cursor() as cursor:
                 cursor.execute("select pg_advisory_lock(hashtext('millrace prepare'))")
             self._create_tables(list(streams))
+            index_catalog(guard, METADATA_SCHEMA)
         finally:
             guard.close()
 

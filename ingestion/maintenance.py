@@ -4,7 +4,7 @@ Safe beside writers and readers, and to be killed anywhere: docs/operations.md. 
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +19,7 @@ from ingestion.settings import Settings
 from ingestion.streams import Stream
 from ingestion.upkeep_compaction import Compaction, Compactor, Table
 from ingestion.upkeep_files import dead_work_folders, old_logs, remove_work_folder, trim_spool
+from ingestion.upkeep_versions import expire_versions, read_versions, versions_to_expire
 
 _LOCK_SECONDS = 3.0
 _WORK_AGE = timedelta(hours=1)
@@ -32,7 +33,8 @@ class Limits:
         target_file_bytes: Smaller files are merged.
         least_files: So many small files in one partition make a merge worth while.
         delete_threshold: Files with a larger share of deleted rows are written anew.
-        keep_snapshots: How far time travel reaches back.
+        keep_every_snapshot: Each version stays so long …
+        keep_snapshots: … and the last of each hour so long: how far time travel reaches back.
         grace: For so long a file stays after its last reader may have planned on it.
         orphan_age: A file that the catalog does not know is deleted when it is older; writers write
             their files before they commit.
@@ -42,6 +44,7 @@ class Limits:
     target_file_bytes: int = 128 * 2**20
     least_files: int = 8
     delete_threshold: float = 0.2
+    keep_every_snapshot: timedelta = timedelta(minutes=30)
     keep_snapshots: timedelta = timedelta(days=7)
     grace: timedelta = timedelta(days=1)
     orphan_age: timedelta = timedelta(days=2)
@@ -80,7 +83,13 @@ class Report:
 
 
 def maintain(
-    lake: Lake, streams: Sequence[Stream], *, now: datetime, dry_run: bool = False, limits: Limits = Limits()
+    lake: Lake,
+    streams: Sequence[Stream],
+    *,
+    now: datetime,
+    dry_run: bool = False,
+    limits: Limits = Limits(),
+    needed: Collection[int] = (),
 ) -> Report:
     """Do all upkeep once.
 
@@ -90,6 +99,7 @@ def maintain(
         now: UTC.
         dry_run: Say what would be done.
         limits: What to leave alone.
+        needed: Versions that stay as long as the hourly ones do.
 
     Raises:
         StreamBusy: Another upkeep is at work.
@@ -97,7 +107,7 @@ def maintain(
         CatalogUnavailable: The catalog does not answer.
     """
     with upkeep_lock(lake.settings):
-        return _Upkeep(lake, streams, now=now, dry_run=dry_run, limits=limits).run()
+        return _Upkeep(lake, streams, now=now, dry_run=dry_run, limits=limits, needed=needed).run()
 
 
 def upkeep_lock(settings: Settings) -> AbstractContextManager[None]:
@@ -109,17 +119,24 @@ class _Upkeep:
     """One pass."""
 
     def __init__(
-        self, lake: Lake, streams: Sequence[Stream], *, now: datetime, dry_run: bool, limits: Limits
+        self,
+        lake: Lake,
+        streams: Sequence[Stream],
+        *,
+        now: datetime,
+        dry_run: bool,
+        limits: Limits,
+        needed: Collection[int],
     ) -> None:
         self._lake, self._streams, self._now, self._dry_run = lake, streams, now, dry_run
-        self._limits = limits
+        self._limits, self._needed = limits, needed
         self._skipped: list[str] = []
         self._failed: list[str] = []
 
     def run(self) -> Report:
         begun, limits, now = time.monotonic(), self._limits, self._now
         tables = self._compact()
-        expired = self._call("ducklake_expire_snapshots", older_than=now - limits.keep_snapshots)
+        expired = self._expire()
         faultpoint("maintenance.expired")
         deleted = self._call("ducklake_cleanup_old_files", older_than=now - limits.grace)
         orphans = self._call("ducklake_delete_orphaned_files", older_than=now - limits.orphan_age)
@@ -186,6 +203,21 @@ class _Upkeep:
         if table.name in {stream.name for stream in self._streams}:
             return lambda: writer_lock(settings, table.name, application_name=self._lake.application_name)
         return nullcontext
+
+    def _expire(self) -> int:
+        """Expire versions; returns how many."""
+        limits, doomed = self._limits, list[int]()
+        with self._told("versions of the lake"):
+            doomed = versions_to_expire(
+                read_versions(self._lake),
+                now=self._now,
+                keep_all=limits.keep_every_snapshot,
+                keep_hourly=limits.keep_snapshots,
+                needed=self._needed,
+            )
+            if not self._dry_run:
+                expire_versions(self._lake, doomed)
+        return len(doomed)
 
     def _call(self, function: str, *, older_than: datetime) -> int:
         """Call one of DuckLake's functions; it returns a row for each thing that it removed."""

@@ -117,6 +117,23 @@ class DagsterRecords:
             (_naive(moment),),
         )
 
+    def failed_versions(self, *, since: datetime, most: int = 500) -> frozenset[int]:
+        """The versions of the lake in which a check failed, for its SQL names them; the newest `most`.
+
+        Args:
+            since: UTC.
+            most: A check that fails with every cycle must not keep every version.
+        """
+        failed = self._checks(
+            "select asset_key, check_name, execution_status, evaluation_event, evaluation_event_timestamp "
+            "from asset_check_executions where execution_status = 'FAILED' and create_timestamp >= %s "
+            "and evaluation_event not like '%%AssetCheckSeverity.WARN%%' order by id desc limit %s",
+            (_naive(since), most),
+        )
+        return frozenset(
+            int(check.numbers["snapshot_id"]) for check in failed if "snapshot_id" in check.numbers
+        )
+
     def assets(self) -> list[AssetRecord]:
         """The last build of every asset that was built."""
         rows = self._query(

@@ -23,10 +23,11 @@ from dagster import (
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
 from ingestion.batch import utc_now
-from ingestion.maintenance import Report, maintain
+from ingestion.maintenance import Report
 from ingestion.streams import Stream
 from orchestration.keys import UPKEEP_JOB
 from orchestration.lake_session import LakeSession
+from orchestration.lake_upkeep import keep_up
 
 _KEEP_RUNS = 2_000
 _KEEP_RUNS_FOR = timedelta(days=14)
@@ -45,8 +46,7 @@ def upkeep_job(streams: Sequence[Stream], checks: Sequence[AssetCheckKey]) -> Jo
     @op(required_resource_keys={"lake_session"}, description="Compaction, expiry, deletion of unused files.")
     def maintain_lake(context: OpExecutionContext) -> None:
         session: LakeSession = context.resources.lake_session
-        session.lake.prepare(stream.name for stream in streams)
-        report = maintain(session.lake, streams, now=utc_now())
+        report = keep_up(session.lake, streams)
         context.add_output_metadata(_metadata(report))
         for sentence in report.skipped:
             context.log.info(f"skipped: {sentence}")

@@ -24,6 +24,7 @@ ALLOWED = {
     "psycopg2": {
         "ingestion/catalog.py",
         "ingestion/catalog_copy.py",
+        "ingestion/catalog_indexes.py",
         "orchestration/services/postgres.py",
         "orchestration/records.py",
     },

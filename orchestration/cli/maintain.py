@@ -7,20 +7,19 @@ from collections.abc import Iterator
 
 from rich.markup import escape
 
-from ingestion.batch import utc_now
 from ingestion.lake import Lake
-from ingestion.maintenance import Report, maintain
+from ingestion.maintenance import Report
 from ingestion.settings import Settings
 from ingestion.streams import Stream
 from orchestration.cli.context import complain, err, out
 from orchestration.cli.tables import table
+from orchestration.lake_upkeep import keep_up
 
 
 def run(settings: Settings, streams: tuple[Stream, ...], *, dry_run: bool) -> Report:
     """One pass of upkeep."""
     with Lake(settings) as lake, err.status("upkeep …"):
-        lake.prepare(stream.name for stream in streams)
-        return maintain(lake, streams, now=utc_now(), dry_run=dry_run)
+        return keep_up(lake, streams, dry_run=dry_run)
 
 
 def show(report: Report, *, as_json: bool) -> int:
