@@ -8,20 +8,38 @@
     {%- if not execute or not is_incremental() -%}
         {{ return([]) }}
     {%- endif -%}
+    {%- set new_readings -%}
+        select hex(machine_id) as machine, min(event_at)::varchar as first_new_at
+        from {{ readings }}
+        where {{ where }}
+        group by machine_id
+    {%- endset -%}
+    {%- set touched = run_query(new_readings).rows -%}
+    {%- if not touched -%}
+        {{ return([]) }}
+    {%- endif -%}
+    {%- set machines = [] -%}
+    {%- for row in touched -%}
+        {%- do machines.append('(' ~ from_hex(row[0]) ~ ", timestamptz '" ~ row[1] ~ "')") -%}
+    {%- endfor -%}
     {%- set query -%}
         with touched as (
-            select machine_id, min(event_at) as first_new_at
-            from {{ readings }}
-            where {{ where }}
-            group by machine_id
+            select * from (values {{ machines | join(', ') }}) as touched (machine_id, first_new_at)
+        ),
+
+        -- A literal, so that files and row groups of runs that ended before are skipped.
+        runs as (
+            select * from {{ this }}
+            where closed_at is null or closed_at >= timestamptz '{{ touched | map('last') | sort | first }}'
         )
+
         select
             hex(rules.rule_id) as rule,
             hex(touched.machine_id) as machine,
             coalesce(min(runs.first_at), touched.first_new_at)::varchar as from_at
         from touched
         cross join {{ rules }} as rules
-        left join {{ this }} as runs
+        left join runs
             on
                 touched.machine_id = runs.machine_id
                 and rules.rule_id = runs.rule_id

@@ -15,10 +15,18 @@
 {%- if pairs -%}
 {%- set scope_rows = 'select * from (values ' ~ pairs | join(', ') ~ ') as scopes (rule_id, machine_id, from_at)' -%}
 {%- endif %}
+{%- if scopes %}
+{%- set since = scopes | map('last') | sort | first %}
 {{ replaces(
-    'exists (select 1 from (' ~ scope_rows ~ ') as scope where scope.machine_id = replaced.machine_id'
-    ~ " and (replaced.kind = 'evaluated' or (scope.rule_id = replaced.rule_id and replaced.first_at >= scope.from_at)))"
+    'replaced.first_at >= ' ~ since ~ ' and exists (select 1 from (' ~ scope_rows ~ ') as scope where'
+    ~ ' scope.machine_id = replaced.machine_id and scope.rule_id = replaced.rule_id and replaced.first_at >= scope.from_at)'
 ) }}
+{{ replaces(
+    "replaced.kind = 'evaluated' and replaced.machine_id in (select scope.machine_id from (" ~ scope_rows ~ ') as scope)'
+) }}
+{%- else %}
+{{ replaces('false') }}
+{%- endif %}
 {%- endif %}
 
 with readings as (
@@ -29,7 +37,7 @@ with readings as (
     where
         machine_id is not null
         and is_time_plausible
-        and event_at >= {{ scopes | map('last') | sort | first }}
+        and event_at >= {{ since }}
     {%- else %}
     where false
     {%- endif %}
