@@ -1,8 +1,9 @@
 """W4: does a cycle (batch, proof, models, contracts) slow down with what the lake already holds?
 
 `python -m benchmarks.w4_history` compares lakes of 0, 1 M and 10 M rows in up to 10,000 loads (`--full` adds
-100 M). History is written through the real tables, with a ledger that is proven, in files as the hourly
-upkeep leaves them. Each lake has a process of its own; the cycles take turns.
+100 M). History is written through the real tables, with a ledger that is proven, in files as upkeep leaves
+them, and with the versions of a thousand cycles, which it has not thinned out yet. Each lake has a process
+of its own; the cycles take turns.
 """
 
 import argparse
@@ -43,6 +44,15 @@ _FILLS = 30
 """Transactions of the history: a partition of raw is a day, and upkeep merges what is in it."""
 
 _ROWS_OF_A_BUILD = 20_000_000
+_KEPT_CYCLES = 1_000
+"""Of 2.5 s each: upkeep comes every quarter of an hour and leaves half an hour of versions."""
+_CYCLE = (
+    "update marts.machine_status set last_batch_id = last_batch_id",
+    "update intermediate.int_alert_runs set last_batch_id = last_batch_id where kind = 'evaluated'",
+    "update marts.machine_minute set last_batch_id = last_batch_id "
+    "where minute_at = (select max(minute_at) from marts.machine_minute)",
+)
+"""What a cycle does to the marts' files and versions: it writes a few rows anew."""
 
 _FILL = """
 insert into raw.plant_telemetry by name
@@ -152,6 +162,13 @@ def fill(lake: Lake, *, rows: int, loads: int, build: Callable[[], None]) -> Non
     build()
 
 
+def leave_versions(lake: Lake, cycles: int) -> None:
+    """Leave the versions, and the files that only they hold, of so many cycles."""
+    for _ in range(cycles):
+        for statement in _CYCLE:
+            lake.connection.execute(statement)
+
+
 class Chain:
     """One lake with dbt and the contracts, as a run has them."""
 
@@ -172,6 +189,7 @@ class Chain:
         names = ("machine_status", "machine_minute", "alerts")
         self._contracts = [contract for key, contract in contracts.items() if key.path[-1] in names]
         fill(self.lake, rows=rows, loads=loads, build=self._build_all)
+        leave_versions(self.lake, min(loads, _KEPT_CYCLES))
 
     def _build_all(self) -> None:
         self._build("resource_type:seed", f"stg_{STREAM}+")
