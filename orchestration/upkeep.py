@@ -21,6 +21,8 @@ from dagster import (
     op,
 )
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 from ingestion.batch import utc_now
 from ingestion.maintenance import Report
@@ -87,7 +89,7 @@ def purge(
     keep: int = _KEEP_RUNS,
     keep_for: timedelta = _KEEP_RUNS_FOR,
 ) -> int:
-    """Delete finished runs with their events.
+    """Delete finished runs with their events and check results.
 
     Deleting a run deletes the materializations and evaluations that it recorded, so the run that
     holds the newest one of an asset or a check stays whatever its age.
@@ -116,7 +118,17 @@ def purge(
     oldest_first = doomed[::-1][:_MOST_RUNS_AT_ONCE]
     for run_id in oldest_first:
         instance.delete_run(run_id)
+    _forget_checks(instance, oldest_first)
     return len(oldest_first)
+
+
+def _forget_checks(instance: DagsterInstance, runs: Sequence[str]) -> None:
+    """Delete the check results of runs that are gone: Dagster leaves these for ever."""
+    storage = instance.event_log_storage
+    if runs and isinstance(storage, SqlEventLogStorage):
+        with storage.index_connection() as connection:
+            executions = AssetCheckExecutionsTable
+            connection.execute(executions.delete().where(executions.c.run_id.in_(runs)))
 
 
 def _runs_of_state(instance: DagsterInstance, checks: Sequence[AssetCheckKey]) -> set[str]:

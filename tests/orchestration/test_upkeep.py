@@ -75,6 +75,14 @@ def test_old_runs_go_and_the_state_of_assets_and_checks_stays(instance: DagsterI
     assert instance.all_logs(later[0]) == []
 
 
+def test_check_results_go_with_their_runs(instance: DagsterInstance) -> None:
+    """Dagster leaves them behind when a run is deleted."""
+    runs = [materialize([checked, often], instance=instance).run_id for _ in range(4)]
+    assert purge(instance, [CHECKED], now=datetime.now(UTC), keep=2) == 2
+    history = instance.event_log_storage.get_asset_check_execution_history(CHECKED, limit=100)
+    assert [execution.run_id for execution in history] == [runs[3], runs[2]]
+
+
 def test_the_job_compacts_and_shows_a_table(
     lake: Lake, settings: Settings, instance: DagsterInstance
 ) -> None:
