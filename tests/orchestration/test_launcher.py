@@ -380,7 +380,8 @@ def test_new_code_is_seen_and_broken_code_is_reported(own: Site) -> None:
     assert own.run(run.run_id).status == DagsterRunStatus.FAILURE
     assert "no_such_module" in own.messages(run.run_id)
 
-    own.code.write_text(DEFINITIONS + "\nimport os\nos._exit(3)\n")
+    # Of another length than the last: Python tells sources by length and second, and keeps what it compiled.
+    own.code.write_text(DEFINITIONS + "\nimport os\nos._exit(3)  # by itself\n")
     with pytest.raises(protocol.WarmProcessRefused, match="ended by itself"):
         own.launch("hello_job")
 
