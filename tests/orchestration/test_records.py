@@ -1,0 +1,53 @@
+"""What upkeep asks of Dagster's records, on the storage that an installation has."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from dagster import AssetCheckResult, AssetCheckSeverity, DagsterInstance, asset, asset_check, materialize
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+
+from ingestion.settings import Settings
+from orchestration.instance import dagster_environment, prepare_instance
+from orchestration.records import DagsterRecords
+
+HOUR = timedelta(hours=1)
+
+
+@asset
+def table() -> None: ...
+
+
+def check(name: str, *, passed: bool, severity: AssetCheckSeverity, snapshot_id: int) -> object:
+    @asset_check(asset=table, name=name)
+    def made() -> AssetCheckResult:
+        return AssetCheckResult(passed=passed, severity=severity, metadata={"snapshot_id": snapshot_id})
+
+    return made
+
+
+@pytest.fixture
+def instance(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
+    for name, value in dagster_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
+        yield instance
+
+
+def test_the_versions_in_which_a_check_failed_are_known(
+    settings: Settings, instance: DagsterInstance
+) -> None:
+    error, warning = AssetCheckSeverity.ERROR, AssetCheckSeverity.WARN
+    checks = [
+        check("failed", passed=False, severity=error, snapshot_id=7),
+        check("warned", passed=False, severity=warning, snapshot_id=8),
+        check("passed", passed=True, severity=error, snapshot_id=9),
+    ]
+    assert materialize([table, *checks], instance=instance).success  # type: ignore[list-item]
+    records, now = DagsterRecords(settings), datetime.now(UTC)
+    try:
+        assert records.failed_versions(since=now - HOUR) == {7}
+        assert records.failed_versions(since=now + HOUR) == frozenset()
+    finally:
+        records.close()
+    assert isinstance(instance.event_log_storage, SqlEventLogStorage), "upkeep could not forget check results"
