@@ -4,7 +4,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from dagster import AssetCheckResult, AssetCheckSeverity, DagsterInstance, asset, asset_check, materialize
+from dagster import (
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetCheckSeverity,
+    DagsterInstance,
+    asset,
+    asset_check,
+    materialize,
+)
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 from ingestion.settings import Settings
@@ -18,7 +26,9 @@ HOUR = timedelta(hours=1)
 def table() -> None: ...
 
 
-def check(name: str, *, passed: bool, severity: AssetCheckSeverity, snapshot_id: int) -> object:
+def check(
+    name: str, *, passed: bool, severity: AssetCheckSeverity, snapshot_id: int
+) -> AssetChecksDefinition:
     @asset_check(asset=table, name=name)
     def made() -> AssetCheckResult:
         return AssetCheckResult(passed=passed, severity=severity, metadata={"snapshot_id": snapshot_id})
@@ -43,7 +53,7 @@ def test_the_versions_in_which_a_check_failed_are_known(
         check("warned", passed=False, severity=warning, snapshot_id=8),
         check("passed", passed=True, severity=error, snapshot_id=9),
     ]
-    assert materialize([table, *checks], instance=instance).success  # type: ignore[list-item]
+    assert materialize([table, *checks], instance=instance).success
     records, now = DagsterRecords(settings), datetime.now(UTC)
     try:
         assert records.failed_versions(since=now - HOUR) == {7}
