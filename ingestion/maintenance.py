@@ -206,7 +206,7 @@ class _Upkeep:
 
     def _expire(self) -> int:
         """Expire versions; returns how many."""
-        limits, doomed = self._limits, list[int]()
+        limits, expired = self._limits, 0
         with self._told("versions of the lake"):
             doomed = versions_to_expire(
                 read_versions(self._lake),
@@ -217,7 +217,8 @@ class _Upkeep:
             )
             if not self._dry_run:
                 expire_versions(self._lake, doomed)
-        return len(doomed)
+            expired = len(doomed)
+        return expired
 
     def _call(self, function: str, *, older_than: datetime) -> int:
         """Call one of DuckLake's functions; it returns a row for each thing that it removed."""
