@@ -1,10 +1,12 @@
 """The demo under load for minutes or hours, with readers, a modeller and upkeep: what grows, is it bounded?
 
-`python -m benchmarks.soak --for 600` prints a slope per measure and exits 1 if one is certainly above its
-bound, or if a reader, upkeep, the modeller's dbt or the demo's own judgement fails. See docs/operations.md.
+`python -m benchmarks.soak --for 600` prints what it sees every minute, at the end a slope per measure, and
+exits 1 if one is certainly above its bound, or if a reader, upkeep, the modeller's dbt or the demo's own
+judgement fails. `--samples FILE` keeps every sample as a line of JSON. See docs/operations.md.
 """
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -13,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
@@ -31,6 +33,7 @@ from tests.e2e.test_together import DBT, marts_are_there
 from tests.waiting import eventually
 
 SAMPLE_SECONDS = 10.0
+TOLD_SECONDS = 60.0
 UPKEEP_SECONDS = 90.0
 READER_PAUSE_SECONDS = 5.0
 _START_SECONDS = 180  # the demo counts from its own start, which takes long on a busy machine
@@ -147,8 +150,10 @@ def beside(argv: Sequence[str], env: dict[str, str], *, cwd: Path = PROJECT_DIR)
     )
 
 
-def soak(folder: Path, options: argparse.Namespace) -> tuple[list[Sample], list[str]]:
-    """Run it all; returns the samples and what failed."""
+def soak(
+    folder: Path, options: argparse.Namespace, took: Callable[[Sample], None]
+) -> tuple[list[Sample], list[str]]:
+    """Run it all; returns the samples, each of which was given to `took` at once, and what failed."""
     env, problems, samples = environment(folder), [], []
     demo_seconds = options.seconds + _START_SECONDS
     log = (folder.parent / "demo.log").open("w+")
@@ -176,6 +181,7 @@ def soak(folder: Path, options: argparse.Namespace) -> tuple[list[Sample], list[
             while (now := time.monotonic() - began) < options.seconds and demo.poll() is None:
                 try:
                     samples.append(sample(settings, lake, began=began, left=left))
+                    took(samples[-1])
                 except (MillraceError, duckdb.Error, psycopg2.Error) as error:
                     problems.append(f"a sample could not be taken: {error}")
                 # The last one has to end before the demo does.
@@ -205,6 +211,30 @@ def told(name: str, process: subprocess.Popen[str]) -> list[str]:
     """What a process that worked beside had to complain about, when it failed."""
     output, _ = process.communicate(timeout=300)
     return [] if process.returncode == 0 else [f"{name} failed: {output[-1500:]}"]
+
+
+class Progress:
+    """Tells about a sample once a minute, and keeps all of them in a file when there is one."""
+
+    def __init__(self, console: Console, file: Path | None) -> None:
+        self._console = console
+        self._file = file.open("a", buffering=1) if file is not None else None
+        self._next = 0.0
+
+    def __call__(self, each: Sample) -> None:
+        """Take the newest sample."""
+        if self._file is not None:
+            self._file.write(json.dumps(asdict(each)) + "\n")
+        if each.hours * 3600 < self._next:
+            return
+        self._next = each.hours * 3600 + TOLD_SECONDS - SAMPLE_SECONDS / 2
+        sizes = " ".join(f"{name} {mib:.0f}" for name, mib in each.services.items())
+        self._console.print(
+            f"{60 * each.hours:3.0f} min: {each.memory:.0f} MiB ({sizes}), {each.handles:.0f} handles, "
+            f"raw after {each.wait_seconds:.1f} s, {each.batches:.0f} batches, "
+            f"{each.files_on_disk:.0f} files, {each.snapshots:.0f} versions",
+            soft_wrap=True,
+        )  # fmt: skip
 
 
 def judge(samples: Sequence[Sample], console: Console) -> bool:
@@ -247,10 +277,11 @@ def main() -> int:
     parser.add_argument("--for", dest="seconds", type=float, default=600, help="seconds, after the start")
     parser.add_argument("--rate", type=float, default=2.0, help="readings a second of each of 12 machines")
     parser.add_argument("--readers", type=int, default=20, help="processes that query all the time")
+    parser.add_argument("--samples", type=Path, help="file to which every sample is appended, as JSON")
     options = parser.parse_args()
     console = Console(width=120, highlight=False)
     with tempfile.TemporaryDirectory(prefix="millrace-soak-") as parent:
-        samples, problems = soak(Path(parent) / "data", options)
+        samples, problems = soak(Path(parent) / "data", options, Progress(console, options.samples))
     good = len(samples) >= 10 and judge(samples, console)
     for problem in problems:
         console.print(problem, style="red", markup=False)
