@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+import duckdb
+
 from ingestion.errors import MillraceError
 from ingestion.lake import Lake
 from ingestion.positions import Position, is_another_log
@@ -85,18 +87,25 @@ class LagMeter:
         """One StreamLag a stream. A broker that is away gives an error there, not an exception.
 
         Raises:
-            CatalogUnavailable: The lake cannot be read.
+            CatalogUnavailable: The catalog does not answer.
+            StorageError: The lake cannot be read for another reason.
         """
         held = {stream.name: self._held(stream) for stream in streams}
         # Positions only advance: logs without work that hold what they held have none. An idle system, which
         # asks several times a second, so asks the brokers only, and those for a hint most of the time.
         if held != self._drained:
-            snapshot = self._lake.snapshot_id()
-            if snapshot != self._snapshot:
-                self._known, self._snapshot = self._positions(), snapshot
+            self._read_positions()
             self._lags = [self._measure(name, now) for name, now in held.items()]
             self._drained = None if any(lag.has_work for lag in self._lags) else held
         return list(self._lags)
+
+    def _read_positions(self) -> None:
+        try:
+            snapshot = self._lake.snapshot_id()
+            if snapshot != self._snapshot:
+                self._known, self._snapshot = self._positions(), snapshot
+        except duckdb.Error as error:
+            raise self._lake.explain(error) from None
 
     def _positions(self) -> dict[str, dict[str, _Known]]:
         rows = self._lake.query(

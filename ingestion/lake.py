@@ -101,11 +101,15 @@ class Lake:
             connection.execute(f"use {CATALOG_NAME}")
         except duckdb.Error as error:
             connection.close()
-            raise self._explain(error) from None
+            raise self.explain(error) from None
         return connection
 
-    def _explain(self, error: duckdb.Error) -> MillraceError:
-        """A failed attach as a sentence; the catalog's own refusal first, for it names the cause."""
+    def explain(self, error: duckdb.Error) -> MillraceError:
+        """What keeps the lake from being read, as a sentence; the catalog's own refusal goes first.
+
+        Raises:
+            CatalogUnavailable: The catalog does not answer, which is the cause then.
+        """
         connect_catalog(self.settings, application_name=self.application_name).close()
         text = str(error).splitlines()[0]
         if "DATA_PATH" in text:
@@ -116,7 +120,7 @@ class Lake:
             return CatalogUnavailable(
                 "the lake has not been made yet: 'millrace up' or 'millrace ingest' makes it"
             )
-        return StorageError(f"the lake cannot be attached: {text}; 'millrace doctor' checks each part")
+        return StorageError(f"the lake cannot be read: {text}; 'millrace doctor' checks each part")
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of a query on the lake."""

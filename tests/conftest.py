@@ -42,6 +42,14 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
     server.stop()
 
 
+@pytest.fixture
+def own_catalog(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL that a test may break, in `tmp_path/own`."""
+    server = EmbeddedPostgres(tmp_path / "own" / "postgres")
+    yield server
+    server.stop()
+
+
 @pytest.fixture(scope="session")
 def new_database(postgres: EmbeddedPostgres) -> Callable[[], str]:
     """Creates an empty database and returns its URL."""

@@ -179,14 +179,6 @@ def test_a_damaged_file_of_the_load_fails_it_and_the_next_one_heals(scene: Scene
     scene.assert_healed()
 
 
-@pytest.fixture
-def own_catalog(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
-    """A PostgreSQL that a test may break, in `tmp_path/own`."""
-    server = EmbeddedPostgres(tmp_path / "own" / "postgres")
-    yield server
-    server.stop()
-
-
 def _on(server: EmbeddedPostgres, settings: Settings, kafka: ApacheKafka) -> Scene:
     server.start()
     own = load_settings(data_dir=settings.data_dir, catalog=server.dsn("lake"), source_timeout_seconds=15)

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -30,8 +32,10 @@ from orchestration.replay_jobs import ReplayConfig, repairs, replay_job
 from orchestration.sensors.arrivals import RefreshPlan, arrivals_sensor
 from orchestration.sensors.backoff import Pause, Schedule
 from orchestration.sensors.failures import failures_sensor, post_alert
+from orchestration.services.postgres import EmbeddedPostgres
 from tests.ingestion.helpers import ingest, produce
 from tests.servers.apache_kafka import ApacheKafka
+from tests.waiting import eventually
 
 _numbers = itertools.count(1)
 MART = AssetKey(["marts", "counted"])
@@ -191,6 +195,34 @@ def test_a_broker_that_is_away_is_told_and_holds_up_no_tick(scene: Scene) -> Non
     result = scene.tick(Schedule(pauses={scene.names[0]: Pause(1, until=0)}).dumps())
     assert not result.run_requests
     assert "127.0.0.1:1 does not answer" in result.skip_reason.skip_message
+
+
+def test_a_catalog_that_restarts_is_told_and_found_again(
+    own_catalog: EmbeddedPostgres, settings: Settings, apache_kafka: ApacheKafka, tmp_path: Path
+) -> None:
+    """One sensor, so one kept connection: every tick of the code server goes over it."""
+    own_catalog.start()
+    own = load_settings(data_dir=settings.data_dir, catalog=own_catalog.dsn("lake"))
+    with Lake(own) as lake:
+        scene = Scene(lake, own, apache_kafka, tmp_path)
+        scene.drain()
+    sensor, cursor = scene.sensor(), Schedule(models="f1").dumps()
+
+    def tick():
+        return sensor(build_sensor_context(instance=scene.instance, cursor=cursor))
+
+    assert tick().skip_reason.skip_message == "every event is in the lake"
+    assert own_catalog.pid is not None
+    os.kill(own_catalog.pid, signal.SIGKILL)
+    eventually(lambda: not own_catalog.is_running(), "PostgreSQL is gone", seconds=10)
+    produce(scene.kafka.bootstrap_servers, scene.names[0], [b"1"])
+    away = tick()
+    assert not away.run_requests
+    assert "the catalog at" in away.skip_reason.skip_message
+    assert "is it running" in away.skip_reason.skip_message
+    own_catalog.start()
+    (request,) = tick().run_requests
+    assert request.tags[STREAMS_TAG] == scene.names[0]
 
 
 def test_a_run_that_died_behind_its_commit_is_made_up_for_without_a_new_event(scene: Scene) -> None:
