@@ -80,7 +80,7 @@ def run_dlt_rows(options: dict[str, Any]) -> Result:
     import duckdb
     from dlt.destinations.impl.ducklake.configuration import DuckLakeCredentials
 
-    from ingestion.lake import engine_config, extension_directory, install_extensions
+    from ingestion.engine import engine_config, extension_directory, install_extensions
 
     settings = load_settings(**options["settings"])
     assert settings.catalog is not None

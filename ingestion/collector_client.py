@@ -1,6 +1,7 @@
-"""The MQTT library, kept in one room: connect, subscribe, pump, acknowledge, come back after a loss.
+"""A session with an MQTT broker: connect, subscribe, pump, acknowledge, come back after a loss.
 
-It runs in its caller's thread and keeps no message. What is done with them: ingestion/collector.py.
+It runs in its caller's thread and keeps no message. What is done with them: ingestion/collector.py; what
+MQTT 3.1.1 and 5 say differently: ingestion/collector_protocol.py.
 """
 
 import os
@@ -11,17 +12,13 @@ import ssl
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
 
 import structlog
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from ingestion.errors import ConfigError, StorageError
+from ingestion.collector_protocol import connect, make_client, subscribe
+from ingestion.errors import StorageError
 from ingestion.settings import Settings
 from ingestion.sources.mqtt_message import MqttMessage
 from ingestion.sources.mqtt_retry import (
@@ -36,14 +33,8 @@ from ingestion.sources.mqtt_retry import (
 from ingestion.sources.mqtt_session import SessionFile
 from ingestion.sources.mqtt_topics import Subscription
 
-KEEPALIVE_SECONDS = 60
-CONNECT_SECONDS = 5.0
-RECEIVE_MAXIMUM = 4_096
-"""Unacknowledged messages an MQTT 5 broker may send; with 3.1.1 the broker's own limit holds."""
-
 _EVICTIONS_TOLD = 3
 """Connections in a row that ended within the longest wait."""
-_SESSION_NEVER_EXPIRES = 0xFFFFFFFF
 
 _log = structlog.get_logger(__name__)
 
@@ -99,7 +90,7 @@ class MqttConnection:
         self._asked_at = 0.0
         self._evictions = 0
         self._watch, self._watch_asked = watch, 0
-        self._client = _make_client(settings, session.client_id)
+        self._client = make_client(settings, session.client_id)
 
         def received(_client: Client, _data: object, message: MQTTMessage) -> None:
             self._received += 1
@@ -173,7 +164,7 @@ class MqttConnection:
         self._attempted = now
         self._open = True
         try:
-            _connect(self._client, self._settings)
+            connect(self._client, self._settings)
         except (OSError, ValueError) as error:
             self._failed(unreachable(self.address, error))
 
@@ -250,7 +241,7 @@ class MqttConnection:
         self._remember({f: terms for f, terms in held.items() if wanted.get(f) == terms})
         for subscription in self._subscriptions:
             if subscription.filter not in self._session.subscriptions:
-                asked = _subscribe(self._client, self._settings, subscription)
+                asked = subscribe(self._client, self._settings, subscription)
                 if asked is not None:
                     self._asked[asked] = subscription
 
@@ -298,69 +289,3 @@ class MqttConnection:
             self._session.remember(subscriptions)
         except StorageError as error:
             _log.warning(str(error))
-
-
-def _make_client(settings: Settings, client_id: str) -> Client:
-    """A client that acknowledges by hand and whose session the broker keeps.
-
-    Raises:
-        ConfigError: No host, or the certificate file cannot be used.
-    """
-    if not settings.mqtt_host:
-        raise ConfigError(
-            "MILLRACE_MQTT_HOST is not set, so MQTT streams cannot be collected; set it in .env"
-        )
-    version5 = settings.mqtt_protocol == "5"
-    client = Client(
-        CallbackAPIVersion.VERSION2,
-        client_id=client_id,
-        clean_session=None if version5 else False,
-        protocol=MQTTProtocolVersion.MQTTv5 if version5 else MQTTProtocolVersion.MQTTv311,
-        reconnect_on_failure=False,
-        manual_ack=True,
-    )
-    client.connect_timeout = min(CONNECT_SECONDS, settings.source_timeout_seconds)
-    client.on_socket_open = _send_at_once
-    if settings.mqtt_username:
-        password = settings.mqtt_password
-        client.username_pw_set(settings.mqtt_username, password.get_secret_value() if password else None)
-    if settings.mqtt_tls:
-        try:
-            client.tls_set_context(ssl.create_default_context(cafile=settings.mqtt_ca_file))
-        except OSError as error:
-            raise ConfigError(
-                f"the certificate file {settings.mqtt_ca_file} cannot be used ({error});"
-                " correct MILLRACE_MQTT_CA_FILE"
-            ) from None
-    return client
-
-
-def _connect(client: Client, settings: Settings) -> None:
-    """Open the socket and ask for the session.
-
-    Raises:
-        OSError: The broker cannot be reached, or TLS failed.
-    """
-    host, port = str(settings.mqtt_host), settings.mqtt_port
-    if settings.mqtt_protocol == "5":
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = _SESSION_NEVER_EXPIRES
-        properties.ReceiveMaximum = RECEIVE_MAXIMUM
-        client.connect(host, port, KEEPALIVE_SECONDS, clean_start=False, properties=properties)
-    else:
-        client.connect(host, port, KEEPALIVE_SECONDS)
-
-
-def _subscribe(client: Client, settings: Settings, subscription: Subscription) -> int | None:
-    """Ask for a subscription; returns the id that the broker's answer will carry."""
-    if settings.mqtt_protocol == "5":
-        properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
-        properties.SubscriptionIdentifier = subscription.identifier
-        options = SubscribeOptions(qos=subscription.qos)
-        return client.subscribe(subscription.filter, options=options, properties=properties)[1]
-    return client.subscribe(subscription.filter, subscription.qos)[1]
-
-
-def _send_at_once(_client: Client, _data: object, sock: Any) -> None:
-    """Acknowledgements are small, and the broker waits for them."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,16 +1,12 @@
 """The lake: a DuckDB connection with the DuckLake attached as `lake`, its tables and its options.
 
-Loading belongs to loader.py, the catalog server to catalog.py. Layout: docs/architecture.md.
+Loading: loader.py. The catalog server: catalog.py. How DuckDB starts: engine.py. Layout: docs/architecture.md.
 """
 
-import importlib.util
 import math
-import os
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,6 +15,7 @@ import pyarrow as pa
 
 from ingestion.catalog import catalog_parameters, connect_catalog, prepare_catalog, process_name
 from ingestion.catalog_indexes import index_catalog
+from ingestion.engine import UNVERIFIED, engine_config, install_extensions, secret_directory
 from ingestion.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA, RESOLUTION_SCHEMA, SQL_TYPES
 from ingestion.errors import CatalogUnavailable, ConfigError, MillraceError, StorageError
 from ingestion.settings import Settings
@@ -36,12 +33,8 @@ create table if not exists raw._dlt_version (
 );
 """
 """dlt's own tables: made here, lest two streams' first loads both try and one fails."""
-EXTENSIONS = {"ducklake": "ducklake", "postgres": "postgres_scanner", "httpfs": "httpfs"}
-"""The wheel's name of each → the library's own."""
 WATCHER_SECONDS = 300.0
 """How long those who watch the lake keep a connection: under load it grows by a MiB a minute."""
-UNVERIFIED = {"allow_unsigned_extensions": True}
-"""For install_extensions: DuckDB would hash the libraries at each start, for 0.4 s; pip did already."""
 _SECRET_KEYS = {"host": "HOST", "port": "PORT", "dbname": "DATABASE", "user": "USER", "password": "PASSWORD"}
 
 
@@ -235,66 +228,6 @@ class Lake:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def extension_directory(data_dir: Path) -> Path:
-    """Where DuckDB's extensions are installed: nothing goes to the home folder."""
-    return data_dir / "extensions"
-
-
-def secret_directory(data_dir: Path) -> Path:
-    """Where the persistent DuckDB secrets are."""
-    return data_dir / "secrets" / "duckdb"
-
-
-def engine_config(data_dir: Path) -> dict[str, Any]:
-    """DuckDB's start-up configuration: no download at run time, every file below the data folder."""
-    return {
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": True,
-        "extension_directory": str(extension_directory(data_dir)),
-        "secret_directory": str(secret_directory(data_dir)),
-        "temp_directory": str(data_dir / "tmp"),
-    }
-
-
-def install_extensions(connection: duckdb.DuckDBPyConnection) -> None:
-    """Install and load DuckDB's extensions from their wheels.
-
-    Installed are links, not copies: a process that opens lakes of many data folders loads each library once.
-    """
-    rows = connection.execute(
-        "select current_setting('extension_directory'), platform from pragma_platform()"
-    )
-    folder, platform = rows.fetchall()[0]
-    installed = Path(folder) / f"v{duckdb.__version__}" / platform
-    for name, library in EXTENSIONS.items():
-        spec = importlib.util.find_spec(f"duckdb_extension_{name}")
-        if spec is None or not spec.submodule_search_locations:
-            raise ConfigError(
-                f"the package duckdb-extension-{name} is missing: install the locked requirements"
-            )
-        wheel = Path(next(iter(spec.submodule_search_locations))) / "extensions" / f"v{duckdb.__version__}"
-        _link(wheel / f"{name}.duckdb_extension", installed / f"{library}.duckdb_extension")
-        if name != "httpfs":
-            connection.execute(f"load {name}")
-    connection.execute("set allow_unsigned_extensions = false")  # for good: it cannot be turned on again
-
-
-def _link(file: Path, place: Path) -> None:
-    """Make a symbolic link, in one step for whoever looks at the same time; a right one stays."""
-    try:
-        if place.is_symlink() and Path(os.readlink(place)) == file:
-            return
-        place.parent.mkdir(parents=True, exist_ok=True)
-        fresh = place.with_name(f"{place.name}.{os.getpid()}.{threading.get_ident()}")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(file)
-        fresh.replace(place)
-    except OSError as error:
-        raise StorageError(
-            f"{place} cannot be written ({error.strerror}): make room, or let the data folder be writable"
-        ) from None
 
 
 def _catalog_secret(parameters: dict[str, str], kind_and_name: str) -> str:

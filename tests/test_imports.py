@@ -17,7 +17,7 @@ ALLOWED = {
         "ingestion/sources/kafka_tail.py",
     },
     "confluent_kafka": {"ingestion/sources/kafka_fast.py"},
-    "paho": {"ingestion/collector.py", "ingestion/collector_client.py"},
+    "paho": {"ingestion/collector.py", "ingestion/collector_client.py", "ingestion/collector_protocol.py"},
     "soda_core": {"orchestration/checks/soda.py"},
     "soda_duckdb": {"orchestration/checks/soda.py"},
     "dbt": {"orchestration/dbt_runner.py", "orchestration/dbt_results.py", "orchestration/warm/preload.py"},

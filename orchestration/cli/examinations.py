@@ -66,7 +66,7 @@ def extensions() -> Iterator[Finding]:
     """DuckDB's extensions, from their wheels."""
     import duckdb
 
-    from ingestion.lake import EXTENSIONS
+    from ingestion.engine import EXTENSIONS
 
     missing = [name for name in EXTENSIONS if not _extension_file(name, duckdb.__version__)]
     if missing:
