@@ -30,7 +30,7 @@ from ingestion.lake import Lake
 from ingestion.ledger import prove
 from ingestion.settings import PROJECT_DIR, Settings, load_settings
 from ingestion.sources.base import Bounds, Chunk, Start, Window
-from ingestion.streams import load_streams
+from ingestion.streams_file import load_streams
 from orchestration.demo.machines import read_machines
 from orchestration.services.postgres import EmbeddedPostgres
 

@@ -29,7 +29,8 @@ from ingestion.sources.mqtt_retry import Retry
 from ingestion.sources.mqtt_session import SessionFile
 from ingestion.sources.mqtt_topics import Router
 from ingestion.spool import SpoolEvent
-from ingestion.streams import Stream, load_streams
+from ingestion.streams import Stream
+from ingestion.streams_file import load_streams
 
 STATUS_SECONDS = 1.0
 _TURN_SECONDS = 0.1

@@ -1,6 +1,6 @@
 """The lake: a DuckDB connection with the DuckLake attached as `lake`, its tables and its options.
 
-Loading: loader.py. The catalog server: catalog.py. How DuckDB starts: engine.py. Layout: docs/architecture.md.
+Loading is in loader.py, the catalog server in catalog.py, how DuckDB starts in engine.py.
 """
 
 import math

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dagster import AssetKey, AssetsDefinition, Definitions
 
 from ingestion.settings import Settings, load_settings
-from ingestion.streams import Stream, load_streams
+from ingestion.streams import Stream
+from ingestion.streams_file import load_streams
 from orchestration.assets.full_scans import full_scan_checks
 from orchestration.assets.models import load_contracts, model_keys, models_asset
 from orchestration.assets.raw import ledger_specs, raw_asset, source_specs

@@ -10,7 +10,7 @@ import duckdb
 
 from ingestion.errors import MillraceError
 from ingestion.settings import Settings
-from ingestion.streams import load_streams
+from ingestion.streams_file import load_streams
 from orchestration import dbt_runner
 from orchestration.dbt_models import dbt_project
 from orchestration.lake_session import LakeSession

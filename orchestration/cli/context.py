@@ -58,7 +58,7 @@ class Globals:
 
     def streams(self, settings: "Settings") -> "tuple[Stream, ...]":
         """The declared streams."""
-        from ingestion.streams import load_streams
+        from ingestion.streams_file import load_streams
 
         return load_streams(settings.streams_file)
 

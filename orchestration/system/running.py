@@ -16,7 +16,8 @@ from ingestion.collector import status_file
 from ingestion.errors import MillraceError, StorageError
 from ingestion.lake import Lake
 from ingestion.settings import PROJECT_DIR, Settings, load_settings
-from ingestion.streams import Stream, load_streams
+from ingestion.streams import Stream
+from ingestion.streams_file import load_streams
 from orchestration.dbt_sources import write_sources
 from orchestration.fingerprint import fingerprint
 from orchestration.instance import launcher_socket, prepare_instance

@@ -13,7 +13,8 @@ from dbt.contracts.graph.manifest import Manifest
 
 from ingestion.lake import Lake
 from ingestion.settings import load_settings
-from ingestion.streams import Stream, load_streams
+from ingestion.streams import Stream
+from ingestion.streams_file import load_streams
 from orchestration.dbt_sources import write_sources
 from tests.dbt_project.raw import RawWriter
 

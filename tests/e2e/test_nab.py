@@ -20,7 +20,8 @@ from ingestion.lake import Lake
 from ingestion.ledger import prove
 from ingestion.settings import PROJECT_DIR, Settings, load_settings
 from ingestion.sources.factory import open_log
-from ingestion.streams import Stream, load_streams
+from ingestion.streams import Stream
+from ingestion.streams_file import load_streams
 from orchestration.dbt_runner import DbtProject, build_args, invoke
 from orchestration.dbt_sources import write_sources
 from tests.servers.apache_kafka import ApacheKafka

@@ -8,7 +8,7 @@ import pytest
 
 from ingestion.lake import Lake
 from ingestion.settings import Settings
-from ingestion.streams import load_streams
+from ingestion.streams_file import load_streams
 from tests.fault.conftest import Count, Tally
 from tests.fault.oracle import KafkaOracle
 from tests.fault.orders import Worker, order_for

@@ -11,7 +11,8 @@ from ingestion.lake import Lake
 from ingestion.settings import Settings
 from ingestion.sources.mqtt import MqttLog
 from ingestion.spool import SpoolEvent, SpoolWriter
-from ingestion.streams import Stream, load_streams
+from ingestion.streams import Stream
+from ingestion.streams_file import load_streams
 from tests.ingestion.helpers import ingest, kafka_stream, produce
 from tests.servers.apache_kafka import ApacheKafka
 

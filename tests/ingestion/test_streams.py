@@ -7,7 +7,8 @@ import pytest
 
 from ingestion.errors import ConfigError
 from ingestion.settings import PROJECT_DIR
-from ingestion.streams import KafkaSource, MqttSource, load_streams
+from ingestion.streams import KafkaSource, MqttSource
+from ingestion.streams_file import load_streams
 
 
 def _load(tmp_path: Path, text: str):

@@ -8,7 +8,7 @@ from dagster import DagsterInstance
 
 from ingestion.lake import Lake
 from ingestion.settings import Settings
-from ingestion.streams import load_streams
+from ingestion.streams_file import load_streams
 from orchestration.build import build_defs
 from orchestration.dbt_models import dbt_project
 from orchestration.dbt_runner import build_args, invoke

@@ -19,7 +19,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 
 from ingestion.collector import status_file
 from ingestion.settings import load_settings
-from ingestion.streams import load_streams
+from ingestion.streams_file import load_streams
 from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.mqtt import EmbeddedMqtt
 from orchestration.services.process import ServiceError, wait_until

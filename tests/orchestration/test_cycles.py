@@ -22,7 +22,7 @@ from dagster import (
 
 from ingestion.lake import Lake
 from ingestion.settings import Settings, load_settings
-from ingestion.streams import load_streams
+from ingestion.streams_file import load_streams
 from orchestration.build import groups_of
 from orchestration.cycles import Cycles
 from orchestration.keys import GOES_ON_TAG, STREAM_METADATA, raw_key

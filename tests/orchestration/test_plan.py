@@ -4,7 +4,7 @@ import pytest
 from dagster import AssetKey
 
 from ingestion.settings import Settings
-from ingestion.streams import load_streams
+from ingestion.streams_file import load_streams
 from orchestration.build import refresh_plan
 from orchestration.dbt_models import parse_models
 from orchestration.keys import MODELS_TAG, raw_key

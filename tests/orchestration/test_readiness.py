@@ -5,7 +5,7 @@ import pytest
 
 from ingestion.lake import Lake
 from ingestion.settings import Settings
-from ingestion.streams import load_streams
+from ingestion.streams_file import load_streams
 from orchestration import readiness
 from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, parse_models
 from orchestration.dbt_runner import build_args, invoke

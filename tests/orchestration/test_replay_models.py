@@ -9,7 +9,7 @@ from kafka.admin import NewTopic
 
 from ingestion.lake import Lake
 from ingestion.settings import Settings
-from ingestion.streams import load_streams
+from ingestion.streams_file import load_streams
 from orchestration.cli.app import run
 from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, parse_models
 from orchestration.dbt_runner import build_args, invoke

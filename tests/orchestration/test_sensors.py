@@ -24,7 +24,7 @@ from dagster import (
 
 from ingestion.lake import Lake
 from ingestion.settings import Settings, load_settings
-from ingestion.streams import load_streams
+from ingestion.streams_file import load_streams
 from orchestration.jobs import refresh_job
 from orchestration.keys import GOES_ON_TAG, MODELS_TAG, REFRESH_JOB, REPLAY_JOB, STREAMS_TAG, raw_key
 from orchestration.reject_jobs import retry_job

@@ -7,7 +7,7 @@ import pytest
 
 from ingestion.errors import ConfigError
 from ingestion.settings import PROJECT_DIR
-from ingestion.streams import load_streams
+from ingestion.streams_file import load_streams
 from orchestration.checks.contracts import (
     list_checks,
     load_contract,
