@@ -80,6 +80,7 @@ class Keeper:
         alone = only_one(options.socket_path, patience_seconds=options.patience_seconds)
         with alone, protocol.listen(options.socket_path) as server:
             self._server = server
+            self._runs.prune_logs()
             forking.adopt_orphans()
             wake = self._listen_to_signals()
             # Imported here, so that clients can connect, and wait, from the first moment.

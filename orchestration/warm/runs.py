@@ -104,11 +104,21 @@ class RunTable:
             self._remember(live.run_id, None)
             if code == _DONE_CODES[0]:
                 log.unlink(missing_ok=True)
+            else:
+                self.prune_logs()
             return
         reason = f"The process of the run {_in_words(code)} before the run was over; its output is in {log}."
         self._remember(live.run_id, reason)
         self._record(live, reason)
-        self._prune_logs()
+        self.prune_logs()
+
+    def prune_logs(self) -> None:
+        """Remove the output of all but the newest runs that failed; what is alive keeps its own."""
+        alive = set(self.alive())
+        logs = [path for path in self._log_dir.glob("*.log") if path.stem not in alive]
+        logs.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in logs[_KEPT_LOGS:]:
+            path.unlink(missing_ok=True)
 
     def _record(self, live: _Live, reason: str) -> None:
         def body() -> int:
@@ -122,13 +132,6 @@ class RunTable:
         self._ends[run_id] = reason
         while len(self._ends) > _REMEMBERED_ENDS:
             self._ends.popitem(last=False)
-
-    def _prune_logs(self) -> None:
-        alive = set(self.alive())
-        logs = [path for path in self._log_dir.glob("*.log") if path.stem not in alive]
-        logs.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in logs[_KEPT_LOGS:]:
-            path.unlink(missing_ok=True)
 
 
 def _kill_group(pid: int) -> None:

@@ -20,7 +20,7 @@ from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.launcher import LaunchRunContext, WorkerStatus
 
 from orchestration.launcher import WarmRunLauncher
-from orchestration.warm import protocol
+from orchestration.warm import protocol, runs, worker
 
 ROOT = Path(__file__).parents[2]
 DEFINITIONS = """
@@ -243,6 +243,33 @@ def test_a_failing_run_keeps_its_output(shared: Site) -> None:
     run_id = shared.launch("fail_job")
     shared.wait(run_id, DagsterRunStatus.FAILURE)
     assert "on purpose" in (shared.folder / "runs" / f"{run_id}.log").read_text()
+
+
+def test_of_failed_runs_the_newest_outputs_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "_kill_group", lambda _pid: None)  # these processes never were
+    table = runs.RunTable(tmp_path, grace_seconds=1)
+    living = table.log_path("living")
+    living.touch()
+    table.add("living", pid=1, run_args="")
+    for number in range(runs._KEPT_LOGS + 50):
+        log = table.log_path(f"run{number}")
+        log.touch()
+        os.utime(log, (number, number))
+        table.add(log.stem, pid=100_000 + number, run_args="")
+        table.ended(100_000 + number, wait_status=worker.DONE_WITH_FAILURE << 8)
+    kept = {path.stem for path in tmp_path.glob("*.log")}
+    assert kept == {"living", *(f"run{50 + number}" for number in range(runs._KEPT_LOGS))}
+
+
+def test_outputs_that_an_earlier_one_left_are_pruned_at_the_start(own: Site) -> None:
+    own.process.terminate()
+    own.process.wait(30)
+    outputs = own.folder / "runs"
+    for number in range(runs._KEPT_LOGS + 50):
+        (outputs / f"old{number}.log").touch()
+    own.process = start(own.folder, own.socket_path, own.module)
+    await_listening(own.socket_path, own.process)
+    assert len(list(outputs.glob("*.log"))) <= runs._KEPT_LOGS + 1  # and that of the worker that waits
 
 
 @pytest.mark.parametrize(("job", "how"), [("leave_job", "exited with code 0"), ("abort_job", "SIGABRT")])
