@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ingestion.errors import MillraceError
+
 _FAILED = frozenset({"error", "fail", "runtime error"})
+_CONFLICTS = ("Another run wrote", "Transaction conflict")  # one_writer.sql, DuckLake
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,8 @@ class DbtResult:
     seconds: float
 
 
-class DbtFailed(RuntimeError):
-    """A dbt command failed; the message names each failing node and why.
+class DbtFailed(MillraceError):
+    """A dbt command failed; the message names each failing node and why, then the command.
 
     Attributes:
         nodes: the results of all nodes, those that went well included.
@@ -88,7 +91,9 @@ def failure(command: str, nodes: tuple[NodeResult, ...], exception: Exception | 
         sentences.append(f"{skipped} nodes downstream were skipped.")
     if exception is not None:
         sentences.append(f"dbt stopped: {_one_line(str(exception))}.")
-    return DbtFailed(f"`{command}` failed. {' '.join(sentences)}", nodes)
+    if any(conflict in sentence for sentence in sentences for conflict in _CONFLICTS):
+        sentences.append("Another writer came first: say the command again.")
+    return DbtFailed(f"{' '.join(sentences)} This was `{command}`.".strip(), nodes)
 
 
 def _sentence(node: NodeResult) -> str:

@@ -15,7 +15,8 @@ import duckdb
 import pytest
 
 from orchestration import dbt_runner
-from orchestration.dbt_results import DbtFailed
+from orchestration.cli.errors import sentence
+from orchestration.dbt_results import DbtFailed, failure
 from orchestration.dbt_runner import DbtProject, build_args, invoke, load_manifest, parse, project_fingerprint
 
 FILES = {
@@ -194,7 +195,9 @@ def test_three_in_a_row_with_a_failing_one_between(project: DbtProject) -> None:
     with pytest.raises(DbtFailed) as caught:
         invoke(broken, build_args("build"), manifest=manifest)
     message = str(caught.value)
-    assert message.startswith("`dbt build` failed. model.tiny.total (error): ")
+    assert message.startswith("model.tiny.total (error): ")
+    assert message.endswith("This was `dbt build`.")
+    assert sentence(caught.value) == message
     assert "Could not convert string 'abc'" in message
     assert "1 nodes downstream were skipped" in message
     assert "\n" not in message
@@ -208,6 +211,19 @@ def test_a_failing_test_names_the_rows(project: DbtProject) -> None:
     with pytest.raises(DbtFailed, match=r"accepted_values.*\(fail\): Got 2 results") as caught:
         invoke(replace(project, variables={"rows": 5}), build_args("build", select=["numbers"]))
     assert [node.failures for node in caught.value.nodes if node.failed] == [2]
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        "Another run wrote staging.stg_orders meanwhile; run dbt again",
+        "Failed to commit DuckLake transaction.\nTransaction conflict - attempting to delete from table 7",
+    ],
+)
+def test_a_conflict_with_another_writer_says_what_to_do(why: str) -> None:
+    told = str(failure("dbt build --select " + "fqn:model " * 100, (), RuntimeError(why)))
+    assert told.startswith(f"dbt stopped: {why.split()[0]}")
+    assert "Another writer came first: say the command again." in told[:200]
 
 
 def test_selection_and_full_refresh(project: DbtProject) -> None:
@@ -226,7 +242,7 @@ def test_the_target_decides_where(project: DbtProject) -> None:
 
 def test_a_project_that_does_not_parse_says_where(project: DbtProject) -> None:
     (project.project_dir / "models/bad.sql").write_text("select * from {{ ref('nowhere') }}")
-    with pytest.raises(DbtFailed, match=r"`dbt parse` failed\..*bad.*depends on a node named 'nowhere'"):
+    with pytest.raises(DbtFailed, match=r"bad.*depends on a node named 'nowhere'.*`dbt parse`"):
         invoke(project, build_args("build"))
 
 
