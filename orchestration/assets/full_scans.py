@@ -14,6 +14,7 @@ from dagster import (
 from dagster_dbt.asset_utils import build_dbt_specs
 
 from orchestration.assets.models import UNIQUE_ID, ModelGraph
+from orchestration.checks.audits import fails_with_its_checks
 from orchestration.checks.dbt_tests import result_of_test
 from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, ParsedModels
 from orchestration.dbt_results import DbtFailed
@@ -42,6 +43,7 @@ def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:
     @multi_asset_check(
         name="full_scans", specs=scanning, can_subset=True, required_resource_keys={"lake_session"}
     )
+    @fails_with_its_checks
     def full_scans(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
         lake = context.resources.lake_session.lake
         there = lake.tables()

@@ -14,6 +14,7 @@ from dagster import (
 )
 
 from ingestion.lake import Lake
+from orchestration.checks.audits import fails_with_its_checks
 from orchestration.checks.contracts import Contract, list_checks
 from orchestration.checks.soda import verify
 from orchestration.lake_session import LakeSession
@@ -50,6 +51,7 @@ def contract_audit(name: str, contracts: Mapping[AssetKey, Contract]) -> AssetCh
     ]
 
     @multi_asset_check(name=name, specs=specs, can_subset=True, required_resource_keys={"lake_session"})
+    @fails_with_its_checks
     def audit(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
         session: LakeSession = context.resources.lake_session
         there = session.lake.tables()

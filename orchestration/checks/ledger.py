@@ -20,6 +20,7 @@ from ingestion.ledger import prove
 from ingestion.sources.factory import open_log
 from ingestion.streams import Stream
 from ingestion.verify_log import compare_with_log
+from orchestration.checks.audits import fails_with_its_checks
 from orchestration.keys import LEDGER_AUDIT, LEDGER_CHECK, raw_key
 from orchestration.lake_session import LakeSession
 
@@ -51,6 +52,7 @@ def ledger_audit(streams: Sequence[Stream]) -> AssetChecksDefinition:
     @multi_asset_check(
         name=LEDGER_AUDIT, specs=specs, can_subset=True, required_resource_keys={"lake_session"}
     )
+    @fails_with_its_checks
     def audit(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
         session: LakeSession = context.resources.lake_session
         wanted = {key.asset_key for key in context.selected_asset_check_keys}

@@ -6,7 +6,13 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import structlog
-from dagster import DefaultSensorStatus, RunFailureSensorContext, SensorDefinition, run_failure_sensor
+from dagster import (
+    DagsterEvent,
+    DefaultSensorStatus,
+    RunFailureSensorContext,
+    SensorDefinition,
+    run_failure_sensor,
+)
 from tenacity import Retrying, stop_after_attempt, wait_exponential_jitter
 
 from ingestion.settings import Settings
@@ -27,12 +33,14 @@ def failures_sensor(settings: Callable[[], Settings]) -> SensorDefinition:
     )
     def failed_runs(context: RunFailureSensorContext) -> None:
         run = context.dagster_run
+        steps = context.get_step_failure_events()
+        told = [context.failure_event.message or "", *filter(None, map(_description, steps))]
         alert: dict[str, object] = {
             "run_id": run.run_id,
             "job": run.job_name,
             "streams": run.tags.get(STREAMS_TAG, ""),
-            "error": _first_lines(context.failure_event.message or ""),
-            "steps": [event.step_key for event in context.get_step_failure_events()],
+            "error": _first_lines("\n".join(told)),
+            "steps": [event.step_key for event in steps],
         }
         _log.error("run failed", **alert)
         url = settings().alert_webhook_url
@@ -63,6 +71,12 @@ def post_alert(url: str, alert: dict[str, object]) -> None:
                 pass
     except OSError as error:
         _log.error("alert not posted", host=urlsplit(url).hostname, error=type(error).__name__)
+
+
+def _description(event: DagsterEvent) -> str | None:
+    """What an op that gave up by itself says (dagster.Failure)."""
+    said = event.step_failure_data.user_failure_data
+    return said.description if said else None
 
 
 def _first_lines(message: str) -> str:

@@ -15,6 +15,7 @@ from dagster import (
     AssetKey,
     DagsterInstance,
     DagsterRunStatus,
+    Failure,
     SensorDefinition,
     build_run_status_sensor_context,
     build_sensor_context,
@@ -281,7 +282,7 @@ def test_a_failed_run_is_posted(webhook: tuple) -> None:
 
     @op
     def breaks() -> None:
-        raise ValueError("this and that")
+        raise Failure("this and that")
 
     @job
     def breaking() -> None:
@@ -298,6 +299,7 @@ def test_a_failed_run_is_posted(webhook: tuple) -> None:
         failures_sensor(lambda: load_settings(alert_webhook_url=url))(context.for_run_failure())
     (alert,) = map(json.loads, received)
     assert (alert["event"], alert["run_id"], alert["job"]) == ("run_failed", result.run_id, "breaking")
+    assert "this and that" in alert["error"]
 
 
 def test_an_alert_that_cannot_be_posted_is_logged_without_its_address(
