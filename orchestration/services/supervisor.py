@@ -27,7 +27,7 @@ class ServiceState:
         name: The service's name.
         pid: Its process id, or None when it does not run.
         restarts: How often it was started again since the supervisor started.
-        last_error: Why the last start failed; None after one that worked.
+        last_error: Why the last start failed; None after one that worked, or once it has run for long.
     """
 
     name: str
@@ -111,11 +111,19 @@ class Supervisor:
             raise failure
 
 
+def _why(service: Service, error: Exception) -> str:
+    if isinstance(error, ServiceError):
+        return str(error)
+    _log.info("Starting %s failed.", service.name, exc_info=error)
+    what = " ".join(str(error).split()) or type(error).__name__
+    return f"{service.name} was not started ({what}); it is tried again; remove the cause or see its log."
+
+
 def _grown_stable(history: _History, now_s: float) -> _History:
     if history.started_at_s is None:
         return replace(history, started_at_s=now_s)
     if history.deaths_in_a_row and now_s - history.started_at_s >= STABLE_AFTER_S:
-        return replace(history, deaths_in_a_row=0)
+        return replace(history, deaths_in_a_row=0, last_error=None)
     return history
 
 
@@ -129,8 +137,8 @@ def _brought_back(service: Service, history: _History, now_s: float) -> _History
         return history
     try:
         service.start()
-    except ServiceError as error:
-        return replace(history, retry_at_s=None, last_error=str(error))
+    except Exception as error:  # whatever it is, the other services must go on
+        return replace(history, retry_at_s=None, last_error=_why(service, error))
     return replace(
         history, restarts=history.restarts + 1, retry_at_s=None, started_at_s=now_s, last_error=None
     )

@@ -150,6 +150,30 @@ def test_the_supervisor_restarts_with_growing_pauses(tmp_path: Path) -> None:
     assert supervisor.alive()[0].pid is None
 
 
+def test_any_failure_of_a_start_is_tried_again_and_the_others_go_on(tmp_path: Path) -> None:
+    first, second = sleeper(tmp_path / "first", name="first"), sleeper(tmp_path / "second", name="second")
+    supervisor = Supervisor([first, second])
+    supervisor.start()
+    try:
+        first.kill()
+        second.kill()
+        first.log_file.unlink()
+        first.log_file.symlink_to(tmp_path / "elsewhere")  # which is an OSError to the one who opens it
+        supervisor.check(0.0)
+        failed, started = supervisor.check(1.0)
+        assert started.running
+        assert failed.last_error is not None
+        assert failed.last_error.startswith("first was not started (")
+        assert str(first.log_file) in failed.last_error
+        supervisor.check(2.0)
+        first.log_file.unlink()
+        assert not supervisor.check(3.9)[0].running, "the pause has grown"
+        assert supervisor.check(4.0)[0].running
+        assert supervisor.alive()[0].last_error is None
+    finally:
+        supervisor.stop()
+
+
 def test_the_supervisor_leaves_nothing_behind_when_one_fails(tmp_path: Path) -> None:
     first = sleeper(tmp_path, name="first")
     second = ChildProcess(ProcessSpec(name="second", argv=("/no/such/program",), log_folder=tmp_path))
