@@ -6,7 +6,7 @@ On anything but a terminal it prints a line per step instead. What runs is in or
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from orchestration.cli.context import out
+from orchestration.cli.context import complain, out
 from orchestration.cli.tables import checks_summary, runs_table, services_table, streams_table
 from orchestration.overview import Overview, OverviewReader, ServiceRow, StreamRow
 from orchestration.system.running import System
@@ -75,13 +75,13 @@ class Watcher:
 
 
 def render(
-    overview: Overview | None, services: tuple[ServiceRow, ...], *, title: str, complaint: str,
+    overview: Overview | None, services: tuple[ServiceRow, ...], *, title: str, complaints: Sequence[str],
     rates: dict[str, float], now: datetime, extra: RenderableType | None = None,
 ) -> RenderableType:  # fmt: skip
     """The view: processes, streams, runs, checks, and what else the caller has to say."""
     parts: list[RenderableType] = [Text(title, style="bold"), Text(), services_table(services)]
-    if complaint:
-        parts += [Text(), Text(complaint, style="red")]
+    if complaints:
+        parts += [Text(), *(Text(complaint, style="red") for complaint in complaints)]
     if overview is not None:
         parts += [Text(error, style="red") for error in overview.errors]
         parts += [Text(), streams_table(overview.streams, now=now, rates=rates)]
@@ -136,8 +136,13 @@ def watch(
     """
     if not out.is_terminal:
         out.print(title)
+        told: tuple[str, ...] = ()
         while not until():
             system.check(time.monotonic())
+            for complaint in dict.fromkeys(system.complaints):
+                if complaint not in told:
+                    complain(complaint)
+            told = system.complaints
             time.sleep(0.5)
         return
     watcher = Watcher(system, pause_s=pause_s)
@@ -147,7 +152,7 @@ def watch(
             while not until():
                 services = system.check(time.monotonic())
                 view = render(
-                    watcher.latest, services, title=title, complaint=system.complaint, rates=watcher.rates,
+                    watcher.latest, services, title=title, complaints=system.complaints, rates=watcher.rates,
                     now=datetime.now(UTC), extra=extra(),
                 )  # fmt: skip
                 live.update(view, refresh=True)

@@ -23,11 +23,12 @@ from orchestration.fingerprint import fingerprint
 from orchestration.instance import launcher_socket, prepare_instance
 from orchestration.overview import ServiceRow, SystemState
 from orchestration.services.postgres import EmbeddedPostgres
-from orchestration.services.process import LOG_LIMIT_BYTES, Service, ServiceError, wait_until
+from orchestration.services.process import Service, ServiceError, wait_until
 from orchestration.services.supervisor import Supervisor
 from orchestration.system import services
 from orchestration.system.code_server import CodeServer
 from orchestration.system.lock import publish
+from orchestration.system.logs import trim_logs
 from orchestration.system.runtime import variables, write_runtime
 
 _LEAST_FREE_BYTES = 512 * 2**20
@@ -73,6 +74,7 @@ class System:
         self._socket = services.code_socket(settings)
         self._code_server: CodeServer | None = None
         self._refused = ""
+        self._failures: dict[str, str] = {}
         self._supervise([])
         self._seen = self._loaded = ""
         self._next_look_s = self._next_trim_s = 0.0
@@ -83,9 +85,10 @@ class System:
         return services.ui_url(self.settings, self.ui_port) if self.ui_port is not None else ""
 
     @property
-    def complaint(self) -> str:
-        """Why the files as they are now are not in use, as a sentence; empty when they are."""
-        return self._refused or (self._code_server.complaint if self._code_server is not None else "")
+    def complaints(self) -> tuple[str, ...]:
+        """What does not work although everything runs, a sentence each: edits not in use, say."""
+        refused = self._refused or (self._code_server.complaint if self._code_server is not None else "")
+        return (*((refused,) if refused else ()), *self._failures.values())
 
     def start(self) -> None:
         """Start everything; when something fails, stop what was started and raise.
@@ -199,16 +202,24 @@ class System:
                 self._code_server.settle(now_s)
         if now_s >= self._next_trim_s:
             self._next_trim_s = now_s + _TRIM_SECONDS
-            trim_logs(services.log_folder(self.settings))
+            self._attempt("logs", lambda: trim_logs(services.log_folder(self.settings)))
         rows = tuple(
             ServiceRow(state.name, state.running, state.pid, state.restarts, state.last_error or "")
             for state in states
         )
-        publish(
-            self.settings.data_dir,
-            SystemState(os.getpid(), self._mode, self.ui_url, self._started_at, rows),
-        )
+        self._attempt("state", lambda: publish(self.settings.data_dir, self._state(rows)))
         return rows
+
+    def _state(self, rows: tuple[ServiceRow, ...]) -> SystemState:
+        return SystemState(os.getpid(), self._mode, self.ui_url, self._started_at, rows)
+
+    def _attempt(self, part: str, work: Callable[[], None]) -> None:
+        """Do what the system can go on without: a failure is a complaint until it works at a later check."""
+        self._failures.pop(part, None)
+        try:
+            work()
+        except (MillraceError, OSError) as error:
+            self._failures[part] = str(error)
 
     def _fingerprint(self) -> str:
         places = [PROJECT_DIR / name for name in services.WATCHED]
@@ -281,12 +292,3 @@ def require_usable(data_dir: Path) -> None:
             f"the disk of {data_dir} has only {free / 2**20:.0f} MiB left: make room or name another folder "
             "with MILLRACE_DATA_DIR"
         )
-
-
-def trim_logs(folder: Path) -> None:
-    """Keep each log below its limit: a long one moves to `.log.1`, its writer goes on in the emptied file."""
-    for path in folder.glob("*.log"):
-        with suppress(OSError):
-            if path.stat().st_size > LOG_LIMIT_BYTES:
-                shutil.copyfile(path, path.with_suffix(".log.1"))
-                os.truncate(path, 0)  # writers append, so they continue at the new end
