@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ingestion.errors import MillraceError
 from orchestration.services.process import Service, ServiceError
 
 BACKOFF_FIRST_S = 1.0
@@ -112,7 +113,7 @@ class Supervisor:
 
 
 def _why(service: Service, error: Exception) -> str:
-    if isinstance(error, ServiceError):
+    if isinstance(error, ServiceError | MillraceError):
         return str(error)
     _log.info("Starting %s failed.", service.name, exc_info=error)
     what = " ".join(str(error).split()) or type(error).__name__

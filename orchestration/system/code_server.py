@@ -8,6 +8,7 @@ ready; clients, which connect for every call, notice by its id. See Dagster on `
 from collections.abc import Callable
 from pathlib import Path
 
+from ingestion.errors import StorageError
 from orchestration.services.process import ChildProcess
 
 _LAST_CALLS_SECONDS = 15.0  # a sensor's tick may take ten
@@ -84,14 +85,18 @@ class CodeServer:
 
         Args:
             now_s: Seconds from a clock that never goes back.
+
+        Raises:
+            StorageError: The address cannot be moved; the next call tries it again.
         """
         if self._coming is not None:
             child, socket = self._coming
             if child.is_ready():
-                if self._serving is not None:
-                    self._leaving.append((self._serving, now_s + _LAST_CALLS_SECONDS))
-                self._coming = None
+                old = self._serving
                 self._serve(child, socket)
+                self._coming = None
+                if old is not None:
+                    self._leaving.append((old, now_s + _LAST_CALLS_SECONDS))
             elif not child.is_running():
                 self.complaint = (
                     f"the changed code was not loaded, the old goes on: {child.log_file} ends with: "
@@ -120,9 +125,15 @@ class CodeServer:
 
     def _serve(self, child: ChildProcess, socket: Path) -> None:
         fresh = self._address.with_suffix(".next")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(socket.name)
-        fresh.replace(self._address)
+        try:
+            fresh.unlink(missing_ok=True)
+            fresh.symlink_to(socket.name)
+            fresh.replace(self._address)
+        except OSError as error:
+            raise StorageError(
+                f"{self._address} cannot be moved to the changed code ({error.strerror or error}); "
+                "free that disk or repair its permissions"
+            ) from None
         self._serving, self.complaint = child, ""
 
     def _drop_coming(self) -> None:

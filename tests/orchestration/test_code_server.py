@@ -8,9 +8,11 @@ import psutil
 import pytest
 from dagster._grpc.client import DagsterGrpcClient
 
+from ingestion.errors import StorageError
 from orchestration.services.process import ChildProcess, ProcessSpec, wait_until
 from orchestration.system.code_server import CodeServer
 from orchestration.system.services import listens
+from tests.orchestration.test_processes import sleeper
 
 MODULE = "tiny_definitions"
 
@@ -88,6 +90,27 @@ def test_code_that_does_not_load_is_shown_and_code_that_ends_the_process_changes
     assert "the old goes on" in server.complaint
     assert server.pid == before
     assert "first" in told(tmp_path)
+
+
+def test_an_address_that_cannot_be_moved_keeps_the_old_server_until_it_can(tmp_path: Path) -> None:
+    server = CodeServer("code-server", address=tmp_path / "code.sock", process=lambda _: sleeper(tmp_path))
+    try:
+        server.start()
+        before = server.pid
+        in_the_way = tmp_path / "code.next"
+        in_the_way.mkdir()
+        server.renew()
+        for now_s in (0.0, 100.0):
+            with pytest.raises(StorageError, match=r"code\.sock cannot be moved"):
+                server.settle(now_s)
+        assert (server.pid, server.is_running()) == (before, True)
+        in_the_way.rmdir()
+        server.settle(102.0)
+        assert server.pid not in (before, None)
+        server.settle(1_000.0)
+        assert not psutil.pid_exists(before)
+    finally:
+        server.stop()
 
 
 def test_a_server_that_died_is_started_again_at_its_address(server: CodeServer, tmp_path: Path) -> None:
