@@ -75,7 +75,7 @@ class StreamRow:
 
 @dataclass(frozen=True)
 class Overview:
-    """Everything at one moment; `errors` are the sentences for what could not be read."""
+    """Everything at one moment; `errors` are the sentences for what could not be read or taken in."""
 
     data_dir: str
     running: bool
@@ -99,6 +99,7 @@ class SystemState:
         ui_url: Address of the web UI; empty without one.
         started_at: ISO time, UTC.
         services: Its processes.
+        complaints: What does not work although they run, a sentence each.
     """
 
     pid: int
@@ -106,6 +107,7 @@ class SystemState:
     ui_url: str
     started_at: str
     services: tuple[ServiceRow, ...] = field(default=())
+    complaints: tuple[str, ...] = field(default=())
 
 
 def read_system_state(data_dir: Path) -> SystemState | None:
@@ -115,7 +117,8 @@ def read_system_state(data_dir: Path) -> SystemState | None:
     try:
         content = json.loads((data_dir / STATE_FILE).read_text(encoding="utf-8"))
         services = tuple(ServiceRow(**row) for row in content.pop("services"))
-        return SystemState(**content, services=services)
+        complaints = tuple(content.pop("complaints", ()))
+        return SystemState(**content, services=services, complaints=complaints)
     except (OSError, ValueError, TypeError, KeyError):
         return None  # it is just starting
 
@@ -163,7 +166,7 @@ class OverviewReader:
         except MillraceError as error:
             errors.append(str(error))
         if state is not None:
-            errors += _of_collector(settings.data_dir)
+            errors += [*state.complaints, *_of_collector(settings.data_dir)]
         return Overview(
             data_dir=str(settings.data_dir),
             running=state is not None,

@@ -80,10 +80,10 @@ def render(
 ) -> RenderableType:  # fmt: skip
     """The view: processes, streams, runs, checks, and what else the caller has to say."""
     parts: list[RenderableType] = [Text(title, style="bold"), Text(), services_table(services)]
-    if complaints:
-        parts += [Text(), *(Text(complaint, style="red") for complaint in complaints)]
+    told = dict.fromkeys((*complaints, *(overview.errors if overview is not None else ())))
+    if told:
+        parts += [Text(), *(Text(sentence, style="red") for sentence in told)]
     if overview is not None:
-        parts += [Text(error, style="red") for error in overview.errors]
         parts += [Text(), streams_table(overview.streams, now=now, rates=rates)]
         if overview.runs:
             parts += [Text(), runs_table(overview.runs, now=now)]

@@ -25,7 +25,7 @@ def show(overview: Overview, *, as_json: bool) -> int:
     """Print an overview.
 
     Returns:
-        The exit code: 1 when something could not be read; a broker that is away is a stream's matter.
+        The exit code: 1 when something could not be read or taken in; a broker away is a stream's matter.
     """
     if as_json:
         json.dump(dataclasses.asdict(overview), sys.stdout, default=datetime.isoformat, indent=2)

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from ingestion.collector import status_file
@@ -19,7 +20,6 @@ from ingestion.settings import PROJECT_DIR, Settings, load_settings
 from ingestion.streams import Stream
 from ingestion.streams_file import load_streams
 from orchestration.dbt_sources import write_sources
-from orchestration.fingerprint import fingerprint
 from orchestration.instance import launcher_socket, prepare_instance
 from orchestration.overview import ServiceRow, SystemState
 from orchestration.services.postgres import EmbeddedPostgres
@@ -29,6 +29,7 @@ from orchestration.system import services
 from orchestration.system.code_server import CodeServer
 from orchestration.system.lock import publish
 from orchestration.system.logs import trim_logs
+from orchestration.system.reloading import Reloading
 from orchestration.system.runtime import variables, write_runtime
 
 _LEAST_FREE_BYTES = 512 * 2**20
@@ -64,7 +65,14 @@ class System:
         runtime: Mapping[str, str] | None = None,
     ) -> None:
         self.settings = settings
+        self._reloading = Reloading(
+            settings.streams_file,
+            [PROJECT_DIR / name for name in services.WATCHED],
+            prepare=self._take_in,
+            renew=self._renew,
+        )
         self.streams: tuple[Stream, ...] = load_streams(settings.streams_file)
+        self._collected: list[Stream] = []
         self.ui_port = services.choose_ui_port(settings) if ui else None
         self._mode = mode
         self._progress = progress
@@ -73,10 +81,8 @@ class System:
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._socket = services.code_socket(settings)
         self._code_server: CodeServer | None = None
-        self._refused = ""
         self._failures: dict[str, str] = {}
         self._supervise([])
-        self._seen = self._loaded = ""
         self._next_look_s = self._next_trim_s = 0.0
 
     @property
@@ -87,8 +93,9 @@ class System:
     @property
     def complaints(self) -> tuple[str, ...]:
         """What does not work although everything runs, a sentence each: edits not in use, say."""
-        refused = self._refused or (self._code_server.complaint if self._code_server is not None else "")
-        return (*((refused,) if refused else ()), *self._failures.values())
+        code = self._code_server.complaint if self._code_server is not None else ""
+        told = (self._reloading.complaint, code, *self._failures.values())
+        return tuple(dict.fromkeys(sentence for sentence in told if sentence))
 
     def start(self) -> None:
         """Start everything; when something fails, stop what was started and raise.
@@ -114,7 +121,8 @@ class System:
                 write_runtime(self.settings.data_dir, self._runtime)
                 self.settings = load_settings(data_dir=self.settings.data_dir, **self._runtime)
             self._progress("preparing the lake")
-            self._prepare()
+            self._prepare(self.streams)
+            self._reloading.begin()
             launcher_socket(self.settings).unlink(missing_ok=True)
             rest = self._processes()
             self._supervise([*base, *rest, *self._senders])
@@ -135,16 +143,26 @@ class System:
         self._services = tuple(wanted)
         self._supervisor = Supervisor(self._services)
 
-    def _prepare(self) -> None:
+    def _prepare(self, streams: Sequence[Stream]) -> None:
         lake = Lake(self.settings)
         try:
-            lake.prepare(stream.name for stream in self.streams)
+            lake.prepare(stream.name for stream in streams)
             lake.publish_access()
         finally:
             lake.close()
-        write_sources(self.streams, PROJECT_DIR / "dbt_project")
+        write_sources(streams, PROJECT_DIR / "dbt_project")
         prepare_instance(self.settings)
-        self._seen = self._loaded = self._fingerprint()
+
+    def _take_in(self) -> None:
+        streams = load_streams(self.settings.streams_file)
+        self._prepare(streams)
+        self.streams = streams
+
+    def _renew(self) -> None:
+        if self._collected != _mqtt(self.streams):
+            self.renew_collector()
+        if self._code_server is not None:
+            self._code_server.renew()
 
     def _processes(self) -> list[Service]:
         settings = self.settings
@@ -161,7 +179,8 @@ class System:
 
     def _collectors(self) -> list[Service]:
         """One, where there is something to collect."""
-        if not self.settings.mqtt_host or not _mqtt(self.streams):
+        self._collected = _mqtt(self.streams)
+        if not self.settings.mqtt_host or not self._collected:
             return []
         return [
             services.collector(self.settings, services.environment(self.settings, variables(self._runtime)))
@@ -198,8 +217,8 @@ class System:
         if now_s >= self._next_look_s:
             self._next_look_s = now_s + _LOOK_SECONDS
             if self._code_server is not None:
-                self._reload_when_changed(self._code_server)
-                self._code_server.settle(now_s)
+                self._reloading.look(now_s)
+                self._attempt("code", partial(self._code_server.settle, now_s))
         if now_s >= self._next_trim_s:
             self._next_trim_s = now_s + _TRIM_SECONDS
             self._attempt("logs", lambda: trim_logs(services.log_folder(self.settings)))
@@ -211,7 +230,7 @@ class System:
         return rows
 
     def _state(self, rows: tuple[ServiceRow, ...]) -> SystemState:
-        return SystemState(os.getpid(), self._mode, self.ui_url, self._started_at, rows)
+        return SystemState(os.getpid(), self._mode, self.ui_url, self._started_at, rows, self.complaints)
 
     def _attempt(self, part: str, work: Callable[[], None]) -> None:
         """Do what the system can go on without: a failure is a complaint until it works at a later check."""
@@ -220,28 +239,6 @@ class System:
             work()
         except (MillraceError, OSError) as error:
             self._failures[part] = str(error)
-
-    def _fingerprint(self) -> str:
-        places = [PROJECT_DIR / name for name in services.WATCHED]
-        return fingerprint([*places, self.settings.streams_file])
-
-    def _reload_when_changed(self, code_server: CodeServer) -> None:
-        """Once edited files have been still for one look, take new streams in and load the code anew."""
-        now = self._fingerprint()
-        settled, self._seen = now == self._seen, now
-        if not settled or now == self._loaded:
-            return
-        self._loaded = now
-        try:
-            before, self.streams = self.streams, load_streams(self.settings.streams_file)
-            self._prepare()
-            self._refused = ""
-        except MillraceError as error:
-            self._refused = str(error)
-            return
-        if _mqtt(before) != _mqtt(self.streams):
-            self.renew_collector()
-        code_server.renew()
 
     def renew_collector(self) -> None:
         """End the collector; the supervisor starts the one that the declared streams now need, if any."""

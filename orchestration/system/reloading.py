@@ -1,0 +1,94 @@
+"""Takes edited files in while the system runs: once they are still, and again and again while that fails.
+
+What taking in means is in running.py; what counts as a change is in fingerprint.py.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingestion.errors import MillraceError
+from orchestration.fingerprint import fingerprint
+from orchestration.services.process import ServiceError
+
+_RETRY_SECONDS = 10.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Files:
+    declared: str
+    code: str
+
+
+class Reloading:
+    """Knows which state of the files is in use: at first the one they have when this is made.
+
+    Args:
+        streams_file: What `prepare` reads.
+        code: Files and folders that only processes read which `renew` starts; `prepare` may write there.
+        prepare: Reads the declared streams and makes what they need. Whatever it raises is a refusal.
+        renew: Starts the processes anew that the files concern. The same holds for it.
+
+    Attributes:
+        complaint: Why the files as they are now are not in use, as a sentence; empty when they are.
+    """
+
+    def __init__(
+        self,
+        streams_file: Path,
+        code: Sequence[Path],
+        *,
+        prepare: Callable[[], None],
+        renew: Callable[[], None],
+    ) -> None:
+        self.complaint = ""
+        self._streams_file, self._code = streams_file, tuple(code)
+        self._prepare, self._renew = prepare, renew
+        self._seen = self._files()
+        self._loaded: _Files | None = None
+        self._tried: _Files | None = None
+        self._retry_at_s = 0.0
+
+    def begin(self) -> None:
+        """The caller has prepared, and starts the processes now."""
+        self._loaded = self._seen = _Files(self._seen.declared, fingerprint(self._code))
+
+    def look(self, now_s: float) -> None:
+        """Take the files in if they have changed and were the same at the last look; raises nothing.
+
+        Args:
+            now_s: Seconds from a clock that never goes back.
+        """
+        try:
+            now = self._files()
+            settled, self._seen = now == self._seen, now
+            if not settled or (now == self._tried and now_s < self._retry_at_s):
+                return
+            if now != self._loaded:
+                self._tried, self._retry_at_s = now, now_s + _RETRY_SECONDS
+                self._take_in(now)
+            self.complaint = ""
+        except Exception as error:  # an edit must not end what runs
+            self.complaint = _sentence(error)
+
+    def _take_in(self, now: _Files) -> None:
+        self._loaded = None  # a part of it may work
+        self._prepare()
+        # Edits since the look: of streams.yml they come next, of the code the new processes load them.
+        ready = _Files(now.declared, fingerprint(self._code))
+        self._renew()
+        self._loaded = self._seen = ready
+        self._tried = None
+
+    def _files(self) -> _Files:
+        return _Files(fingerprint([self._streams_file]), fingerprint(self._code))
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, MillraceError | ServiceError):
+        return str(error)
+    _log.info("Taking edited files in failed.", exc_info=error)
+    what = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"the edited files are not in use yet ({what}); it is tried again; 'millrace doctor' tells more"
