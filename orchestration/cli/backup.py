@@ -14,8 +14,8 @@ from ingestion.settings import Settings, load_settings
 from orchestration.cli.context import err, out
 from orchestration.cli.tables import table
 from orchestration.services.postgres import EmbeddedPostgres
+from orchestration.system.data_folder import require_usable
 from orchestration.system.lock import only_system
-from orchestration.system.running import require_usable
 
 
 def backup(settings: Settings, destination: Path) -> BackupReport:

@@ -28,8 +28,9 @@ from orchestration.records import DagsterRecords
 from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.mqtt import EmbeddedMqtt
 from orchestration.services.process import ChildProcess, ProcessSpec
+from orchestration.system.data_folder import require_usable
 from orchestration.system.lock import only_system
-from orchestration.system.running import System, require_usable
+from orchestration.system.running import System
 from orchestration.system.services import choose_ui_port, log_folder
 
 _DRAIN_SECONDS = 90.0

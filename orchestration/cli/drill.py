@@ -24,8 +24,9 @@ from orchestration.demo.drill_sender import DrillSender
 from orchestration.demo.folder import require_demo_folder, wipe
 from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.mqtt import EmbeddedMqtt
+from orchestration.system.data_folder import require_usable
 from orchestration.system.lock import only_system
-from orchestration.system.running import System, require_usable
+from orchestration.system.running import System
 
 _FIRST_SECONDS = 90.0  # seeds and every model are built
 _HEALED_SECONDS = 60.0

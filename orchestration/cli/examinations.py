@@ -90,7 +90,7 @@ def data_folder(settings: Settings) -> Iterator[Finding]:
     if not folder.exists():
         yield Finding("data folder", "note", f"{folder} does not exist yet; 'millrace up' makes it")
         return
-    from orchestration.system.running import require_usable
+    from orchestration.system.data_folder import require_usable
 
     require_usable(folder)
     if folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):

@@ -7,8 +7,9 @@ from ingestion.settings import DEMO_MARKER, Settings
 from orchestration.cli.context import out
 from orchestration.cli.live import interruptible, progress, watch
 from orchestration.services.postgres import EmbeddedPostgres
+from orchestration.system.data_folder import require_usable
 from orchestration.system.lock import forget, only_system, stop_running
-from orchestration.system.running import System, require_usable
+from orchestration.system.running import System
 
 
 def up(settings: Settings, *, ui: bool) -> int:

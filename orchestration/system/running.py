@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 from ingestion.collector import status_file
-from ingestion.errors import MillraceError, StorageError
+from ingestion.errors import MillraceError
 from ingestion.lake import Lake
 from ingestion.settings import PROJECT_DIR, Settings, load_settings
 from ingestion.streams import Stream
@@ -27,12 +26,12 @@ from orchestration.services.process import Service, ServiceError, wait_until
 from orchestration.services.supervisor import Supervisor
 from orchestration.system import services
 from orchestration.system.code_server import CodeServer
+from orchestration.system.data_folder import require_usable
 from orchestration.system.lock import publish
 from orchestration.system.logs import trim_logs
 from orchestration.system.reloading import Reloading
 from orchestration.system.runtime import variables, write_runtime
 
-_LEAST_FREE_BYTES = 512 * 2**20
 _LOOK_SECONDS = 2.0
 _TRIM_SECONDS = 30.0
 _UI_SECONDS = 60.0
@@ -265,27 +264,3 @@ class System:
 
 def _mqtt(streams: Sequence[Stream]) -> list[Stream]:
     return [stream for stream in streams if stream.kind == "mqtt"]
-
-
-def require_usable(data_dir: Path) -> None:
-    """Make the data folder and make sure that it can be written and has room.
-
-    Raises:
-        StorageError: Says which and what to do.
-    """
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe = data_dir / f".probe-{os.getpid()}"
-        probe.write_bytes(b"x")
-        probe.unlink()
-        free = shutil.disk_usage(data_dir).free
-    except OSError as error:
-        raise StorageError(
-            f"the data folder {data_dir} cannot be written ({error.strerror}): correct its permissions "
-            "or name another with MILLRACE_DATA_DIR"
-        ) from None
-    if free < _LEAST_FREE_BYTES:
-        raise StorageError(
-            f"the disk of {data_dir} has only {free / 2**20:.0f} MiB left: make room or name another folder "
-            "with MILLRACE_DATA_DIR"
-        )

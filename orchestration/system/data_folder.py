@@ -1,0 +1,33 @@
+"""Whether a data folder can hold a system, asked before anything is started there."""
+
+import os
+import shutil
+from pathlib import Path
+
+from ingestion.errors import StorageError
+
+_LEAST_FREE_BYTES = 512 * 2**20
+
+
+def require_usable(data_dir: Path) -> None:
+    """Make the data folder and make sure that it can be written and has room.
+
+    Raises:
+        StorageError: Says which and what to do.
+    """
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = data_dir / f".probe-{os.getpid()}"
+        probe.write_bytes(b"x")
+        probe.unlink()
+        free = shutil.disk_usage(data_dir).free
+    except OSError as error:
+        raise StorageError(
+            f"the data folder {data_dir} cannot be written ({error.strerror}): correct its permissions "
+            "or name another with MILLRACE_DATA_DIR"
+        ) from None
+    if free < _LEAST_FREE_BYTES:
+        raise StorageError(
+            f"the disk of {data_dir} has only {free / 2**20:.0f} MiB left: make room or name another folder "
+            "with MILLRACE_DATA_DIR"
+        )
