@@ -11,6 +11,9 @@ from ingestion.envelope import SOURCE_SCHEMA
 
 Headers = list[tuple[str | bytes, bytes | None]] | None
 _NO_TIMESTAMP = -1
+_FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999  # of the years 1 and 9999
+TIMESTAMP_HEADER = "kafka_timestamp"
+"""Where a record's time stamp is kept that is no date: a sender's microseconds, as a rule."""
 
 
 class Rows:
@@ -57,6 +60,8 @@ class Rows:
         self._positions += positions
         self._keys += keys
         self._values += values
+        if count and not (min(timestamps) >= _FIRST_MS and max(timestamps) <= _LAST_MS):
+            headers = _with_timestamps(headers or [None] * count, timestamps)
         self._timestamps += timestamps
         self._headers += [None] * count if headers is None else map(headers_as_text, headers)
         self.size += sum(map(len, filter(None, values)))
@@ -66,7 +71,10 @@ class Rows:
         if not self._positions:
             return SOURCE_SCHEMA.empty_table()
         times = pa.array(self._timestamps, pa.int64())
-        times = pc.if_else(pc.equal(times, _NO_TIMESTAMP), None, times).cast(pa.timestamp("ms", tz="UTC"))
+        none = pc.or_(
+            pc.equal(times, _NO_TIMESTAMP), pc.or_(pc.less(times, _FIRST_MS), pc.greater(times, _LAST_MS))
+        )
+        times = pc.if_else(none, None, times).cast(pa.timestamp("ms", tz="UTC"))
         return pa.table(
             [
                 pa.chunked_array([pa.repeat(pa.scalar(name), count) for name, count in self._runs]),
@@ -94,6 +102,14 @@ def headers_as_text(headers: Headers) -> str | None:
         else:
             collected[name] = text
     return orjson.dumps(collected).decode()
+
+
+def _with_timestamps(headers: Iterable[Headers], timestamps: list[int]) -> list[Headers]:
+    """Headers that also tell the time stamps that are no dates, for these stand nowhere else."""
+    return [
+        each if _FIRST_MS <= stamp <= _LAST_MS else [*(each or []), (TIMESTAMP_HEADER, str(stamp).encode())]
+        for each, stamp in zip(headers, timestamps, strict=True)
+    ]
 
 
 def _text(value: bytes) -> str:

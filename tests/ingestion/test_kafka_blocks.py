@@ -1,5 +1,7 @@
 """Columns from a record batch are what kafka-python's own record objects say."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,3 +68,22 @@ def test_a_batch_that_says_another_number_of_records_is_corrupt(damage: int) -> 
     batch._header_data = (*batch._header_data[:12], 3 + damage)
     with pytest.raises(CorruptRecordError):
         Block(batch).add_to(Rows(), "t-0", EVERYTHING)
+
+
+def test_a_time_stamp_that_is_no_date_is_kept_as_a_header() -> None:
+    """A sender that counts microseconds, or a damaged clock, must not stop its stream for good."""
+    stamps = [1_793_000_000_000_000, 2**62, -(10**15), -1, 1000]
+    rows = Rows()
+    rows.add(
+        "t-0", list(range(5)), keys=[None] * 5, values=[b"1"] * 5, timestamps=stamps,
+        headers=iter([[("a", b"b")], *[None] * 4]),
+    )  # fmt: skip
+    table = rows.table()
+    assert table["event_time"].to_pylist() == [None] * 4 + [datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)]
+    assert table["headers"].to_pylist() == [
+        '{"a":"b","kafka_timestamp":"1793000000000000"}',
+        f'{{"kafka_timestamp":"{2**62}"}}',
+        f'{{"kafka_timestamp":"{-(10**15)}"}}',
+        None,
+        None,
+    ]
