@@ -22,6 +22,10 @@ from ingestion.streams import Stream
 
 _ASK_SECONDS = 5.0
 """A drained log is asked what it holds this often; in between, only whether something stirred."""
+_LEDGER_SECONDS = 60.0
+"""So often an idle system looks at the ledger too: somebody may have landed a batch by hand."""
+_AWAY_SECONDS = (2.0, 30.0)
+"""The first and the longest pause after a broker that used up its time; all its streams share it."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,9 @@ class StreamLag:
         seconds: Age of the newest event in the lake while something is unread; 0 when all is in.
         position: Sum of the partitions' positions, for display.
         partitions: How many partitions the log has.
+        batch_id: Number of the newest batch in the lake; 0: none.
         never_read: The log has partitions of which the lake knows nothing yet.
-        replaced: A partition is another log than the lake knows, perhaps with nothing to read; a batch tells.
+        replaced: A partition is gone or another log than the lake knows, perhaps an empty one; a batch tells.
         error: Why the lag is unknown, as a sentence; empty when it is known.
     """
 
@@ -44,6 +49,7 @@ class StreamLag:
     seconds: float = 0.0
     position: int = 0
     partitions: int = 0
+    batch_id: int = 0
     never_read: bool = False
     replaced: bool = False
     error: str = ""
@@ -57,6 +63,19 @@ class StreamLag:
 class _Known(NamedTuple):
     position: Position
     event_time: datetime | None
+    batch_id: int
+
+
+class _Away(NamedTuple):
+    why: str
+    pause: float
+    until: float
+
+    @staticmethod
+    def again(before: "_Away | None", why: str) -> "_Away":
+        first, longest = _AWAY_SECONDS
+        pause = first if before is None else min(2 * before.pause, longest)
+        return _Away(why, pause, time.monotonic() + pause)
 
 
 class LagMeter:
@@ -80,7 +99,9 @@ class LagMeter:
         self._snapshot = -1
         self._known: dict[str, dict[str, _Known]] = {}
         self._drained: dict[str, dict[str, Bounds] | str] | None = None
+        self._ledger_at = 0.0
         self._asked_at: dict[str, float] = {}
+        self._away: dict[str, _Away] = {}
         self._lags: list[StreamLag] = []
 
     def measure(self, streams: Iterable[Stream]) -> list[StreamLag]:
@@ -93,9 +114,11 @@ class LagMeter:
         held = {stream.name: self._held(stream) for stream in streams}
         # Positions only advance: logs without work that hold what they held have none. An idle system, which
         # asks several times a second, so asks the brokers only, and those for a hint most of the time.
-        if held != self._drained:
+        now = time.monotonic()
+        if held != self._drained or now >= self._ledger_at + _LEDGER_SECONDS:
             self._read_positions()
-            self._lags = [self._measure(name, now) for name, now in held.items()]
+            self._ledger_at = now
+            self._lags = [self._measure(name, bounds) for name, bounds in held.items()]
             self._drained = None if any(lag.has_work for lag in self._lags) else held
         return list(self._lags)
 
@@ -110,18 +133,21 @@ class LagMeter:
     def _positions(self) -> dict[str, dict[str, _Known]]:
         rows = self._lake.query(
             "select stream, source_partition, max(end_position), arg_max(log_id, batch_id), "
-            "max(last_event_time) from raw.batches group by stream, source_partition"
+            "max(last_event_time), max(batch_id) from raw.batches group by stream, source_partition"
         )
         known: dict[str, dict[str, _Known]] = {}
-        for stream, partition, position, log_id, event_time in rows:
+        for stream, partition, position, log_id, event_time, batch_id in rows:
             known.setdefault(stream, {})[partition] = _Known(
-                Position(int(position), log_id or ""), event_time
+                Position(int(position), log_id or ""), event_time, int(batch_id)
             )
         return known
 
     def _held(self, stream: Stream) -> dict[str, Bounds] | str:
         """What the log holds, or why that is unknown."""
         now = time.monotonic()
+        away = self._away.get(stream.kind)
+        if away is not None and now < away.until:
+            return away.why
         known = (self._drained or {}).get(stream.name)
         try:
             log = self._logs.get(stream.name)
@@ -135,11 +161,14 @@ class LagMeter:
             ):
                 return known
             held = log.bounds()
-            self._asked_at[stream.name] = now
-            return held
         except MillraceError as error:
             self._forget(stream.name)
+            if time.monotonic() - now >= self._timeout / 2:  # not a refusal: the broker let us wait
+                self._away[stream.kind] = _Away.again(away, str(error))
             return str(error)
+        self._away.pop(stream.kind, None)
+        self._asked_at[stream.name] = now
+        return held
 
     def _measure(self, name: str, bounds: dict[str, Bounds] | str) -> StreamLag:
         if isinstance(bounds, str):
@@ -156,8 +185,10 @@ class LagMeter:
             seconds=max(0.0, (self._clock() - newest).total_seconds()) if events and newest else 0.0,
             position=sum(last.position.next for last in known.values()),
             partitions=len(bounds),
+            batch_id=max((last.batch_id for last in known.values()), default=0),
             never_read=any(part not in known for part in bounds),
-            replaced=any(
+            replaced=not known.keys() <= bounds.keys()
+            or any(
                 is_another_log(known[part].position, held) for part, held in bounds.items() if part in known
             ),
         )

@@ -1,13 +1,14 @@
 """Where dlt's own Kafka source falls, on a real Kafka: each of its traps is a promise of ours."""
 
 import itertools
+import time
 from contextlib import closing
 
 import pytest
 
 from ingestion.batch import utc_now
 from ingestion.errors import LogTruncated
-from ingestion.lag import LagMeter
+from ingestion.lag import LagMeter, StreamLag
 from ingestion.lake import Lake
 from ingestion.settings import Settings
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
@@ -84,6 +85,40 @@ def test_a_topic_made_again_is_noticed_before_it_grows(
         eventually(lambda: meter.measure([stream])[0].has_work, "a batch is asked for")
     with pytest.raises(LogTruncated, match="made again"):
         ingest(lake, stream, kafka_settings)
+
+
+def test_a_topic_that_is_gone_while_others_stay_is_no_drained_one(
+    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka
+) -> None:
+    other = f"{topic}.more"
+    apache_kafka.create_topic(other, partitions=1)
+    stream = kafka_stream(topic, kafka=[topic, other])
+    for name in (topic, other):
+        produce(apache_kafka.bootstrap_servers, name, [b"1"])
+    ingest(lake, stream, kafka_settings)
+    with closing(LagMeter(kafka_settings, lake, timeout_seconds=15, clock=utc_now)) as meter:
+        assert not meter.measure([stream])[0].has_work
+        apache_kafka.delete_topic(other)
+        eventually(lambda: told(meter.measure([stream])[0]), "its absence is told")
+
+
+def told(lag: StreamLag) -> bool:
+    return lag.has_work or bool(lag.error)
+
+
+def test_a_broker_that_lets_us_wait_does_so_once_for_all_its_streams(
+    lake: Lake, kafka_settings: Settings, topic: str
+) -> None:
+    lake.prepare([topic])
+    away = kafka_settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
+    streams = [kafka_stream(f"{topic}_{number}") for number in range(5)]
+    with closing(LagMeter(away, lake, timeout_seconds=1, clock=utc_now)) as meter:
+        began = time.monotonic()
+        first = meter.measure(streams)
+        once = time.monotonic() - began
+        assert all("127.0.0.1:1 does not answer" in lag.error for lag in first)
+        assert once < 4  # each waiting for its second would be five
+        assert meter.measure(streams) == first
 
 
 def test_an_idle_meter_asks_the_brokers_only_and_misses_nothing(
