@@ -19,7 +19,7 @@ from orchestration.keys import FRESHNESS_CHECK
 _REPORT_SECONDS = 15.0
 _BATCHES = (
     "select stream, max(batch_id), min(first_event_time), min(started_at), max(ingested_at) from raw.batches "
-    "where events_landed > 0 and first_event_time is not null group by stream, batch_id "
+    "where started_at >= ? and events_landed > 0 and first_event_time is not null group by stream, batch_id "
     "qualify row_number() over (partition by stream order by batch_id desc) = 1"
 )
 
@@ -95,8 +95,8 @@ class FreshnessMeter:
             visible_at: When they were built, UTC.
         """
         spent = {}
-        for stream, batch_id, event_at, started_at, read_at in lake.query(_BATCHES):
-            if batch_id > self._batches.get(stream, 0) and self._since <= started_at and read_at <= began_at:
+        for stream, batch_id, event_at, started_at, read_at in lake.query(_BATCHES, [self._since]):
+            if batch_id > self._batches.get(stream, 0) and read_at <= began_at:
                 self._batches[stream] = batch_id
                 moments = [event_at, started_at, read_at, began_at, visible_at]
                 spent[stream] = Spent(
