@@ -50,6 +50,7 @@ class BatchReport:
         lag_events: Positions left unread behind this batch when it was planned.
         stalls: How often a connection that brought nothing was replaced while reading.
         seconds: Step → wall time.
+        newest_batch_id: Number of the stream's newest batch in the lake, this one or an earlier; 0: none.
     """
 
     stream: str
@@ -63,6 +64,7 @@ class BatchReport:
     lag_events: int = 0
     stalls: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
+    newest_batch_id: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Ingestor:
                 and not skipped
                 and all(window.start == window.end for window in windows.values())
             ):
-                return BatchReport(stream.name, seconds=laps.seconds)
+                return BatchReport(stream.name, seconds=laps.seconds, newest_batch_id=state.last_batch_id)
             batch_id, started_at = state.last_batch_id + 1, self._clock()
             read = self._read(stream, log, windows, batch_id=batch_id)
             laps.mark("read")
@@ -143,6 +145,7 @@ class Ingestor:
             lag_events=sum(bounds[partition].end - window.end for partition, window in windows.items()),
             stalls=log.stalls - stalls_before,
             seconds=laps.seconds,
+            newest_batch_id=batch_id,
         )
 
     def _read(self, stream: Stream, log: Log, windows: Mapping[str, Window], *, batch_id: int) -> _Read:

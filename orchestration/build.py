@@ -57,11 +57,13 @@ def build_defs(
     followers = _followers(streams, parsed, keys)
     budgets = _budgets(parsed, keys, followers)
     shortest = min((budget.seconds for budget in budgets.values()), default=_NO_BUDGET_SECONDS)
+    tables = _tables(parsed, keys)
     models = models_asset(
         parsed,
         {key: contracts[key] for key in contracts.keys() - hourly.keys()},
-        Cycles(streams, followers, groups_of(followers, _tables(parsed, keys)), budget_seconds=shortest),
+        Cycles(streams, followers, groups_of(followers, tables), budget_seconds=shortest),
         budgets=budgets,
+        tables={stream: models & tables for stream, models in followers.items()},
     )
     hourly |= {raw_key("batches"): batches_contract(), raw_key("rejects"): rejects_contract()}
     audits = [
@@ -99,8 +101,9 @@ def refresh_plan(
     """
     keys = model_keys(parsed)
     followers = _followers(streams, parsed, keys)
+    tables = _tables(parsed, keys)
     # They show what is new by themselves: built with the others when a model's text has changed.
-    views = {key for key in keys.values() if key.path[0] == _OPS} - _tables(parsed, keys)
+    views = {key for key in keys.values() if key.path[0] == _OPS} - tables
     return RefreshPlan(
         checks={
             key: frozenset(check for check in asset.check_keys if check.asset_key == key)
@@ -110,6 +113,7 @@ def refresh_plan(
         downstream={stream: models - views | {raw_key(stream)} for stream, models in followers.items()},
         models=frozenset(keys.values()),
         fingerprint=parsed.fingerprint,
+        tables={stream: models & tables for stream, models in followers.items()},
     )
 
 

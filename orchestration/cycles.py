@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckResult,
-    AssetCheckSeverity,
     AssetExecutionContext,
     AssetKey,
     AssetMaterialization,
@@ -28,9 +27,9 @@ from ingestion.settings import PROJECT_DIR, Settings
 from ingestion.sources.base import Log
 from ingestion.sources.factory import open_log
 from ingestion.streams import Stream
-from orchestration.assets.raw import ingest_batch
+from orchestration.assets.raw import breaks, ingest_batch
 from orchestration.fingerprint import fingerprint
-from orchestration.keys import GOES_ON_TAG, STREAM_METADATA, raw_key
+from orchestration.keys import GOES_ON_TAG, STREAM_METADATA, UNTIL_TAG, raw_key
 from orchestration.lake_session import LakeSession
 
 Event = AssetMaterialization | AssetCheckEvaluation
@@ -77,7 +76,8 @@ class Cycles:
             return
         session: LakeSession = context.resources.lake_session
         session.lake.prepare(stream.name for stream in streams)
-        code, end = _code(session), time.monotonic() + self.longest_seconds
+        until = float(context.run.tags.get(UNTIL_TAG, "inf"))
+        code, end = _code(session), time.monotonic() + min(self.longest_seconds, until - time.time())
         meter = LagMeter(session.settings, session.lake, timeout_seconds=_BROKER_SECONDS, clock=utc_now)
         with closing(meter), _Logs(session.settings) as logs:
             while waiting := self._wait(meter, streams, end=end, unchanged=lambda: _code(session) == code):
@@ -131,7 +131,7 @@ class Cycles:
                 continue
             yield AssetMaterialization(raw_key(stream.name), metadata=landed.metadata)
             yield from recorded(landed.checks, key=raw_key(stream.name))
-            broken = [check for check in landed.checks if _breaks(check)]
+            broken = [check for check in landed.checks if breaks(check)]
             if broken:
                 failed[stream.name] = "; ".join(
                     check.description or str(check.check_name) for check in broken
@@ -169,11 +169,6 @@ class _Logs:
 
 def _code(session: LakeSession) -> str:
     return fingerprint([*(PROJECT_DIR / name for name in _CODE), session.settings.streams_file])
-
-
-def _breaks(check: AssetCheckResult) -> bool:
-    """All checks of a raw table that are errors hold back what follows from it."""
-    return not check.passed and check.severity == AssetCheckSeverity.ERROR
 
 
 def recorded(

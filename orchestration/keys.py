@@ -17,6 +17,12 @@ STREAMS_TAG = "millrace/streams"
 GOES_ON_TAG = "millrace/goes_on"
 """On a run that goes on while events keep coming: the streams that it may ingest then."""
 
+UNTIL_TAG = "millrace/until"
+"""On a run that goes on: when it has to end, for a failing stream is due then (Unix seconds)."""
+
+REPAIR_TAG = "millrace/repair"
+"""On a run that a repair asked for: when that one ended (ISO)."""
+
 STREAM_METADATA = "millrace_stream"
 """On a step's failure: the streams that failed, where the step does more than one."""
 

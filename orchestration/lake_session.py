@@ -13,11 +13,15 @@ class LakeSession:
 
     Args:
         settings: Where things are.
+
+    Attributes:
+        released: Stream → its newest batch, where no check holds that back from the models.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.lake = Lake(settings)
+        self.released: dict[str, int] = {}
         self._ingestor: Ingestor | None = None
 
     @property

@@ -27,7 +27,7 @@ from ingestion.replay import parse_bound, replay
 from ingestion.sources.factory import open_log
 from ingestion.streams import Stream
 from orchestration.assets.models import MODELS_OP
-from orchestration.keys import REPLAY_JOB
+from orchestration.keys import REPAIR_TAG, REPLAY_JOB
 from orchestration.lake_session import LakeSession
 from orchestration.sensors.arrivals import RefreshPlan, Repairs
 
@@ -101,7 +101,7 @@ def repairs(jobs: Sequence[JobDefinition], plan: RefreshPlan) -> Repairs:
         plan: What to build for a stream.
     """
 
-    def oldest(instance: DagsterInstance, after: str) -> tuple[RunRequest, str] | None:
+    def oldest(instance: DagsterInstance, after: str) -> RunRequest | None:
         since, good = datetime.fromisoformat(after), [DagsterRunStatus.SUCCESS]
         done = [
             record
@@ -113,25 +113,23 @@ def repairs(jobs: Sequence[JobDefinition], plan: RefreshPlan) -> Repairs:
         if not done:
             return None
         first = min(done, key=lambda record: record.update_timestamp)
-        run = first.dagster_run
-        request = repair_request(run.run_id, run.job_name, run.run_config, plan)
-        return request, first.update_timestamp.isoformat()
+        run, ended = first.dagster_run, first.update_timestamp.isoformat()
+        return repair_request(run.job_name, run.run_config, plan, ended=ended)
 
     return oldest
 
 
 def repair_request(
-    run_id: str, job_name: str, run_config: Mapping[str, Any], plan: RefreshPlan
+    job_name: str, run_config: Mapping[str, Any], plan: RefreshPlan, *, ended: str
 ) -> RunRequest:
-    """The run that builds a stream's models after a repair; after a replay from all of raw."""
+    """The run that builds a stream's models after a repair that ended then (ISO); after a replay from raw."""
     ops: Mapping[str, Any] = run_config["ops"]
     (config,) = (each["config"] for each in ops.values())
     request = plan.request([config["stream"]], built=plan.fingerprint)
     full = {"ops": {MODELS_OP: {"config": {"full_refresh": True}}}} if job_name == REPLAY_JOB else {}
     return RunRequest(
-        run_key=run_id,
         run_config=full,
-        tags=request.tags,
+        tags={**request.tags, REPAIR_TAG: ended},
         asset_selection=request.asset_selection,
         asset_check_keys=request.asset_check_keys,
     )

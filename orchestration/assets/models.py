@@ -37,6 +37,8 @@ from orchestration.cycles import Cycles, recorded
 from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, ParsedModels
 from orchestration.dbt_results import DbtFailed, NodeResult
 from orchestration.dbt_runner import build_args, invoke
+from orchestration.lake_session import LakeSession
+from orchestration.progress import ModelledBatches
 from orchestration.translator import ModelTranslator
 
 UNIQUE_ID = "dagster_dbt/unique_id"
@@ -81,6 +83,7 @@ def models_asset(
     cycles: Cycles,
     *,
     budgets: Mapping[AssetKey, Budget],
+    tables: Mapping[str, frozenset[AssetKey]],
 ) -> AssetsDefinition:
     """The models, their quick tests and their contracts, materialised by dbt in process.
 
@@ -89,6 +92,7 @@ def models_asset(
         contracts: Model → its contract.
         cycles: How a run goes on.
         budgets: Mart → how fresh it has to be.
+        tables: Stream → what has to be built to show what is new of it.
     """
     specs, test_specs = build_dbt_specs(
         translator=ModelTranslator(),
@@ -114,16 +118,22 @@ def models_asset(
         config_schema={"full_refresh": Field(bool, default_value=False, description=_FULL_REFRESH)},
     )
     def models(context: AssetExecutionContext) -> Iterator[Any]:
-        lake = context.resources.lake_session.lake
+        session: LakeSession = context.resources.lake_session
+        lake = session.lake
         due = DueContracts(contracts)
         freshness = FreshnessMeter(budgets, since=_started_at(context))
 
-        def build(args: list[str], wanted: AbstractSet[AssetCheckKey]) -> Iterator[Any]:
+        def build(
+            keys: AbstractSet[AssetKey], args: list[str], wanted: AbstractSet[AssetCheckKey]
+        ) -> Iterator[Any]:
             failure: DbtFailed | None = None
+            whole = {stream for stream, needed in tables.items() if needed and needed <= keys}
+            taken = {stream: batch for stream, batch in session.released.items() if stream in whole}
             began_at = utc_now()
             try:
                 nodes = invoke(parsed.project, args).nodes
                 freshness.built(lake, began_at=began_at, visible_at=utc_now())
+                ModelledBatches(context.instance).advance(taken)
             except DbtFailed as error:
                 failure, nodes = error, error.nodes
             yield from _model_results(nodes, graph, wanted, lake.snapshot_id())
@@ -140,7 +150,8 @@ def models_asset(
             # A view shows what is new by itself; its contract is due as the tables' are.
             due.built(keys)
             excluded = [FULL_SCAN, NO_ASSETS, _VIEWS]
-            yield from build(build_args("build", select=graph.selectors(keys), exclude=excluded), test_keys)
+            args = build_args("build", select=graph.selectors(keys), exclude=excluded)
+            yield from build(keys, args, test_keys)
             yield from freshness.run()
 
         args = build_args(
@@ -149,7 +160,7 @@ def models_asset(
             exclude=[FULL_SCAN, NO_ASSETS],
             full_refresh=context.op_execution_context.op_config["full_refresh"],
         )
-        yield from build(args, context.selected_asset_check_keys)
+        yield from build(context.selected_asset_keys, args, context.selected_asset_check_keys)
         yield from freshness.run(only=context.selected_asset_check_keys)
         yield from cycles.run(context, build_again)
         yield from recorded(due.run(lake, all_of_them=True))

@@ -9,6 +9,7 @@ from typing import Any
 
 from dagster import (
     AssetCheckResult,
+    AssetCheckSeverity,
     AssetExecutionContext,
     AssetsDefinition,
     AssetSpec,
@@ -27,10 +28,10 @@ from ingestion.sources.factory import open_log
 from ingestion.streams import Stream
 from orchestration.checks.adapter import check_specs, run_contract
 from orchestration.checks.ledger import ledger_check_spec, prove_ledger
-from orchestration.checks.progress import CheckedBatches
 from orchestration.checks.raw_contracts import raw_contract
 from orchestration.keys import RAW_GROUP, SOURCES_GROUP, raw_key, source_key
 from orchestration.lake_session import LakeSession
+from orchestration.progress import CheckedBatches
 
 
 @dataclass(frozen=True)
@@ -110,18 +111,25 @@ def ingest_batch(session: LakeSession, instance: DagsterInstance, stream: Stream
     key, contract = raw_key(stream.name), raw_contract(stream)
     report = session.ingestor.run(stream, log)
     checked = CheckedBatches(instance)
-    since = checked.last(stream.name)
-    if report.batch_id is not None and since >= report.batch_id:
+    since, newest = checked.last(stream.name), report.newest_batch_id
+    if since > newest or since == report.batch_id:
         # The lake was restored to before that batch: what was good is not what is there now.
         since = 0
-        checked.advance(stream.name, since)
+        checked.advance({stream.name: since})
     results = [
         prove_ledger(session.lake, stream, since_batch=since),
         *run_contract(session.lake, contract, key, since_batch=since),
     ]
-    if report.batch_id is not None and all(result.passed for result in results):
-        checked.advance(stream.name, report.batch_id)
+    if since != newest and all(result.passed for result in results):
+        checked.advance({stream.name: newest})
+    if newest and not any(breaks(result) for result in results):
+        session.released[stream.name] = newest
     return Landed(_metadata(report, session), results)
+
+
+def breaks(check: AssetCheckResult) -> bool:
+    """Whether a check of a raw table holds back what follows from it: errors do."""
+    return not check.passed and check.severity == AssetCheckSeverity.ERROR
 
 
 def _metadata(report: BatchReport, session: LakeSession) -> dict[str, Any]:

@@ -6,8 +6,8 @@ sensor loop is five seconds long. It measures lag and consumes nothing.
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from dagster import (
     AssetCheckKey,
@@ -39,15 +39,19 @@ from orchestration.keys import (
     ARRIVALS_SENSOR,
     GOES_ON_TAG,
     MODELS_TAG,
+    REPAIR_TAG,
     STREAM_METADATA,
     STREAMS_TAG,
+    UNTIL_TAG,
     stream_of_step,
 )
+from orchestration.progress import ModelledBatches
 from orchestration.sensors.backoff import Schedule
 
 _TICK_SECONDS = 9.0  # just below two of the daemon's loops of 5 s, so that ticks follow each other closely
 _LOOK_SECONDS = 0.4
 _BROKER_SECONDS = 2.0
+_MODELLED_SECONDS = 10.0  # whoever landed a batch by hand may be building it
 _NEWEST = 5  # an active run is among these: no other is started beside it, save by hand
 _ACTIVE = [
     DagsterRunStatus.QUEUED,
@@ -57,8 +61,8 @@ _ACTIVE = [
     DagsterRunStatus.CANCELING,
 ]
 
-Repairs = Callable[[DagsterInstance, str], tuple[RunRequest, str] | None]
-"""Called with an ISO time: the run that the oldest repair after it asks for, and when that one ended."""
+Repairs = Callable[[DagsterInstance, str], RunRequest | None]
+"""Called with an ISO time: the run that the oldest repair after it asks for."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +74,24 @@ class RefreshPlan:
         checks: Asset → its checks that belong to a run; those that read whole tables do not.
         models: All models and seeds.
         fingerprint: Changes when the text of one of them does.
+        tables: Stream → the models among those that follow from it that have to be built to show it.
     """
 
     downstream: Mapping[str, frozenset[AssetKey]]
     checks: Mapping[AssetKey, frozenset[AssetCheckKey]]
     models: frozenset[AssetKey]
     fingerprint: str
+    tables: Mapping[str, frozenset[AssetKey]] = field(default_factory=dict)
 
-    def request(self, streams: Sequence[str], *, built: str, goes_on: Sequence[str] = ()) -> RunRequest:
+    def request(
+        self,
+        streams: Sequence[str],
+        *,
+        built: str,
+        goes_on: Sequence[str] = (),
+        until: float | None = None,
+        held: Iterable[str] = (),
+    ) -> RunRequest:
         """A run for these streams.
 
         Args:
@@ -85,14 +99,21 @@ class RefreshPlan:
             built: Fingerprint of the models that were last built as a whole. With another one than ours
                 everything is built, so that new models and seeds exist before others read them.
             goes_on: The streams that the run may ingest afterwards, while events keep coming.
+            until: When it has to stop doing so (Unix seconds).
+            held: Streams with a batch that their models have not taken in, perhaps for a check holds it back:
+                their models are not among those that are built only because all are.
         """
         keys = frozenset[AssetKey]().union(*(self.downstream[name] for name in streams))
+        held = frozenset(held) - frozenset(streams)
         tags = {STREAMS_TAG: ",".join(streams)}
         if goes_on:
             tags[GOES_ON_TAG] = ",".join(goes_on)
+            if until is not None:
+                tags[UNTIL_TAG] = str(until)
         if built != self.fingerprint:
-            keys |= self.models
-            tags[MODELS_TAG] = self.fingerprint
+            keys |= self.models.difference(*(self.downstream[name] for name in held))
+            if not held:
+                tags[MODELS_TAG] = self.fingerprint
         checks = frozenset[AssetCheckKey]().union(*(self.checks.get(key, frozenset()) for key in keys))
         return RunRequest(asset_selection=sorted(keys), asset_check_keys=sorted(checks), tags=tags)
 
@@ -100,9 +121,14 @@ class RefreshPlan:
 class _Watch:
     """The kept connections of the process that evaluates the sensor; ticks may come on any thread."""
 
-    def __init__(self, settings: Callable[[], Settings], streams: Sequence[Stream]) -> None:
+    def __init__(
+        self, settings: Callable[[], Settings], streams: Sequence[Stream], *, modelled_seconds: float
+    ) -> None:
         self._load_settings = settings
         self._streams = streams
+        self._modelled_seconds = modelled_seconds
+        self._modelled: Mapping[str, int] = {}
+        self._missing: dict[tuple[str, int], float] = {}
         self._lock = threading.Lock()
         self._meter: LagMeter | None = None
         self._lake: Lake | None = None
@@ -132,6 +158,23 @@ class _Watch:
                 self._reset()
                 raise
 
+    def not_modelled(self, instance: DagsterInstance, lags: Iterable[StreamLag]) -> dict[str, bool]:
+        """The streams whose newest batch is not in the models → whether that has been so for a while.
+
+        Then whoever landed it died, failed for another stream's sake, or never meant to build.
+        """
+        newest = {lag.stream: lag.batch_id for lag in lags if lag.batch_id}
+        with self._lock:
+            if any(self._modelled.get(name) != batch for name, batch in newest.items()):
+                self._modelled = ModelledBatches(instance).of(newest)
+            now = time.monotonic()
+            self._missing = {
+                (name, batch): self._missing.get((name, batch), now)
+                for name, batch in newest.items()
+                if self._modelled.get(name) != batch
+            }
+            return {name: now - seen >= self._modelled_seconds for (name, _), seen in self._missing.items()}
+
     def _reset(self) -> None:
         if self._meter is not None:
             self._meter.close()
@@ -148,6 +191,7 @@ def arrivals_sensor(
     settings: Callable[[], Settings],
     repairs: Repairs,
     tick_seconds: float = _TICK_SECONDS,
+    modelled_seconds: float = _MODELLED_SECONDS,
 ) -> SensorDefinition:
     """Build the sensor.
 
@@ -158,8 +202,9 @@ def arrivals_sensor(
         settings: Reads the settings when the first tick comes.
         repairs: Finds repairs whose models are to be built; they go before events, or would wait forever.
         tick_seconds: Longest wait of a tick.
+        modelled_seconds: So long a batch may be in the lake and not in the models before a run is asked for.
     """
-    watch = _Watch(settings, streams)
+    watch = _Watch(settings, streams, modelled_seconds=modelled_seconds)
 
     @sensor(
         name=ARRIVALS_SENSOR,
@@ -176,10 +221,11 @@ def arrivals_sensor(
         while True:
             if not busy and not repairs_known:  # once a tick: they can wait a few seconds
                 repairs_known = True
-                if repair := repairs(instance, schedule.repaired):
-                    cursor = replace(schedule, repaired=repair[1]).dumps()
-                    return SensorResult(run_requests=[repair[0]], cursor=cursor)
-            request, reason = (None, busy) if busy else _consider(watch, plan, schedule)
+                repair = repairs(instance, schedule.repaired)
+                # Owed until a run of it went well; one that failed waits as its stream does.
+                if repair and not schedule.is_paused(repair.tags[STREAMS_TAG], now=time.time()):
+                    return SensorResult(run_requests=[repair], cursor=schedule.dumps())
+            request, reason = (None, busy) if busy else _consider(watch, plan, schedule, instance)
             if request is not None:
                 considered = schedule
                 schedule, busy = _review(instance, job.name, schedule)  # one may have begun since, by hand
@@ -197,21 +243,36 @@ def arrivals_sensor(
     return arrivals
 
 
-def _consider(watch: _Watch, plan: RefreshPlan, schedule: Schedule) -> tuple[RunRequest | None, str]:
+def _consider(
+    watch: _Watch, plan: RefreshPlan, schedule: Schedule, instance: DagsterInstance
+) -> tuple[RunRequest | None, str]:
     """A run request, or why there is none."""
     try:
         lags = watch.look()
     except MillraceError as error:
         return None, str(error)
     # A run may have died behind its commit: then there is no lag, but models and checks are still due.
+    missing = watch.not_modelled(instance, (lag for lag in lags if plan.tables.get(lag.stream)))
     waiting = [
-        lag.stream for lag in lags if lag.has_work or (lag.stream in schedule.pauses and not lag.error)
+        lag.stream
+        for lag in lags
+        if lag.has_work or missing.get(lag.stream) or (lag.stream in schedule.pauses and not lag.error)
     ]
-    chosen = schedule.choose(waiting, now=time.time())
+    now = time.time()
+    chosen = schedule.choose(waiting, now=now)
     if chosen:
-        # A broker that is away now may be back, or a topic made, while the run goes on.
-        healthy = [lag.stream for lag in lags if lag.stream not in schedule.pauses]
-        return plan.request(chosen, built=schedule.models, goes_on=healthy), ""
+        request = plan.request(
+            chosen,
+            built=schedule.models,
+            # A broker that is away now may be back, or a topic made, while the run goes on. A failing stream
+            # is tried alone, and what comes of it is judged at once.
+            goes_on=[]
+            if chosen[0] in schedule.pauses
+            else [lag.stream for lag in lags if lag.stream not in schedule.pauses],
+            until=schedule.next_due((lag.stream for lag in lags if not lag.error), now=now),
+            held=missing,
+        )
+        return request, ""
     problems = [lag.error for lag in lags if lag.error]
     paused = [f"stream '{name}' failed and waits for its next try" for name in waiting]
     return None, "; ".join(problems + paused) or "every event is in the lake"
@@ -231,6 +292,8 @@ def _review(instance: DagsterInstance, job_name: str, schedule: Schedule) -> tup
     touched = sorted({*streams, *_tagged(run, GOES_ON_TAG)})
     failed = [] if good else _failed_streams(instance, run.run_id, touched)
     models = run.tags.get(MODELS_TAG, "") if good else ""
+    if good and REPAIR_TAG in run.tags:
+        schedule = replace(schedule, repaired=run.tags[REPAIR_TAG])
     return schedule.judge(run.run_id, streams=streams, failed=failed, now=time.time(), models=models), ""
 
 

@@ -1,4 +1,4 @@
-"""Which streams to run now: healthy ones at once, failing ones apart and ever more seldom.
+"""Which streams to run now: healthy ones together, failing ones apart and ever more seldom.
 
 Pure and serialisable: the arrivals sensor keeps it in its cursor. A lost cursor only forgets the pauses.
 """
@@ -28,13 +28,15 @@ class Schedule:
         judged_run: The last run whose outcome is in here.
         pauses: Failing streams.
         models: Fingerprint of the models that were last built as a whole.
-        repaired: When the last repair ended whose models were asked for (ISO); empty: none was looked for.
+        repaired: When the last repair ended whose models were built (ISO); empty: none was looked for.
+        failed_again: The last run tried a failing stream, in vain: healthy ones go before the next try.
     """
 
     judged_run: str = ""
     pauses: Mapping[str, Pause] = field(default_factory=dict)
     models: str = ""
     repaired: str = ""
+    failed_again: bool = False
 
     @staticmethod
     def loads(cursor: str | None) -> "Schedule":
@@ -61,18 +63,42 @@ class Schedule:
             models: Fingerprint of the models, if the run built them as a whole and went well.
         """
         pauses = {name: pause for name, pause in self.pauses.items() if name not in set(streams)}
+        failed = list(failed)
         for name in failed:
             failures = self.pauses[name].failures + 1 if name in self.pauses else 1
             seconds = min(_FIRST_PAUSE_SECONDS * 2 ** (failures - 1), _LONGEST_PAUSE_SECONDS)
             pauses[name] = Pause(failures, now + seconds)
-        return replace(self, judged_run=run_id, pauses=pauses, models=models or self.models)
+        return replace(
+            self,
+            judged_run=run_id,
+            pauses=pauses,
+            models=models or self.models,
+            failed_again=any(name in self.pauses for name in failed),
+        )
 
     def choose(self, waiting: Iterable[str], *, now: float) -> list[str]:
-        """The streams of the next run: all healthy ones that have work, else one failing one that is due."""
+        """The streams of the next run: one failing one that is due, else all healthy ones that have work.
+
+        However busy the others are, a failing one gets its turn; however many fail, so do the healthy.
+        """
         waiting = list(waiting)
-        due = [name for name in waiting if name in self.pauses and self.pauses[name].until <= now]
         healthy = [name for name in waiting if name not in self.pauses]
-        return healthy or due[:1]
+        due = [name for name in waiting if self.is_due(name, now=now)]
+        due.sort(key=lambda name: self.pauses[name].until)
+        return healthy if healthy and (self.failed_again or not due) else due[:1]
+
+    def is_paused(self, stream: str, *, now: float) -> bool:
+        """Whether a failing stream has to wait still."""
+        return stream in self.pauses and self.pauses[stream].until > now
+
+    def is_due(self, stream: str, *, now: float) -> bool:
+        """Whether a failing stream's pause is over."""
+        return stream in self.pauses and self.pauses[stream].until <= now
+
+    def next_due(self, streams: Iterable[str], *, now: float) -> float | None:
+        """When the next pause of one of these streams is over (Unix seconds); None: none is under way."""
+        untils = [self.pauses[name].until for name in streams if name in self.pauses]
+        return min((until for until in untils if until > now), default=None)
 
 
 _ADAPTER = TypeAdapter(Schedule)

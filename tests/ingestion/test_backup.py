@@ -27,8 +27,8 @@ from ingestion.spool import SpoolEvent, SpoolWriter
 from ingestion.streams import Stream
 from ingestion.verify import verify
 from orchestration.assets.raw import ingest_batch
-from orchestration.checks.progress import CheckedBatches
 from orchestration.lake_session import LakeSession
+from orchestration.progress import CheckedBatches
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
 
@@ -227,7 +227,7 @@ def test_checks_begin_anew_where_dagster_knows_later_batches_than_the_restored_l
 ) -> None:
     instance, session = DagsterInstance.ephemeral(), LakeSession(here)
     checked = CheckedBatches(instance)
-    checked.advance(stream.name, 7)
+    checked.advance({stream.name: 7})
     produce(apache_kafka.bootstrap_servers, stream.name, [b"0"])
     log = open_log(stream, here)
     try:

@@ -1,6 +1,7 @@
 """A run that goes on, on a real Kafka and a real lake; a builder that notes what it is asked replaces dbt."""
 
 import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from ingestion.settings import Settings, load_settings
 from ingestion.streams_file import load_streams
 from orchestration.build import groups_of
 from orchestration.cycles import Cycles
-from orchestration.keys import GOES_ON_TAG, STREAM_METADATA, raw_key
+from orchestration.keys import GOES_ON_TAG, STREAM_METADATA, UNTIL_TAG, raw_key
 from orchestration.lake_session import LakeSession
 from tests.ingestion.helpers import ingest, produce
 from tests.servers.apache_kafka import ApacheKafka
@@ -69,7 +70,7 @@ class Scene:
     def rows(self, name: str) -> int:
         return int(self.lake.query(f"select count(*) from lake.raw.{name}")[0][0])
 
-    def run(self, *, goes_on: str, then: Any = lambda cycle: None) -> Any:
+    def run(self, *, goes_on: str, then: Any = lambda cycle: None, until: float | None = None) -> Any:
         """Run; `then` is called with the number of each cycle once its models are built."""
         models = {name: frozenset({MART}) for name in self.names}
         groups = [frozenset({name}) for name in self.names] if self.apart else [frozenset(self.names)]
@@ -91,7 +92,7 @@ class Scene:
                 [counted],
                 instance=self.instance,
                 resources={"lake_session": ResourceDefinition.hardcoded_resource(session)},
-                tags={GOES_ON_TAG: goes_on},
+                tags={GOES_ON_TAG: goes_on} | ({UNTIL_TAG: str(until)} if until is not None else {}),
                 raise_on_error=False,
             )
         finally:
@@ -122,6 +123,12 @@ def test_events_that_come_during_a_run_are_built_by_it(scene: Scene) -> None:
     checks: list[AssetCheckEvaluation] = result.get_asset_check_evaluations()
     assert {check.asset_key for check in checks} == {raw_key(name) for name in scene.names}
     assert all(check.passed for check in checks)
+
+
+def test_a_run_makes_room_for_a_failing_stream_that_is_due(scene: Scene) -> None:
+    scene.send(scene.left, 3)
+    assert scene.run(goes_on=",".join(scene.names), until=time.time() - 1).success
+    assert not scene.built
 
 
 def test_streams_without_a_common_table_do_not_wait_for_each_other(scene: Scene) -> None:

@@ -38,3 +38,12 @@ def test_models_whose_text_has_changed_are_built_as_a_whole(plan: RefreshPlan) -
     assert {AssetKey(["ops", "ops_lag"]), AssetKey(["marts", "machine_minute"])} <= everything
     assert everything == plan.models | {raw_key(ORDERS)}
     assert plan.request([ORDERS], built="another").tags[MODELS_TAG] == plan.fingerprint
+
+
+def test_what_follows_from_a_batch_that_is_held_back_is_not_among_all_models(plan: RefreshPlan) -> None:
+    request = plan.request([ORDERS], built="another", held=[TELEMETRY])
+    keys = set(request.asset_selection or ())
+    assert AssetKey(["staging", "stg_plant_telemetry"]) not in keys
+    assert {raw_key(ORDERS), AssetKey(["marts", "order_progress"])} <= keys
+    assert MODELS_TAG not in request.tags  # all of them are still to be built
+    assert plan.request([TELEMETRY], built="another", held=[TELEMETRY]).tags[MODELS_TAG] == plan.fingerprint
