@@ -4,6 +4,7 @@ It runs in its caller's thread and keeps no message. What is done with them: ing
 MQTT 3.1.1 and 5 say differently: ingestion/collector_protocol.py.
 """
 
+import math
 import os
 import random
 import select
@@ -89,6 +90,7 @@ class MqttConnection:
         self._asked: dict[int, Subscription] = {}
         self._asked_at = 0.0
         self._evictions = 0
+        self._renew_at = math.inf
         self._watch, self._watch_asked = watch, 0
         self._client = make_client(settings, session.client_id)
 
@@ -126,6 +128,8 @@ class MqttConnection:
             self._lost("got no answer in time")
         if self.connected and self.refused and now - self._asked_at > self._retry.most_seconds:
             self._subscribe(self._session.subscriptions)
+        if self.connected and now >= self._renew_at:
+            self._subscribe(self._session.subscriptions, again=True)
 
     def acknowledge(self, message_ids: Iterable[int]) -> None:
         """Tell the broker that these are safe, in the order in which they came."""
@@ -226,21 +230,36 @@ class MqttConnection:
                 client_id=self._session.client_id,
             )
         _log.info("connected", broker=self.address, session_present=flags.session_present)
-        self._subscribe(self._session.subscriptions if flags.session_present else {})
+        self._resume(flags.session_present)
         if self._watch_asked:  # the broker hung up instead of an answer
             self._watch = ""
         if self._watch:
             self._watch_asked = self._client.subscribe(self._watch, 0)[1] or 0
 
-    def _subscribe(self, held: dict[str, str]) -> None:
-        """Bring the session to what is declared; repeating a held one would resend retained messages."""
+    def _resume(self, session_present: bool) -> None:
+        """Subscribe to what the session lacks, and soon to all: a broker that crashed may know an older one."""
+        if not session_present:
+            self._subscribe({}, again=True)
+            return
+        age = time.time() - self._session.renewed_at
+        wait = 0.0
+        if self._settings.mqtt_protocol != "5" and 0 <= age < self._retry.renew_seconds:
+            wait = self._retry.renew_seconds - age
+        self._subscribe(self._session.subscriptions, again=not wait)
+        self._renew_at = time.monotonic() + wait if wait else math.inf
+
+    def _subscribe(self, held: dict[str, str], *, again: bool = False) -> None:
+        """Bring the session to what is declared; `again`: ask also for what it is thought to hold."""
         wanted = {subscription.filter: self._terms(subscription) for subscription in self._subscriptions}
         self.refused, self._asked, self._asked_at = {}, {}, time.monotonic()
         for topic_filter in held.keys() - wanted.keys():
             self._client.unsubscribe(topic_filter)
-        self._remember({f: terms for f, terms in held.items() if wanted.get(f) == terms})
+        kept = {f: terms for f, terms in held.items() if wanted.get(f) == terms}
+        self._remember(kept, renewed_at=time.time() if again else None)
+        if again:
+            self._renew_at = math.inf
         for subscription in self._subscriptions:
-            if subscription.filter not in self._session.subscriptions:
+            if again or subscription.filter not in self._session.subscriptions:
                 asked = subscribe(self._client, self._settings, subscription)
                 if asked is not None:
                     self._asked[asked] = subscription
@@ -283,9 +302,9 @@ class MqttConnection:
     def _terms(self, subscription: Subscription) -> str:
         return f"QoS {subscription.qos}, MQTT {self._settings.mqtt_protocol}"
 
-    def _remember(self, subscriptions: dict[str, str]) -> None:
+    def _remember(self, subscriptions: dict[str, str], *, renewed_at: float | None = None) -> None:
         """A record that cannot be written costs a repeated subscription at the next connection, no more."""
         try:
-            self._session.remember(subscriptions)
+            self._session.remember(subscriptions, renewed_at=renewed_at)
         except StorageError as error:
             _log.warning(str(error))

@@ -80,7 +80,9 @@ def subscribe(client: Client, settings: Settings, subscription: Subscription) ->
     if settings.mqtt_protocol == "5":
         properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
         properties.SubscriptionIdentifier = subscription.identifier
-        options = SubscribeOptions(qos=subscription.qos)
+        # Retained messages only where the broker did not hold the subscription: repeating it costs nothing.
+        new_only = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
+        options = SubscribeOptions(qos=subscription.qos, retainHandling=new_only)
         return client.subscribe(subscription.filter, options=options, properties=properties)[1]
     return client.subscribe(subscription.filter, subscription.qos)[1]
 

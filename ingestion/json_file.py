@@ -7,8 +7,13 @@ from pathlib import Path
 from ingestion.errors import StorageError
 
 
-def write_json(path: Path, value: object) -> None:
-    """Replace a file, making its folder where needed. Not flushed: what must survive is in the spool.
+def write_json(path: Path, value: object, *, durable: bool = False) -> None:
+    """Replace a file, making its folder where needed.
+
+    Args:
+        path: The file.
+        value: What JSON can tell.
+        durable: Flush it to the disk before the old one goes; without, a power failure may empty it.
 
     Raises:
         StorageError: The file cannot be written.
@@ -16,7 +21,11 @@ def write_json(path: Path, value: object) -> None:
     new = path.with_name(f"{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(json.dumps(value, indent=1), encoding="utf-8")
+        with new.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(value, indent=1))
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(new, path)
     except OSError as error:
         raise StorageError(

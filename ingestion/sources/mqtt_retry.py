@@ -19,11 +19,14 @@ class Retry:
         first_seconds: After the first failure; doubled after each further one.
         most_seconds: Upper bound, and the wait after refused credentials.
         stable_seconds: A connection that lived this long starts from the first wait again.
+        renew_seconds: Subscriptions that the broker's session is thought to hold are repeated after a
+            reconnection, with MQTT 3.1.1 not more often than this: each time all retained messages come again.
     """
 
     first_seconds: float = 0.25
     most_seconds: float = 30.0
     stable_seconds: float = 5.0
+    renew_seconds: float = 600.0
 
     def delay(self, failures: int, *, chance: float) -> float:
         """Seconds to wait after this many failures in a row; chance in [0, 1) spreads the clients."""

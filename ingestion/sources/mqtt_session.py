@@ -20,7 +20,8 @@ class SessionFile:
 
     Attributes:
         client_id: Unique for this installation and the same after every restart.
-        subscriptions: Filter → terms of what the broker's session is known to hold.
+        subscriptions: Filter → terms of what the broker's session is thought to hold.
+        renewed_at: When all of them were last asked for (Unix seconds).
 
     Raises:
         StorageError: The file cannot be read or written.
@@ -32,8 +33,9 @@ class SessionFile:
             known = json.loads(path.read_text(encoding="utf-8"))
             self.client_id = str(known["client_id"])
             self.subscriptions = {str(f): str(terms) for f, terms in known["subscriptions"].items()}
+            self.renewed_at = float(known.get("renewed_at", 0))
         except FileNotFoundError:
-            self.client_id, self.subscriptions = "", {}
+            self.client_id, self.subscriptions, self.renewed_at = "", {}, 0.0
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StorageError(
                 f"{path} cannot be read ({type(error).__name__}); delete it to begin a new MQTT session"
@@ -42,11 +44,19 @@ class SessionFile:
             self.client_id = f"{prefix}-{uuid.uuid4().hex[:8]}"
             self.remember({})
 
-    def remember(self, subscriptions: dict[str, str]) -> None:
-        """Write down what the session is subscribed to.
+    def remember(self, subscriptions: dict[str, str], *, renewed_at: float | None = None) -> None:
+        """Write down what the session is subscribed to, durably: the client id is nowhere else.
+
+        Args:
+            subscriptions: As the attribute.
+            renewed_at: Likewise; None leaves it.
 
         Raises:
             StorageError: The file cannot be written.
         """
         self.subscriptions = dict(subscriptions)
-        write_json(self._path, {"client_id": self.client_id, "subscriptions": self.subscriptions})
+        self.renewed_at = self.renewed_at if renewed_at is None else renewed_at
+        known = {
+            "client_id": self.client_id, "subscriptions": self.subscriptions, "renewed_at": self.renewed_at,
+        }  # fmt: skip
+        write_json(self._path, known, durable=True)

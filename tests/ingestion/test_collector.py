@@ -1,5 +1,6 @@
 """The collector against a real Mosquitto: what was acknowledged is in the spool."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -350,6 +352,37 @@ def test_a_broker_that_restarts_or_forgets_is_found_again(tmp_path: Path) -> Non
         wait_until(lambda: collector.status()["positions"]["s"] == 3)
         assert collector.status()["error"] == ""
     assert [row["value"] for row in spooled(data_dir, "s")] == [b"1", b"2", b"3"]
+    server.stop()
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+def test_a_broker_that_crashed_back_to_an_older_session_is_asked_for_everything_again(
+    tmp_path: Path, protocol: str
+) -> None:
+    """It knows the session, but not the newer subscription: acknowledged to senders, and for nobody."""
+    folder = tmp_path / "broker"
+    server = broker(
+        folder, extra=["persistence true", f"persistence_location {folder}/", "autosave_interval 1800"]
+    )
+    settings = settings_for(server, tmp_path / "data", mqtt_protocol=protocol)
+    with running(Collector(settings, [stream("a", "a")], retry=QUICK)):
+        pass
+    server.save()
+    soon = replace(QUICK, renew_seconds=2.0)
+    collector = Collector(settings, [stream("a", "a"), stream("b", "b")], retry=soon)
+    with running(collector):
+        server.kill()
+        wait_until(lambda: not collector.status()["connected"])
+        server.start()
+        wait_until(lambda: collector.connection.generation == 2 and collector.connection.connected)
+        assert collector.connection.session_present
+        number = itertools.count(1)
+
+        def arrives() -> bool:
+            publish(server, [("b", b"%d" % next(number))])
+            return bool(collector.status()["positions"]["b"])
+
+        wait_until(arrives)
     server.stop()
 
 
