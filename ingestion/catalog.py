@@ -15,7 +15,7 @@ import psycopg2.errors
 from psycopg2 import extensions
 from psycopg2.extensions import make_dsn, parse_dsn
 
-from ingestion.errors import CatalogUnavailable, ConfigError, StreamBusy
+from ingestion.errors import CatalogUnavailable, ConfigError, MillraceError, StreamBusy
 from ingestion.settings import Settings
 
 _LOCK_SPACE = 0x4D494C4C  # "MILL": keeps our advisory locks apart from other users' of the database
@@ -102,15 +102,23 @@ def prepare_catalog(connection: extensions.connection) -> None:
             cursor.execute("select pg_advisory_unlock(%s, 0)", (_LOCK_SPACE,))
 
 
-@dataclass(frozen=True)
+@dataclass
 class WriterLock:
-    """The right to write one stream, held as long as its database session lives."""
+    """The right to write one stream, held as long as its database session lives.
+
+    Attributes:
+        stream: The stream's name.
+        connection: The session.
+        committing: A commit was begun under it: whoever fails from then on may have it under way still.
+    """
 
     stream: str
     connection: extensions.connection
+    committing: bool = False
 
     def assert_held(self) -> None:
-        """Raise StreamBusy when the session, and with it the lock, is gone."""
+        """Called right before a commit: raise StreamBusy when the session, and with it the lock, is gone."""
+        self.committing = True
         try:
             with self.connection.cursor() as cursor:
                 cursor.execute("select 1")
@@ -154,11 +162,21 @@ def writer_lock(settings: Settings, stream: str, *, application_name: str) -> It
                 "set application_name = excluded.application_name, since = now()",
                 (stream, application_name),
             )
-        yield WriterLock(stream, connection)
-        with suppress(psycopg2.Error), connection.cursor() as cursor:
-            cursor.execute("delete from millrace.writers where stream = %s", (stream,))
+        lock = WriterLock(stream, connection)
+        try:
+            yield lock
+        except MillraceError:
+            if not lock.committing:  # else the next holder would end what we do for other streams
+                _leave(connection, stream)
+            raise
+        _leave(connection, stream)
     finally:
         connection.close()
+
+
+def _leave(connection: extensions.connection, stream: str) -> None:
+    with suppress(psycopg2.Error), connection.cursor() as cursor:
+        cursor.execute("delete from millrace.writers where stream = %s", (stream,))
 
 
 def _locked_in_time(cursor: extensions.cursor, stream: str) -> bool:

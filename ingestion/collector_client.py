@@ -237,7 +237,7 @@ class MqttConnection:
             self._watch_asked = self._client.subscribe(self._watch, 0)[1] or 0
 
     def _resume(self, session_present: bool) -> None:
-        """Subscribe to what the session lacks, and soon to all: a broker that crashed may know an older one."""
+        """Subscribe to what the session lacks, and soon to all: a crashed broker may know an older one."""
         if not session_present:
             self._subscribe({}, again=True)
             return

@@ -20,7 +20,7 @@ class Retry:
         most_seconds: Upper bound, and the wait after refused credentials.
         stable_seconds: A connection that lived this long starts from the first wait again.
         renew_seconds: Subscriptions that the broker's session is thought to hold are repeated after a
-            reconnection, with MQTT 3.1.1 not more often than this: each time all retained messages come again.
+            reconnection; with MQTT 3.1.1, which repeats retained messages then, not more often than this.
     """
 
     first_seconds: float = 0.25

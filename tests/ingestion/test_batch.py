@@ -56,6 +56,21 @@ def test_nothing_new_makes_no_load(lake: Lake, kafka_settings: Settings, topic: 
     assert lake.snapshot_id() == before
 
 
+def test_a_batch_that_was_refused_is_not_fenced(
+    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka
+) -> None:
+    """Its process goes on with other streams: whoever takes the lock next must not end their sessions."""
+    away = kafka_stream(topic, kafka=f"{topic}_that_is_not_there")
+    lake.prepare([topic])
+    with pytest.raises(SourceUnavailable):
+        ingest(lake, away, kafka_settings)
+    lake.connection.execute("begin")
+    lake.query("select count(*) from raw.batches")
+    with writer_lock(kafka_settings, topic, application_name=process_name()):
+        assert lake.query("select count(*) from raw.batches") == [(0,)]
+    lake.connection.execute("commit")
+
+
 def test_a_batch_is_one_snapshot_of_the_lake(
     lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka
 ) -> None:
