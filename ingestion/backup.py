@@ -8,6 +8,7 @@ import os
 import shutil
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from filecmp import cmp
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ingestion.faultpoints import faultpoint
 from ingestion.lake import Lake
 from ingestion.maintenance import upkeep_lock
 from ingestion.settings import Settings
+from ingestion.sources.mqtt_session import known_client_id, take_over
 from ingestion.spool_copy import SpoolHold
 from ingestion.spool_format import sync_folder
 
@@ -40,6 +42,7 @@ class Manifest:
         tables: Table of the catalog → rows.
         lake: Path of a data file below the lake's folder → bytes.
         spool: Path below the spool's folder → bytes.
+        mqtt_client_id: Under which the MQTT broker knows the collector; empty when there is none.
     """
 
     format: int
@@ -50,6 +53,7 @@ class Manifest:
     tables: dict[str, int]
     lake: dict[str, int]
     spool: dict[str, int]
+    mqtt_client_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ def back_up(settings: Settings, destination: Path, *, now: datetime) -> BackupRe
             tables=tables,
             lake=files,
             spool=spool,
+            mqtt_client_id=known_client_id(settings.data_dir),
         )
         with (partial / _MANIFEST).open("w") as file:
             json.dump(asdict(manifest), file, indent=1)
@@ -117,7 +122,7 @@ def back_up(settings: Settings, destination: Path, *, now: datetime) -> BackupRe
     return BackupReport(folder, manifest, copied)
 
 
-def restore(settings: Settings, source: Path) -> BackupReport:
+def restore(settings: Settings, source: Path, *, mqtt_session: bool = False) -> BackupReport:
     """Make a lake from a backup, where there is none. Nothing else may run on the data folder.
 
     Killed midway there is no lake yet, and the same call does the rest.
@@ -125,6 +130,8 @@ def restore(settings: Settings, source: Path) -> BackupReport:
     Args:
         settings: Where the lake is to be: its catalog's database exists.
         source: A backup, or a folder of backups: then the newest.
+        mqtt_session: Go on with the MQTT session of the system that was backed up, which must never run
+            again; else the restored one is another client, for which the broker has queued nothing.
 
     Raises:
         BackupError: There is no whole backup, or something is there already.
@@ -139,7 +146,7 @@ def restore(settings: Settings, source: Path) -> BackupReport:
         for name, size in sizes.items():
             require(folder / part / name, size, remedy="the backup is damaged, take another one")
     present = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
-    if (strange := present - manifest.lake.keys()) or (spool.is_dir() and any(spool.iterdir())):
+    if (strange := present - manifest.lake.keys()) or not _is_ours(spool, folder / _SPOOL, manifest.spool):
         where = target / min(strange) if strange else spool
         raise BackupError(f"{where} is there already: restore into an empty data folder (--data-dir)")
     with told(settings.data_dir):
@@ -154,6 +161,8 @@ def restore(settings: Settings, source: Path) -> BackupReport:
         for name, size in manifest.spool.items():
             place(folder / _SPOOL / name, new_spool / name, size=size, twin=None, link=False)
         sync_tree(new_spool)
+        if mqtt_session and manifest.mqtt_client_id:
+            take_over(settings.data_dir, manifest.mqtt_client_id)
         faultpoint("restore.files")
         spool.parent.mkdir(parents=True, exist_ok=True)
         load_catalog(
@@ -188,11 +197,19 @@ def _copy_instant(
             return catalog.snapshot_id, tables, files, spool.write(folder / _SPOOL)
 
 
+def _is_ours(spool: Path, saved: Path, sizes: dict[str, int]) -> bool:
+    """Whether a spool folder may be replaced: there is none, or a restore that was killed put it there."""
+    there = {str(path.relative_to(spool)) for path in spool.rglob("*") if path.is_file()}
+    return not there or (
+        there == sizes.keys() and all(cmp(saved / name, spool / name, shallow=False) for name in there)
+    )
+
+
 def _move(new_spool: Path, spool: Path) -> None:
-    if spool.is_dir():
-        spool.rmdir()
+    shutil.rmtree(spool, ignore_errors=True)
     new_spool.rename(spool)
     sync_folder(spool.parent)
+    faultpoint("restore.spool")
 
 
 def _lake_folder(settings: Settings) -> Path:

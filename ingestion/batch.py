@@ -249,7 +249,7 @@ def _start_positions(
     source = stream.source
     if isinstance(source, KafkaSource) and source.on_truncated == "earliest":
         positions = behind_truncation(positions, bounds)
-    check_log(stream.name, positions, bounds)
+    check_log(stream, positions, bounds)
     new = {name: held for name, held in bounds.items() if name not in positions}
     starts = {name: position.next for name, position in positions.items()}
     if new:

@@ -26,7 +26,7 @@ from ingestion.sources import mqtt_drops
 from ingestion.sources.mqtt_drops import DropCounter
 from ingestion.sources.mqtt_message import MqttMessage, event_of, identifiers_of
 from ingestion.sources.mqtt_retry import Retry
-from ingestion.sources.mqtt_session import SessionFile
+from ingestion.sources.mqtt_session import SessionFile, session_file
 from ingestion.sources.mqtt_topics import Router
 from ingestion.spool import SpoolEvent
 from ingestion.streams import Stream
@@ -97,7 +97,7 @@ class Collector:
         try:
             self.connection = MqttConnection(
                 settings,
-                SessionFile(self._status_file.with_name("session.json"), settings.mqtt_client_id),
+                SessionFile(session_file(settings.data_dir), settings.mqtt_client_id),
                 subscriptions=self._router.subscriptions,
                 on_message=self._take,
                 watch="" if self._router.route(mqtt_drops.TOPIC) else mqtt_drops.TOPIC,
@@ -157,14 +157,22 @@ class Collector:
             self.connection.pump(_TURN_SECONDS, more=self._may_take_more)
         if self.connection.generation != self._generation:
             self._generation = self.connection.generation
-            if self.connection.session_present:
-                # The broker sends again what is unacknowledged; without its session ours is the only copy.
-                current = self._generation
-                self._intake.forget(lambda receipt: receipt.message_id > 0 and receipt.generation != current)
+            self._connected_again()
         self._acknowledge()
         now = time.monotonic()
         if now - self._told_at >= STATUS_SECONDS or self.connection.subscribed != self._told_subscribed:
             self._tell(now)
+
+    def _connected_again(self) -> None:
+        """The broker sends again what is unacknowledged; if it forgot the session, ours is the only copy."""
+        current, forgotten = self._generation, not self.connection.session_present
+
+        def revised(receipt: _Receipt) -> _Receipt | None:
+            if receipt.generation == current or not receipt.message_id:
+                return receipt
+            return receipt._replace(message_id=0) if forgotten else None
+
+        self._intake.revise(revised)
 
     def _may_take_more(self) -> bool:
         if not self._turn_messages:

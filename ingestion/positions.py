@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ingestion.errors import LogTruncated
 from ingestion.sources.base import Bounds, Window
+from ingestion.streams import Stream
 
 
 @dataclass(frozen=True)
@@ -35,40 +36,68 @@ def behind_truncation(positions: Mapping[str, Position], bounds: Mapping[str, Bo
 
 def is_another_log(position: Position, held: Bounds) -> bool:
     """Whether a log certainly does not continue what was read up to a position: check_log will refuse it."""
-    made_again = bool(position.log_id and held.log_id and position.log_id != held.log_id)
-    return made_again or position.next > held.end
+    return _is_other(position, held) or position.next > held.end
 
 
-def check_log(stream: str, positions: Mapping[str, Position], bounds: Mapping[str, Bounds]) -> None:
+def check_log(stream: Stream, positions: Mapping[str, Position], bounds: Mapping[str, Bounds]) -> None:
     """Refuse a log that is not the continuation of what the lake holds.
 
     Raises:
         LogTruncated: A partition is gone, was made again, or no longer holds the next position.
     """
+    tell = _spool_sentence if stream.kind == "mqtt" else _topic_sentence
     for partition, position in positions.items():
-        where = f"stream '{stream}': {partition}"
-        held = bounds.get(partition)
-        if held is None:
-            raise LogTruncated(
-                f"{where} is in the lake up to {position.next}, but the broker has it no more; "
-                "restore the topic, or declare its successor as a new stream"
-            )
-        if position.log_id and held.log_id and position.log_id != held.log_id:
-            raise LogTruncated(
-                f"{where} was deleted and made again: its positions start over and cannot be told from those "
-                "in the lake; declare the new topic as a new stream"
-            )
-        if position.next > held.end:
-            raise LogTruncated(
-                f"{where} ends at {held.end}, before our position {position.next}: it lost events or was "
-                "made again; declare it as a new stream to read it from its beginning"
-            )
-        if position.next < held.begin:
-            raise LogTruncated(
-                f"{where} begins at {held.begin}, after our position {position.next}: retention deleted "
-                f"{held.begin - position.next} unread positions; set 'on_truncated: earliest' on its source "
-                "to go on behind the gap"
-            )
+        if wrong := tell(position, bounds.get(partition)):
+            raise LogTruncated(f"stream '{stream.name}': {partition} {wrong.format(stream=stream.name)}")
+
+
+def _topic_sentence(position: Position, held: Bounds | None) -> str:
+    if held is None:
+        return (
+            f"is in the lake up to {position.next}, but the broker has it no more; "
+            "restore the topic, or declare its successor as a new stream"
+        )
+    if _is_other(position, held):
+        return (
+            "was deleted and made again: its positions start over and cannot be told from those "
+            "in the lake; declare the new topic as a new stream"
+        )
+    if position.next > held.end:
+        return (
+            f"ends at {held.end}, before our position {position.next}: it lost events or was "
+            "made again; declare it as a new stream to read it from its beginning"
+        )
+    if position.next < held.begin:
+        return (
+            f"begins at {held.begin}, after our position {position.next}: retention deleted "
+            f"{held.begin - position.next} unread positions; set 'on_truncated: earliest' on its source "
+            "to go on behind the gap"
+        )
+    return ""
+
+
+def _spool_sentence(position: Position, held: Bounds | None) -> str:
+    if held is None:
+        wrong = f"is in the lake up to {position.next}, but its spool is gone"
+    elif _is_other(position, held):
+        wrong = f"is in the lake up to {position.next}, but its spool was made again and starts over"
+    elif position.next > held.end:
+        wrong = f"has a spool that ends at {held.end}, before our position {position.next}: an older copy"
+    elif position.next < held.begin:
+        wrong = (
+            f"has a spool that begins at {held.begin}, after our position {position.next}: "
+            f"{held.begin - position.next} unread events were removed"
+        )
+    else:
+        return ""
+    return (
+        f"{wrong}; put the right one back into spool/{{stream}}, or accept the loss of what it alone held: "
+        "'millrace adopt {stream}' goes on with the spool that is there"
+    )
+
+
+def _is_other(position: Position, held: Bounds) -> bool:
+    return bool(position.log_id and held.log_id and position.log_id != held.log_id)
 
 
 def plan_windows(

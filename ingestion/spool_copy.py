@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from ingestion.spool_format import LOG_ID_FILE, read_log_id, segment_path, segments
+from ingestion.spool_shift import SHIFT_FILE
 
 
 class SpoolHold:
@@ -54,6 +55,9 @@ class SpoolHold:
                 (folder / log.name).mkdir(parents=True)
                 (folder / log.name / LOG_ID_FILE).write_text(log_id, encoding="ascii")
                 sizes[f"{log.name}/{LOG_ID_FILE}"] = len(log_id)
+                if (shift := log / SHIFT_FILE).exists():
+                    shutil.copy2(shift, folder / log.name / SHIFT_FILE)
+                    sizes[f"{log.name}/{SHIFT_FILE}"] = shift.stat().st_size
         for path, source in self._segments.items():
             name = f"{path.parent.name}/{path.name}"
             if f"{path.parent.name}/{LOG_ID_FILE}" in sizes:

@@ -12,7 +12,6 @@ from ingestion.catalog import writer_lock
 from ingestion.lake import Lake
 from ingestion.ledger import read_state
 from ingestion.sources.mqtt import MqttLog
-from ingestion.spool_reader import SpoolReader
 from ingestion.streams import Stream
 
 
@@ -25,14 +24,13 @@ def trim_spool(lake: Lake, stream: Stream) -> int:
     Returns:
         How many segments were deleted.
     """
-    spool_dir = lake.settings.data_dir / "spool"
-    log = MqttLog(stream, spool_dir)
+    log = MqttLog(stream, lake.settings.data_dir / "spool")
     try:
         bounds = log.bounds().get(log.partition)
         position = read_state(lake, stream.name).positions.get(log.partition)
         if bounds is None or position is None or position.log_id != bounds.log_id:
             return 0
-        return SpoolReader(spool_dir / stream.name).trim(position.next)
+        return log.trim(position.next)
     finally:
         log.close()
 

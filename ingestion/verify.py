@@ -122,7 +122,13 @@ def verify(
 
 
 def _recount(
-    lake: Lake, stream: Stream, bounds: Mapping[str, Bounds], *, first: int, last: int, warnings: list[str]
+    lake: Lake,
+    stream: Stream,
+    bounds: Mapping[str, Bounds] | None,
+    *,
+    first: int,
+    last: int,
+    warnings: list[str],
 ) -> StreamCount:
     positions = read_state(lake, stream.name).positions
     batches = {"first": first, "last": last}
@@ -136,7 +142,7 @@ def _recount(
     )
     if not counts:
         warnings = [*warnings, "no batch of it is in the lake, or none of the time asked for"]
-    if new := sorted(bounds.keys() - positions.keys()):
+    if new := sorted((bounds or {}).keys() - positions.keys()):
         warnings = [*warnings, f"not read yet: {', '.join(new)}"]
     if staging and (same := staging["", "same_business_id"]):
         warnings = [*warnings, f"{same} rows of staging have a business id that an earlier row has"]
@@ -160,11 +166,11 @@ def _partition(
     stream: Stream,
     row: Mapping[str, Any],
     position: Position,
-    bounds: Mapping[str, Bounds],
+    bounds: Mapping[str, Bounds] | None,
     staging: Mapping[tuple[str, str], int] | None,
 ) -> PartitionCount:
     name = row["source_partition"]
-    held = bounds.get(name)
+    held = bounds.get(name) if bounds else None
     staged = (
         {kind: staging[name, kind] for kind in _KINDS} if staging is not None else dict.fromkeys(_KINDS, 0)
     )
@@ -177,7 +183,7 @@ def _partition(
             f"{row['skipped']} positions are lost: retention deleted them before they were read, and "
             "'on_truncated: earliest' went on behind them"
         )
-    if bounds:
+    if bounds is not None:
         lost, endangered = against_log(stream, name, position, bounds)
         defects, warnings = defects + lost, warnings + endangered
     verdict: Verdict = "defect" if defects else "warning" if warnings else "ok"

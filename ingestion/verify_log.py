@@ -35,8 +35,10 @@ def compare_with_log(lake: Lake, stream: Stream, *, log: Log) -> LogComparison:
     positions = read_state(lake, stream.name).positions
     bounds, warnings = bounds_of(log)
     bounds = widest(before, bounds)
+    if bounds is None:
+        return LogComparison((), tuple(warnings), {})
     defects: list[str] = []
-    for name, position in sorted(positions.items()) if bounds else ():
+    for name, position in sorted(positions.items()):
         lost, endangered = against_log(stream, name, position, bounds)
         defects, warnings = defects + lost, warnings + endangered
     marks = {
@@ -47,19 +49,24 @@ def compare_with_log(lake: Lake, stream: Stream, *, log: Log) -> LogComparison:
     return LogComparison(tuple(defects), tuple(warnings), marks)
 
 
-def bounds_of(log: Log | None) -> tuple[dict[str, Bounds], list[str]]:
-    """What the log holds; nothing, and a sentence, when the broker does not answer."""
+def bounds_of(log: Log | None) -> tuple[dict[str, Bounds] | None, list[str]]:
+    """What the log holds; None, and a sentence, when the broker does not answer."""
     if log is None:
-        return {}, []
+        return None, []
     try:
         return log.bounds(), []
     except SourceUnavailable as error:
-        return {}, [f"only the lake was looked at: {error}"]
+        return None, [f"only the lake was looked at: {error}"]
 
 
-def widest(before: Mapping[str, Bounds], after: Mapping[str, Bounds]) -> dict[str, Bounds]:
+def widest(
+    before: Mapping[str, Bounds] | None, after: Mapping[str, Bounds] | None
+) -> dict[str, Bounds] | None:
     """Bounds that were asked around a look at the lake: ingestion goes on meanwhile, which is no loss."""
-    return {name: Bounds(before.get(name, held).begin, held.end, held.log_id) for name, held in after.items()}
+    if after is None:
+        return None
+    asked = before or {}
+    return {name: Bounds(asked.get(name, held).begin, held.end, held.log_id) for name, held in after.items()}
 
 
 def against_log(
@@ -73,7 +80,7 @@ def against_log(
             warnings.append(f"retention deleted {lost} unread positions; the next batch goes on behind them")
         position = after
     try:
-        check_log(stream.name, {name: position}, bounds)
+        check_log(stream, {name: position}, bounds)
     except LogTruncated as error:
         return [str(error)], warnings
     return [], warnings + _retention(stream, position, bounds[name])

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from ingestion.envelope import SOURCE_SCHEMA, UTC_MICROSECONDS
 from ingestion.sources.base import Bounds, Chunk, Start, Window
 from ingestion.spool_reader import SpoolReader
+from ingestion.spool_shift import Shift, read_shift
 from ingestion.streams import Stream
 
 
@@ -31,8 +32,12 @@ class MqttLog:
 
     def bounds(self) -> dict[str, Bounds]:
         """The one partition, or nothing before the collector's first start."""
-        bounds = self._reader.bounds()
-        return {self.partition: bounds} if bounds else {}
+        held, shift = self.own()
+        return {self.partition: shift.seen(held)} if held else {}
+
+    def own(self) -> tuple[Bounds | None, Shift]:
+        """The spool's own bounds, and what the lake's view of them differs by."""
+        return self._reader.bounds(), read_shift(self._reader.folder)
 
     def stirred(self, known: Mapping[str, Bounds]) -> bool:
         """Whether the spool holds something else: asking costs next to nothing."""
@@ -52,24 +57,33 @@ class MqttLog:
 
     def read(self, windows: Mapping[str, Window]) -> Iterator[Chunk]:
         """Yield the window's events in the order in which they were received."""
+        shift = self._shift()
         for name, window in windows.items():
-            for first, table in self._reader.read(window.start, window.end):
-                position = first + table.num_rows
-                columns = [pa.repeat(name, table.num_rows), pa.arange(first, position), *table.columns]
+            for first, table in self._reader.read(window.start - shift, window.end - shift):
+                start, position = first + shift, first + shift + table.num_rows
+                columns = [pa.repeat(name, table.num_rows), pa.arange(start, position), *table.columns]
                 yield Chunk(pa.table(columns, schema=SOURCE_SCHEMA), {name: position})
 
     def confirm(self, positions: Mapping[str, int]) -> None:
         """Trim what is in the lake."""
-        for position in positions.values():
-            self._reader.trim(position)
+        self.trim(max(positions.values(), default=0))
+
+    def trim(self, below: int) -> int:
+        """Delete the segments that lie wholly below a position; returns how many."""
+        return self._reader.trim(below - self._shift())
 
     def close(self) -> None:
         """Let go of the spool's file."""
         self._reader.close()
 
+    def _shift(self) -> int:
+        held, shift = self.own()
+        return shift.shift(held) if held else 0
+
     def _first_since(self, moment: pa.Scalar, bounds: Bounds) -> int:
-        for first, table in self._reader.read(bounds.begin, bounds.end):
+        shift = self._shift()
+        for first, table in self._reader.read(bounds.begin - shift, bounds.end - shift):
             row = pc.index(pc.greater_equal(table["event_time"], moment), True).as_py()
             if row >= 0:
-                return first + int(row)
+                return first + shift + int(row)
         return bounds.end

@@ -11,6 +11,28 @@ from ingestion.errors import StorageError
 from ingestion.json_file import write_json
 
 
+def session_file(data_dir: Path) -> Path:
+    """Where an installation keeps it."""
+    return data_dir / "collector" / "session.json"
+
+
+def known_client_id(data_dir: Path) -> str:
+    """The client id of an installation's collector; empty before its first start, or when unreadable."""
+    try:
+        return str(json.loads(session_file(data_dir).read_text(encoding="utf-8"))["client_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def take_over(data_dir: Path, client_id: str) -> None:
+    """Give an installation another one's client id, and so its session: both must never run.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    write_json(session_file(data_dir), {"client_id": client_id, "subscriptions": {}}, durable=True)
+
+
 class SessionFile:
     """Client id and subscriptions, kept in a file.
 
@@ -38,7 +60,8 @@ class SessionFile:
             self.client_id, self.subscriptions, self.renewed_at = "", {}, 0.0
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StorageError(
-                f"{path} cannot be read ({type(error).__name__}); delete it to begin a new MQTT session"
+                f"{path} cannot be read ({type(error).__name__}); restore it, or delete it to begin a new "
+                "MQTT session: then nobody fetches what the broker queued for the former one"
             ) from None
         if not self.client_id.startswith(f"{prefix}-"):
             self.client_id = f"{prefix}-{uuid.uuid4().hex[:8]}"

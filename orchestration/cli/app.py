@@ -212,6 +212,22 @@ def collect(context: typer.Context) -> None:
 
 
 @app.command()
+def adopt(
+    context: typer.Context,
+    stream: Annotated[str, typer.Argument(help="Which MQTT stream.")],
+    as_json: AsJson = False,
+) -> None:
+    """Let an MQTT stream whose spool was lost go on with the one that is there: accepts what is missing."""
+    settings = context.obj.settings()
+    declared = context.obj.streams(settings)
+    from orchestration.cli.adopt import adopt as run_adopt
+    from orchestration.cli.ingest import choose
+
+    (chosen,) = choose(declared, [stream])
+    run_adopt(settings, chosen, as_json=as_json)
+
+
+@app.command()
 def maintain(
     context: typer.Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
@@ -248,12 +264,19 @@ def restore(
     source: Annotated[
         Path, typer.Argument(metavar="SRC", help="A backup, or a folder of backups: then the newest.")
     ],
+    mqtt_session: Annotated[
+        bool,
+        typer.Option(
+            "--mqtt-session",
+            help="Go on with the MQTT session of the system that was backed up; that one must be gone.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Restore a backup into an empty data folder and an empty catalog, while nothing runs."""
     from orchestration.cli import backup as backups
 
-    report = backups.restore(context.obj.settings(), source)
+    report = backups.restore(context.obj.settings(), source, mqtt_session=mqtt_session)
     raise typer.Exit(backups.show(report, verb="restored", as_json=as_json))
 
 

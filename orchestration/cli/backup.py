@@ -28,10 +28,10 @@ def backup(settings: Settings, destination: Path) -> BackupReport:
         return back_up(settings, destination, now=utc_now())
 
 
-def restore(settings: Settings, source: Path) -> BackupReport:
+def restore(settings: Settings, source: Path, *, mqtt_session: bool) -> BackupReport:
     """Restore a backup; nothing may run on the data folder."""
     with _alone(settings) as found, err.status("restoring …"):
-        return restore_backup(found, source)
+        return restore_backup(found, source, mqtt_session=mqtt_session)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from dagster import DagsterInstance
 from pydantic import SecretStr
 
 from ingestion.backup import back_up, backups_of, restore
+from ingestion.collector import Collector
 from ingestion.errors import BackupError, StreamBusy
 from ingestion.faultpoints import install_hook
 from ingestion.lake import Lake
@@ -30,7 +31,9 @@ from orchestration.assets.raw import ingest_batch
 from orchestration.lake_session import LakeSession
 from orchestration.progress import CheckedBatches
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
+from tests.ingestion.test_collector import publish, running, spooled, wait_until
 from tests.servers.apache_kafka import ApacheKafka
+from tests.servers.mosquitto import Mosquitto
 
 OWN = "* exclude (ingested_at, batch_id, _dlt_load_id)"  # what is not a load's
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -201,6 +204,7 @@ def test_killed_anywhere_a_backup_or_a_restore_is_not_there_and_can_be_said_agai
     produce(apache_kafka.bootstrap_servers, stream.name, [b"0"])
     with Lake(here) as lake:
         ingest(lake, stream, here)
+    spool(here, b"0")
     backups, there = tmp_path / "backups", elsewhere()
     for point in ("backup.catalog", "backup.written"):
         killed_at(point, f"back_up(settings, Path({str(backups)!r}), now=datetime.now())", here)
@@ -210,7 +214,8 @@ def test_killed_anywhere_a_backup_or_a_restore_is_not_there_and_can_be_said_agai
     with upkeep_lock(here), pytest.raises(StreamBusy, match="upkeep"):
         back_up(here, backups, now=NOON)
     report = back_up(here, backups, now=NOON)
-    killed_at("restore.files", f"restore(settings, Path({str(backups)!r}))", there)
+    for point in ("restore.files", "restore.spool"):
+        killed_at(point, f"restore(settings, Path({str(backups)!r}))", there)
     restore(there, backups)
     with Lake(there) as lake:
         assert numbers(lake, stream) == [0]
@@ -240,6 +245,34 @@ def test_checks_begin_anew_where_dagster_knows_later_batches_than_the_restored_l
         session.lake.close()
     assert not all(check.passed for check in landed.checks)
     assert checked.last(stream.name) == 0
+
+
+@pytest.mark.mosquitto
+def test_a_restored_system_fetches_what_the_mqtt_broker_queued_where_it_takes_the_session_over(
+    here: Settings, elsewhere: Callable[[], Settings], mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """Without being told so it is another client: the one that was backed up may run still."""
+    broker = {"mqtt_host": mosquitto.host, "mqtt_port": mosquitto.port}
+    was = here.model_copy(update=broker)
+    with Lake(was) as lake:
+        lake.prepare([SPOOLED.name])
+    with running(Collector(was, [SPOOLED])):
+        pass
+    publish(mosquitto, [("spooled/a", b"queued")])
+    report = back_up(was, tmp_path / "backups", now=NOON)
+    fetched = {}
+    for mqtt_session in (False, True):
+        there = elsewhere().model_copy(update=broker)
+        restore(there, report.folder, mqtt_session=mqtt_session)
+        with running(Collector(there, [SPOOLED])) as collector:
+            publish(mosquitto, [("spooled/a", b"new")])
+            wait_until(
+                lambda there=there: (
+                    [row["value"] for row in spooled(there.data_dir, SPOOLED.name)][-1:] == [b"new"]
+                )
+            )
+            fetched[mqtt_session] = collector.status()["messages"]
+    assert fetched == {False: 1, True: 3}  # queued, the other's new, its own new
 
 
 @pytest.fixture

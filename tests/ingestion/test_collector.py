@@ -414,6 +414,37 @@ def test_a_full_spool_holds_the_broker_back_until_it_is_drained(shared: Mosquitt
     log.close()
 
 
+def test_the_only_copy_of_an_event_outlives_every_reconnection(tmp_path: Path) -> None:
+    """A broker that forgot the session will not send again what we hold, however often we come back to it."""
+    folder = tmp_path / "broker"
+    server = broker(folder, persistence=True)
+    limits = Limits(spool_max_bytes=1, segment_bytes=1, blocked_seconds=0.05)
+    data_dir = tmp_path / "data"
+    collector = Collector(settings_for(server, data_dir), [stream("s", "s")], limits=limits, retry=QUICK)
+    log = MqttLog(stream("s", "s"), data_dir / "spool")
+    sent = 0
+    with running(collector):
+        while not collector.status()["blocked"]:
+            publish(server, [("s", b"%d" % sent)])
+            sent += 1
+            wait_until(lambda sent=sent: collector.status()["messages"] == sent)
+        waiting = collector.status()["unacknowledged"]
+        server.kill()
+        for saved in folder.glob("*.db*"):
+            saved.unlink()
+        server.start()
+        wait_until(lambda: collector.status()["sessions_lost"] == 1 and collector.connection.subscribed)
+        server.restart()
+        wait_until(lambda: collector.status()["connections"] == 3)
+        assert collector.connection.session_present
+        assert collector.status()["unacknowledged"] == waiting > 0
+        log.confirm({"s-0": collector.status()["positions"]["s"]})
+        wait_until(lambda: collector.status()["positions"]["s"] == sent)
+    assert spooled(data_dir, "s")[-1]["value"] == b"%d" % (sent - 1)
+    log.close()
+    server.stop()
+
+
 def test_a_reconnection_while_nothing_can_be_committed_repeats_nothing(tmp_path: Path) -> None:
     server = broker(tmp_path / "broker", persistence=True)
     limits = Limits(spool_max_bytes=1, segment_bytes=1, blocked_seconds=0.05)

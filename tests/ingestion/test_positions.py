@@ -7,6 +7,10 @@ from hypothesis import strategies as st
 from ingestion.errors import LogTruncated
 from ingestion.positions import Position, check_log, plan_windows
 from ingestion.sources.base import Bounds, Window
+from ingestion.streams import Stream
+
+KAFKA = Stream.model_validate({"name": "s", "source": {"kafka": "t"}})
+MQTT = Stream.model_validate({"name": "s", "source": {"mqtt": "t"}})
 
 
 def test_a_window_runs_from_the_position_to_the_end() -> None:
@@ -41,8 +45,17 @@ def test_a_log_that_does_not_continue_ours_is_refused(
     position: Position, held: Bounds | None, words: str
 ) -> None:
     with pytest.raises(LogTruncated, match=words):
-        check_log("s", {"t-0": position}, {} if held is None else {"t-0": held})
+        check_log(KAFKA, {"t-0": position}, {} if held is None else {"t-0": held})
+
+
+@pytest.mark.parametrize(
+    "held", [None, Bounds(0, 9, "two"), Bounds(0, 4, "one"), Bounds(8, 9, "one")], ids=lambda held: str(held)
+)
+def test_a_spool_that_does_not_continue_ours_is_refused_with_its_way_out(held: Bounds | None) -> None:
+    with pytest.raises(LogTruncated, match=r"^stream 's': t-0 .*'millrace adopt s' goes on with the spool"):
+        check_log(MQTT, {"t-0": Position(5, "one")}, {} if held is None else {"t-0": held})
 
 
 def test_a_log_that_continues_is_accepted() -> None:
-    check_log("s", {"t-0": Position(5, "x")}, {"t-0": Bounds(5, 5, "x"), "t-1": Bounds(0, 1, "x")})
+    for stream in (KAFKA, MQTT):
+        check_log(stream, {"t-0": Position(5, "x")}, {"t-0": Bounds(5, 5, "x"), "t-1": Bounds(0, 1, "x")})

@@ -1,0 +1,32 @@
+"""`millrace adopt`: go on with another spool after an MQTT stream's own was lost."""
+
+import dataclasses
+import json
+import sys
+
+from ingestion.adoption import Adoption
+from ingestion.adoption import adopt as adopt_spool
+from ingestion.lake import Lake
+from ingestion.settings import Settings
+from ingestion.streams import Stream
+from orchestration.cli.context import out
+
+
+def adopt(settings: Settings, stream: Stream, *, as_json: bool) -> None:
+    """Adopt a stream's spool and say what became of it."""
+    with Lake(settings) as lake:
+        adoption = adopt_spool(lake, stream)
+    if as_json:
+        json.dump(dataclasses.asdict(adoption), sys.stdout)
+        sys.stdout.write("\n")
+    else:
+        out.print(_sentence(adoption), markup=False)
+
+
+def _sentence(adoption: Adoption) -> str:
+    if not adoption.broken:
+        return f"{adoption.stream}: its spool continues the lake, there is nothing to adopt"
+    return (
+        f"{adoption.stream}: the lake goes on at position {adoption.position:,} with the spool that is "
+        f"there; {adoption.events:,} events wait in it"
+    )
