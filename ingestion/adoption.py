@@ -57,7 +57,7 @@ def adopt(lake: Lake, stream: Stream) -> Adoption:
             f"stream '{stream.name}' is read from {stream.kind}: only an MQTT stream has a spool; declare "
             "the new topic as a new stream"
         )
-    log = MqttLog(stream, lake.settings.data_dir / "spool")
+    log = MqttLog(stream.name, lake.settings.data_dir / "spool")
     try:
         with writer_lock(lake.settings, stream.name, application_name=lake.application_name):
             own, shift = log.own()

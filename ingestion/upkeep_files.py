@@ -24,7 +24,7 @@ def trim_spool(lake: Lake, stream: Stream) -> int:
     Returns:
         How many segments were deleted.
     """
-    log = MqttLog(stream, lake.settings.data_dir / "spool")
+    log = MqttLog(stream.name, lake.settings.data_dir / "spool")
     try:
         bounds = log.bounds().get(log.partition)
         position = read_state(lake, stream.name).positions.get(log.partition)

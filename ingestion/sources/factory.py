@@ -24,7 +24,7 @@ def open_log(stream: Stream, settings: Settings, *, timeout_seconds: float | Non
         return _kafka_log(settings)(stream, settings, timeout_seconds=timeout_seconds)
     from ingestion.sources.mqtt import MqttLog
 
-    return MqttLog(stream, settings.data_dir / "spool")
+    return MqttLog(stream.name, settings.data_dir / "spool")
 
 
 def _kafka_log(settings: Settings) -> type["KafkaLog"]:

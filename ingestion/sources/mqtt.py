@@ -13,22 +13,21 @@ from ingestion.envelope import SOURCE_SCHEMA, UTC_MICROSECONDS
 from ingestion.sources.base import Bounds, Chunk, Start, Window
 from ingestion.spool_reader import SpoolReader
 from ingestion.spool_shift import Shift, read_shift
-from ingestion.streams import Stream
 
 
 class MqttLog:
     """One MQTT stream's log (sources/base.py), read from its spool.
 
     Args:
-        stream: The declared stream.
+        stream: The stream's name.
         spool_dir: The folder of all spools; it need not exist before the collector's first start.
     """
 
     stalls = 0  # nothing is connected
 
-    def __init__(self, stream: Stream, spool_dir: Path) -> None:
-        self.partition = f"{stream.name}-0"
-        self._reader = SpoolReader(spool_dir / stream.name)
+    def __init__(self, stream: str, spool_dir: Path) -> None:
+        self.partition = f"{stream}-0"
+        self._reader = SpoolReader(spool_dir / stream)
 
     def bounds(self) -> dict[str, Bounds]:
         """The one partition, or nothing before the collector's first start."""

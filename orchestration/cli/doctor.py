@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from ingestion.errors import MillraceError
-from orchestration.cli import examinations
+from orchestration.cli import examinations, examine_sources
 from orchestration.cli.context import Globals, err, out
 from orchestration.cli.errors import sentence
 from orchestration.cli.examinations import Finding
@@ -37,8 +37,8 @@ def examine(options: Globals) -> list[Finding]:
         "system": lambda: examinations.system(settings),
         "catalog": lambda: examinations.catalog(settings),
         "lake": lambda: examinations.lake(settings),
-        "sources": lambda: examinations.sources(settings, streams),
-        "mqtt broker": lambda: examinations.mqtt_broker(settings, streams),
+        "sources": lambda: examine_sources.sources(settings, streams),
+        "mqtt broker": lambda: examine_sources.mqtt_broker(settings, streams),
         "web UI": lambda: examinations.web_ui(settings),
     }
     if findings[-1].state == "ok":  # else dbt would only miss the sources that the streams are

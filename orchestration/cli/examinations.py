@@ -4,22 +4,18 @@ Nothing is changed but the rendered dbt sources. Order and output are in doctor.
 """
 
 import importlib.metadata
-import json
 import re
 import shutil
-import socket
 import stat
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from ingestion.errors import CatalogUnavailable, MillraceError
+from ingestion.errors import CatalogUnavailable
 from ingestion.settings import Settings, system_is_running
 from ingestion.streams import Stream
 
-_BROKER_SECONDS = 5.0
 _LITTLE_SPACE_BYTES = 5 * 2**30
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^;\s]+)$")
 
@@ -155,64 +151,6 @@ def lake(settings: Settings) -> Iterator[Finding]:
         yield Finding("lake", "note", str(error))
     finally:
         lake.close()
-
-
-def sources(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:
-    """Each stream's log: Kafka topics at the broker, spools on the disk."""
-    from ingestion.sources.factory import open_log
-
-    for stream in streams:
-        part = f"{stream.kind} log"
-        log = open_log(stream, settings, timeout_seconds=_BROKER_SECONDS)
-        try:
-            bounds = log.bounds()
-        except MillraceError as error:
-            yield Finding(part, "problem", str(error))
-            continue
-        finally:
-            log.close()
-        held = sum(bound.end - bound.begin for bound in bounds.values())
-        nothing = f"stream '{stream.name}': nothing collected yet"
-        if bounds:
-            message = f"stream '{stream.name}': {len(bounds)} partition(s), {held:,} position(s) held"
-        yield Finding(part, "ok" if bounds else "note", message if bounds else nothing)
-
-
-def mqtt_broker(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:
-    """Whether the MQTT broker answers."""
-    if not any(stream.kind == "mqtt" for stream in streams):
-        return
-    if not settings.mqtt_host:
-        yield Finding(
-            "mqtt broker", "problem",
-            "MQTT streams are declared but no broker is: set MILLRACE_MQTT_HOST, or remove the streams",
-        )  # fmt: skip
-        return
-    address = f"{settings.mqtt_host}:{settings.mqtt_port}"
-    try:
-        socket.create_connection((settings.mqtt_host, settings.mqtt_port), timeout=_BROKER_SECONDS).close()
-    except OSError as error:
-        yield Finding(
-            "mqtt broker", "problem",
-            f"the MQTT broker at {address} does not answer ({error.strerror or error}): is it running, are "
-            "MILLRACE_MQTT_HOST and MILLRACE_MQTT_PORT right?",
-        )  # fmt: skip
-        return
-    yield from _collector(settings, address)
-
-
-def _collector(settings: Settings, address: str) -> Iterator[Finding]:
-    """What the collector says; only it knows whether the broker takes our name and password."""
-    from ingestion.collector import status_file
-
-    told: dict[str, object] = {}
-    path: Path = status_file(settings.data_dir)
-    if path.exists():
-        told = json.loads(path.read_text(encoding="utf-8"))
-    if system_is_running(settings.data_dir) and told.get("error"):
-        yield Finding("mqtt broker", "problem", str(told["error"]))
-    else:
-        yield Finding("mqtt broker", "ok", f"{address} accepts connections")
 
 
 def web_ui(settings: Settings) -> Iterator[Finding]:

@@ -117,7 +117,7 @@ def publish(
 
 
 def spooled(data_dir: Path, name: str) -> list[dict[str, Any]]:
-    log = MqttLog(stream(name, "unused"), data_dir / "spool")
+    log = MqttLog(name, data_dir / "spool")
     windows = {partition: Window(b.begin, b.end) for partition, b in log.bounds().items()}
     rows = [row for chunk in log.read(windows) for row in chunk.events.to_pylist()]
     log.close()
@@ -255,7 +255,7 @@ def test_sigterm_acknowledges_what_it_took_and_exits_with_0(shared: Mosquitto, t
     values = [str(number).encode() for number in range(8_000)]
     process = start_process(shared, tmp_path)
     wait_for_subscriptions(tmp_path)
-    reader = MqttLog(stream("telemetry", "unused"), tmp_path / "spool")
+    reader = MqttLog("telemetry", tmp_path / "spool")
     sender = threading.Thread(target=publish, args=(shared, [("plant/a/telemetry", v) for v in values]))
     sender.start()
     wait_until(lambda: reader.bounds()["telemetry-0"].end > 100)
@@ -390,7 +390,7 @@ def test_a_full_spool_holds_the_broker_back_until_it_is_drained(shared: Mosquitt
     limits = Limits(spool_max_bytes=60_000, segment_bytes=10_000, blocked_seconds=0.05)
     collector = Collector(settings_for(shared, tmp_path), [stream("full", "full/#")], limits=limits)
     total = 1_000
-    log = MqttLog(stream("full", "full/#"), tmp_path / "spool")
+    log = MqttLog("full", tmp_path / "spool")
     seen: list[bytes] = []
     with running(collector):
         sender = threading.Thread(
@@ -421,7 +421,7 @@ def test_the_only_copy_of_an_event_outlives_every_reconnection(tmp_path: Path) -
     limits = Limits(spool_max_bytes=1, segment_bytes=1, blocked_seconds=0.05)
     data_dir = tmp_path / "data"
     collector = Collector(settings_for(server, data_dir), [stream("s", "s")], limits=limits, retry=QUICK)
-    log = MqttLog(stream("s", "s"), data_dir / "spool")
+    log = MqttLog("s", data_dir / "spool")
     sent = 0
     with running(collector):
         while not collector.status()["blocked"]:
@@ -450,7 +450,7 @@ def test_a_reconnection_while_nothing_can_be_committed_repeats_nothing(tmp_path:
     limits = Limits(spool_max_bytes=1, segment_bytes=1, blocked_seconds=0.05)
     data_dir = tmp_path / "data"
     collector = Collector(settings_for(server, data_dir), [stream("s", "s")], limits=limits, retry=QUICK)
-    log = MqttLog(stream("s", "s"), data_dir / "spool")
+    log = MqttLog("s", data_dir / "spool")
     sent = 0
     with running(collector):
         while not collector.status()["blocked"]:

@@ -74,7 +74,7 @@ def test_hostile_mqtt_topics_and_payloads_are_only_data(lake: Lake, tmp_path: Pa
     writer.commit()
     writer.close()
     lake.prepare(["devices"])
-    log = MqttLog(stream, tmp_path / "spool")
+    log = MqttLog(stream.name, tmp_path / "spool")
     assert Ingestor(lake).run(stream, log).events_landed == len(HOSTILE)
     log.close()
     rows = lake.query("select event_key, payload from raw.devices order by position")

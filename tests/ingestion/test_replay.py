@@ -17,7 +17,7 @@ from ingestion.settings import Settings
 from ingestion.sources.kafka import KafkaLog
 from ingestion.streams import Stream
 from ingestion.verify import verify
-from orchestration.keys import REPLAY_JOB, RETRY_JOB
+from orchestration.keys import REPAIR_TAG, REPLAY_JOB, RETRY_JOB
 from orchestration.replay_jobs import repair_request, replay_job
 from orchestration.resources import lake_session
 from orchestration.sensors.arrivals import RefreshPlan
@@ -147,6 +147,8 @@ def test_a_repair_asks_for_the_stream_s_models(job: str, full: bool) -> None:
         models=frozenset(),
         fingerprint="now",
     )
-    request = repair_request("run", job, {"ops": {"any": {"config": {"stream": "orders"}}}}, plan)
+    config = {"ops": {"any": {"config": {"stream": "orders"}}}}
+    request = repair_request(job, config, plan, ended="2026-11-24T08:00:00+00:00")
     assert request.asset_selection == [orders]
+    assert request.tags[REPAIR_TAG] == "2026-11-24T08:00:00+00:00"
     assert request.run_config == ({"ops": {"models": {"config": {"full_refresh": True}}}} if full else {})
