@@ -284,7 +284,9 @@ class MqttConnection:
     def _on_disconnect(
         self, _client: Client, _data: object, flags: DisconnectFlags, reason: ReasonCode, _properties: object
     ) -> None:
-        if self.connected:
+        if not flags.is_disconnect_packet_from_server and str(reason) == "Protocol error":
+            self._lost("brought what cannot be read")
+        elif self.connected:
             lived, told = time.monotonic() - self._attempted, str(reason) == TAKEN_OVER
             self._evictions = self._evictions + 1 if lived < self._retry.most_seconds else 1
             if told or self._evictions >= _EVICTIONS_TOLD:

@@ -7,8 +7,10 @@ import socket
 import ssl
 from typing import Any
 
+import paho.mqtt.properties
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -22,6 +24,21 @@ CONNECT_SECONDS = 5.0
 RECEIVE_MAXIMUM = 4_096
 """Unacknowledged messages an MQTT 5 broker may send; with 3.1.1 the broker's own limit holds."""
 _SESSION_NEVER_EXPIRES = 0xFFFFFFFF
+
+
+def _read_text(buffer: bytes, most: int) -> tuple[str, int]:
+    """A property's text and how many bytes it took (MQTT 5, 1.5.4); what is no UTF-8 becomes U+FFFD.
+
+    The library's own gives up the connection over U+FEFF, which the standard allows: the broker would send
+    that message again after each reconnection, and nothing behind it would ever arrive.
+    """
+    size = int.from_bytes(buffer[:2], "big")
+    if most < 2 + size:
+        raise MalformedPacket("a text is longer than its packet")
+    return bytes(buffer[2 : 2 + size]).decode("utf-8", "replace"), 2 + size
+
+
+paho.mqtt.properties.readUTF = _read_text
 
 
 def make_client(settings: Settings, client_id: str) -> Client:

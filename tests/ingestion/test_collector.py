@@ -170,7 +170,7 @@ def test_payloads_are_spooled_as_they_are(shared: Mosquitto, tmp_path: Path) -> 
     payloads = [b"", b"\0\xff\xfe", b"{", os.urandom(2**20), "ä".encode(), b" " * 70_000]
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.ContentType = "application/json"
-    properties.UserProperty = [("trace", "1"), ("trace", "2")]
+    properties.UserProperty = [("trace", "1"), ("trace", "\ufeff2")]
     with running(collector):
         publish(shared, [("odd/ünicode/'; drop", value) for value in payloads], properties=properties)
         publish(shared, [("odd/qos0", b"0")], qos=0)
@@ -183,7 +183,7 @@ def test_payloads_are_spooled_as_they_are(shared: Mosquitto, tmp_path: Path) -> 
         "retain": False,
         "dup": False,
         "content_type": "application/json",
-        "user_properties": [["trace", "1"], ["trace", "2"]],
+        "user_properties": [["trace", "1"], ["trace", "\ufeff2"]],
     }
     assert rows[-1]["headers"]["qos"] == 0
 
