@@ -225,7 +225,8 @@ class _Replay:
         parameters = {"stream": self.stream, "partition": name, "first": window.start, "last": window.end}
         places = self.lake.connection.execute(_PLACES.format(stream=self.stream), parameters).to_arrow_table()
         known = places.filter(pc.not_equal(places["place"], "open"))["position"]
-        waiting = {row["position"]: row["batch_id"] for row in places.to_pylist() if row["place"] == "open"}
+        open_ones = places.filter(pc.equal(places["place"], "open")).select(["position", "batch_id"])
+        waiting = {row["position"]: row["batch_id"] for row in open_ones.to_pylist()}
         report = PartitionReplay(
             name, window.start, window.end, in_raw=pc.sum(pc.equal(places["place"], "raw")).as_py() or 0
         )
