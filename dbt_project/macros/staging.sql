@@ -11,7 +11,7 @@
         {{ return('select * from ' ~ source('raw', stream)) }}
     {%- endif -%}
     {%- set after = watermark(this) -%}
-    {%- set events = typed_events(stream, after) -%}
+    {%- set events = typed_events(stream, after, until=up_to_now(source('raw', stream), after)) -%}
     {%- set ids = stream_meta(stream).business_id or [] -%}
     {%- set id_columns = [] -%}
     {%- for id in ids -%}

@@ -14,14 +14,14 @@
 
 
 {#
-  The events of a stream after a batch, with the declared fields as typed columns. Tombstones are left out: they say
+  The events of a stream after a batch (and `until`, a predicate), with the declared fields as typed columns. Tombstones are left out: they say
   nothing about an event; raw keeps them.
 
   - `event_at`: the declared event-time field, else the broker's timestamp, else the time of ingestion; never null.
   - `cast_errors`: the fields that are in the payload but are not of their type (their columns are null), or `payload`
     if DuckDB cannot read the JSON at all.
 #}
-{% macro typed_events(stream, after=0) -%}
+{% macro typed_events(stream, after=0, until='true') -%}
     {%- set relation = source('raw', stream) -%}
     {%- if not execute -%}
         {{ return('select * from ' ~ relation) }}
@@ -91,7 +91,7 @@
                 []::varchar [] as texts
                 {%- endif %}
             from {{ relation }}
-            where payload is not null and batch_id > {{ after }}
+            where payload is not null and batch_id > {{ after }} and {{ until }}
         ) as extracted
     ) as typed
 {%- endmacro %}

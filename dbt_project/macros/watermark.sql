@@ -19,3 +19,16 @@
     {%- set query = 'select coalesce(max(' ~ column ~ '), 0) as highest from ' ~ relation -%}
     {{ return(run_query(query).columns[0].values()[0] | int) }}
 {%- endmacro %}
+
+
+{#
+  For a model that looks at its new rows while it is compiled, to know which old ones they touch: the predicate that
+  keeps out what comes after that look. Else its rows would come half, and the watermark would move past the other half.
+#}
+{% macro up_to_now(rows, after) -%}
+    {%- if not execute or not is_incremental() -%}
+        {{ return('true') }}
+    {%- endif -%}
+    {%- set query = 'select coalesce(max(batch_id), 0) as newest from ' ~ rows ~ ' where batch_id > ' ~ after -%}
+    {{ return('batch_id <= ' ~ run_query(query).columns[0].values()[0] | int) }}
+{%- endmacro %}

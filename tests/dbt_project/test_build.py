@@ -151,22 +151,82 @@ def test_two_runs_at_once_do_not_stage_an_event_twice(warehouse: Warehouse) -> N
     warehouse.raw.add("production_orders", [order_event(1, "ord-1", "created", START)])
     warehouse.dbt("run", "--select", model)
     warehouse.raw.add("production_orders", [order_event(2, "ord-1", "started", START)])
+
+    def other() -> None:
+        table = f"lake.staging.{model}"
+        warehouse.lake.query(f"insert into {table} select * replace (2 as batch_id) from {table}")
+
+    result = _run_while(warehouse, f"staging.{model}", other)
+    assert not result.success
+    assert f"Another run wrote staging.{model} meanwhile" in result.result.results[0].message
+    assert len(warehouse.rows(f"staging.{model}")) == 2
+
+
+@pytest.mark.parametrize("model", ["intermediate.int_alert_runs", "marts.machine_minute"])
+def test_what_is_staged_between_a_model_s_look_and_its_work_is_built_by_the_next_run(
+    warehouse: Warehouse, model: str
+) -> None:
+    """Half of it would come, that of machines and times looked at, and the watermark would hide the rest."""
+
+    def stage(batch: int, machine: str, minute: int) -> None:
+        at = START + timedelta(minutes=minute)
+        warehouse.raw.add("plant_telemetry", [reading(batch, machine, at, temperature_celsius=150)])
+
+    warehouse.dbt("seed")
+    stage(1, "press-01", 0)
+    warehouse.dbt("run")
+    stage(2, "press-01", 1)
+    warehouse.dbt("run", "--select", "stg_plant_telemetry")
+
+    def more() -> None:
+        # One reading where the model has looked, one where it has not, in one batch.
+        for machine, minutes in (("press-01", 0.5), ("mill-01", 50)):
+            warehouse.lake.query(
+                "insert into lake.staging.stg_plant_telemetry select * replace ("
+                f"3 as batch_id, event_id || '{machine}' as event_id, '{machine}' as machine_id, "
+                f"event_at + to_seconds(60 * {minutes}) as event_at) "
+                "from lake.staging.stg_plant_telemetry where batch_id = 2"
+            )
+
+    name = model.partition(".")[2]
+    assert _run_while(warehouse, model, more).success
+    warehouse.dbt("run", "--select", name)
+    built = warehouse.rows(model)
+    warehouse.dbt("run", "--full-refresh", "--select", name)
+    assert built == warehouse.rows(model)
+    assert any("mill-01" in row for row in built)
+
+
+def test_a_run_of_alerts_compiled_before_another_one_s_commit_writes_nothing(warehouse: Warehouse) -> None:
+    warehouse.dbt("seed")
+    warehouse.raw.add("plant_telemetry", [reading(1, "press-01", START)])
+    warehouse.dbt("run")
+    warehouse.raw.add("plant_telemetry", [reading(2, "press-01", START + timedelta(minutes=1))])
+    warehouse.dbt("run", "--select", "stg_plant_telemetry")
+    table = "lake.intermediate.int_alert_runs"
+
+    def other() -> None:
+        warehouse.lake.query(f"update {table} set last_batch_id = 2")
+
+    result = _run_while(warehouse, "intermediate.int_alert_runs", other)
+    assert not result.success
+    assert "Another run wrote intermediate.int_alert_runs meanwhile" in result.result.results[0].message
+
+
+def _run_while(warehouse: Warehouse, model: str, work: Callable[[], None]) -> Any:
+    """Run a model; when its SQL is compiled and it waits for its turn, do something else first."""
     url = warehouse.lake.settings.catalog
     assert url is not None
     with closing(psycopg2.connect(url.get_secret_value())) as other, ThreadPoolExecutor(1) as pool:
         cursor = other.cursor()
-        cursor.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"millrace staging.{model}",))
-        run = pool.submit(warehouse.dbt, "run", "--select", model, check=False)
+        cursor.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"millrace {model}",))
+        run = pool.submit(warehouse.dbt, "run", "--select", model.partition(".")[2], check=False)
         waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
         assert wait_until(lambda: _first(cursor, waiting) == 1 or run.done(), timeout_s=30)
         assert not run.done(), "the run did not wait for its turn"
-        table = f"lake.staging.{model}"
-        warehouse.lake.query(f"insert into {table} select * replace (2 as batch_id) from {table}")
+        work()
         other.commit()
-        result = run.result(timeout=30)
-    assert not result.success
-    assert f"Another run wrote staging.{model} meanwhile" in result.result.results[0].message
-    assert len(warehouse.rows(f"staging.{model}")) == 2
+        return run.result(timeout=30)
 
 
 def _first(cursor: Any, sql: str) -> Any:

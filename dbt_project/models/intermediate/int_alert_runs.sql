@@ -3,7 +3,8 @@
 {%- set after = watermark(this, 'last_batch_id') -%}
 {%- set readings_relation = ref('int_telemetry_enriched') -%}
 {%- set rules_relation = ref('alert_rules') -%}
-{%- set is_new = 'machine_id is not null and is_time_plausible and batch_id > ' ~ after -%}
+{%- set until = up_to_now(readings_relation, after) -%}
+{%- set is_new = 'machine_id is not null and is_time_plausible and batch_id > ' ~ after ~ ' and ' ~ until -%}
 {%- set scopes = alert_scopes(readings_relation, rules_relation, is_new) -%}
 
 {%- if is_incremental() %}
@@ -29,6 +30,7 @@
 {%- endif %}
 {%- endif %}
 
+-- What came after batch {{ after }}
 with readings as (
     select * from {{ readings_relation }}
     {%- if not is_incremental() %}
@@ -38,6 +40,7 @@ with readings as (
         machine_id is not null
         and is_time_plausible
         and event_at >= {{ since }}
+        and {{ until }}
     {%- else %}
     where false
     {%- endif %}

@@ -2,7 +2,8 @@
 
 {%- set after = watermark(this, 'last_batch_id') -%}
 {%- set readings_relation = ref('int_telemetry_enriched') -%}
-{%- set is_new = 'machine_id is not null and batch_id > ' ~ after -%}
+{%- set until = up_to_now(readings_relation, after) -%}
+{%- set is_new = 'machine_id is not null and batch_id > ' ~ after ~ ' and ' ~ until -%}
 
 {%- if is_incremental() %}
 {%- set ranges = time_ranges(readings_relation, 'event_at', where=is_new) %}
@@ -28,6 +29,7 @@ readings as (
     select candidates.*
     from candidates
     semi join touched using (machine_id, minute_at)
+    where {{ until }}
 ),
 
 {%- else %}
