@@ -134,12 +134,14 @@ def restore(settings: Settings, source: Path, *, mqtt_session: bool = False) -> 
             again; else the restored one is another client, for which the broker has queued nothing.
 
     Raises:
-        BackupError: There is no whole backup, or something is there already.
+        BackupError: There is no whole backup, it knows no MQTT session, or something is there already.
     """
     folder = source if (source / _MANIFEST).exists() else next(reversed(backups_of(source)), None)
     if folder is None:
         raise BackupError(f"{source} holds no backup: name a folder that 'millrace backup' wrote to")
     manifest = _read_manifest(folder)
+    if mqtt_session and not manifest.mqtt_client_id:
+        raise BackupError(f"{folder} knows of no MQTT session to go on with: restore it without")
     target, spool = _lake_folder(settings), settings.data_dir / "spool"
     contents = {_LAKE: manifest.lake, _SPOOL: manifest.spool}
     for part, sizes in contents.items():
@@ -161,7 +163,7 @@ def restore(settings: Settings, source: Path, *, mqtt_session: bool = False) -> 
         for name, size in manifest.spool.items():
             place(folder / _SPOOL / name, new_spool / name, size=size, twin=None, link=False)
         sync_tree(new_spool)
-        if mqtt_session and manifest.mqtt_client_id:
+        if mqtt_session:
             take_over(settings.data_dir, manifest.mqtt_client_id)
         faultpoint("restore.files")
         spool.parent.mkdir(parents=True, exist_ok=True)

@@ -52,8 +52,8 @@ def read_shift(folder: Path) -> Shift:
         return Shift()
     except (OSError, ValueError, TypeError) as error:
         raise StorageError(
-            f"{path} cannot be read ({error}); restore it, or delete it and say "
-            f"'millrace adopt {folder.name}'"
+            f"{path} cannot be read ({error}); restore it from a backup: without it nobody knows what of "
+            "this spool is in the lake"
         ) from None
 
 

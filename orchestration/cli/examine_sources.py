@@ -52,12 +52,15 @@ def _log(settings: Settings, stream: Stream, lake: Lake | None) -> Iterator[Find
         yield Finding(part, "problem", defect)
     for warning in found.warnings if found else ():
         yield Finding(part, "note", f"stream '{stream.name}': {warning}")
-    held = sum(bound.end - bound.begin for bound in bounds.values())
-    if bounds and not (found and found.defects):
-        message = f"stream '{stream.name}': {len(bounds)} partition(s), {held:,} position(s) held"
-        yield Finding(part, "ok", message)
-    elif not bounds and not (found and found.defects):
+    if found and found.defects:
+        return
+    if not bounds:
         yield Finding(part, "note", f"stream '{stream.name}': nothing collected yet")
+        return
+    held = sum(bound.end - bound.begin for bound in bounds.values())
+    yield Finding(
+        part, "ok", f"stream '{stream.name}': {len(bounds)} partition(s), {held:,} position(s) held"
+    )
 
 
 def _strange_spools(settings: Settings, streams: Sequence[Stream], lake: Lake | None) -> Iterator[Finding]:

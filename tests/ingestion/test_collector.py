@@ -17,21 +17,17 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from paho.mqtt.client import Client, topic_matches_sub
+from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from ingestion.collector import Collector, status_file
 from ingestion.errors import ConfigError, StreamBusy
-from ingestion.intake import Limits
 from ingestion.settings import Settings
 from ingestion.sources.base import Window
 from ingestion.sources.mqtt import MqttLog
 from ingestion.sources.mqtt_retry import Retry
-from ingestion.sources.mqtt_topics import Router, matches
 from ingestion.streams import Stream
 from tests.servers import ServerMissing
 from tests.servers.mosquitto import Mosquitto
@@ -386,94 +382,6 @@ def test_a_broker_that_crashed_back_to_an_older_session_is_asked_for_everything_
     server.stop()
 
 
-def test_a_full_spool_holds_the_broker_back_until_it_is_drained(shared: Mosquitto, tmp_path: Path) -> None:
-    limits = Limits(spool_max_bytes=60_000, segment_bytes=10_000, blocked_seconds=0.05)
-    collector = Collector(settings_for(shared, tmp_path), [stream("full", "full/#")], limits=limits)
-    total = 1_000
-    log = MqttLog("full", tmp_path / "spool")
-    seen: list[bytes] = []
-    with running(collector):
-        sender = threading.Thread(
-            target=publish, args=(shared, [("full/x", b"%07d" % n + b"." * 993) for n in range(total)])
-        )
-        sender.start()
-        wait_until(lambda: collector.status()["blocked"])
-        assert "nothing more is acknowledged" in collector.status()["error"]
-        assert collector.status()["unacknowledged"] > 0
-        assert collector.status()["spool_bytes"] < total * 1_000
-        deadline = time.monotonic() + 20
-        while len(seen) < total:
-            assert time.monotonic() < deadline, f"stuck at {len(seen)}"
-            position, end = len(seen), log.bounds()["full-0"].end
-            chunks = log.read({"full-0": Window(position, end)})
-            seen += [value[:7] for chunk in chunks for value in chunk.events["value"].to_pylist()]
-            log.confirm({"full-0": len(seen)})
-        sender.join()
-        wait_until(lambda: not collector.status()["blocked"])
-    assert seen == [b"%07d" % n for n in range(total)]
-    log.close()
-
-
-def test_the_only_copy_of_an_event_outlives_every_reconnection(tmp_path: Path) -> None:
-    """A broker that forgot the session will not send again what we hold, however often we come back to it."""
-    folder = tmp_path / "broker"
-    server = broker(folder, persistence=True)
-    limits = Limits(spool_max_bytes=1, segment_bytes=1, blocked_seconds=0.05)
-    data_dir = tmp_path / "data"
-    collector = Collector(settings_for(server, data_dir), [stream("s", "s")], limits=limits, retry=QUICK)
-    log = MqttLog("s", data_dir / "spool")
-    sent = 0
-    with running(collector):
-        while not collector.status()["blocked"]:
-            publish(server, [("s", b"%d" % sent)])
-            sent += 1
-            wait_until(lambda sent=sent: collector.status()["messages"] == sent)
-        waiting = collector.status()["unacknowledged"]
-        server.kill()
-        for saved in folder.glob("*.db*"):
-            saved.unlink()
-        server.start()
-        wait_until(lambda: collector.status()["sessions_lost"] == 1 and collector.connection.subscribed)
-        server.restart()
-        wait_until(lambda: collector.status()["connections"] == 3)
-        assert collector.connection.session_present
-        assert collector.status()["unacknowledged"] == waiting > 0
-        log.confirm({"s-0": collector.status()["positions"]["s"]})
-        wait_until(lambda: collector.status()["positions"]["s"] == sent)
-    assert spooled(data_dir, "s")[-1]["value"] == b"%d" % (sent - 1)
-    log.close()
-    server.stop()
-
-
-def test_a_reconnection_while_nothing_can_be_committed_repeats_nothing(tmp_path: Path) -> None:
-    server = broker(tmp_path / "broker", persistence=True)
-    limits = Limits(spool_max_bytes=1, segment_bytes=1, blocked_seconds=0.05)
-    data_dir = tmp_path / "data"
-    collector = Collector(settings_for(server, data_dir), [stream("s", "s")], limits=limits, retry=QUICK)
-    log = MqttLog("s", data_dir / "spool")
-    sent = 0
-    with running(collector):
-        while not collector.status()["blocked"]:
-            publish(server, [("s", b"%d" % sent)])
-            sent += 1
-            wait_until(lambda sent=sent: collector.status()["messages"] == sent)
-        publish(server, [("s", b"%d" % number) for number in range(sent, sent + 8)])
-        wait_until(lambda: collector.status()["messages"] == sent + 8)
-        waiting = collector.status()["unacknowledged"]
-        assert waiting >= 8
-        server.restart()
-        wait_until(lambda: collector.status()["connections"] == 2)
-        wait_until(lambda: collector.status()["messages"] == sent + 8 + waiting)
-        assert collector.status()["unacknowledged"] == waiting
-        log.confirm({"s-0": collector.status()["positions"]["s"]})
-        wait_until(lambda: collector.status()["positions"]["s"] == sent + 8)
-    kept = [row["value"] for row in spooled(data_dir, "s")]
-    assert kept == [b"%d" % number for number in range(sent + 8 - len(kept), sent + 8)]
-    assert len(kept) >= 9
-    log.close()
-    server.stop()
-
-
 def test_one_collector_for_a_data_folder(shared: Mosquitto, tmp_path: Path) -> None:
     settings = settings_for(shared, tmp_path)
     busy = pytest.raises(StreamBusy, match=f"in use by process {os.getpid()}")
@@ -493,32 +401,3 @@ def test_what_is_not_configured_is_said(tmp_path: Path) -> None:
             Settings(_env_file=None, data_dir=tmp_path, mqtt_host="x", mqtt_tls=True, mqtt_ca_file=missing),
             [stream("s", "s/#")],
         )
-
-
-def test_waits_grow_and_are_bounded() -> None:
-    retry = Retry(first_seconds=0.5, most_seconds=10)
-    assert [retry.delay(failures, chance=0) for failures in (1, 2, 3, 6, 1000)] == [0.5, 1, 2, 10, 10]
-    assert retry.delay(3, chance=0.999) > 1
-
-
-def test_a_delivery_goes_to_the_streams_of_its_subscription() -> None:
-    router = Router([stream("a", "x/#"), stream("b", "x/+"), stream("c", "x/#", qos=0), stream("d", "y")])
-    identifier = {subscription.filter: subscription.identifier for subscription in router.subscriptions}
-    assert {s.filter: s.qos for s in router.subscriptions} == {"x/#": 1, "x/+": 1, "y": 1}
-    assert set(router.route("x/1")) == {"a", "b", "c"}
-    assert set(router.route("x/1", [identifier["x/#"]])) == {"a", "c"}
-    assert router.route("x/1", [identifier["x/+"]]) == ("b",)
-    assert router.route("x/1", [12345]) == ()
-    assert router.route("z") == ()
-
-
-_level = st.sampled_from(["a", "b", "", "$SYS", "ä"])
-_topics = st.lists(_level, min_size=1, max_size=4).map("/".join).filter(bool)
-_filters = st.tuples(st.lists(_level | st.just("+"), max_size=4), st.booleans()).map(
-    lambda parts: "/".join([*parts[0], *(["#"] if parts[1] else [])])
-)
-
-
-@given(_filters.filter(bool), _topics)
-def test_topics_match_as_the_mqtt_library_says(topic_filter: str, topic: str) -> None:
-    assert matches(topic_filter, topic) == topic_matches_sub(topic_filter, topic)

@@ -142,3 +142,34 @@ def twins(one: Settings, two: Settings) -> Iterator[tuple[Collector, Collector, 
         shutil.copy(session, two.data_dir / "collector")
         with running(Collector(two, streams)) as second:
             yield first, second, orjson.loads(session.read_bytes())["client_id"]
+
+
+def test_a_broker_that_sends_rubbish_is_not_taken_for_a_twin(tmp_path: Path) -> None:
+    """It ends each connection as quickly as a twin would, but ours is the side that hangs up."""
+    connack, publish_cut_short = b"\x20\x03\x00\x00\x00", b"\x32\x06\x00\x01a\x00\x01\x7f"
+    connections = 0
+
+    def accept() -> None:
+        nonlocal connections
+        with suppress(OSError):
+            while True:
+                client = listener.accept()[0]
+                client.recv(65_536)
+                client.sendall(connack + publish_cut_short)
+                connections += 1
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        settings = Settings(
+            _env_file=None,
+            data_dir=tmp_path,
+            mqtt_host="127.0.0.1",
+            mqtt_port=listener.getsockname()[1],
+            mqtt_protocol="5",
+        )
+        collector = Collector(settings, [stream("s", "s")], retry=QUICK)
+        with running(collector, subscribed=False):
+            wait_until(lambda: connections >= 5)
+            wait_until(lambda: collector.connection.error)
+            assert "brought what cannot be read" in collector.connection.error
+        listener.shutdown(socket.SHUT_RDWR)

@@ -30,6 +30,7 @@
 {%- endif %}
 {%- endif %}
 
+{# refuse_stale reads the note behind the number, which is nowhere else when this is incremental. #}
 -- What came after batch {{ after }}
 with readings as (
     select * from {{ readings_relation }}
