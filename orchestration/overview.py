@@ -27,6 +27,7 @@ _OPEN_REJECTS = (
     "select stream, count(*) from raw.rejects anti join raw.reject_resolutions using (stream, event_id) "
     "group by stream"
 )
+_REPLACED = "its log does not continue what the lake holds: 'millrace doctor' says why and what to do"
 
 
 @dataclass(frozen=True)
@@ -233,5 +234,5 @@ def _row(stream: Stream, lag: StreamLag, counts: tuple[object, ...] | None) -> S
         batches=int(str(batch)),
         last_load_at=loaded_at if isinstance(loaded_at, datetime) else None,
         last_event_at=event_at if isinstance(event_at, datetime) else None,
-        error=lag.error,
+        error=lag.error or (_REPLACED if lag.replaced else ""),
     )

@@ -345,6 +345,8 @@ def test_a_lost_spool_and_one_of_nobody_are_problems_for_the_doctor_until_adopt_
     assert "1 position(s) held" in " ".join(told())
     shutil.rmtree(settings.data_dir / "spool")
     assert "its spool is gone" in " ".join(told())
+    (row,) = json.loads(millrace("status", "--json", **where).out)["streams"]
+    assert "does not continue what the lake holds" in row["error"]
     collect("plant", b"2")
     collect("gone", b"3")
     lost, strange = told()
