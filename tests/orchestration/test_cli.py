@@ -5,14 +5,12 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +21,6 @@ from kafka.admin import NewTopic
 
 from ingestion.lake import Lake
 from ingestion.settings import PROJECT_DIR, Settings, load_settings, system_is_running
-from ingestion.spool import SpoolEvent, SpoolWriter
 from orchestration.cli.query import QueryRefused, ask
 from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.process import free_port, is_alive, wait_until
@@ -321,48 +318,6 @@ def test_doctor_names_a_misspelt_key_once(millrace: Millrace, tmp_path: Path) ->
     assert result.code == 1
     (problem,) = [row for row in json.loads(result.out) if row["state"] == "problem"]
     assert "did you mean 'event_time'?" in problem["message"]
-
-
-def test_a_lost_spool_and_one_of_nobody_are_problems_for_the_doctor_until_adopt_or_declared_again(
-    millrace: Millrace, catalog: str, settings: Settings, tmp_path: Path
-) -> None:
-    file = tmp_path / "streams.yml"
-    file.write_text("plant: {source: {mqtt: 'plant/#'}}\n")
-    settings.data_dir.mkdir(mode=0o700)
-    where = {"catalog": catalog, "data_dir": str(settings.data_dir), "streams_file": str(file)}
-
-    def collect(name: str, payload: bytes) -> None:
-        with closing(SpoolWriter(settings.data_dir / "spool" / name)) as writer:
-            writer.append([SpoolEvent(b"plant/1", payload, None, 0)])
-            writer.commit()
-
-    def told() -> list[str]:
-        found = json.loads(millrace("doctor", "--json", **where).out)
-        return [f"{row['state']}: {row['message']}" for row in found if row["part"] == "mqtt log"]
-
-    collect("plant", b"1")
-    assert millrace("ingest", **where).code == 0
-    assert "1 position(s) held" in " ".join(told())
-    shutil.rmtree(settings.data_dir / "spool")
-    assert "its spool is gone" in " ".join(told())
-    (row,) = json.loads(millrace("status", "--json", **where).out)["streams"]
-    assert "does not continue what the lake holds" in row["error"]
-    collect("plant", b"2")
-    collect("gone", b"3")
-    lost, strange = told()
-    assert lost.startswith("problem: stream 'plant'")
-    assert lost.endswith("'millrace adopt plant' goes on with the spool that is there")
-    assert strange.startswith("problem: ")
-    assert "holds 1 events that were acknowledged" in strange
-
-    assert "at position 1" in millrace("adopt", "plant", **where).out
-    assert "nothing to adopt" in millrace("adopt", "plant", **where).out
-    assert json.loads(millrace("adopt", "plant", "--json", **where).out)["position"] == 1
-    file.write_text("plant: {source: {mqtt: 'plant/#'}}\ngone: {source: {mqtt: 'gone/#'}}\n")
-    assert millrace("ingest", **where).code == 0
-    assert [line.split(":")[0] for line in told()] == ["ok", "ok"]
-    file.write_text("plant: {source: {mqtt: 'plant/#'}}\n")
-    assert "all of it is in the lake" in " ".join(told())
 
 
 # ---- settings, runtime.env, one system per folder
