@@ -24,10 +24,10 @@ import psycopg2
 from rich.console import Console
 
 from ingestion.errors import MillraceError
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from ingestion.settings import PROJECT_DIR, Settings, load_settings
 from orchestration.cli.tables import table
-from orchestration.overview import read_system_state
+from orchestration.records.overview import read_system_state
 from tests.e2e.test_demo import MILLRACE, environment
 from tests.e2e.test_together import DBT, marts_are_there
 from tests.waiting import eventually

@@ -21,7 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.report import Row, at_least, at_most, emit
 from benchmarks.system import environment
-from ingestion.collector import status_file
+from ingestion.collect.collector import status_file
 from ingestion.settings import PROJECT_DIR
 from tests.servers.mosquitto import Mosquitto
 from tests.waiting import eventually
@@ -65,7 +65,9 @@ def measure(folder: Path, *, messages: int, publishers: int) -> list[Row]:
     data_dir.mkdir()
     values = {"mqtt_host": mosquitto.host, "mqtt_port": str(mosquitto.port)}
     collector = subprocess.Popen(
-        [sys.executable, "-m", "ingestion.collector"], cwd=PROJECT_DIR, env=environment(data_dir, values)
+        [sys.executable, "-m", "ingestion.collect.collector"],
+        cwd=PROJECT_DIR,
+        env=environment(data_dir, values),
     )
     seconds: list[dict[str, Any]] = []
 

@@ -23,10 +23,10 @@ import psutil
 from benchmarks.report import Row, emit
 from benchmarks.system import ORDERS, Brokers, brokers, environment, millrace_up
 from benchmarks.w3_chain import Reader, send
-from ingestion.lake import Lake
+from ingestion.declare.file import load_streams
+from ingestion.lake.lake import Lake
 from ingestion.settings import PROJECT_DIR, Settings, load_settings
-from ingestion.streams_file import load_streams
-from orchestration.dbt_sources import write_sources
+from orchestration.dbt.sources import write_sources
 from orchestration.services.postgres import EmbeddedPostgres
 from tests.servers.ports import free_ports
 

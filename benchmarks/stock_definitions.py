@@ -31,8 +31,8 @@ from dlt.destinations.impl.ducklake.configuration import DuckLakeCredentials
 from kafka import KafkaConsumer, TopicPartition
 
 from benchmarks.system import ORDERS, PARTITIONS
-from ingestion.engine import extension_directory
-from ingestion.lake import Lake
+from ingestion.lake.engine import extension_directory
+from ingestion.lake.lake import Lake
 from ingestion.settings import load_settings
 
 DBT = Path(os.environ["STOCK_DBT"])

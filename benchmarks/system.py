@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingestion.collector import status_file
+from ingestion.collect.collector import status_file
 from ingestion.settings import PROJECT_DIR, Settings, load_settings, system_is_running
-from orchestration.overview import STATE_FILE
+from orchestration.records.overview import STATE_FILE
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
 from tests.waiting import eventually

@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 from dagster import Definitions, in_process_executor, job, op
 from dagster_dbt import DbtCliResource
-from orchestration.dbt_runner import DbtProject, build_args, invoke
+from orchestration.dbt.runner import DbtProject, build_args, invoke
 
 FOLDER = Path(__file__).parent / "dbt"
 
@@ -107,7 +107,7 @@ def stock_reaction_s(folder: Path, location: Path) -> float:
 def our_reaction_s(folder: Path, location: Path) -> float:
     """The warm process, up already; the second of two runs, for the first parses the dbt project."""
     socket_path = folder / "run" / "warm.sock"
-    launcher = {"module": "orchestration.launcher", "class": "WarmRunLauncher"}
+    launcher = {"module": "orchestration.warm.launcher", "class": "WarmRunLauncher"}
     instance = make_instance(
         folder / "ours", run_launcher={**launcher, "config": {"socket_path": str(socket_path)}}
     )

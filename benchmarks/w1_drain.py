@@ -56,10 +56,10 @@ def fill(servers: str, topic: str, *, events: int, codec: str | None) -> None:
 
 def run_millrace(options: dict[str, Any]) -> Result:
     """Drain the topic with the Ingestor; returns the rows and the seconds of each step."""
-    from ingestion.batch import Ingestor
-    from ingestion.lake import Lake
-    from ingestion.sources.factory import open_log
-    from ingestion.streams import Stream
+    from ingestion.connectors.factory import open_log
+    from ingestion.declare.stream import Stream
+    from ingestion.lake.lake import Lake
+    from ingestion.land.batch import Ingestor
 
     settings = load_settings(**options["settings"], kafka_client=options["client"])
     stream = Stream.model_validate({"name": "events", "source": {"kafka": options["topic"]}})
@@ -80,7 +80,7 @@ def run_dlt_rows(options: dict[str, Any]) -> Result:
     import duckdb
     from dlt.destinations.impl.ducklake.configuration import DuckLakeCredentials
 
-    from ingestion.engine import engine_config, extension_directory, install_extensions
+    from ingestion.lake.engine import engine_config, extension_directory, install_extensions
 
     settings = load_settings(**options["settings"])
     assert settings.catalog is not None

@@ -24,9 +24,9 @@ from benchmarks.report import Row, at_most, emit
 from benchmarks.system import ORDERS, TELEMETRY, Brokers, Running, brokers, millrace_up
 from benchmarks.tree import Peak, cpu_seconds
 from ingestion.errors import MillraceError
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from ingestion.settings import PROJECT_DIR, Settings
-from orchestration.records import DagsterRecords
+from orchestration.records.reader import DagsterRecords
 
 _COUNTS = {
     ORDERS: "select coalesce(sum(events), 0) from marts.order_progress",

@@ -24,13 +24,13 @@ import psycopg2
 import pyarrow as pa
 
 from benchmarks.report import Row, emit
-from ingestion.batch import Ingestor
-from ingestion.envelope import SOURCE_SCHEMA
-from ingestion.lake import Lake
-from ingestion.ledger import prove
+from ingestion.declare.file import load_streams
+from ingestion.lake.lake import Lake
+from ingestion.lake.ledger import prove
+from ingestion.land.batch import Ingestor
+from ingestion.log.envelope import SOURCE_SCHEMA
+from ingestion.log.port import Bounds, Chunk, Start, Window
 from ingestion.settings import PROJECT_DIR, Settings, load_settings
-from ingestion.sources.base import Bounds, Chunk, Start, Window
-from ingestion.streams_file import load_streams
 from orchestration.demo.machines import read_machines
 from orchestration.services.postgres import EmbeddedPostgres
 
@@ -174,8 +174,8 @@ class Chain:
 
     def __init__(self, settings: Settings, *, rows: int, loads: int) -> None:
         from orchestration.assets.models import load_contracts, model_keys
-        from orchestration.dbt_models import DBT_PROJECT_DIR, parse_models
-        from orchestration.dbt_runner import load_manifest
+        from orchestration.dbt.project import DBT_PROJECT_DIR, parse_models
+        from orchestration.dbt.runner import load_manifest
 
         self.lake = Lake(settings)
         streams = load_streams(settings.streams_file)
@@ -195,8 +195,8 @@ class Chain:
         self._build("resource_type:seed", f"stg_{STREAM}+")
 
     def _build(self, *select: str) -> None:
-        from orchestration.dbt_models import FULL_SCAN, NO_ASSETS
-        from orchestration.dbt_runner import build_args, invoke
+        from orchestration.dbt.project import FULL_SCAN, NO_ASSETS
+        from orchestration.dbt.runner import build_args, invoke
 
         args = build_args("build", select=list(select), exclude=[FULL_SCAN, NO_ASSETS, "tag:ops"])
         invoke(self._project, args, manifest=self._manifest)

@@ -22,8 +22,8 @@ from benchmarks.report import Row, emit
 from benchmarks.sender import pace
 from benchmarks.system import ORDERS, PARTITIONS, brokers, millrace_up
 from benchmarks.w3_chain import Reader, wait_for
-from ingestion.lake import Lake
-from ingestion.ledger import prove
+from ingestion.lake.lake import Lake
+from ingestion.lake.ledger import prove
 
 _STAGES = ("created", "started", "completed")
 _SHARE = 0.01

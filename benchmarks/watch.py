@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from ingestion.errors import MillraceError
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from ingestion.settings import load_settings
 
 POLL_SECONDS = 0.1

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from dagster import AssetKey, AssetsDefinition, Definitions
 
+from ingestion.declare.file import load_streams
+from ingestion.declare.stream import Stream
 from ingestion.settings import Settings, load_settings
-from ingestion.streams import Stream
-from ingestion.streams_file import load_streams
 from orchestration.assets.full_scans import full_scan_checks
 from orchestration.assets.models import load_contracts, model_keys, models_asset
 from orchestration.assets.raw import ledger_specs, raw_asset, source_specs
@@ -17,16 +17,16 @@ from orchestration.checks.adapter import contract_audit
 from orchestration.checks.freshness import Budget
 from orchestration.checks.ledger import ledger_audit
 from orchestration.checks.raw_contracts import batches_contract, rejects_contract
-from orchestration.cycles import Cycles
-from orchestration.dbt_models import DBT_PROJECT_DIR, ParsedModels, freshness_seconds, parse_models
-from orchestration.jobs import audit_job, audit_schedule, refresh_job
+from orchestration.dbt.project import DBT_PROJECT_DIR, ParsedModels, freshness_seconds, parse_models
+from orchestration.jobs.refresh import audit_job, audit_schedule, refresh_job
+from orchestration.jobs.rejects import retry_job
+from orchestration.jobs.replay import repairs, replay_job
+from orchestration.jobs.upkeep import upkeep_job, upkeep_schedule
 from orchestration.keys import raw_key
-from orchestration.reject_jobs import retry_job
-from orchestration.replay_jobs import repairs, replay_job
-from orchestration.resources import lake_session
+from orchestration.run.cycles import Cycles
+from orchestration.run.resources import lake_session
 from orchestration.sensors.arrivals import RefreshPlan, arrivals_sensor
 from orchestration.sensors.failures import failures_sensor
-from orchestration.upkeep import upkeep_job, upkeep_schedule
 
 _NO_BUDGET_SECONDS = 60.0
 _OPS = "ops"

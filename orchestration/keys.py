@@ -2,7 +2,7 @@
 
 from dagster import AssetKey
 
-from ingestion.streams import Stream
+from ingestion.declare.stream import Stream
 
 REFRESH_JOB = "refresh"
 AUDIT_JOB = "audit"

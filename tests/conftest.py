@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from ingestion.settings import Settings, load_settings
 from orchestration.services.postgres import EmbeddedPostgres
 from tests.ingestion.helpers import produce

@@ -10,23 +10,23 @@ from ingestion.settings import PROJECT_DIR
 
 BROKER_CLIENTS = {"kafka", "confluent_kafka", "paho"}
 ALLOWED = {
-    "dlt": {"ingestion/loader.py"},
+    "dlt": {"ingestion/lake/loader.py"},
     "kafka": {
-        "ingestion/sources/kafka.py",
-        "ingestion/sources/kafka_blocks.py",
-        "ingestion/sources/kafka_tail.py",
+        "ingestion/connectors/kafka/log.py",
+        "ingestion/connectors/kafka/blocks.py",
+        "ingestion/connectors/kafka/tail.py",
     },
-    "confluent_kafka": {"ingestion/sources/kafka_fast.py"},
-    "paho": {"ingestion/collector.py", "ingestion/collector_client.py", "ingestion/collector_protocol.py"},
+    "confluent_kafka": {"ingestion/connectors/kafka/librdkafka.py"},
+    "paho": {"ingestion/connectors/mqtt/connection.py", "ingestion/connectors/mqtt/protocol.py"},
     "soda_core": {"orchestration/checks/soda.py"},
     "soda_duckdb": {"orchestration/checks/soda.py"},
-    "dbt": {"orchestration/dbt_runner.py", "orchestration/dbt_results.py", "orchestration/warm/preload.py"},
+    "dbt": {"orchestration/dbt/runner.py", "orchestration/dbt/results.py", "orchestration/warm/preload.py"},
     "psycopg2": {
-        "ingestion/catalog.py",
-        "ingestion/catalog_copy.py",
-        "ingestion/catalog_indexes.py",
+        "ingestion/lake/catalog.py",
+        "ingestion/backup/catalog.py",
+        "ingestion/lake/indexes.py",
         "orchestration/services/postgres.py",
-        "orchestration/records.py",
+        "orchestration/records/reader.py",
     },
 }
 

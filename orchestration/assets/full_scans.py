@@ -16,10 +16,10 @@ from dagster_dbt.asset_utils import build_dbt_specs
 from orchestration.assets.models import UNIQUE_ID, ModelGraph
 from orchestration.checks.audits import fails_with_its_checks
 from orchestration.checks.dbt_tests import result_of_test
-from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, ParsedModels
-from orchestration.dbt_results import DbtFailed
-from orchestration.dbt_runner import build_args, invoke
-from orchestration.translator import ModelTranslator
+from orchestration.dbt.project import FULL_SCAN, NO_ASSETS, ParsedModels
+from orchestration.dbt.results import DbtFailed
+from orchestration.dbt.runner import build_args, invoke
+from orchestration.dbt.translator import ModelTranslator
 
 
 def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:

@@ -26,20 +26,20 @@ from dagster import (
 )
 from dagster_dbt.asset_utils import build_dbt_specs
 
-from ingestion.batch import utc_now
 from ingestion.errors import ConfigError
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
+from ingestion.land.batch import utc_now
+from ingestion.land.session import LakeSession
 from orchestration.checks.adapter import check_specs, run_contract
 from orchestration.checks.contracts import Contract, load_contract
 from orchestration.checks.dbt_tests import result_of_test
 from orchestration.checks.freshness import Budget, FreshnessMeter, freshness_specs
-from orchestration.cycles import Cycles, recorded
-from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, ParsedModels
-from orchestration.dbt_results import DbtFailed, NodeResult
-from orchestration.dbt_runner import build_args, invoke
-from orchestration.lake_session import LakeSession
-from orchestration.progress import ModelledBatches
-from orchestration.translator import ModelTranslator
+from orchestration.dbt.project import FULL_SCAN, NO_ASSETS, ParsedModels
+from orchestration.dbt.results import DbtFailed, NodeResult
+from orchestration.dbt.runner import build_args, invoke
+from orchestration.dbt.translator import ModelTranslator
+from orchestration.run.cycles import Cycles, recorded
+from orchestration.run.progress import ModelledBatches
 
 UNIQUE_ID = "dagster_dbt/unique_id"
 """Where dagster-dbt leaves dbt's id in the metadata of its specs."""

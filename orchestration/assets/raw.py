@@ -1,6 +1,6 @@
 """One asset per stream: a micro-batch lands in raw.<stream>, then its ledger and contract are checked.
 
-How a batch works is in ingestion/batch.py; this file only tells Dagster about it.
+How a batch works is in ingestion/land/batch.py; this file only tells Dagster about it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,16 +22,16 @@ from dagster import (
     asset,
 )
 
-from ingestion.batch import BatchReport
-from ingestion.sources.base import Log
-from ingestion.sources.factory import open_log
-from ingestion.streams import Stream
+from ingestion.connectors.factory import open_log
+from ingestion.declare.stream import Stream
+from ingestion.land.batch import BatchReport
+from ingestion.land.session import LakeSession
+from ingestion.log.port import Log
 from orchestration.checks.adapter import check_specs, run_contract
 from orchestration.checks.ledger import ledger_check_spec, prove_ledger
 from orchestration.checks.raw_contracts import raw_contract
 from orchestration.keys import RAW_GROUP, SOURCES_GROUP, raw_key, source_key
-from orchestration.lake_session import LakeSession
-from orchestration.progress import CheckedBatches
+from orchestration.run.progress import CheckedBatches
 
 
 @dataclass(frozen=True)

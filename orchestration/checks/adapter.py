@@ -13,11 +13,11 @@ from dagster import (
     multi_asset_check,
 )
 
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
+from ingestion.land.session import LakeSession
 from orchestration.checks.audits import fails_with_its_checks
 from orchestration.checks.contracts import Contract, list_checks
 from orchestration.checks.soda import verify
-from orchestration.lake_session import LakeSession
 
 
 def check_specs(contract: Contract, key: AssetKey, *, blocking: bool) -> list[AssetCheckSpec]:

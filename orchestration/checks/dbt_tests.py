@@ -4,7 +4,7 @@ from dagster import AssetCheckKey, AssetCheckResult, AssetCheckSeverity
 
 from orchestration.checks.adapter import reproduction
 from orchestration.checks.reproduce import at_version
-from orchestration.dbt_results import NodeResult
+from orchestration.dbt.results import NodeResult
 
 
 def result_of_test(node: NodeResult, key: AssetCheckKey, snapshot_id: int) -> AssetCheckResult:

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from dagster import AssetCheckKey, AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey
 
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from orchestration.keys import FRESHNESS_CHECK
 
 _REPORT_SECONDS = 15.0

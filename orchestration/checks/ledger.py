@@ -15,14 +15,14 @@ from dagster import (
     multi_asset_check,
 )
 
-from ingestion.lake import Lake
-from ingestion.ledger import prove
-from ingestion.sources.factory import open_log
-from ingestion.streams import Stream
-from ingestion.verify_log import compare_with_log
+from ingestion.connectors.factory import open_log
+from ingestion.declare.stream import Stream
+from ingestion.lake.lake import Lake
+from ingestion.lake.ledger import prove
+from ingestion.land.session import LakeSession
+from ingestion.watch.against_log import compare_with_log
 from orchestration.checks.audits import fails_with_its_checks
 from orchestration.keys import LEDGER_AUDIT, LEDGER_CHECK, raw_key
-from orchestration.lake_session import LakeSession
 
 _BROKER_SECONDS = 5.0
 _MARKS = ("oldest", "ours", "next")

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from ingestion.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA, SQL_TYPES
-from ingestion.lake import CATALOG_NAME
-from ingestion.streams import Stream
+from ingestion.declare.stream import Stream
+from ingestion.lake.lake import CATALOG_NAME
+from ingestion.log.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA, SQL_TYPES
 from orchestration.checks.contracts import Contract
 
 NEW_ROWS = "new_rows"

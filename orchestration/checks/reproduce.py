@@ -2,7 +2,7 @@
 
 import re
 
-from ingestion.lake import CATALOG_NAME
+from ingestion.lake.lake import CATALOG_NAME
 
 _RELATION = re.compile(r'("lake"\.)?"(?P<schema>[^".]+)"\."(?P<table>[^".]+)"(?!\s*\.)')
 

@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 
 from ingestion.faultpoints import faultpoint
-from ingestion.lake import CATALOG_NAME
+from ingestion.lake.lake import CATALOG_NAME
 from orchestration.checks.contracts import Contract, ContractCheck, declares_variable, list_checks
 from orchestration.checks.outcomes import Outcome, Statement, first_line, judge, unknown
 from orchestration.checks.raw_contracts import NEW_ROWS

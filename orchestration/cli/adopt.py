@@ -4,11 +4,11 @@ import dataclasses
 import json
 import sys
 
-from ingestion.adoption import Adoption
-from ingestion.adoption import adopt as adopt_spool
-from ingestion.lake import Lake
+from ingestion.declare.stream import Stream
+from ingestion.lake.lake import Lake
+from ingestion.land.adoption import Adoption
+from ingestion.land.adoption import adopt as adopt_spool
 from ingestion.settings import Settings
-from ingestion.streams import Stream
 from orchestration.cli.context import out
 
 

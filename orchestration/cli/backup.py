@@ -1,4 +1,4 @@
-"""`millrace backup` and `millrace restore`: what ingestion/backup.py does, and a summary."""
+"""`millrace backup` and `millrace restore`: what ingestion/backup/backup.py does, and a summary."""
 
 import dataclasses
 import json
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ingestion.backup import BackupReport, back_up
-from ingestion.backup import restore as restore_backup
-from ingestion.batch import utc_now
+from ingestion.backup.backup import BackupReport, back_up
+from ingestion.backup.backup import restore as restore_backup
+from ingestion.land.batch import utc_now
 from ingestion.settings import Settings, load_settings
 from orchestration.cli.context import err, out
 from orchestration.cli.tables import table

@@ -3,9 +3,9 @@
 import signal
 import threading
 
-from ingestion.collector import Collector
+from ingestion.collect.collector import Collector
+from ingestion.declare.stream import Stream
 from ingestion.settings import Settings
-from ingestion.streams import Stream
 from orchestration.cli.context import err
 
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from ingestion.declare.stream import Stream
     from ingestion.settings import Settings
-    from ingestion.streams import Stream
 
 _FILE_COLUMNS = 220  # a file or a pipe has no width: do not cut there
 
@@ -58,7 +58,7 @@ class Globals:
 
     def streams(self, settings: "Settings") -> "tuple[Stream, ...]":
         """The declared streams."""
-        from ingestion.streams_file import load_streams
+        from ingestion.declare.file import load_streams
 
         return load_streams(settings.streams_file)
 

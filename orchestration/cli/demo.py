@@ -16,7 +16,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ingestion.errors import ConfigError
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from ingestion.settings import PROJECT_DIR, Settings, load_settings
 from orchestration.cli.context import Globals, err, out
 from orchestration.cli.live import interruptible, progress, watch
@@ -24,7 +24,7 @@ from orchestration.cli.tables import table
 from orchestration.demo.folder import require_demo_folder, wipe
 from orchestration.demo.freshness import MARTS, FreshnessReader
 from orchestration.demo.summary import Summary, deliveries, percentile, summarise
-from orchestration.records import DagsterRecords
+from orchestration.records.reader import DagsterRecords
 from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.mqtt import EmbeddedMqtt
 from orchestration.services.process import ChildProcess, ProcessSpec

@@ -13,7 +13,7 @@ import duckdb
 from rich.text import Text
 
 from ingestion.errors import MillraceError
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from ingestion.settings import PROJECT_DIR, load_settings
 from orchestration.cli.context import Globals, err, out
 from orchestration.cli.demo import demo_runtime

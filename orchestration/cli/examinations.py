@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ingestion.declare.stream import Stream
 from ingestion.errors import CatalogUnavailable
 from ingestion.settings import Settings, system_is_running
-from ingestion.streams import Stream
 
 _LITTLE_SPACE_BYTES = 5 * 2**30
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^;\s]+)$")
@@ -62,7 +62,7 @@ def extensions() -> Iterator[Finding]:
     """DuckDB's extensions, from their wheels."""
     import duckdb
 
-    from ingestion.engine import EXTENSIONS
+    from ingestion.lake.engine import EXTENSIONS
 
     missing = [name for name in EXTENSIONS if not _extension_file(name, duckdb.__version__)]
     if missing:
@@ -106,7 +106,7 @@ def data_folder(settings: Settings) -> Iterator[Finding]:
 
 def system(settings: Settings) -> Iterator[Finding]:
     """The running system's processes."""
-    from orchestration.overview import read_system_state
+    from orchestration.records.overview import read_system_state
 
     state = read_system_state(settings.data_dir)
     if state is None:
@@ -124,7 +124,7 @@ def system(settings: Settings) -> Iterator[Finding]:
 
 def catalog(settings: Settings) -> Iterator[Finding]:
     """The PostgreSQL behind the lake."""
-    from ingestion.catalog import catalog_parameters, connect_catalog
+    from ingestion.lake.catalog import catalog_parameters, connect_catalog
 
     if settings.catalog is None:
         yield Finding("catalog", "note", "PostgreSQL is embedded and runs with 'millrace up'")
@@ -140,7 +140,7 @@ def catalog(settings: Settings) -> Iterator[Finding]:
 
 def lake(settings: Settings) -> Iterator[Finding]:
     """The lake itself."""
-    from ingestion.lake import Lake
+    from ingestion.lake.lake import Lake
 
     if settings.catalog is None:
         return
@@ -171,7 +171,7 @@ def web_ui(settings: Settings) -> Iterator[Finding]:
 
 def dbt(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:
     """Whether the dbt project parses."""
-    from orchestration.dbt_models import parse_models
+    from orchestration.dbt.project import parse_models
 
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     parsed = parse_models(settings, streams)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from ingestion.settings import Settings, system_is_running
-from ingestion.streams import Stream
 from orchestration.cli.examinations import Finding
 
 _BROKER_SECONDS = 5.0
@@ -37,8 +37,8 @@ def _lake(settings: Settings, stack: ExitStack) -> Lake | None:
 
 
 def _log(settings: Settings, stream: Stream, lake: Lake | None) -> Iterator[Finding]:
-    from ingestion.sources.factory import open_log
-    from ingestion.verify_log import compare_with_log
+    from ingestion.connectors.factory import open_log
+    from ingestion.watch.against_log import compare_with_log
 
     part = f"{stream.kind} log"
     with closing(open_log(stream, settings, timeout_seconds=_BROKER_SECONDS)) as log:
@@ -65,8 +65,8 @@ def _log(settings: Settings, stream: Stream, lake: Lake | None) -> Iterator[Find
 
 def _strange_spools(settings: Settings, streams: Sequence[Stream], lake: Lake | None) -> Iterator[Finding]:
     """Spools that no declared stream reads: what is in them was acknowledged to its senders."""
-    from ingestion.ledger import read_state
-    from ingestion.sources.mqtt import MqttLog
+    from ingestion.lake.ledger import read_state
+    from ingestion.spool.log import MqttLog
 
     spool = settings.data_dir / "spool"
     declared = {stream.name for stream in streams if stream.kind == "mqtt"}
@@ -122,7 +122,7 @@ def mqtt_broker(settings: Settings, streams: Sequence[Stream]) -> Iterator[Findi
 
 def _collector(settings: Settings, address: str) -> Iterator[Finding]:
     """What the collector says; only it knows whether the broker takes our name and password."""
-    from ingestion.collector import status_file
+    from ingestion.collect.collector import status_file
 
     told: dict[str, object] = {}
     path: Path = status_file(settings.data_dir)

@@ -6,12 +6,12 @@ import json
 import sys
 from collections.abc import Sequence
 
-from ingestion.batch import BatchReport, Ingestor
+from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, MillraceError
-from ingestion.lag import opened
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
+from ingestion.land.batch import BatchReport, Ingestor
 from ingestion.settings import Settings
-from ingestion.streams import Stream
+from ingestion.watch.lag import opened
 from orchestration.cli.context import complain, err, out
 
 

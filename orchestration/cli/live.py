@@ -16,7 +16,7 @@ from rich.text import Text
 
 from orchestration.cli.context import complain, out
 from orchestration.cli.tables import checks_summary, runs_table, services_table, streams_table
-from orchestration.overview import Overview, OverviewReader, ServiceRow, StreamRow
+from orchestration.records.overview import Overview, OverviewReader, ServiceRow, StreamRow
 from orchestration.system.running import System
 
 _RATE_SECONDS = 10.0

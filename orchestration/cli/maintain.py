@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from rich.markup import escape
 
-from ingestion.lake import Lake
-from ingestion.maintenance import Report
+from ingestion.declare.stream import Stream
+from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
-from ingestion.streams import Stream
+from ingestion.upkeep.maintenance import Report
 from orchestration.cli.context import complain, err, out
 from orchestration.cli.tables import table
-from orchestration.lake_upkeep import keep_up
+from orchestration.jobs.lake_upkeep import keep_up
 
 
 def run(settings: Settings, streams: tuple[Stream, ...], *, dry_run: bool) -> Report:

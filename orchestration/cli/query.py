@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ingestion.errors import ConfigError, MillraceError
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
 
 _PAGE = 10_000

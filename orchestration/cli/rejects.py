@@ -13,8 +13,8 @@ import typer
 from orchestration.cli.context import err, out
 
 if TYPE_CHECKING:
-    from ingestion.lake import Lake
-    from ingestion.rejects import Reject
+    from ingestion.lake.lake import Lake
+    from ingestion.land.rejects import Reject
 
 app = typer.Typer(help="List what could not be decoded, try it again, or dismiss it with a note.")
 
@@ -37,7 +37,7 @@ def show_list(
 ) -> None:
     """List rejects, the newest last."""
     with _lake(context, stream) as lake:
-        from ingestion.rejects import list_rejects
+        from ingestion.land.rejects import list_rejects
 
         found = list_rejects(lake, stream, reason=reason, open_only=not everything)
     if as_json:
@@ -60,7 +60,7 @@ def show(
 ) -> None:
     """Show one reject with its bytes."""
     with _lake(context, stream) as lake:
-        from ingestion.rejects import show as look
+        from ingestion.land.rejects import show as look
 
         reject, payload = look(lake, stream, event_id)
     text = None if payload is None else payload.decode("utf-8", "backslashreplace")
@@ -88,7 +88,7 @@ def retry(
 ) -> None:
     """Decode kept bytes again and land what decodes now. Exit 1 if some still does not."""
     with _lake(context, stream) as lake, err.status(f"{stream}: decoding again …"):
-        from ingestion.resolutions import retry as try_again
+        from ingestion.land.resolutions import retry as try_again
 
         report = try_again(lake, stream, event_ids=event_ids or (), reason=reason)
     if as_json:
@@ -116,7 +116,7 @@ def resolve(
 ) -> None:
     """Dismiss open rejects: their bytes stay, but they are no longer listed."""
     with _lake(context, stream) as lake:
-        from ingestion.resolutions import resolve as dismiss
+        from ingestion.land.resolutions import resolve as dismiss
 
         count = dismiss(lake, stream, note=note, event_ids=event_ids or (), reason=reason)
     if as_json:
@@ -127,7 +127,7 @@ def resolve(
 
 @contextmanager
 def _lake(context: typer.Context, stream: str | None) -> "Iterator[Lake]":
-    from ingestion.lake import Lake
+    from ingestion.lake.lake import Lake
     from orchestration.cli.ingest import choose
 
     settings = context.obj.settings()
@@ -141,7 +141,7 @@ def _lake(context: typer.Context, stream: str | None) -> "Iterator[Lake]":
 def _table(rejects: "Sequence[Reject]") -> object:
     from rich.markup import escape
 
-    from ingestion.batch import utc_now
+    from ingestion.land.batch import utc_now
     from orchestration.cli.tables import age, table
 
     made = table("stream", "event", "reason", "bytes", "kept", "rejected", "state", "", right=("bytes",))

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 from rich.markup import escape
 
-from ingestion.lag import opened
-from ingestion.lake import Lake
-from ingestion.replay import ReplayReport, parse_bound
-from ingestion.replay import replay as replay_events
+from ingestion.declare.stream import Stream
+from ingestion.lake.lake import Lake
+from ingestion.land.replay import ReplayReport, parse_bound
+from ingestion.land.replay import replay as replay_events
 from ingestion.settings import Settings
-from ingestion.streams import Stream
+from ingestion.watch.lag import opened
 from orchestration.cli.context import err, out
 from orchestration.cli.tables import table
-from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, ParsedModels, parse_models
-from orchestration.dbt_runner import build_args, invoke
+from orchestration.dbt.project import FULL_SCAN, NO_ASSETS, ParsedModels, parse_models
+from orchestration.dbt.runner import build_args, invoke
 
 
 def replay(

@@ -5,11 +5,11 @@ import json
 import sys
 from datetime import UTC, datetime
 
+from ingestion.declare.stream import Stream
 from ingestion.settings import Settings
-from ingestion.streams import Stream
 from orchestration.cli.context import out
 from orchestration.cli.tables import overview_tables
-from orchestration.overview import Overview, OverviewReader
+from orchestration.records.overview import Overview, OverviewReader
 
 
 def look(settings: Settings, streams: tuple[Stream, ...]) -> Overview:

@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from orchestration.overview import Overview, ServiceRow, StreamRow
-from orchestration.records import AssetRecord, CheckRecord, RunRecord
+from orchestration.records.overview import Overview, ServiceRow, StreamRow
+from orchestration.records.reader import AssetRecord, CheckRecord, RunRecord
 
 _HOPS = ("waiting", "reading", "loading", "building")
 _COLOURS = {

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 from rich.markup import escape
 
-from ingestion.lag import opened
-from ingestion.lake import Lake
+from ingestion.declare.stream import Stream
+from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
-from ingestion.streams import Stream
-from ingestion.verify import PartitionCount, StreamCount, verify
+from ingestion.watch.lag import opened
+from ingestion.watch.recount import PartitionCount, StreamCount, verify
 from orchestration.cli.context import err, out
 from orchestration.cli.tables import table
 

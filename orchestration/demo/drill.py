@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from ingestion.lake import Lake
-from ingestion.ledger import prove
+from ingestion.lake.lake import Lake
+from ingestion.lake.ledger import prove
 from orchestration.demo.drill_sender import ORDERS, TELEMETRY, DrillSender, Sent
 from orchestration.demo.summary import IN_MARTS
 from orchestration.services.process import wait_until

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import duckdb
 
 from ingestion.errors import MillraceError
-from ingestion.lake import WATCHER_SECONDS, Lake
+from ingestion.lake.lake import WATCHER_SECONDS, Lake
 from ingestion.settings import Settings
 
 POLL_SECONDS = 0.2

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from orchestration.demo.freshness import MARTS, FreshnessReader, Sight
 from orchestration.keys import ARRIVALS_SENSOR
-from orchestration.records import CheckRecord, DagsterRecords, RunRecord
+from orchestration.records.reader import CheckRecord, DagsterRecords, RunRecord
 
 _SENT = {"plant_telemetry": "mqtt_messages", "production_orders": "kafka_records"}
 IN_MARTS = {

@@ -29,12 +29,12 @@ from dagster import (
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.instance.ref import InstanceRef
 
-from ingestion.batch import utc_now
+from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
-from ingestion.lag import LagMeter, StreamLag
-from ingestion.lake import WATCHER_SECONDS, Lake
+from ingestion.lake.lake import WATCHER_SECONDS, Lake
+from ingestion.land.batch import utc_now
 from ingestion.settings import Settings
-from ingestion.streams import Stream
+from ingestion.watch.lag import LagMeter, StreamLag
 from orchestration.keys import (
     ARRIVALS_SENSOR,
     GOES_ON_TAG,
@@ -45,7 +45,7 @@ from orchestration.keys import (
     UNTIL_TAG,
     stream_of_step,
 )
-from orchestration.progress import ModelledBatches
+from orchestration.run.progress import ModelledBatches
 from orchestration.sensors.backoff import Schedule
 
 _TICK_SECONDS = 9.0  # just below two of the daemon's loops of 5 s, so that ticks follow each other closely

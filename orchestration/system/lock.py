@@ -1,6 +1,6 @@
 """One running system per data folder: a lock that dies with its holder, and what the holder says of itself.
 
-Readers ask orchestration.overview.read_system_state; settings.system_is_running tests the lock.
+Readers ask orchestration.records.overview.read_system_state; settings.system_is_running tests the lock.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ import psutil
 from ingestion.errors import MillraceError
 from ingestion.json_file import write_json
 from ingestion.settings import RUNTIME_FILE, SYSTEM_LOCK, system_is_running
-from orchestration.overview import STATE_FILE, SystemState
+from orchestration.records.overview import STATE_FILE, SystemState
 
 _PATIENCE_SECONDS = 1.0  # somebody who only tests the lock holds it for a moment
 _STOP_SECONDS = 120.0

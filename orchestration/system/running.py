@@ -12,21 +12,21 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
-from ingestion.collector import status_file
+from ingestion.collect.collector import status_file
+from ingestion.declare.file import load_streams
+from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from ingestion.settings import PROJECT_DIR, Settings, load_settings
-from ingestion.streams import Stream
-from ingestion.streams_file import load_streams
-from orchestration.dbt_sources import write_sources
-from orchestration.instance import launcher_socket, prepare_instance
-from orchestration.overview import ServiceRow, SystemState
+from orchestration.dbt.sources import write_sources
+from orchestration.records.overview import ServiceRow, SystemState
 from orchestration.services.postgres import EmbeddedPostgres
 from orchestration.services.process import Service, ServiceError, wait_until
 from orchestration.services.supervisor import Supervisor
 from orchestration.system import services
 from orchestration.system.code_server import CodeServer
 from orchestration.system.data_folder import require_usable
+from orchestration.system.instance import launcher_socket, prepare_instance
 from orchestration.system.lock import publish
 from orchestration.system.logs import trim_logs
 from orchestration.system.reloading import Reloading

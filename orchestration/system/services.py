@@ -13,9 +13,9 @@ import yaml
 
 from ingestion.errors import ConfigError
 from ingestion.settings import PROJECT_DIR, Settings, child_environment
-from orchestration.instance import dagster_environment, dagster_home, launcher_socket
 from orchestration.services.process import ChildProcess, ProcessSpec, accepts_tcp
 from orchestration.system.code_server import CodeServer
+from orchestration.system.instance import dagster_environment, dagster_home, launcher_socket
 
 DEFINITIONS = "orchestration.definitions"
 WATCHED = ("ingestion", "orchestration", "dbt_project")
@@ -94,7 +94,7 @@ def web_server(settings: Settings, env: Mapping[str, str], *, path: Path, port: 
 
 def collector(settings: Settings, env: Mapping[str, str]) -> ChildProcess:
     """The listener that fills the spools of MQTT streams."""
-    return _python(settings, env, "collector", "-m", "ingestion.collector")
+    return _python(settings, env, "collector", "-m", "ingestion.collect.collector")
 
 
 def choose_ui_port(settings: Settings) -> int:

@@ -1,7 +1,7 @@
 """The keeper: owns the socket and the table of runs, keeps a template ready, reaps what it forked.
 
 One thread and no code of the project, so it survives whatever a run or an edit does. Requests are ping,
-launch, terminate and health: protocol.py carries them, orchestration/launcher.py asks.
+launch, terminate and health: protocol.py carries them, orchestration/warm/launcher.py asks.
 """
 
 from __future__ import annotations

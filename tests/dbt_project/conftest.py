@@ -11,11 +11,11 @@ import pytest
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
 
-from ingestion.lake import Lake
+from ingestion.declare.file import load_streams
+from ingestion.declare.stream import Stream
+from ingestion.lake.lake import Lake
 from ingestion.settings import load_settings
-from ingestion.streams import Stream
-from ingestion.streams_file import load_streams
-from orchestration.dbt_sources import write_sources
+from orchestration.dbt.sources import write_sources
 from tests.dbt_project.raw import RawWriter
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ingestion.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
+from ingestion.log.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA
 
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 

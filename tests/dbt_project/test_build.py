@@ -9,7 +9,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from ingestion.streams import Stream
+from ingestion.declare.stream import Stream
 from orchestration.services.process import wait_until
 from tests.dbt_project.conftest import STREAMS, Warehouse
 from tests.dbt_project.raw import START, Event, order_event, reading

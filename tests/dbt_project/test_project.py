@@ -7,9 +7,9 @@ import pytest
 import yaml
 from dbt.contracts.graph.manifest import Manifest
 
-from ingestion.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA, RESOLUTION_SCHEMA
-from ingestion.streams import Stream
-from orchestration.dbt_sources import render_sources, write_sources
+from ingestion.declare.stream import Stream
+from ingestion.log.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA, RESOLUTION_SCHEMA
+from orchestration.dbt.sources import render_sources, write_sources
 from tests.dbt_project.conftest import PROJECT, STREAMS, copy_project, explain, run_dbt
 
 ENVELOPE = {"batch_id", "source_partition", "position", "event_id", "event_key", "event_at", "ingested_at"}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from ingestion.engine import engine_config
+from ingestion.lake.engine import engine_config
 
 LEDGER = """
 select

@@ -14,16 +14,16 @@ import paho.mqtt.client as mqtt
 import pytest
 from kafka import KafkaProducer
 
-from ingestion.batch import Ingestor
-from ingestion.collector import Collector
-from ingestion.lake import Lake
-from ingestion.ledger import prove
+from ingestion.collect.collector import Collector
+from ingestion.connectors.factory import open_log
+from ingestion.declare.file import load_streams
+from ingestion.declare.stream import Stream
+from ingestion.lake.lake import Lake
+from ingestion.lake.ledger import prove
+from ingestion.land.batch import Ingestor
 from ingestion.settings import PROJECT_DIR, Settings, load_settings
-from ingestion.sources.factory import open_log
-from ingestion.streams import Stream
-from ingestion.streams_file import load_streams
-from orchestration.dbt_runner import DbtProject, build_args, invoke
-from orchestration.dbt_sources import write_sources
+from orchestration.dbt.runner import DbtProject, build_args, invoke
+from orchestration.dbt.sources import write_sources
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
 from tests.waiting import eventually

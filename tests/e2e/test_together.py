@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from ingestion.engine import engine_config
+from ingestion.lake.engine import engine_config
 from ingestion.settings import PROJECT_DIR
 from tests.e2e.test_demo import MILLRACE, environment
 from tests.waiting import eventually

@@ -15,8 +15,8 @@ from ingestion.faultpoints import faultpoint
 from ingestion.settings import load_settings
 from orchestration.assets import models
 from orchestration.build import build_defs
-from orchestration.dbt_models import dbt_project
-from orchestration.dbt_runner import invoke, load_manifest
+from orchestration.dbt.project import dbt_project
+from orchestration.dbt.runner import invoke, load_manifest
 from orchestration.keys import REFRESH_JOB
 from tests.fault.worker import EXIT_DONE, EXIT_REFUSED, arm, serve
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from kafka import KafkaProducer
 
-from ingestion.lake import Lake
-from ingestion.ledger import prove
+from ingestion.lake.lake import Lake
+from ingestion.lake.ledger import prove
 
 
 def make_producer(servers: str) -> KafkaProducer:

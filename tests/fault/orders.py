@@ -5,8 +5,8 @@ import subprocess
 import sys
 from typing import Any
 
+from ingestion.declare.stream import Stream
 from ingestion.settings import PROJECT_DIR, Settings
-from ingestion.streams import Stream
 
 
 class Worker:

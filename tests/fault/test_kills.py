@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ingestion.lake import Lake
+from ingestion.declare.stream import Stream
+from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
-from ingestion.streams import Stream
 from tests.fault.conftest import Count, Tally
 from tests.fault.oracle import KafkaOracle, make_producer
 from tests.fault.orders import Worker, order_for

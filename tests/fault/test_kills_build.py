@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ingestion.lake import Lake
+from ingestion.declare.file import load_streams
+from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
-from ingestion.streams_file import load_streams
 from tests.fault.conftest import Count, Tally
 from tests.fault.oracle import KafkaOracle
 from tests.fault.orders import Worker, order_for

@@ -33,7 +33,7 @@ SPOOLS = ("telemetry", "everything")
 KILLS_ITSELF = """
 import os, signal, sys
 from ingestion import faultpoints
-from ingestion.collector import main
+from ingestion.collect.collector import main
 places = []
 def hook(place):
     places.append(place)

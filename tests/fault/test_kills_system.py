@@ -15,11 +15,11 @@ import paho.mqtt.client as mqtt
 import psutil
 import pytest
 
-from ingestion.collector import status_file
+from ingestion.collect.collector import status_file
 from ingestion.errors import MillraceError
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from ingestion.settings import PROJECT_DIR, load_settings
-from orchestration.overview import read_system_state
+from orchestration.records.overview import read_system_state
 from tests.e2e.test_demo import MILLRACE, environment, processes_of
 from tests.fault.conftest import Count, Tally
 from tests.fault.oracle import KafkaOracle

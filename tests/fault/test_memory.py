@@ -4,15 +4,15 @@ import json
 import subprocess
 import sys
 
+from ingestion.declare.stream import Stream
 from ingestion.settings import PROJECT_DIR, Settings
-from ingestion.streams import Stream
 from tests.fault.orders import order_for
 
 BATCH_EVENTS = 20_000
 DRAIN = """
 import json, resource, sys
-from ingestion.batch import Ingestor
-from ingestion.lake import Lake
+from ingestion.land.batch import Ingestor
+from ingestion.lake.lake import Lake
 from ingestion.settings import load_settings
 from tests.ingestion.test_maintenance import STREAM, CountingLog
 

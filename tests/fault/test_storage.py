@@ -14,7 +14,7 @@ import pytest
 
 from ingestion.errors import BatchFailed, CatalogUnavailable, MillraceError, StorageError
 from ingestion.faultpoints import install_hook
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from ingestion.settings import Settings, load_settings
 from orchestration.services.postgres import EmbeddedPostgres
 from tests.fault.oracle import KafkaOracle

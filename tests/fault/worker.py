@@ -17,14 +17,14 @@ from typing import Any
 
 import psutil
 
-from ingestion.batch import Ingestor, utc_now
+from ingestion.connectors.factory import open_log
+from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.faultpoints import install_hook
-from ingestion.lake import Lake
-from ingestion.maintenance import Limits, maintain
+from ingestion.lake.lake import Lake
+from ingestion.land.batch import Ingestor, utc_now
 from ingestion.settings import load_settings
-from ingestion.sources.factory import open_log
-from ingestion.streams import Stream
+from ingestion.upkeep.maintenance import Limits, maintain
 from orchestration.services.process import is_alive, wait_until
 
 EXIT_DONE, EXIT_REFUSED = 0, 3
@@ -32,8 +32,8 @@ _ON_THE_WAY = [
     "confluent_kafka",
     "dlt.sources.helpers.requests",
     "dlt._workspace.cli",
-    "ingestion.sources.kafka",
-    "ingestion.sources.kafka_fast",
+    "ingestion.connectors.kafka.log",
+    "ingestion.connectors.kafka.librdkafka",
     "pendulum.locales.en",
     "pyarrow.dataset",
     "pyarrow.parquet",

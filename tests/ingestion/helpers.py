@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pytest
 from kafka import KafkaProducer
 
-from ingestion.batch import BatchReport, Ingestor
-from ingestion.lake import Lake
+from ingestion.connectors.factory import open_log
+from ingestion.declare.stream import Stream
+from ingestion.lake.lake import Lake
+from ingestion.land.batch import BatchReport, Ingestor
 from ingestion.settings import Settings
-from ingestion.sources.factory import open_log
-from ingestion.streams import Stream
 
 both_clients = pytest.mark.parametrize("kafka_settings", ["kafka-python", "librdkafka"], indirect=True)
 """Runs a test once with each client."""

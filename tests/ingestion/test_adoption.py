@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from ingestion.adoption import adopt
-from ingestion.backup import back_up, restore
-from ingestion.batch import utc_now
+from ingestion.backup.backup import back_up, restore
+from ingestion.connectors.factory import open_log
+from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, LogTruncated
-from ingestion.lake import Lake
-from ingestion.ledger import prove
+from ingestion.lake.lake import Lake
+from ingestion.lake.ledger import prove
+from ingestion.land.adoption import adopt
+from ingestion.land.batch import utc_now
 from ingestion.settings import Settings
-from ingestion.sources.factory import open_log
-from ingestion.spool import SpoolEvent, SpoolWriter
-from ingestion.streams import Stream
-from ingestion.upkeep_files import trim_spool
-from ingestion.verify import verify
+from ingestion.spool.writer import SpoolEvent, SpoolWriter
+from ingestion.upkeep.files import trim_spool
+from ingestion.watch.recount import verify
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of
 
 PLANT = Stream.model_validate({"name": "plant", "source": {"mqtt": "plant/#"}})

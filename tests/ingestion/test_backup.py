@@ -15,21 +15,21 @@ import pytest
 from dagster import DagsterInstance
 from pydantic import SecretStr
 
-from ingestion.backup import back_up, backups_of, restore
-from ingestion.collector import Collector
+from ingestion.backup.backup import back_up, backups_of, restore
+from ingestion.collect.collector import Collector
+from ingestion.connectors.factory import open_log
+from ingestion.declare.stream import Stream
 from ingestion.errors import BackupError, StreamBusy
 from ingestion.faultpoints import install_hook
-from ingestion.lake import Lake
-from ingestion.ledger import prove
-from ingestion.maintenance import upkeep_lock
+from ingestion.lake.lake import Lake
+from ingestion.lake.ledger import prove
+from ingestion.land.session import LakeSession
 from ingestion.settings import PROJECT_DIR, Settings
-from ingestion.sources.factory import open_log
-from ingestion.spool import SpoolEvent, SpoolWriter
-from ingestion.streams import Stream
-from ingestion.verify import verify
+from ingestion.spool.writer import SpoolEvent, SpoolWriter
+from ingestion.upkeep.maintenance import upkeep_lock
+from ingestion.watch.recount import verify
 from orchestration.assets.raw import ingest_batch
-from orchestration.lake_session import LakeSession
-from orchestration.progress import CheckedBatches
+from orchestration.run.progress import CheckedBatches
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
 from tests.ingestion.test_collector import publish, running, spooled, wait_until
 from tests.servers.apache_kafka import ApacheKafka
@@ -306,7 +306,7 @@ def killed_at(point: str, call: str, settings: Settings) -> None:
 import os, signal
 from datetime import datetime
 from pathlib import Path
-from ingestion.backup import back_up, restore
+from ingestion.backup.backup import back_up, restore
 from ingestion.faultpoints import install_hook
 from ingestion.settings import load_settings
 install_hook(lambda name: os.kill(os.getpid(), signal.SIGKILL) if name == {point!r} else None)

@@ -8,16 +8,16 @@ import pytest
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewPartitions
 
-from ingestion.batch import Ingestor
-from ingestion.catalog import process_name, writer_lock
+from ingestion.connectors.factory import open_log
+from ingestion.connectors.kafka.log import KafkaLog
 from ingestion.errors import BatchFailed, LogTruncated, SourceUnavailable, StreamBusy
 from ingestion.faultpoints import install_hook
-from ingestion.lake import Lake
-from ingestion.ledger import prove, read_state
+from ingestion.lake.catalog import process_name, writer_lock
+from ingestion.lake.lake import Lake
+from ingestion.lake.ledger import prove, read_state
+from ingestion.land.batch import Ingestor
+from ingestion.log.port import Window
 from ingestion.settings import Settings
-from ingestion.sources.base import Window
-from ingestion.sources.factory import open_log
-from ingestion.sources.kafka import KafkaLog
 from tests.ingestion.helpers import both_clients, ingest, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
 
@@ -275,7 +275,7 @@ def test_one_connection_reads_window_after_window(
     kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Few record batches a poll, so that a window ends while more of its partition is at hand.
-    monkeypatch.setattr("ingestion.sources.kafka._POLL_BLOCKS", 4)
+    monkeypatch.setattr("ingestion.connectors.kafka.log._POLL_BLOCKS", 4)
     producer = KafkaProducer(bootstrap_servers=apache_kafka.bootstrap_servers)
     for number in range(120):
         producer.send(topic, b"1", partition=number % 2).get(timeout=30)  # a record batch each

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from ingestion.batch import Ingestor
+from ingestion.connectors.factory import open_log
 from ingestion.errors import SourceStalled, SourceUnavailable
 from ingestion.faultpoints import install_hook
-from ingestion.lake import Lake
-from ingestion.ledger import prove
+from ingestion.lake.lake import Lake
+from ingestion.lake.ledger import prove
+from ingestion.land.batch import Ingestor
+from ingestion.log.port import Window
 from ingestion.settings import Settings, load_settings
-from ingestion.sources.base import Window
-from ingestion.sources.factory import open_log
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.kafka_proxy import FETCH, KafkaProxy
@@ -152,7 +152,7 @@ def test_a_partition_whose_window_is_full_is_read_again_by_the_next_batch(
     lake: Lake, kafka_settings: Settings, apache_kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Paused instead, its fetched records were parked in kafka-python, which then never asked for more."""
-    monkeypatch.setattr("ingestion.sources.kafka._POLL_BLOCKS", 4)  # 4,096 would have to be left over
+    monkeypatch.setattr("ingestion.connectors.kafka.log._POLL_BLOCKS", 4)  # 4,096 would have to be left over
     topic = f"faulty_{next(_numbers)}"
     apache_kafka.create_topic(topic, partitions=2)
     produce(apache_kafka.bootstrap_servers, topic, [b"1"] * 20, batch_size=0)

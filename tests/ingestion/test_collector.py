@@ -22,13 +22,13 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from ingestion.collector import Collector, status_file
+from ingestion.collect.collector import Collector, status_file
+from ingestion.connectors.mqtt.retry import Retry
+from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, StreamBusy
+from ingestion.log.port import Window
 from ingestion.settings import Settings
-from ingestion.sources.base import Window
-from ingestion.sources.mqtt import MqttLog
-from ingestion.sources.mqtt_retry import Retry
-from ingestion.streams import Stream
+from ingestion.spool.log import MqttLog
 from tests.servers import ServerMissing
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.ports import free_ports
@@ -216,7 +216,7 @@ def start_process(
     server: Mosquitto,
     data_dir: Path,
     *,
-    program: Sequence[str] = ("-m", "ingestion.collector"),
+    program: Sequence[str] = ("-m", "ingestion.collect.collector"),
     **environment: str,
 ) -> "subprocess.Popen[bytes]":
     data_dir.mkdir(exist_ok=True)

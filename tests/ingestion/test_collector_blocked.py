@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.collector import Collector
-from ingestion.intake import Limits
-from ingestion.sources.base import Window
-from ingestion.sources.mqtt import MqttLog
+from ingestion.collect.collector import Collector
+from ingestion.log.port import Window
+from ingestion.spool.intake import Limits
+from ingestion.spool.log import MqttLog
 from tests.ingestion.test_collector import (
     QUICK,
     broker,

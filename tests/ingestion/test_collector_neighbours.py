@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ingestion.collector import Collector
+from ingestion.collect.collector import Collector
 from ingestion.settings import Settings
 from tests.ingestion.test_collector import QUICK, publish, running, settings_for, spooled, stream, wait_until
 from tests.servers.mosquitto import Mosquitto

@@ -9,8 +9,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.decode import Decoded, decode_json
-from ingestion.envelope import EVENT_SCHEMA, REJECT_SCHEMA, SOURCE_SCHEMA
+from ingestion.formats.json import Decoded, decode_json
+from ingestion.log.envelope import EVENT_SCHEMA, REJECT_SCHEMA, SOURCE_SCHEMA
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

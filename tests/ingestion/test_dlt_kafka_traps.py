@@ -6,11 +6,11 @@ from contextlib import closing
 
 import pytest
 
-from ingestion.batch import utc_now
 from ingestion.errors import LogTruncated
-from ingestion.lag import LagMeter, StreamLag
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
+from ingestion.land.batch import utc_now
 from ingestion.settings import Settings
+from ingestion.watch.lag import LagMeter, StreamLag
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
 from tests.waiting import eventually
@@ -154,7 +154,7 @@ def test_a_drained_topic_tells_of_events_without_being_asked_what_it_holds(
     apache_kafka: ApacheKafka,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ingestion.lag._ASK_SECONDS", 3600.0)
+    monkeypatch.setattr("ingestion.watch.lag._ASK_SECONDS", 3600.0)
     stream = kafka_stream(topic)
     produce(apache_kafka.bootstrap_servers, topic, [b"1"])
     ingest(lake, stream, kafka_settings)

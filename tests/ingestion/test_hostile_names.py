@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.batch import Ingestor
+from ingestion.declare.file import load_streams
+from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
+from ingestion.land.batch import Ingestor
 from ingestion.settings import Settings
-from ingestion.sources.mqtt import MqttLog
-from ingestion.spool import SpoolEvent, SpoolWriter
-from ingestion.streams import Stream
-from ingestion.streams_file import load_streams
+from ingestion.spool.log import MqttLog
+from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from tests.ingestion.helpers import ingest, kafka_stream, produce
 from tests.servers.apache_kafka import ApacheKafka
 

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from ingestion.batch import Ingestor
-from ingestion.envelope import EVENT_SCHEMA, SOURCE_SCHEMA
-from ingestion.lake import Lake
-from ingestion.ledger import prove
+from ingestion.connectors.kafka.log import KafkaLog
+from ingestion.lake.lake import Lake
+from ingestion.lake.ledger import prove
+from ingestion.land.batch import Ingestor
+from ingestion.log.envelope import EVENT_SCHEMA, SOURCE_SCHEMA
+from ingestion.log.port import Bounds, Chunk, Start, Window
 from ingestion.settings import Settings
-from ingestion.sources.base import Bounds, Chunk, Start, Window
-from ingestion.sources.kafka import KafkaLog
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
 

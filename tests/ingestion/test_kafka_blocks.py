@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from kafka.errors import CorruptRecordError
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from ingestion.sources.base import Window
-from ingestion.sources.kafka_blocks import Block
-from ingestion.sources.kafka_rows import Rows, headers_as_text
+from ingestion.connectors.kafka.blocks import Block
+from ingestion.connectors.kafka.rows import Rows, headers_as_text
+from ingestion.log.port import Window
 
 EVERYTHING = Window(0, 2**62)
 _BYTES = st.none() | st.binary(max_size=70) | st.integers(0, 20_000).map(bytes)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from ingestion.connectors.kafka.log import KafkaLog
 from ingestion.errors import SourceUnavailable
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from ingestion.settings import Settings, load_settings
-from ingestion.sources.kafka import KafkaLog
 from tests.conftest import PASSWORD, USER
 from tests.ingestion.helpers import ingest, kafka_stream
 from tests.servers.apache_kafka import ApacheKafka

@@ -5,9 +5,9 @@ import time
 import pytest
 from kafka import KafkaProducer
 
-from ingestion.lake import Lake
+from ingestion.declare.stream import Stream
+from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
-from ingestion.streams import Stream
 from tests.ingestion.helpers import both_clients, ingest
 from tests.servers.apache_kafka import ApacheKafka
 

@@ -5,8 +5,8 @@ from contextlib import closing
 import duckdb
 import pytest
 
-from ingestion.catalog import connect_catalog
-from ingestion.lake import Lake
+from ingestion.lake.catalog import connect_catalog
+from ingestion.lake.lake import Lake
 
 
 def test_an_open_lake_loads_no_unsigned_extension(lake: Lake) -> None:

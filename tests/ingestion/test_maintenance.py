@@ -14,21 +14,21 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from ingestion.batch import Ingestor
-from ingestion.catalog import connect_catalog, process_name, writer_lock
-from ingestion.envelope import SOURCE_SCHEMA
+from ingestion.connectors.factory import open_log
+from ingestion.declare.stream import Stream
 from ingestion.errors import MaintenanceError
 from ingestion.faultpoints import install_hook
-from ingestion.lake import Lake
-from ingestion.ledger import prove, read_state
-from ingestion.maintenance import Limits, Report, maintain
+from ingestion.lake.catalog import connect_catalog, process_name, writer_lock
+from ingestion.lake.lake import Lake
+from ingestion.lake.ledger import prove, read_state
+from ingestion.land.batch import Ingestor
+from ingestion.log.envelope import SOURCE_SCHEMA
+from ingestion.log.port import Bounds, Chunk, Start, Window
 from ingestion.settings import PROJECT_DIR, Settings
-from ingestion.sources.base import Bounds, Chunk, Start, Window
-from ingestion.sources.factory import open_log
-from ingestion.spool import SpoolEvent, SpoolWriter
-from ingestion.spool_format import segments
-from ingestion.streams import Stream
-from ingestion.upkeep_compaction import Compactor, Table
+from ingestion.spool.frames import segments
+from ingestion.spool.writer import SpoolEvent, SpoolWriter
+from ingestion.upkeep.compaction import Compactor, Table
+from ingestion.upkeep.maintenance import Limits, Report, maintain
 
 STREAM = Stream.model_validate({"name": "events", "source": {"kafka": "events"}})
 LATER = timedelta(days=30)
@@ -315,10 +315,10 @@ _KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime, timedelta
 from ingestion.faultpoints import install_hook
-from ingestion.lake import Lake
-from ingestion.maintenance import maintain
+from ingestion.lake.lake import Lake
+from ingestion.upkeep.maintenance import maintain
 from ingestion.settings import load_settings
-from ingestion.streams import Stream
+from ingestion.declare.stream import Stream
 
 data_dir, place, passes = sys.argv[1], sys.argv[2], int(sys.argv[3])
 passed = 0

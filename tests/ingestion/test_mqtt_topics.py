@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
-from ingestion.sources.mqtt_retry import Retry
-from ingestion.sources.mqtt_topics import Router, matches
+from ingestion.connectors.mqtt.retry import Retry
+from ingestion.connectors.mqtt.topics import Router, matches
 from tests.ingestion.test_collector import stream
 
 

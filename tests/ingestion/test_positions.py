@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingestion.declare.stream import Stream
 from ingestion.errors import LogTruncated
-from ingestion.positions import Position, check_log, plan_windows
-from ingestion.sources.base import Bounds, Window
-from ingestion.streams import Stream
+from ingestion.log.port import Bounds, Window
+from ingestion.log.positions import Position, check_log, plan_windows
 
 KAFKA = Stream.model_validate({"name": "s", "source": {"kafka": "t"}})
 MQTT = Stream.model_validate({"name": "s", "source": {"mqtt": "t"}})

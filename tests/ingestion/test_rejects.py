@@ -14,17 +14,17 @@ import pyarrow.compute as pc
 import pytest
 from dagster import ExecuteInProcessResult
 
-from ingestion.catalog import process_name, writer_lock
-from ingestion.decode import Decoded, decode_json
 from ingestion.errors import BatchFailed, ConfigError, RejectNotFound, StreamBusy, TooManyRejects
 from ingestion.faultpoints import install_hook
-from ingestion.lake import Lake
-from ingestion.ledger import prove, read_state
-from ingestion.rejects import list_rejects, show
-from ingestion.resolutions import resolve, retry
+from ingestion.formats.json import Decoded, decode_json
+from ingestion.lake.catalog import process_name, writer_lock
+from ingestion.lake.lake import Lake
+from ingestion.lake.ledger import prove, read_state
+from ingestion.land.rejects import list_rejects, show
+from ingestion.land.resolutions import resolve, retry
 from ingestion.settings import PROJECT_DIR, Settings
-from orchestration.reject_jobs import retry_job
-from orchestration.resources import lake_session
+from orchestration.jobs.rejects import retry_job
+from orchestration.run.resources import lake_session
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
 

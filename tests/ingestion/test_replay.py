@@ -8,18 +8,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from dagster import AssetKey, ExecuteInProcessResult
 
+from ingestion.connectors.kafka.log import KafkaLog
+from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError
-from ingestion.lake import Lake
-from ingestion.ledger import prove, read_state
-from ingestion.rejects import list_rejects
-from ingestion.replay import Bound, ReplayReport, parse_bound, replay
+from ingestion.lake.lake import Lake
+from ingestion.lake.ledger import prove, read_state
+from ingestion.land.rejects import list_rejects
+from ingestion.land.replay import Bound, ReplayReport, parse_bound, replay
 from ingestion.settings import Settings
-from ingestion.sources.kafka import KafkaLog
-from ingestion.streams import Stream
-from ingestion.verify import verify
+from ingestion.watch.recount import verify
+from orchestration.jobs.replay import repair_request, replay_job
 from orchestration.keys import REPAIR_TAG, REPLAY_JOB, RETRY_JOB
-from orchestration.replay_jobs import repair_request, replay_job
-from orchestration.resources import lake_session
+from orchestration.run.resources import lake_session
 from orchestration.sensors.arrivals import RefreshPlan
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka

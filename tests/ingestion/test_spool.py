@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestion.envelope import SOURCE_SCHEMA
+from ingestion.declare.stream import Stream
 from ingestion.errors import LogTruncated, StorageError, StreamBusy
-from ingestion.sources.base import Window
-from ingestion.sources.mqtt import MqttLog
-from ingestion.spool import SpoolEvent, SpoolWriter
-from ingestion.spool_format import HEADER_BYTES, SEGMENT_HEADER_BYTES, SpoolCorrupt, segment_path, segments
-from ingestion.spool_reader import SpoolReader
-from ingestion.streams import Stream
+from ingestion.log.envelope import SOURCE_SCHEMA
+from ingestion.log.port import Window
+from ingestion.spool.frames import HEADER_BYTES, SEGMENT_HEADER_BYTES, SpoolCorrupt, segment_path, segments
+from ingestion.spool.log import MqttLog
+from ingestion.spool.reader import SpoolReader
+from ingestion.spool.writer import SpoolEvent, SpoolWriter
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PROJECT = Path(__file__).resolve().parents[2]
@@ -273,7 +273,7 @@ def test_a_lost_log_gets_another_identity(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from ingestion.spool import SpoolEvent, SpoolWriter
+from ingestion.spool.writer import SpoolEvent, SpoolWriter
 writer = SpoolWriter(Path(sys.argv[1]), segment_bytes=20_000)
 print("open", writer.position, flush=True)
 size = 1
@@ -311,7 +311,7 @@ DISK_FULL = """
 import resource, sys
 from pathlib import Path
 from ingestion.errors import StorageError
-from ingestion.spool import SpoolEvent, SpoolWriter
+from ingestion.spool.writer import SpoolEvent, SpoolWriter
 writer = SpoolWriter(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
 event = SpoolEvent(b"k", b"x" * 700, None, 0)

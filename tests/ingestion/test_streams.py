@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from ingestion.declare.file import load_streams
+from ingestion.declare.stream import KafkaSource, MqttSource
 from ingestion.errors import ConfigError
 from ingestion.settings import PROJECT_DIR
-from ingestion.streams import KafkaSource, MqttSource
-from ingestion.streams_file import load_streams
 
 
 def _load(tmp_path: Path, text: str):

@@ -5,12 +5,12 @@ import itertools
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
+from ingestion.connectors.kafka.log import KafkaLog
 from ingestion.errors import LogTruncated
-from ingestion.lake import Lake
-from ingestion.ledger import prove
+from ingestion.lake.lake import Lake
+from ingestion.lake.ledger import prove
 from ingestion.settings import Settings
-from ingestion.sources.kafka import KafkaLog
-from ingestion.verify import StreamCount, verify
+from ingestion.watch.recount import StreamCount, verify
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import pytest
 
-from ingestion.lake import Lake
-from ingestion.maintenance import Limits, maintain
-from ingestion.upkeep_versions import read_versions, versions_to_expire
+from ingestion.lake.lake import Lake
+from ingestion.upkeep.maintenance import Limits, maintain
+from ingestion.upkeep.versions import read_versions, versions_to_expire
 from tests.ingestion.test_maintenance import STREAM, contents, load
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)

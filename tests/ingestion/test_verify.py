@@ -8,17 +8,17 @@ import pyarrow.parquet as pq
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
-from ingestion.batch import Ingestor
+from ingestion.connectors.factory import open_log
+from ingestion.connectors.kafka.log import KafkaLog
+from ingestion.declare.stream import Stream
 from ingestion.errors import StorageError
-from ingestion.lake import Lake
-from ingestion.resolutions import resolve, retry
+from ingestion.lake.lake import Lake
+from ingestion.land.batch import Ingestor
+from ingestion.land.resolutions import resolve, retry
+from ingestion.log.port import Bounds
 from ingestion.settings import Settings
-from ingestion.sources.base import Bounds
-from ingestion.sources.factory import open_log
-from ingestion.sources.kafka import KafkaLog
-from ingestion.spool import SpoolEvent, SpoolWriter
-from ingestion.streams import Stream
-from ingestion.verify import PartitionCount, StreamCount, verify
+from ingestion.spool.writer import SpoolEvent, SpoolWriter
+from ingestion.watch.recount import PartitionCount, StreamCount, verify
 from tests.ingestion.helpers import ingest, produce
 from tests.ingestion.test_rejects import single_quotes
 from tests.servers.apache_kafka import ApacheKafka

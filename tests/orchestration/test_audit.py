@@ -7,12 +7,12 @@ import pytest
 from dagster import AssetCheckKey, DagsterInstance, ExecuteInProcessResult
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from ingestion.lake import Lake
+from ingestion.declare.file import load_streams
+from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
-from ingestion.streams_file import load_streams
 from orchestration.build import build_defs
-from orchestration.dbt_models import dbt_project
-from orchestration.dbt_runner import build_args, invoke
+from orchestration.dbt.project import dbt_project
+from orchestration.dbt.runner import build_args, invoke
 from orchestration.keys import AUDIT_JOB, LEDGER_AUDIT, raw_key
 
 Outcomes = dict[str, set[str]]

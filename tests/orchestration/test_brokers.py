@@ -17,9 +17,9 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from ingestion.collector import status_file
+from ingestion.collect.collector import status_file
+from ingestion.declare.file import load_streams
 from ingestion.settings import load_settings
-from ingestion.streams_file import load_streams
 from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.mqtt import EmbeddedMqtt
 from orchestration.services.process import ServiceError, wait_until

@@ -21,13 +21,13 @@ from dagster import (
     multi_asset,
 )
 
-from ingestion.lake import Lake
+from ingestion.declare.file import load_streams
+from ingestion.lake.lake import Lake
+from ingestion.land.session import LakeSession
 from ingestion.settings import Settings, load_settings
-from ingestion.streams_file import load_streams
 from orchestration.build import groups_of
-from orchestration.cycles import Cycles
 from orchestration.keys import GOES_ON_TAG, STREAM_METADATA, UNTIL_TAG, raw_key
-from orchestration.lake_session import LakeSession
+from orchestration.run.cycles import Cycles
 from tests.ingestion.helpers import ingest, produce
 from tests.servers.apache_kafka import ApacheKafka
 

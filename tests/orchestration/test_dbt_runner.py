@@ -14,10 +14,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from orchestration import dbt_runner
 from orchestration.cli.errors import sentence
-from orchestration.dbt_results import DbtFailed, failure
-from orchestration.dbt_runner import DbtProject, build_args, invoke, load_manifest, parse, project_fingerprint
+from orchestration.dbt import runner as dbt_runner
+from orchestration.dbt.results import DbtFailed, failure
+from orchestration.dbt.runner import DbtProject, build_args, invoke, load_manifest, parse, project_fingerprint
 
 FILES = {
     "dbt_project.yml": """

@@ -3,8 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from ingestion.envelope import EVENT_SCHEMA
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
+from ingestion.log.envelope import EVENT_SCHEMA
 from orchestration.demo.drill import Count, count
 from orchestration.demo.drill_sender import ORDERS, TELEMETRY, Sent
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.lake import Lake
+from ingestion.declare.stream import Stream
+from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
-from ingestion.spool import SpoolEvent, SpoolWriter
-from ingestion.streams import Stream
+from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from orchestration.cli.app import run
 from orchestration.cli.examine_sources import sources
 from tests.ingestion.helpers import ingest

@@ -9,12 +9,12 @@ import pytest
 from dagster import AssetCheckKey, AssetCheckResult, AssetKey
 from rich.console import Console
 
-from ingestion.envelope import BATCH_SCHEMA
-from ingestion.lake import Lake
-from ingestion.loader import Loader
+from ingestion.lake.lake import Lake
+from ingestion.lake.loader import Loader
+from ingestion.log.envelope import BATCH_SCHEMA
 from orchestration.checks.freshness import Budget, FreshnessMeter
 from orchestration.cli.tables import models_table
-from orchestration.records import AssetRecord, CheckRecord
+from orchestration.records.reader import AssetRecord, CheckRecord
 
 T0 = datetime(2026, 5, 4, 12, tzinfo=UTC)
 FAST, SLOW = AssetKey(["marts", "fast"]), AssetKey(["marts", "slow"])

@@ -7,11 +7,11 @@ import pytest
 from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult, asset, materialize
 
 from ingestion.faultpoints import install_hook
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
 from orchestration.assets.raw import raw_asset
 from orchestration.keys import raw_key
-from orchestration.resources import lake_session
+from orchestration.run.resources import lake_session
 from tests.ingestion.helpers import kafka_stream, produce
 from tests.servers.apache_kafka import ApacheKafka
 

@@ -19,8 +19,8 @@ from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunSta
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.launcher import LaunchRunContext, WorkerStatus
 
-from orchestration.launcher import WarmRunLauncher
 from orchestration.warm import protocol, runs, worker
+from orchestration.warm.launcher import WarmRunLauncher
 
 ROOT = Path(__file__).parents[2]
 DEFINITIONS = """
@@ -176,7 +176,7 @@ def make_site(folder: Path, module: str) -> Site:
     config = {
         "telemetry": {"enabled": False},
         "run_launcher": {
-            "module": "orchestration.launcher",
+            "module": "orchestration.warm.launcher",
             "class": "WarmRunLauncher",
             "config": {"socket_path": str(socket_path)},
         },

@@ -3,10 +3,10 @@
 import pytest
 from dagster import AssetKey
 
+from ingestion.declare.file import load_streams
 from ingestion.settings import Settings
-from ingestion.streams_file import load_streams
 from orchestration.build import refresh_plan
-from orchestration.dbt_models import parse_models
+from orchestration.dbt.project import parse_models
 from orchestration.keys import MODELS_TAG, raw_key
 from orchestration.sensors.arrivals import RefreshPlan
 

@@ -3,12 +3,12 @@
 import psycopg2
 import pytest
 
-from ingestion.lake import Lake
+from ingestion.declare.file import load_streams
+from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
-from ingestion.streams_file import load_streams
-from orchestration import readiness
-from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, parse_models
-from orchestration.dbt_runner import build_args, invoke
+from orchestration.dbt.project import FULL_SCAN, NO_ASSETS, parse_models
+from orchestration.dbt.runner import build_args, invoke
+from orchestration.run import readiness
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from dagster import (
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 from ingestion.settings import Settings
-from orchestration.instance import dagster_environment, prepare_instance
-from orchestration.records import DagsterRecords
+from orchestration.records.reader import DagsterRecords
+from orchestration.system.instance import dagster_environment, prepare_instance
 
 HOUR = timedelta(hours=1)
 

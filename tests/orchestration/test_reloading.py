@@ -7,7 +7,7 @@ import pytest
 
 from ingestion.errors import ConfigError
 from ingestion.settings import Settings, load_settings
-from orchestration.overview import OverviewReader, read_system_state
+from orchestration.records.overview import OverviewReader, read_system_state
 from orchestration.services.postgres import EmbeddedPostgres
 from orchestration.services.process import wait_until
 from orchestration.system import running

@@ -7,12 +7,12 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 
-from ingestion.lake import Lake
+from ingestion.declare.file import load_streams
+from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
-from ingestion.streams_file import load_streams
 from orchestration.cli.app import run
-from orchestration.dbt_models import FULL_SCAN, NO_ASSETS, parse_models
-from orchestration.dbt_runner import build_args, invoke
+from orchestration.dbt.project import FULL_SCAN, NO_ASSETS, parse_models
+from orchestration.dbt.runner import build_args, invoke
 from orchestration.services.kafka import EmbeddedKafka
 from tests.ingestion.helpers import ingest, produce
 

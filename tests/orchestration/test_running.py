@@ -8,7 +8,7 @@ import pytest
 
 from ingestion.settings import load_settings
 from orchestration.cli.live import watch
-from orchestration.overview import STATE_FILE
+from orchestration.records.overview import STATE_FILE
 from orchestration.services.process import LOG_LIMIT_BYTES
 from orchestration.system.running import System
 

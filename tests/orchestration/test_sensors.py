@@ -24,10 +24,12 @@ from dagster import (
     op,
 )
 
-from ingestion.lake import Lake
+from ingestion.declare.file import load_streams
+from ingestion.lake.lake import Lake
 from ingestion.settings import Settings, load_settings
-from ingestion.streams_file import load_streams
-from orchestration.jobs import refresh_job
+from orchestration.jobs.refresh import refresh_job
+from orchestration.jobs.rejects import retry_job
+from orchestration.jobs.replay import ReplayConfig, repairs, replay_job
 from orchestration.keys import (
     GOES_ON_TAG,
     MODELS_TAG,
@@ -38,9 +40,7 @@ from orchestration.keys import (
     UNTIL_TAG,
     raw_key,
 )
-from orchestration.progress import ModelledBatches
-from orchestration.reject_jobs import retry_job
-from orchestration.replay_jobs import ReplayConfig, repairs, replay_job
+from orchestration.run.progress import ModelledBatches
 from orchestration.sensors.arrivals import RefreshPlan, arrivals_sensor
 from orchestration.sensors.backoff import Pause, Schedule
 from orchestration.sensors.failures import failures_sensor, post_alert

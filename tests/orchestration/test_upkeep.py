@@ -18,11 +18,11 @@ from dagster import (
     materialize,
 )
 
-from ingestion.catalog import process_name, writer_lock
+from ingestion.lake.catalog import process_name, writer_lock
 from ingestion.settings import Settings
 from orchestration.cli.maintain import run, show
-from orchestration.resources import lake_session
-from orchestration.upkeep import purge, upkeep_job
+from orchestration.jobs.upkeep import purge, upkeep_job
+from orchestration.run.resources import lake_session
 from tests.ingestion.test_maintenance import STREAM, Lake, contents, load
 
 CHECKED = AssetCheckKey(AssetKey("often"), "checked")

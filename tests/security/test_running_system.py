@@ -19,7 +19,7 @@ import psycopg2
 import pytest
 from paho.mqtt.publish import single
 
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from ingestion.settings import PROJECT_DIR, load_settings
 from orchestration.services.postgres import EmbeddedPostgres
 from tests.conftest import PASSWORD, USER

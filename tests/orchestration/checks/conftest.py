@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import duckdb
 import pytest
 
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from ingestion.settings import load_settings
 from tests.orchestration.checks.helpers import STREAM
 

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
+from ingestion.declare.stream import Stream
 from ingestion.settings import PROJECT_DIR
-from ingestion.streams import Stream
 from orchestration.checks.contracts import Contract, load_contracts
 from orchestration.checks.outcomes import Outcome
 

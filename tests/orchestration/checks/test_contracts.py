@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from ingestion.declare.file import load_streams
 from ingestion.errors import ConfigError
 from ingestion.settings import PROJECT_DIR
-from ingestion.streams_file import load_streams
 from orchestration.checks.contracts import (
     list_checks,
     load_contract,

@@ -3,10 +3,10 @@
 from dagster import AssetCheckResult
 from kafka import KafkaAdminClient, TopicPartition
 
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
+from ingestion.land.session import LakeSession
 from ingestion.settings import Settings
 from orchestration.checks.ledger import audit_ledger
-from orchestration.lake_session import LakeSession
 from tests.ingestion.helpers import ingest, kafka_stream, produce
 from tests.servers.apache_kafka import ApacheKafka
 

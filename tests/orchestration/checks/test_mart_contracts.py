@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import yaml
 
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from ingestion.settings import PROJECT_DIR
 from orchestration.checks.contracts import (
     Contract,

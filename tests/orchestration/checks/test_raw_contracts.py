@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 import pytest
 
-from ingestion.decode import decode_json
-from ingestion.envelope import BATCH_SCHEMA, SOURCE_SCHEMA
-from ingestion.lake import Lake
+from ingestion.formats.json import decode_json
+from ingestion.lake.lake import Lake
+from ingestion.log.envelope import BATCH_SCHEMA, SOURCE_SCHEMA
 from orchestration.checks.raw_contracts import batches_contract, raw_contract, rejects_contract
 from orchestration.checks.soda import verify
 from tests.orchestration.checks.helpers import CONTRACTS, NOW, STREAM, not_passed

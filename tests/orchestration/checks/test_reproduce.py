@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 from dagster import AssetCheckKey, AssetKey
 
-from ingestion.lake import Lake
+from ingestion.lake.lake import Lake
 from orchestration.checks.adapter import run_contract
 from orchestration.checks.dbt_tests import result_of_test
 from orchestration.checks.raw_contracts import raw_contract
 from orchestration.cli.query import ask
-from orchestration.dbt_results import NodeResult
+from orchestration.dbt.results import NodeResult
 from tests.orchestration.checks.helpers import STREAM, contract_of
 
 BODY = """

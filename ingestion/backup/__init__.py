@@ -1,0 +1,1 @@
+"""Backups of a running lake, and restoring them."""

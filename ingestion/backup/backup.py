@@ -1,0 +1,234 @@
+"""Backups of the lake and of what waits for it in the spool, taken while everything runs; and the way back.
+
+One folder per backup, whole in itself. Why a backup is consistent: docs/decisions/009-backups.md.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from filecmp import cmp
+from importlib.metadata import version
+from pathlib import Path
+
+from ingestion.backup.catalog import catalog_instant, load_catalog
+from ingestion.backup.files import place, require, sync_tree, told
+from ingestion.connectors.mqtt.session import known_client_id, take_over
+from ingestion.errors import BackupError
+from ingestion.faultpoints import faultpoint
+from ingestion.lake.lake import Lake
+from ingestion.settings import Settings
+from ingestion.spool.copy import SpoolHold
+from ingestion.spool.frames import sync_folder
+from ingestion.upkeep.maintenance import upkeep_lock
+
+_FORMAT = 1
+_MANIFEST = "manifest.json"
+_PARTIAL = ".partial"
+_CATALOG, _LAKE, _SPOOL = "catalog", "lake", "spool"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a backup holds.
+
+    Attributes:
+        format: Of the folder.
+        taken_at: UTC, ISO 8601.
+        snapshot_id: The lake's version.
+        millrace: The release that took it.
+        duckdb: DuckDB's release.
+        tables: Table of the catalog → rows.
+        lake: Path of a data file below the lake's folder → bytes.
+        spool: Path below the spool's folder → bytes.
+        mqtt_client_id: Under which the MQTT broker knows the collector; empty when there is none.
+    """
+
+    format: int
+    taken_at: str
+    snapshot_id: int
+    millrace: str
+    duckdb: str
+    tables: dict[str, int]
+    lake: dict[str, int]
+    spool: dict[str, int]
+    mqtt_client_id: str = ""
+
+
+@dataclass(frozen=True)
+class BackupReport:
+    """What was done.
+
+    Attributes:
+        folder: The backup's folder.
+        manifest: What is in it.
+        files_copied: Data files that had to be copied; the others are hard links.
+    """
+
+    folder: Path
+    manifest: Manifest
+    files_copied: int
+
+
+def back_up(settings: Settings, destination: Path, *, now: datetime) -> BackupReport:
+    """Take a backup; nothing has to stand still.
+
+    Args:
+        settings: Where everything is.
+        destination: A folder of backups; made when missing.
+        now: UTC.
+
+    Raises:
+        BackupError: There is no lake, or it is damaged.
+        StreamBusy: Upkeep, or another backup, is at work.
+        StorageError: The folder cannot be written.
+    """
+    source = _lake_folder(settings)
+    if destination.resolve().is_relative_to(source):
+        raise BackupError(f"{destination} lies in the lake's own folder: name another one")
+    partial = destination / _PARTIAL
+    with upkeep_lock(settings), told(destination):
+        previous = next((folder / _LAKE for folder in reversed(backups_of(destination))), None)
+        if partial.exists():
+            shutil.rmtree(partial)  # of one that was killed
+        (partial / _CATALOG).mkdir(parents=True)
+        snapshot_id, tables, files, spool = _copy_instant(settings, partial)
+        faultpoint("backup.catalog")
+        copied = sum(
+            place(source / name, partial / _LAKE / name, size=size, twin=previous and previous / name)
+            for name, size in files.items()
+        )
+        manifest = Manifest(
+            format=_FORMAT,
+            taken_at=now.isoformat(timespec="seconds"),
+            snapshot_id=snapshot_id,
+            millrace=version("millrace"),
+            duckdb=version("duckdb"),
+            tables=tables,
+            lake=files,
+            spool=spool,
+            mqtt_client_id=known_client_id(settings.data_dir),
+        )
+        with (partial / _MANIFEST).open("w") as file:
+            json.dump(asdict(manifest), file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        faultpoint("backup.written")
+        sync_tree(partial)
+        folder = destination / f"{now:%Y%m%dT%H%M%SZ}-{snapshot_id}"
+        partial.rename(folder)
+        sync_folder(destination)
+    return BackupReport(folder, manifest, copied)
+
+
+def restore(settings: Settings, source: Path, *, mqtt_session: bool = False) -> BackupReport:
+    """Make a lake from a backup, where there is none. Nothing else may run on the data folder.
+
+    Killed midway there is no lake yet, and the same call does the rest.
+
+    Args:
+        settings: Where the lake is to be: its catalog's database exists.
+        source: A backup, or a folder of backups: then the newest.
+        mqtt_session: Go on with the MQTT session of the system that was backed up, which must never run
+            again; else the restored one is another client, for which the broker has queued nothing.
+
+    Raises:
+        BackupError: There is no whole backup, it knows no MQTT session, or something is there already.
+    """
+    folder = source if (source / _MANIFEST).exists() else next(reversed(backups_of(source)), None)
+    if folder is None:
+        raise BackupError(f"{source} holds no backup: name a folder that 'millrace backup' wrote to")
+    manifest = _read_manifest(folder)
+    if mqtt_session and not manifest.mqtt_client_id:
+        raise BackupError(f"{folder} knows of no MQTT session to go on with: restore it without")
+    target, spool = _lake_folder(settings), settings.data_dir / "spool"
+    contents = {_LAKE: manifest.lake, _SPOOL: manifest.spool}
+    for part, sizes in contents.items():
+        for name, size in sizes.items():
+            require(folder / part / name, size, remedy="the backup is damaged, take another one")
+    present = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
+    if (strange := present - manifest.lake.keys()) or not _is_ours(spool, folder / _SPOOL, manifest.spool):
+        where = target / min(strange) if strange else spool
+        raise BackupError(f"{where} is there already: restore into an empty data folder (--data-dir)")
+    with told(settings.data_dir):
+        copied = sum(
+            place(folder / _LAKE / name, target / name, size=size, twin=None)
+            for name, size in manifest.lake.items()
+            if name not in present or (target / name).stat().st_size != size
+        )
+        new_spool = settings.data_dir / "spool.restored"
+        shutil.rmtree(new_spool, ignore_errors=True)
+        new_spool.mkdir(parents=True)
+        for name, size in manifest.spool.items():
+            place(folder / _SPOOL / name, new_spool / name, size=size, twin=None, link=False)
+        sync_tree(new_spool)
+        if mqtt_session:
+            take_over(settings.data_dir, manifest.mqtt_client_id)
+        faultpoint("restore.files")
+        spool.parent.mkdir(parents=True, exist_ok=True)
+        load_catalog(
+            settings, folder / _CATALOG, manifest.tables, before_commit=lambda: _move(new_spool, spool)
+        )
+    with Lake(settings, read_only=True) as lake:
+        if lake.snapshot_id() != manifest.snapshot_id:
+            raise BackupError(
+                f"the restored lake is not at version {manifest.snapshot_id}: take an older backup"
+            )
+    return BackupReport(folder, manifest, copied)
+
+
+def backups_of(destination: Path) -> list[Path]:
+    """The whole backups in a folder, oldest first."""
+    return sorted(path.parent for path in destination.glob(f"[0-9]*/{_MANIFEST}"))
+
+
+def _copy_instant(
+    settings: Settings, folder: Path
+) -> tuple[int, dict[str, int], dict[str, int], dict[str, int]]:
+    """Catalog and spool of one instant; the lake's files that it names stay while the upkeep lock is held."""
+    while True:
+        with SpoolHold(settings.data_dir / "spool") as spool:
+            newest = spool.hold()
+            with catalog_instant(settings) as catalog:
+                spool.hold()
+                if not all(path.exists() for path in newest):
+                    continue
+                faultpoint("backup.instant")
+                tables, files = catalog.dump(folder / _CATALOG), catalog.files()
+            return catalog.snapshot_id, tables, files, spool.write(folder / _SPOOL)
+
+
+def _is_ours(spool: Path, saved: Path, sizes: dict[str, int]) -> bool:
+    """Whether a spool folder may be replaced: there is none, or a restore that was killed put it there."""
+    there = {str(path.relative_to(spool)) for path in spool.rglob("*") if path.is_file()}
+    return not there or (
+        there == sizes.keys() and all(cmp(saved / name, spool / name, shallow=False) for name in there)
+    )
+
+
+def _move(new_spool: Path, spool: Path) -> None:
+    shutil.rmtree(spool, ignore_errors=True)
+    new_spool.rename(spool)
+    sync_folder(spool.parent)
+    faultpoint("restore.spool")
+
+
+def _lake_folder(settings: Settings) -> Path:
+    path = settings.resolved_lake_path
+    if "://" in path:
+        raise BackupError(
+            f"the lake's files are in {path}, and a backup is of folders only: use the bucket's versioning "
+            "and a backup of the PostgreSQL"
+        )
+    return Path(path)
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    try:
+        found = json.loads((folder / _MANIFEST).read_text())
+        if found["format"] == _FORMAT:
+            return Manifest(**found)
+    except (ValueError, KeyError, TypeError):
+        raise BackupError(f"{folder / _MANIFEST} is damaged: take another backup") from None
+    raise BackupError(f"{folder} was written by Millrace {found.get('millrace')}: restore it with that one")

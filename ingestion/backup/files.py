@@ -1,0 +1,71 @@
+"""Files of a backup: brought to another place whole and durable, or told what is wrong with them."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ingestion.errors import BackupError, StorageError
+from ingestion.spool.frames import sync_folder
+
+
+def place(source: Path, target: Path, *, size: int, twin: Path | None, link: bool = True) -> bool:
+    """Bring a file that never changes to another place: a hard link where that works, else a copy.
+
+    Args:
+        source: The file.
+        target: Where it goes; replaced.
+        size: Bytes that it has to have.
+        twin: The same file near the target, if there is one.
+        link: Whether it may share its bytes with the source.
+
+    Returns:
+        Whether it was copied.
+    """
+    require(source, size, remedy="the file is damaged, 'millrace verify' counts what is left")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    for near in (twin, source) if link else ():
+        if near is not None and near.is_file() and near.stat().st_size == size:
+            try:
+                os.link(near, target)
+            except OSError:  # another file system, or one without links
+                continue
+            return False
+    with source.open("rb") as reading, target.open("wb") as writing:
+        shutil.copyfileobj(reading, writing, 2**20)
+        writing.flush()
+        os.fsync(writing.fileno())
+    return True
+
+
+def require(path: Path, size: int, *, remedy: str) -> None:
+    """Raise BackupError unless a file is there and has so many bytes."""
+    found = path.stat().st_size if path.is_file() else None
+    if found != size:
+        what = "is missing" if found is None else f"has {found:,} bytes and not {size:,}"
+        raise BackupError(f"{path} {what}: {remedy}")
+
+
+def sync_tree(folder: Path) -> None:
+    """Make a folder durable, with every file in it that has no other name."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            if (Path(root) / name).stat().st_nlink > 1:
+                continue
+            with (Path(root) / name).open("rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(Path(root))
+
+
+@contextmanager
+def told(folder: Path) -> Iterator[None]:
+    """Turn what a disk refuses into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{error.filename or folder} cannot be written or read ({error.strerror or error}): make room "
+            "or correct its permissions, then say it again"
+        ) from None

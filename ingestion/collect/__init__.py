@@ -1,0 +1,1 @@
+"""The process that listens to senders and fills the spools."""

@@ -1,0 +1,1 @@
+"""Apache Kafka: topics are read as a log."""

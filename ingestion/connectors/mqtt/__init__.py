@@ -1,0 +1,1 @@
+"""MQTT: messages are collected into a spool and acknowledged after its fsync."""

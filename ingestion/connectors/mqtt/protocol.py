@@ -1,0 +1,109 @@
+"""What an MQTT client tells a broker of itself, in MQTT 3.1.1 and in 5: who it is, what session it wants.
+
+When it does so, and what happens afterwards, is in ingestion/connectors/mqtt/connection.py.
+"""
+
+import socket
+import ssl
+from typing import Any
+
+import paho.mqtt.properties
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.exception import MalformedPacket
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from ingestion.connectors.mqtt.topics import Subscription
+from ingestion.errors import ConfigError
+from ingestion.settings import Settings
+
+KEEPALIVE_SECONDS = 60
+CONNECT_SECONDS = 5.0
+RECEIVE_MAXIMUM = 4_096
+"""Unacknowledged messages an MQTT 5 broker may send; with 3.1.1 the broker's own limit holds."""
+_SESSION_NEVER_EXPIRES = 0xFFFFFFFF
+
+
+def _read_text(buffer: bytes, most: int) -> tuple[str, int]:
+    """A property's text and how many bytes it took (MQTT 5, 1.5.4); what is no UTF-8 becomes U+FFFD.
+
+    The library's own gives up the connection over U+FEFF, which the standard allows: the broker would send
+    that message again after each reconnection, and nothing behind it would ever arrive.
+    """
+    size = int.from_bytes(buffer[:2], "big")
+    if most < 2 + size:
+        raise MalformedPacket("a text is longer than its packet")
+    return bytes(buffer[2 : 2 + size]).decode("utf-8", "replace"), 2 + size
+
+
+paho.mqtt.properties.readUTF = _read_text
+
+
+def make_client(settings: Settings, client_id: str) -> Client:
+    """A client that acknowledges by hand and whose session the broker keeps.
+
+    Raises:
+        ConfigError: No host, or the certificate file cannot be used.
+    """
+    if not settings.mqtt_host:
+        raise ConfigError(
+            "MILLRACE_MQTT_HOST is not set, so MQTT streams cannot be collected; set it in .env"
+        )
+    version5 = settings.mqtt_protocol == "5"
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=client_id,
+        clean_session=None if version5 else False,
+        protocol=MQTTProtocolVersion.MQTTv5 if version5 else MQTTProtocolVersion.MQTTv311,
+        reconnect_on_failure=False,
+        manual_ack=True,
+    )
+    client.connect_timeout = min(CONNECT_SECONDS, settings.source_timeout_seconds)
+    client.on_socket_open = _send_at_once
+    if settings.mqtt_username:
+        password = settings.mqtt_password
+        client.username_pw_set(settings.mqtt_username, password.get_secret_value() if password else None)
+    if settings.mqtt_tls:
+        try:
+            client.tls_set_context(ssl.create_default_context(cafile=settings.mqtt_ca_file))
+        except OSError as error:
+            raise ConfigError(
+                f"the certificate file {settings.mqtt_ca_file} cannot be used ({error});"
+                " correct MILLRACE_MQTT_CA_FILE"
+            ) from None
+    return client
+
+
+def connect(client: Client, settings: Settings) -> None:
+    """Open the socket and ask for the session.
+
+    Raises:
+        OSError: The broker cannot be reached, or TLS failed.
+    """
+    host, port = str(settings.mqtt_host), settings.mqtt_port
+    if settings.mqtt_protocol == "5":
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = _SESSION_NEVER_EXPIRES
+        properties.ReceiveMaximum = RECEIVE_MAXIMUM
+        client.connect(host, port, KEEPALIVE_SECONDS, clean_start=False, properties=properties)
+    else:
+        client.connect(host, port, KEEPALIVE_SECONDS)
+
+
+def subscribe(client: Client, settings: Settings, subscription: Subscription) -> int | None:
+    """Ask for a subscription; returns the id that the broker's answer will carry."""
+    if settings.mqtt_protocol == "5":
+        properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
+        properties.SubscriptionIdentifier = subscription.identifier
+        # Retained messages only where the broker did not hold the subscription: repeating it costs nothing.
+        new_only = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
+        options = SubscribeOptions(qos=subscription.qos, retainHandling=new_only)
+        return client.subscribe(subscription.filter, options=options, properties=properties)[1]
+    return client.subscribe(subscription.filter, subscription.qos)[1]
+
+
+def _send_at_once(_client: Client, _data: object, sock: Any) -> None:
+    """Acknowledgements are small, and the broker waits for them."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,106 @@
+"""streams.yml → the declared streams, with the line in every error.
+
+What a stream may declare is in streams.py.
+"""
+
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from ingestion.declare.stream import FieldSpec, KafkaSource, MqttSource, Stream, suggest
+from ingestion.errors import ConfigError
+
+_MESSAGE_CHARACTERS = 300
+
+
+def load_streams(path: Path) -> tuple[Stream, ...]:
+    """Read and validate streams.yml.
+
+    Raises:
+        ConfigError: Names file, line, what is wrong and, for a misspelt key, the likely one.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error}); MILLRACE_STREAMS_FILE names the file") from None
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        declared = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path.name} line {line} is not YAML: {error.problem}") from None
+    if root is None:
+        return ()
+    if not isinstance(root, yaml.MappingNode) or not isinstance(declared, dict):
+        raise ConfigError(f"{path.name} line 1: a mapping of stream names is expected, as in 'my_stream:'")
+    _refuse_duplicate_keys(path, root)
+    streams = []
+    for name, body in declared.items():
+        try:
+            if isinstance(body, dict) and "name" in body:
+                line = _line(root, (name, "name"))
+                raise ConfigError(f"{path.name} line {line}: a stream's name is its key; remove 'name'")
+            body = body | {"name": str(name)} if isinstance(body, dict) else body
+            streams.append(Stream.model_validate(body))
+        except ValidationError as error:
+            raise _config_error(path, root, str(name), error) from None
+    return tuple(streams)
+
+
+def _config_error(path: Path, root: yaml.Node, stream: str, error: ValidationError) -> ConfigError:
+    """The likeliest problem (a misspelt key before what it leaves missing) with its line."""
+    problems = error.errors(include_url=False)
+    problem = next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
+    location = tuple(
+        part
+        for index, part in enumerate(problem["loc"])
+        if not (part in ("kafka", "mqtt") and problem["loc"][index - 1] == "source")
+    )
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if len(message) > _MESSAGE_CHARACTERS:
+        half = _MESSAGE_CHARACTERS // 2
+        message = f"{message[:half]} … {message[-half:]}"
+    if problem["type"] == "extra_forbidden":
+        message = f"unknown key '{location[-1]}'{suggest(str(location[-1]), _known_keys(location))}"
+    elif location and problem["type"] not in ("value_error", "source_kind"):
+        message = f"{'.'.join(map(str, location))}: {message[0].lower()}{message[1:]}"
+    return ConfigError(f"{path.name} line {_line(root, (stream, *location))}, stream '{stream}': {message}")
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    if location[0] == "fields":
+        return list(FieldSpec.model_fields)
+    models = (KafkaSource, MqttSource) if location[0] == "source" else (Stream,)
+    return sorted({key for model in models for key in model.model_fields} - {"name"})
+
+
+def _line(root: yaml.Node, location: tuple[int | str, ...]) -> int:
+    """1-based line of the deepest part of a location that the file has."""
+    node, line = root, root.start_mark.line + 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            match = next((pair for pair in node.value if pair[0].value == str(part)), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            match = (node.value[part], node.value[part])
+        else:
+            match = None
+        if match is None:
+            break
+        line, node = match[0].start_mark.line + 1, match[1]
+    return line
+
+
+def _refuse_duplicate_keys(path: Path, node: yaml.Node) -> None:
+    """YAML silently keeps the last of two equal keys; a stream would vanish."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: dict[str, int] = {}
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if key.value in seen:
+            raise ConfigError(
+                f"{path.name} line {line}: '{key.value}' stands already on line {seen[key.value]}; remove one"
+            )
+        seen[key.value] = line
+        _refuse_duplicate_keys(path, value)

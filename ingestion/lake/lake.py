@@ -1,0 +1,252 @@
+"""The lake: a DuckDB connection with the DuckLake attached as `lake`, its tables and its options.
+
+Loading is in loader.py, the catalog server in catalog.py, how DuckDB starts in engine.py.
+"""
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import pyarrow as pa
+
+from ingestion.errors import CatalogUnavailable, ConfigError, MillraceError, StorageError
+from ingestion.lake.catalog import catalog_parameters, connect_catalog, prepare_catalog, process_name
+from ingestion.lake.engine import UNVERIFIED, engine_config, install_extensions, secret_directory
+from ingestion.lake.indexes import index_catalog
+from ingestion.log.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA, RESOLUTION_SCHEMA, SQL_TYPES
+from ingestion.settings import Settings
+
+CATALOG_NAME = "lake"
+METADATA_SCHEMA = "ducklake"
+_SESSION_CREDENTIALS = "millrace_session"  # another name than the published one: DuckDB refuses two alike
+_DLT_TABLES = """
+create table if not exists raw._dlt_loads (
+    load_id varchar, schema_name varchar, status bigint, inserted_at timestamptz, schema_version_hash varchar
+);
+create table if not exists raw._dlt_version (
+    version bigint, engine_version bigint, inserted_at timestamptz, schema_name varchar, version_hash varchar,
+    schema varchar
+);
+"""
+"""dlt's own tables: made here, lest two streams' first loads both try and one fails."""
+WATCHER_SECONDS = 300.0
+"""How long those who watch the lake keep a connection: under load it grows by a MiB a minute."""
+_SECRET_KEYS = {"host": "HOST", "port": "PORT", "dbname": "DATABASE", "user": "USER", "password": "PASSWORD"}
+
+
+class Lake:
+    """One process's door to the lake. Opens on first use; not for sharing between threads.
+
+    Args:
+        settings: Where catalog and data are.
+        read_only: For readers: refuses every write.
+        renew_seconds: For those who look again and again: a connection older than this is replaced at its
+            next use, for DuckDB keeps what it has learnt of each version and file that it read.
+    """
+
+    def __init__(
+        self, settings: Settings, *, read_only: bool = False, renew_seconds: float = math.inf
+    ) -> None:
+        self.settings = settings
+        self.application_name = process_name()
+        self._read_only = read_only
+        self._renew_seconds, self._opened_s = renew_seconds, 0.0
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The connection; `lake` is attached and current, the session's time zone is UTC.
+
+        Raises:
+            CatalogUnavailable: The catalog does not answer.
+        """
+        now = time.monotonic()
+        if self._connection is not None and now - self._opened_s >= self._renew_seconds:
+            self.close()
+        if self._connection is None:
+            self._connection, self._opened_s = self._open(), now
+        return self._connection
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        parameters = catalog_parameters(self.settings)
+        connection = duckdb.connect(":memory:", config=engine_config(self.settings.data_dir) | UNVERIFIED)
+        try:
+            install_extensions(connection)
+            connection.execute("set TimeZone = 'UTC'")
+            connection.execute("set enable_progress_bar = false")  # it would stand in what a command prints
+            if "://" not in self.settings.resolved_lake_path:
+                # The system keeps files that were read; a copy of our own would grow with each new one.
+                connection.execute("set enable_external_file_cache = false")
+            connection.execute(_catalog_secret(parameters, f"temporary secret {_SESSION_CREDENTIALS}"))
+            options = [
+                f"META_SECRET {_SESSION_CREDENTIALS}",
+                f"METADATA_SCHEMA '{METADATA_SCHEMA}'",
+                f"DATA_PATH {_quote(self.settings.resolved_lake_path)}",
+                "DATA_INLINING_ROW_LIMIT 0",
+            ] + (["READ_ONLY"] if self._read_only else [])
+            extra = _extra_parameters(parameters) | {"application_name": self.application_name}
+            path = _quote("ducklake:postgres:" + _keywords(extra))
+            connection.execute(f"attach {path} as {CATALOG_NAME} ({', '.join(options)})")
+            connection.execute(f"use {CATALOG_NAME}")
+        except duckdb.Error as error:
+            connection.close()
+            raise self.explain(error) from None
+        return connection
+
+    def explain(self, error: duckdb.Error) -> MillraceError:
+        """What keeps the lake from being read, as a sentence; the catalog's own refusal goes first.
+
+        Raises:
+            CatalogUnavailable: The catalog does not answer, which is the cause then.
+        """
+        connect_catalog(self.settings, application_name=self.application_name).close()
+        text = str(error).splitlines()[0]
+        if "DATA_PATH" in text:
+            return ConfigError(
+                f"the lake was made with another data path than MILLRACE_LAKE_PATH says: {text}"
+            )
+        if self._read_only and "exist" in text:
+            return CatalogUnavailable(
+                "the lake has not been made yet: 'millrace up' or 'millrace ingest' makes it"
+            )
+        return StorageError(f"the lake cannot be read: {text}; 'millrace doctor' checks each part")
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a query on the lake."""
+        return self.connection.execute(sql, parameters).fetchall()
+
+    def query_arrow(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """A query's result as columns."""
+        return self.connection.execute(sql, parameters).to_arrow_table()
+
+    def snapshot_id(self) -> int:
+        """The lake's newest snapshot; `AT (VERSION => id)` reads as of it."""
+        return int(self.query(f"select id from {CATALOG_NAME}.current_snapshot()")[0][0])
+
+    def tables(self) -> frozenset[tuple[str, str]]:
+        """Schema and name of every table and view that is there now."""
+        sql = "select table_schema, table_name from information_schema.tables where table_catalog = ?"
+        return frozenset((schema, name) for schema, name in self.query(sql, [CATALOG_NAME]))
+
+    def prepare(self, streams: Iterable[str]) -> None:
+        """Create what is missing of schema, tables and options. Safe to call from many processes."""
+        guard = connect_catalog(self.settings, application_name=self.application_name)
+        try:
+            prepare_catalog(guard)
+            with guard.cursor() as cursor:
+                cursor.execute("select pg_advisory_lock(hashtext('millrace prepare'))")
+            self._create_tables(list(streams))
+            index_catalog(guard, METADATA_SCHEMA)
+        finally:
+            guard.close()
+
+    def _create_tables(self, streams: list[str]) -> None:
+        wanted = {name: EVENT_SCHEMA for name in streams} | {
+            "rejects": REJECT_SCHEMA,
+            "reject_resolutions": RESOLUTION_SCHEMA,
+            "batches": BATCH_SCHEMA,
+        }
+        connection = self.connection
+        known = dict(
+            self.query(
+                "select table_name, list(column_name) from duckdb_columns() "
+                "where database_name = ? and schema_name = 'raw' group by all",
+                [CATALOG_NAME],
+            )
+        )
+        # An additive change of a schema reaches a lake of an earlier release here.
+        added = [
+            (name, field)
+            for name, schema in wanted.items()
+            for field in schema
+            if name in known and field.name not in known[name]
+        ]
+        missing = {name: schema for name, schema in wanted.items() if name not in known}
+        if not missing and not added:
+            return
+        connection.execute("begin")
+        try:
+            if "batches" in missing:
+                connection.execute("create schema if not exists raw")
+                connection.execute(_DLT_TABLES)
+                connection.execute(f"call {CATALOG_NAME}.set_option('parquet_compression', 'zstd')")
+            for name, schema in missing.items():
+                columns = ", ".join(f'"{field.name}" {SQL_TYPES[field.type]}' for field in schema)
+                connection.execute(f'create table raw."{name}" ({columns}, _dlt_load_id varchar)')
+                if schema in (EVENT_SCHEMA, REJECT_SCHEMA):
+                    connection.execute(
+                        f'alter table raw."{name}" set partitioned by '
+                        "(year(ingested_at), month(ingested_at), day(ingested_at))"
+                    )
+            for name, field in added:
+                column = f'"{field.name}" {SQL_TYPES[field.type]}'
+                connection.execute(f'alter table raw."{name}" add column {column}')
+            connection.execute("commit")
+        except duckdb.Error as error:
+            connection.execute("rollback")
+            raise StorageError(f"the raw tables cannot be created: {error}") from None
+
+    def publish_access(self) -> None:
+        """Write DuckDB secrets so that dbt, the DuckDB shell and BI tools reach the lake by name.
+
+        They go to <data_dir>/secrets/duckdb, readable by the owner only; afterwards
+        `attach 'ducklake:millrace' as lake` is all that a client says.
+        """
+        parameters = catalog_parameters(self.settings)
+        folder = secret_directory(self.settings.data_dir)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+        config = engine_config(self.settings.data_dir) | UNVERIFIED
+        with duckdb.connect(":memory:", config=config) as connection:
+            install_extensions(connection)
+            connection.execute(_catalog_secret(parameters, "persistent secret millrace_catalog"))
+            connection.execute(
+                "create or replace persistent secret millrace (type ducklake, "
+                f"metadata_path {_quote(_keywords(_extra_parameters(parameters)))}, "
+                f"metadata_schema '{METADATA_SCHEMA}', data_path {_quote(self.settings.resolved_lake_path)}, "
+                "metadata_parameters map {'TYPE': 'postgres', 'SECRET': 'millrace_catalog'})"
+            )
+
+    def close(self) -> None:
+        """Close the connection; the next use opens a new one."""
+        if self._connection is not None:
+            with suppress(duckdb.Error):
+                # DuckDB aborts the process when closing has to roll back on a catalog that is gone.
+                self._connection.rollback()
+            self._connection.close()
+            self._connection = None
+            self.application_name = process_name()  # so that the next writer lock fences what was left
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _catalog_secret(parameters: dict[str, str], kind_and_name: str) -> str:
+    known = ", ".join(
+        f"{_SECRET_KEYS[key]} {_quote(parameters[key])}" for key in _SECRET_KEYS if key in parameters
+    )
+    return f"create or replace {kind_and_name} (type postgres, {known})"
+
+
+def _extra_parameters(parameters: dict[str, str]) -> dict[str, str]:
+    """What a DuckDB secret has no key for (passfile, sslmode …); goes into the attach path."""
+    return {key: value for key, value in parameters.items() if key not in _SECRET_KEYS}
+
+
+def _keywords(parameters: dict[str, str]) -> str:
+    """libpq's keyword form, values quoted as its documentation says."""
+    escaped = {key: value.replace("\\", "\\\\").replace("'", "\\'") for key, value in parameters.items()}
+    return " ".join(f"{key}='{value}'" for key, value in escaped.items())
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,165 @@
+"""raw.batches: which positions each load holds. Positions come from here and from nowhere else.
+
+A ledger row is written in the same transaction as the rows it speaks of (loader.py).
+"""
+
+from dataclasses import dataclass
+
+from ingestion.lake.lake import Lake
+from ingestion.log.positions import Position
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """What the lake knows of a stream.
+
+    Attributes:
+        last_batch_id: 0 before the first batch.
+        positions: Partition → how far it is in the lake.
+    """
+
+    last_batch_id: int
+    positions: dict[str, Position]
+
+
+def read_state(lake: Lake, stream: str) -> StreamState:
+    """The stream's newest batch and positions. For writing, hold the stream's writer lock."""
+    rows = lake.query(
+        "select max(batch_id), source_partition, max(end_position), arg_max(log_id, batch_id) "
+        "from raw.batches where stream = ? group by source_partition",
+        [stream],
+    )
+    return StreamState(
+        last_batch_id=max((int(row[0]) for row in rows), default=0),
+        positions={row[1]: Position(int(row[2]), row[3] or "") for row in rows},
+    )
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A place where the ledger does not add up, as one sentence."""
+
+    stream: str
+    source_partition: str
+    batch_id: int
+    message: str
+
+
+_WINDOWS = """
+with retries as (
+    select
+        landed_batch_id as batch_id, regexp_replace(event_id, '@[0-9]+$', '') as source_partition,
+        count(*) as retried
+    from raw.reject_resolutions
+    where stream = $stream and landed_batch_id > $since
+    group by all
+),
+
+windows as (
+    select
+        stream, source_partition, batch_id, start_position, end_position, events_read, events_landed,
+        events_rejected, start_position - coalesce(positions_skipped, 0) as joins_at,
+        coalesce(retried, 0) as retried,
+        lag(end_position) over (partition by stream, source_partition order by batch_id) as previous_end
+    from raw.batches
+    left join retries using (source_partition, batch_id)
+    where stream = $stream and batch_id >= $since
+)
+
+select source_partition, batch_id, case
+    when joins_at > previous_end then
+        'positions ' || previous_end || ' to ' || joins_at || ' are missing (gap)'
+    when joins_at < previous_end then
+        'positions ' || joins_at || ' to ' || previous_end || ' were read twice (overlap)'
+    when events_read <> events_landed + events_rejected then
+        'read ' || events_read || ' events but landed ' || events_landed || ' and rejected '
+        || events_rejected
+    when retried > 0 and (start_position < end_position or retried <> events_read) then
+        'read ' || events_read || ' events where ' || retried || ' rejects landed and the log was not read'
+    when retried = 0 and events_read > end_position - start_position then
+        'read ' || events_read || ' events in a window of ' || (end_position - start_position)
+end as message
+from windows
+where message is not null and batch_id > $since
+order by batch_id
+limit 100
+"""
+
+_COUNTS = """
+with ledger as (
+    select
+        batch_id, sum(events_landed) as landed, sum(events_rejected) as rejected
+    from raw.batches
+    where stream = $stream and batch_id > $since
+    group by batch_id
+),
+
+landed as (
+    select batch_id, count(*) as rows_found from raw."{stream}" where batch_id > $since group by batch_id
+),
+
+rejected as (
+    select batch_id, count(*) as rows_found
+    from raw.rejects
+    where stream = $stream and batch_id > $since
+    group by batch_id
+)
+
+select
+    coalesce(ledger.batch_id, landed.batch_id, rejected.batch_id) as batch_id,
+    'the ledger says ' || coalesce(ledger.landed, 0) || ' landed and ' || coalesce(ledger.rejected, 0)
+    || ' rejected, the tables hold ' || coalesce(landed.rows_found, 0) || ' and '
+    || coalesce(rejected.rows_found, 0) as message
+from ledger
+full join landed on ledger.batch_id = landed.batch_id
+full join rejected on coalesce(ledger.batch_id, landed.batch_id) = rejected.batch_id
+where
+    coalesce(ledger.landed, 0) <> coalesce(landed.rows_found, 0)
+    or coalesce(ledger.rejected, 0) <> coalesce(rejected.rows_found, 0)
+order by 1
+limit 100
+"""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The outcome of checking a stream's ledger.
+
+    Attributes:
+        stream: The stream's name.
+        batches: How many batches were checked.
+        events_read: How many events these say they read.
+        defects: What does not add up; empty: the proof holds.
+        queries: SQL that shows the defects.
+    """
+
+    stream: str
+    batches: int
+    events_read: int
+    defects: tuple[Defect, ...]
+    queries: tuple[str, ...]
+
+
+def prove(lake: Lake, stream: str, *, since_batch: int = 0) -> Proof:
+    """Check that windows join without gap or overlap and that read = landed + rejected = rows found.
+
+    Args:
+        lake: The lake.
+        stream: The stream's name.
+        since_batch: Check the batches behind this one only; the work is proportional to them.
+    """
+    queries = [query.format(stream=stream) for query in (_WINDOWS, _COUNTS)]
+    parameters = {"stream": stream, "since": since_batch}
+    windows, counts = (lake.connection.execute(query, parameters).fetchall() for query in queries)
+    defects = [Defect(stream, row[0], int(row[1]), row[2]) for row in windows]
+    defects += [Defect(stream, "", int(row[0]), row[1]) for row in counts]
+    batches, events_read = lake.query(
+        "select count(distinct batch_id), coalesce(sum(events_read), 0) from raw.batches "
+        "where stream = ? and batch_id > ?",
+        [stream, since_batch],
+    )[0]
+    shown = tuple(
+        query.replace("$stream", f"'{stream}'").replace("$since", str(since_batch)).strip()
+        for query in queries
+    )
+    return Proof(stream, int(batches), int(events_read), tuple(defects), shown)

@@ -1,0 +1,1 @@
+"""From a log into the lake: batches, and the ways back for rejects, replays and lost spools."""

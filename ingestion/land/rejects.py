@@ -1,0 +1,122 @@
+"""Rejects and what became of them: raw.rejects beside raw.reject_resolutions.
+
+Landing and dismissing them is resolutions.py's work. Rules: docs/delivery.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ingestion.errors import RejectNotFound
+from ingestion.lake.lake import Lake
+
+_REJECTS = """
+select
+    rejects.stream, rejects.event_id, rejects.batch_id, event_key, payload_bytes, payload_raw is not null,
+    reason, detail, headers, event_time, ingested_at, coalesce(outcome, 'open'), landed_batch_id,
+    resolved_at, coalesce(note, '')
+from raw.rejects
+left join raw.reject_resolutions as resolutions
+    on rejects.stream = resolutions.stream and rejects.event_id = resolutions.event_id
+where
+    ($stream is null or rejects.stream = $stream)
+    and ($reason is null or reason = $reason)
+    and ($event_ids is null or rejects.event_id in (select unnest($event_ids::varchar [])))
+    and (outcome is null or not $open_only)
+order by ingested_at, rejects.stream, rejects.batch_id, source_partition, position
+"""
+
+
+@dataclass(frozen=True)
+class Reject:
+    """An event that could not be decoded when it came, and what became of it.
+
+    Attributes:
+        stream: The stream it was meant for.
+        event_id: partition@position.
+        batch_id: The batch that rejected it.
+        event_key: The key it was sent with.
+        payload_bytes: Size of the payload.
+        kept: Whether its bytes are in the lake; without them there is nothing to try again.
+        reason: empty, not_utf8, not_json or too_large.
+        detail: What exactly was wrong.
+        headers: JSON object.
+        event_time: The broker's timestamp, UTC.
+        ingested_at: When it was rejected, UTC.
+        outcome: open, landed or dismissed.
+        landed_batch_id: The batch that landed it.
+        resolved_at: When it was landed or dismissed, UTC.
+        note: Why it was dismissed.
+    """
+
+    stream: str
+    event_id: str
+    batch_id: int
+    event_key: str | None
+    payload_bytes: int
+    kept: bool
+    reason: str
+    detail: str
+    headers: str | None
+    event_time: datetime | None
+    ingested_at: datetime
+    outcome: str
+    landed_batch_id: int | None
+    resolved_at: datetime | None
+    note: str
+
+
+def list_rejects(
+    lake: Lake,
+    stream: str | None = None,
+    *,
+    reason: str | None = None,
+    event_ids: Sequence[str] = (),
+    open_only: bool = True,
+) -> list[Reject]:
+    """Rejects without their bytes, the oldest first.
+
+    Args:
+        lake: The lake.
+        stream: Of this stream only.
+        reason: With this reason only.
+        event_ids: Only these.
+        open_only: Leave out what was landed or dismissed.
+    """
+    parameters = {
+        "stream": stream,
+        "reason": reason,
+        "event_ids": list(event_ids) or None,
+        "open_only": open_only,
+    }
+    return [Reject(*row) for row in lake.connection.execute(_REJECTS, parameters).fetchall()]
+
+
+def show(lake: Lake, stream: str, event_id: str) -> tuple[Reject, bytes | None]:
+    """A reject, open or not, and its bytes if they were kept.
+
+    Raises:
+        RejectNotFound: No such event was rejected.
+    """
+    reject = chosen_rejects(lake, stream, event_ids=[event_id], reason=None)[0]
+    payload = lake.query(
+        "select payload_raw from raw.rejects where stream = ? and event_id = ?", [stream, event_id]
+    )
+    return reject, payload[0][0]
+
+
+def chosen_rejects(lake: Lake, stream: str, *, event_ids: Sequence[str], reason: str | None) -> list[Reject]:
+    """Rejects by id or reason, open or not.
+
+    Raises:
+        RejectNotFound: One of `event_ids` was never rejected.
+    """
+    found = list_rejects(lake, stream, reason=reason, event_ids=event_ids, open_only=False)
+    missing = set(event_ids) - {reject.event_id for reject in found}
+    if missing:
+        why = f" with reason '{reason}'" if reason else ""
+        raise RejectNotFound(
+            f"stream '{stream}' has no reject '{min(missing)}'{why}; "
+            f"'millrace rejects list {stream} --all' shows what there is"
+        )
+    return found

@@ -1,0 +1,44 @@
+"""A run's door to the lake: one connection and one ingestor over it.
+
+Opened on first use, or before the run comes (readiness.py).
+"""
+
+from ingestion.lake.lake import Lake
+from ingestion.land.batch import Ingestor
+from ingestion.settings import Settings
+
+
+class LakeSession:
+    """What the steps of one run share.
+
+    Args:
+        settings: Where things are.
+
+    Attributes:
+        released: Stream → its newest batch, where no check holds that back from the models.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.lake = Lake(settings)
+        self.released: dict[str, int] = {}
+        self._ingestor: Ingestor | None = None
+
+    @property
+    def ingestor(self) -> Ingestor:
+        """Runs batches over the run's lake connection."""
+        if self._ingestor is None:
+            self._ingestor = Ingestor(self.lake)
+        return self._ingestor
+
+    def open(self) -> int:
+        """Open all of it, and ask the lake something.
+
+        Returns:
+            The lake's newest snapshot.
+
+        Raises:
+            MillraceError: The lake is not there.
+        """
+        snapshot, _ = self.lake.snapshot_id(), self.ingestor
+        return snapshot

@@ -1,0 +1,1 @@
+"""Compaction, expiry and deletion of what nobody needs any more."""

@@ -1,0 +1,215 @@
+"""How far behind each stream is, in events and seconds, without consuming anything.
+
+The log tells its end, the ledger our position; the difference is the lag.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+import duckdb
+
+from ingestion.connectors.factory import open_log
+from ingestion.declare.stream import Stream
+from ingestion.errors import MillraceError
+from ingestion.lake.lake import Lake
+from ingestion.log.port import Bounds, Log
+from ingestion.log.positions import Position, is_another_log
+from ingestion.settings import Settings
+
+_ASK_SECONDS = 5.0
+"""A drained log is asked what it holds this often; in between, only whether something stirred."""
+_LEDGER_SECONDS = 60.0
+"""So often an idle system looks at the ledger too: somebody may have landed a batch by hand."""
+_AWAY_SECONDS = (2.0, 30.0)
+"""The first and the longest pause after a broker that used up its time; all its streams share it."""
+
+
+@dataclass(frozen=True)
+class StreamLag:
+    """One stream's lag.
+
+    Attributes:
+        stream: The stream's name.
+        events: Positions in the log that are not in the lake. Zero means: all is in.
+        seconds: Age of the newest event in the lake while something is unread; 0 when all is in.
+        position: Sum of the partitions' positions, for display.
+        partitions: How many partitions the log has.
+        batch_id: Number of the newest batch in the lake; 0: none.
+        never_read: The log has partitions of which the lake knows nothing yet.
+        replaced: A partition is gone or another log than the lake knows, perhaps an empty one; a batch tells.
+        error: Why the lag is unknown, as a sentence; empty when it is known.
+    """
+
+    stream: str
+    events: int = 0
+    seconds: float = 0.0
+    position: int = 0
+    partitions: int = 0
+    batch_id: int = 0
+    never_read: bool = False
+    replaced: bool = False
+    error: str = ""
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a batch would find something to do (a broken stream would find its error)."""
+        return self.events > 0 or self.never_read or self.replaced
+
+
+class _Known(NamedTuple):
+    position: Position
+    event_time: datetime | None
+    batch_id: int
+
+
+class _Away(NamedTuple):
+    why: str
+    pause: float
+    until: float
+
+    @staticmethod
+    def again(before: "_Away | None", why: str) -> "_Away":
+        first, longest = _AWAY_SECONDS
+        pause = first if before is None else min(2 * before.pause, longest)
+        return _Away(why, pause, time.monotonic() + pause)
+
+
+class LagMeter:
+    """Measures lag over kept connections, for a process that asks again and again.
+
+    Args:
+        settings: Addresses and credentials.
+        lake: A lake to read the ledger from.
+        timeout_seconds: Bound of each broker call.
+        clock: Returns the present, UTC.
+    """
+
+    def __init__(
+        self, settings: Settings, lake: Lake, *, timeout_seconds: float, clock: Callable[[], datetime]
+    ) -> None:
+        self._settings = settings
+        self._lake = lake
+        self._timeout = timeout_seconds
+        self._clock = clock
+        self._logs: dict[str, Log] = {}
+        self._snapshot = -1
+        self._known: dict[str, dict[str, _Known]] = {}
+        self._drained: dict[str, dict[str, Bounds] | str] | None = None
+        self._ledger_at = 0.0
+        self._asked_at: dict[str, float] = {}
+        self._away: dict[str, _Away] = {}
+        self._lags: list[StreamLag] = []
+
+    def measure(self, streams: Iterable[Stream]) -> list[StreamLag]:
+        """One StreamLag a stream. A broker that is away gives an error there, not an exception.
+
+        Raises:
+            CatalogUnavailable: The catalog does not answer.
+            StorageError: The lake cannot be read for another reason.
+        """
+        held = {stream.name: self._held(stream) for stream in streams}
+        # Positions only advance: logs without work that hold what they held have none. An idle system, which
+        # asks several times a second, so asks the brokers only, and those for a hint most of the time.
+        now = time.monotonic()
+        if held != self._drained or now >= self._ledger_at + _LEDGER_SECONDS:
+            self._read_positions()
+            self._ledger_at = now
+            self._lags = [self._measure(name, bounds) for name, bounds in held.items()]
+            self._drained = None if any(lag.has_work for lag in self._lags) else held
+        return list(self._lags)
+
+    def _read_positions(self) -> None:
+        try:
+            snapshot = self._lake.snapshot_id()
+            if snapshot != self._snapshot:
+                self._known, self._snapshot = self._positions(), snapshot
+        except duckdb.Error as error:
+            raise self._lake.explain(error) from None
+
+    def _positions(self) -> dict[str, dict[str, _Known]]:
+        rows = self._lake.query(
+            "select stream, source_partition, max(end_position), arg_max(log_id, batch_id), "
+            "max(last_event_time), max(batch_id) from raw.batches group by stream, source_partition"
+        )
+        known: dict[str, dict[str, _Known]] = {}
+        for stream, partition, position, log_id, event_time, batch_id in rows:
+            known.setdefault(stream, {})[partition] = _Known(
+                Position(int(position), log_id or ""), event_time, int(batch_id)
+            )
+        return known
+
+    def _held(self, stream: Stream) -> dict[str, Bounds] | str:
+        """What the log holds, or why that is unknown."""
+        now = time.monotonic()
+        away = self._away.get(stream.kind)
+        if away is not None and now < away.until:
+            return away.why
+        known = (self._drained or {}).get(stream.name)
+        try:
+            log = self._logs.get(stream.name)
+            if log is None:
+                log = open_log(stream, self._settings, timeout_seconds=self._timeout)
+                self._logs[stream.name] = log
+            elif (
+                isinstance(known, dict)
+                and now < self._asked_at[stream.name] + _ASK_SECONDS
+                and not log.stirred(known)
+            ):
+                return known
+            held = log.bounds()
+        except MillraceError as error:
+            self._forget(stream.name)
+            if time.monotonic() - now >= self._timeout / 2:  # not a refusal: the broker let us wait
+                self._away[stream.kind] = _Away.again(away, str(error))
+            return str(error)
+        self._away.pop(stream.kind, None)
+        self._asked_at[stream.name] = now
+        return held
+
+    def _measure(self, name: str, bounds: dict[str, Bounds] | str) -> StreamLag:
+        if isinstance(bounds, str):
+            return StreamLag(name, error=bounds)
+        known = self._known.get(name, {})
+        events = sum(
+            max(0, held.end - known[part].position.next) if part in known else held.end - held.begin
+            for part, held in bounds.items()
+        )
+        newest = max((last.event_time for last in known.values() if last.event_time), default=None)
+        return StreamLag(
+            name,
+            events=events,
+            seconds=max(0.0, (self._clock() - newest).total_seconds()) if events and newest else 0.0,
+            position=sum(last.position.next for last in known.values()),
+            partitions=len(bounds),
+            batch_id=max((last.batch_id for last in known.values()), default=0),
+            never_read=any(part not in known for part in bounds),
+            replaced=not known.keys() <= bounds.keys()
+            or any(
+                is_another_log(known[part].position, held) for part, held in bounds.items() if part in known
+            ),
+        )
+
+    def _forget(self, stream: str) -> None:
+        log = self._logs.pop(stream, None)
+        if log is not None:
+            log.close()
+
+    def close(self) -> None:
+        """Close the broker connections; the lake stays its owner's."""
+        for stream in list(self._logs):
+            self._forget(stream)
+
+
+@contextmanager
+def opened(streams: Iterable[Stream], settings: Settings) -> Iterator[dict[str, Log]]:
+    """The streams' logs, closed at the end."""
+    logs = {stream.name: open_log(stream, settings) for stream in streams}
+    try:
+        yield logs
+    finally:
+        for log in logs.values():
+            log.close()

@@ -1,0 +1,240 @@
+"""The recount: what the broker holds, the ledger says, raw and rejects hold, and what staging made of it.
+
+Slow and thorough, for a person who asks; the proof of every batch is in ledger.py. Writes nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from ingestion.declare.stream import Stream
+from ingestion.lake.damage import require_readable
+from ingestion.lake.lake import CATALOG_NAME, Lake
+from ingestion.lake.ledger import prove, read_state
+from ingestion.log.port import Bounds, Log
+from ingestion.log.positions import Position
+from ingestion.watch.against_log import against_log, bounds_of, widest
+from ingestion.watch.queries import COUNTS, RANGE, STAGING, business_key
+
+Verdict = Literal["ok", "warning", "defect"]
+
+_KINDS = ("staged", "redelivered", "waiting", "missing", "unfounded", "twice")
+_BAD = {
+    "missing": "events are missing in staging",
+    "unfounded": "rows of staging have no event in raw",
+    "twice": "rows are in staging twice",
+}
+
+
+@dataclass(frozen=True)
+class PartitionCount:
+    """One partition, recounted over the batches asked for.
+
+    Attributes:
+        partition: Its name.
+        broker_begin: The oldest position that the broker holds; None where it did not answer.
+        broker_end: The position that its next event will get; likewise.
+        start: First position of the ledger's windows.
+        end: The position behind the last one.
+        held: Positions of these windows that the broker could give again; None if unknown.
+        unread: Positions in the broker that are in no batch; None if unknown.
+        read: Events read from the log (positions without an event are holes).
+        rows: Rows in raw.<stream>, tombstones and retried rejects included.
+        tombstones: Rows with a null payload; staging leaves them out.
+        rejects: Rows in raw.rejects.
+        open_rejects: Of these, neither landed later nor dismissed.
+        retried: Rows in raw.<stream> that had been rejects.
+        staged: Rows in staging; None without a staging table.
+        redelivered: Events that staging left out: it has another delivery with their business id.
+        waiting: Events newer than what staging has read.
+        findings: What is wrong, as sentences.
+        verdict: ok, warning (nothing is lost yet) or defect.
+    """
+
+    partition: str
+    broker_begin: int | None
+    broker_end: int | None
+    start: int
+    end: int
+    held: int | None
+    unread: int | None
+    read: int
+    rows: int
+    tombstones: int
+    rejects: int
+    open_rejects: int
+    retried: int
+    staged: int | None
+    redelivered: int
+    waiting: int
+    findings: tuple[str, ...]
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class StreamCount:
+    """One stream, recounted; `verdict` is the worst of its own findings and its partitions'."""
+
+    stream: str
+    partitions: tuple[PartitionCount, ...]
+    findings: tuple[str, ...]
+    verdict: Verdict
+
+
+def verify(
+    lake: Lake,
+    stream: Stream,
+    *,
+    log: Log | None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> StreamCount:
+    """Recount a stream, at one version of the lake.
+
+    Args:
+        lake: The lake.
+        stream: A declared stream.
+        log: Its log, which is asked for its bounds only; None to recount the lake alone.
+        since: Only batches ingested at this time (UTC) or later.
+        until: Only batches ingested before this time (UTC).
+
+    Raises:
+        StorageError: A file of the lake cannot be read; without a time, each is read to find out.
+    """
+    if since is None and until is None:
+        tables = (stream.name, "rejects", "batches", "reject_resolutions")
+        require_readable(lake, [("raw", name) for name in tables])
+    # Asked before and after the lake fixes its version: ingestion goes on meanwhile, and neither a trim
+    # behind it nor an append that it has read may look like a loss.
+    before, _ = bounds_of(log)
+    lake.connection.execute("begin")
+    try:
+        first, last = lake.connection.execute(
+            RANGE, {"stream": stream.name, "since": since, "until": until}
+        ).fetchall()[0]
+        bounds, away = bounds_of(log)
+        bounds = widest(before, bounds)
+        return _recount(lake, stream, bounds, first=first, last=last, warnings=away)
+    finally:
+        lake.connection.execute("rollback")
+
+
+def _recount(
+    lake: Lake,
+    stream: Stream,
+    bounds: Mapping[str, Bounds] | None,
+    *,
+    first: int,
+    last: int,
+    warnings: list[str],
+) -> StreamCount:
+    positions = read_state(lake, stream.name).positions
+    batches = {"first": first, "last": last}
+    result = lake.connection.execute(COUNTS.format(table=stream.name), batches | {"stream": stream.name})
+    names = [column[0] for column in result.description]
+    counts = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    staging = _staging(lake, stream, batches)
+    partitions = tuple(
+        _partition(stream, row, positions[row["source_partition"]], bounds, staging)
+        for row in sorted(counts, key=lambda row: str(row["source_partition"]))
+    )
+    if not counts:
+        warnings = [*warnings, "no batch of it is in the lake, or none of the time asked for"]
+    if new := sorted((bounds or {}).keys() - positions.keys()):
+        warnings = [*warnings, f"not read yet: {', '.join(new)}"]
+    if staging and (same := staging["", "same_business_id"]):
+        warnings = [*warnings, f"{same} rows of staging have a business id that an earlier row has"]
+    defects = [
+        f"batch {defect.batch_id} {defect.source_partition}: {defect.message}".replace(" :", ":")
+        for defect in prove(lake, stream.name, since_batch=max(0, first - 1)).defects
+        if defect.batch_id <= last
+    ]
+    verdicts = {partition.verdict for partition in partitions}
+    verdict: Verdict = (
+        "defect"
+        if defects or "defect" in verdicts
+        else "warning"
+        if warnings or "warning" in verdicts
+        else "ok"
+    )
+    return StreamCount(stream.name, partitions, (*defects, *warnings), verdict)
+
+
+def _partition(
+    stream: Stream,
+    row: Mapping[str, Any],
+    position: Position,
+    bounds: Mapping[str, Bounds] | None,
+    staging: Mapping[tuple[str, str], int] | None,
+) -> PartitionCount:
+    name = row["source_partition"]
+    held = bounds.get(name) if bounds else None
+    staged = (
+        {kind: staging[name, kind] for kind in _KINDS} if staging is not None else dict.fromkeys(_KINDS, 0)
+    )
+    defects = list(_row_defects(row)) + [
+        f"{staged[kind]} {text}" for kind, text in _BAD.items() if staged[kind]
+    ]
+    warnings: list[str] = []
+    if row["skipped"]:
+        warnings.append(
+            f"{row['skipped']} positions are lost: retention deleted them before they were read, and "
+            "'on_truncated: earliest' went on behind them"
+        )
+    if bounds is not None:
+        lost, endangered = against_log(stream, name, position, bounds)
+        defects, warnings = defects + lost, warnings + endangered
+    verdict: Verdict = "defect" if defects else "warning" if warnings else "ok"
+    return PartitionCount(
+        partition=name,
+        broker_begin=held.begin if held else None,
+        broker_end=held.end if held else None,
+        start=row["first"],
+        end=row["last"],
+        held=max(0, min(row["last"], held.end) - max(row["first"], held.begin)) if held else None,
+        unread=max(0, held.end - position.next) if held else None,
+        read=row["read"] - row["retried"],
+        rows=row["landed"],
+        tombstones=row["tombstones"],
+        rejects=row["rejects"],
+        open_rejects=row["open_rejects"],
+        retried=row["retried"],
+        staged=None if staging is None else staged["staged"],
+        redelivered=staged["redelivered"],
+        waiting=staged["waiting"],
+        findings=(*defects, *warnings),
+        verdict=verdict,
+    )
+
+
+def _row_defects(row: Mapping[str, Any]) -> Iterator[str]:
+    there = row["landed"] + row["rejects"]
+    if there != row["read"]:
+        yield f"the ledger says that {row['read']} events were read, {there} are there"
+    if row["landed"] > row["positions"]:
+        yield f"{row['landed'] - row['positions']} rows are in raw twice"
+    if row["doubled"]:
+        yield f"{row['doubled']} events are in raw and still count as rejects"
+    outside = row["landed"] and (
+        row["highest"] >= row["last"] or (row["lowest"] < row["first"] and not row["retried"])
+    )
+    if outside:
+        yield f"rows have positions from {row['lowest']} to {row['highest']}, outside the ledger's windows"
+
+
+def _staging(lake: Lake, stream: Stream, batches: Mapping[str, int]) -> dict[tuple[str, str], int] | None:
+    """(partition, kind) → count; None when the stream has no staging table of the usual columns."""
+    columns = lake.query(
+        "select count(*) from duckdb_columns() where database_name = ? and schema_name = 'staging' "
+        "and table_name = ? and column_name in ('batch_id', 'source_partition', 'event_id')",
+        [CATALOG_NAME, f"stg_{stream.name}"],
+    )
+    if columns != [(3,)]:
+        return None
+    sql = STAGING.format(table=stream.name, key=business_key(stream))
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    for partition, kind, count in lake.connection.execute(sql, dict(batches)).fetchall():
+        counts[partition, kind] = int(count)
+    return counts

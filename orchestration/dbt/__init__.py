@@ -1,0 +1,1 @@
+"""dbt in this process: the project, its parsed manifest, commands and their results."""

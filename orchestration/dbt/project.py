@@ -1,0 +1,76 @@
+"""The dbt project as this installation runs it: rendered sources, the prod target, the parsed manifest.
+
+How dbt is run in process is in runner.py; what Dagster makes of it in assets/models.py.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ingestion.declare.stream import Stream
+from ingestion.settings import PROJECT_DIR, Settings
+from orchestration.dbt.runner import DbtProject, parse
+from orchestration.dbt.sources import write_sources
+
+DBT_PROJECT_DIR = PROJECT_DIR / "dbt_project"
+FULL_SCAN = "tag:full_scan"
+NO_ASSETS = "resource_type:unit_test"
+
+
+def dbt_project(settings: Settings, *, target: str = "prod") -> DbtProject:
+    """The project with the folders and the target of an installation."""
+    return DbtProject(
+        project_dir=DBT_PROJECT_DIR,
+        profiles_dir=DBT_PROJECT_DIR,
+        state_dir=settings.data_dir / "dbt",
+        target=target,
+        environment={"MILLRACE_DATA_DIR": str(settings.data_dir)},
+    )
+
+
+@dataclass(frozen=True)
+class ParsedModels:
+    """The project and its manifest, as the JSON that dagster-dbt reads."""
+
+    project: DbtProject
+    manifest: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a model's or a seed's own text does."""
+        checksums = sorted(
+            (unique_id, node["checksum"]["checksum"])
+            for unique_id, node in self.manifest["nodes"].items()
+            if node["resource_type"] in ("model", "seed")
+        )
+        return hashlib.sha256(json.dumps(checksums).encode()).hexdigest()[:16]
+
+    def tables(self) -> dict[tuple[str, str], str]:
+        """Schema and name of each model's table or view → dbt's id of the model."""
+        return {
+            (node["schema"], node["alias"]): unique_id
+            for unique_id, node in self.manifest["nodes"].items()
+            if node["resource_type"] == "model" and node["config"]["materialized"] != "ephemeral"
+        }
+
+
+def freshness_seconds(parsed: ParsedModels) -> dict[str, float]:
+    """dbt's id of a model → the `freshness_seconds` that its `meta` declares; models without are left out."""
+    return {
+        unique_id: float(node["config"]["meta"]["freshness_seconds"])
+        for unique_id, node in parsed.manifest["nodes"].items()
+        if node["resource_type"] == "model" and "freshness_seconds" in node["config"].get("meta", {})
+    }
+
+
+def parse_models(settings: Settings, streams: Sequence[Stream]) -> ParsedModels:
+    """Render the sources and parse the project; quick when nothing changed, and without a database.
+
+    Raises:
+        DbtFailed: The project does not parse.
+    """
+    write_sources(streams, DBT_PROJECT_DIR)
+    project = dbt_project(settings)
+    return ParsedModels(project, json.loads(parse(project).read_text()))

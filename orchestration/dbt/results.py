@@ -1,0 +1,123 @@
+"""What a dbt command did, node by node, as plain values, and its failures as sentences.
+
+Read from dbt's own result objects; nothing here runs dbt (runner.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ingestion.errors import MillraceError
+
+_FAILED = frozenset({"error", "fail", "runtime error"})
+_CONFLICTS = ("Another run wrote", "Transaction conflict")  # one_writer.sql, DuckLake
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What became of one node.
+
+    Attributes:
+        unique_id: dbt's id, such as ``model.project.name``.
+        status: dbt's word: success, pass, warn, fail, error, skipped, no-op, partial success.
+        seconds: time it took.
+        rows_affected: rows the adapter says it wrote; None when it says nothing.
+        adapter_response: all that the adapter says.
+        message: dbt's message, None when there is none.
+        failures: rows a test found; None for other nodes.
+        relation: the table or view, quoted; None for a test.
+        sql: a test's compiled statement, which selects the failing rows; None for other nodes.
+    """
+
+    unique_id: str
+    status: str
+    seconds: float
+    rows_affected: int | None
+    adapter_response: Mapping[str, Any]
+    message: str | None
+    failures: int | None
+    relation: str | None
+    sql: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the node was run and went wrong; a skipped node was not run."""
+        return self.status in _FAILED
+
+
+@dataclass(frozen=True)
+class DbtResult:
+    """What a command did.
+
+    Attributes:
+        nodes: in the order in which they ended.
+        seconds: time the command took.
+    """
+
+    nodes: tuple[NodeResult, ...]
+    seconds: float
+
+
+class DbtFailed(MillraceError):
+    """A dbt command failed; the message names each failing node and why, then the command.
+
+    Attributes:
+        nodes: the results of all nodes, those that went well included.
+    """
+
+    def __init__(self, message: str, nodes: tuple[NodeResult, ...] = ()) -> None:
+        super().__init__(message)
+        self.nodes = nodes
+
+
+def read_nodes(result: Any) -> tuple[NodeResult, ...]:
+    """Read the results of nodes from what dbtRunner returns; empty for commands that run none."""
+    return tuple(_read(one) for one in getattr(result, "results", None) or ())
+
+
+def failure(command: str, nodes: tuple[NodeResult, ...], exception: Exception | None) -> DbtFailed:
+    """Build the exception for a failed command.
+
+    Args:
+        command: what was run, as a user would type it.
+        nodes: results so far.
+        exception: what dbt itself raised, if it did.
+    """
+    sentences = [_sentence(node) for node in nodes if node.failed]
+    skipped = sum(node.status == "skipped" for node in nodes)
+    if skipped:
+        sentences.append(f"{skipped} nodes downstream were skipped.")
+    if exception is not None:
+        sentences.append(f"dbt stopped: {_one_line(str(exception))}.")
+    if any(conflict in sentence for sentence in sentences for conflict in _CONFLICTS):
+        sentences.append("Another writer came first: say the command again.")
+    return DbtFailed(f"{' '.join(sentences)} This was `{command}`.".strip(), nodes)
+
+
+def _sentence(node: NodeResult) -> str:
+    return f"{node.unique_id} ({node.status}): {_one_line(node.message or 'no message')}."
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")
+
+
+def _read(one: Any) -> NodeResult:
+    response = dict(one.adapter_response or {})
+    rows = response.get("rows_affected")
+    node = one.node
+    is_test = node.resource_type in ("test", "unit_test")
+    return NodeResult(
+        unique_id=node.unique_id,
+        status=str(one.status),
+        seconds=one.execution_time,
+        # Adapters write -1 for "not known".
+        rows_affected=rows if isinstance(rows, int) and rows >= 0 else None,
+        adapter_response=response,
+        message=one.message,
+        failures=one.failures,
+        relation=None if is_test else getattr(node, "relation_name", None),
+        sql=getattr(node, "compiled_code", None) if is_test else None,
+    )

@@ -1,0 +1,1 @@
+"""The jobs that are not assets: refresh and audit, repairs, upkeep."""

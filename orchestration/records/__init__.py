@@ -1,0 +1,1 @@
+"""What Dagster's PostgreSQL storage holds, read with plain SQL, and the overview made of it."""

@@ -1,0 +1,238 @@
+"""The state of everything at one moment: services, streams, models, checks, runs. Read-only and quick.
+
+Showing it belongs to cli/tables.py. A part that cannot be read says why instead of failing the whole.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from ingestion.declare.stream import Stream
+from ingestion.errors import MillraceError
+from ingestion.lake.lake import WATCHER_SECONDS, Lake
+from ingestion.settings import Settings, system_is_running
+from ingestion.watch.lag import LagMeter, StreamLag
+from orchestration.records.reader import AssetRecord, CheckRecord, DagsterRecords, RunRecord
+
+STATE_FILE = "system.json"
+_STREAM_COUNTS = (
+    "select stream, sum(events_landed), sum(events_rejected), max(ingested_at), "
+    "max(last_event_time), max(batch_id) from raw.batches group by stream"
+)
+_OPEN_REJECTS = (
+    "select stream, count(*) from raw.rejects anti join raw.reject_resolutions using (stream, event_id) "
+    "group by stream"
+)
+_REPLACED = "its log does not continue what the lake holds: 'millrace doctor' says why and what to do"
+
+
+@dataclass(frozen=True)
+class ServiceRow:
+    """One process of the running system."""
+
+    name: str
+    running: bool
+    pid: int | None
+    restarts: int
+    error: str
+
+
+@dataclass(frozen=True)
+class StreamRow:
+    """One stream.
+
+    Attributes:
+        stream: Its name.
+        kind: kafka or mqtt.
+        position: Sum of its partitions' positions.
+        lag_events: Unread positions.
+        lag_seconds: Age of the newest event in the lake while something is unread.
+        rows: In its raw table.
+        rejects: Of its events, ever.
+        open_rejects: Of these, neither landed later nor dismissed.
+        batches: Number of its last batch.
+        last_load_at: UTC.
+        last_event_at: Broker's time of the newest event, UTC.
+        error: Why something is unknown; empty otherwise.
+    """
+
+    stream: str
+    kind: str
+    position: int = 0
+    lag_events: int = 0
+    lag_seconds: float = 0.0
+    rows: int = 0
+    rejects: int = 0
+    open_rejects: int = 0
+    batches: int = 0
+    last_load_at: datetime | None = None
+    last_event_at: datetime | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Everything at one moment; `errors` are the sentences for what could not be read or taken in."""
+
+    data_dir: str
+    running: bool
+    demo: bool
+    ui_url: str
+    services: tuple[ServiceRow, ...] = ()
+    streams: tuple[StreamRow, ...] = ()
+    models: tuple[AssetRecord, ...] = ()
+    checks: tuple[CheckRecord, ...] = ()
+    runs: tuple[RunRecord, ...] = ()
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SystemState:
+    """What a running `millrace up` tells about itself in <data_dir>/system.json.
+
+    Attributes:
+        pid: The supervising process.
+        mode: up or demo.
+        ui_url: Address of the web UI; empty without one.
+        started_at: ISO time, UTC.
+        services: Its processes.
+        complaints: What does not work although they run, a sentence each.
+    """
+
+    pid: int
+    mode: str
+    ui_url: str
+    started_at: str
+    services: tuple[ServiceRow, ...] = field(default=())
+    complaints: tuple[str, ...] = field(default=())
+
+
+def read_system_state(data_dir: Path) -> SystemState | None:
+    """What the running system tells; None when none runs."""
+    if not system_is_running(data_dir):
+        return None
+    try:
+        content = json.loads((data_dir / STATE_FILE).read_text(encoding="utf-8"))
+        services = tuple(ServiceRow(**row) for row in content.pop("services"))
+        complaints = tuple(content.pop("complaints", ()))
+        return SystemState(**content, services=services, complaints=complaints)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None  # it is just starting
+
+
+class OverviewReader:
+    """Reads overviews over kept connections. Not for sharing between threads.
+
+    Args:
+        settings: Where everything is.
+        streams: The declared ones.
+        broker_seconds: Bound of each call to a broker.
+        clock: Returns the present, UTC.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        streams: Sequence[Stream],
+        *,
+        broker_seconds: float = 3.0,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._settings = settings
+        self._streams = tuple(streams)
+        self.lake = Lake(settings, read_only=True, renew_seconds=WATCHER_SECONDS)
+        self._meter = LagMeter(settings, self.lake, timeout_seconds=broker_seconds, clock=clock)
+        self.records = DagsterRecords(settings)
+
+    def read(self) -> Overview:
+        """Look at everything once."""
+        settings, errors = self._settings, []
+        state = read_system_state(settings.data_dir)
+        streams: tuple[StreamRow, ...] = ()
+        models: list[AssetRecord] = []
+        checks: list[CheckRecord] = []
+        runs: list[RunRecord] = []
+        try:
+            streams = self.streams()
+        except (MillraceError, duckdb.Error) as error:
+            errors.append(str(error).splitlines()[0])
+            self.lake.close()
+        try:
+            models, checks = self.records.assets(), self.records.latest_checks()
+            runs = self.records.runs(limit=5)
+        except MillraceError as error:
+            errors.append(str(error))
+        if state is not None:
+            errors += [*state.complaints, *_of_collector(settings.data_dir)]
+        return Overview(
+            data_dir=str(settings.data_dir),
+            running=state is not None,
+            demo=state is not None and state.mode == "demo",
+            ui_url=state.ui_url if state else "",
+            services=state.services if state else (),
+            streams=streams,
+            models=tuple(
+                record for record in models if not record.asset.startswith(("raw/", "kafka/", "mqtt/"))
+            ),
+            checks=tuple(checks),
+            runs=tuple(runs),
+            errors=tuple(dict.fromkeys(errors)),
+        )
+
+    def streams(self) -> tuple[StreamRow, ...]:
+        """The streams alone.
+
+        Raises:
+            CatalogUnavailable: The lake cannot be read.
+        """
+        lags = {lag.stream: lag for lag in self._meter.measure(self._streams)}
+        counts = {row[0]: row[1:] for row in self.lake.query(_STREAM_COUNTS)}
+        try:
+            waiting = dict(self.lake.query(_OPEN_REJECTS))
+        except duckdb.CatalogException:  # a lake of an earlier release has no resolutions yet
+            waiting = {name: row[1] for name, row in counts.items()}
+        return tuple(
+            replace(
+                _row(stream, lags[stream.name], counts.get(stream.name)),
+                open_rejects=waiting.get(stream.name, 0),
+            )
+            for stream in self._streams
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._meter.close()
+        self.lake.close()
+        self.records.close()
+
+
+def _of_collector(data_dir: Path) -> list[str]:
+    """What is wrong with MQTT, as far as the collector knows; only it sees its broker."""
+    from ingestion.collect.collector import status_file
+
+    try:
+        told = json.loads(status_file(data_dir).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []  # no MQTT stream, or it is just starting
+    return [str(told[name]) for name in ("error", "warning") if told.get(name)]
+
+
+def _row(stream: Stream, lag: StreamLag, counts: tuple[object, ...] | None) -> StreamRow:
+    landed, rejected, loaded_at, event_at, batch = counts or (0, 0, None, None, 0)
+    return StreamRow(
+        stream=stream.name,
+        kind=stream.kind,
+        position=lag.position,
+        lag_events=lag.events,
+        lag_seconds=round(lag.seconds, 1),
+        rows=int(str(landed)),
+        rejects=int(str(rejected)),
+        batches=int(str(batch)),
+        last_load_at=loaded_at if isinstance(loaded_at, datetime) else None,
+        last_event_at=event_at if isinstance(event_at, datetime) else None,
+        error=lag.error or (_REPLACED if lag.replaced else ""),
+    )

@@ -1,0 +1,215 @@
+"""What Dagster has recorded of runs, assets and checks, read from its PostgreSQL storage with plain SQL.
+
+For commands that must answer at once: Dagster's own API takes seconds to import. Nothing is written here.
+The tables are those of the pinned dagster (dagster._core.storage.*.schema).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import psycopg2
+from psycopg2 import extensions
+
+from ingestion.errors import CatalogUnavailable
+from ingestion.lake.catalog import no_catalog
+from ingestion.settings import Settings
+
+SENSOR_TAG = "dagster/sensor_name"
+Outcome = Literal["passed", "warned", "failed", "could_not_run", "running"]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run.
+
+    Attributes:
+        run_id: Dagster's id.
+        job: The job's name.
+        status: SUCCESS, FAILURE, STARTED …
+        sensor: The sensor that asked for it; empty when somebody else did.
+        created_at: UTC.
+        started_at: UTC, or None before the start.
+        ended_at: UTC, or None before the end.
+    """
+
+    run_id: str
+    job: str
+    status: str
+    sensor: str
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class CheckRecord:
+    """One execution of an asset check.
+
+    Attributes:
+        asset: Its key, with slashes.
+        check: Its name.
+        outcome: What came out.
+        message: Why, if it did not pass.
+        numbers: Its metadata that are numbers.
+        checked_at: UTC.
+    """
+
+    asset: str
+    check: str
+    outcome: Outcome
+    message: str
+    numbers: Mapping[str, float]
+    checked_at: datetime
+
+
+@dataclass(frozen=True)
+class AssetRecord:
+    """An asset's last build."""
+
+    asset: str
+    built_at: datetime
+
+
+class DagsterRecords:
+    """A kept connection to Dagster's storage. Not for sharing between threads.
+
+    Args:
+        settings: Where the storage is.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._connection: extensions.connection | None = None
+
+    def runs(self, *, since: datetime | None = None, limit: int = 20) -> list[RunRecord]:
+        """The newest runs first; `since` (UTC) leaves older ones out."""
+        rows = self._query(
+            "select r.run_id, r.pipeline_name, r.status, coalesce(t.value, ''), r.create_timestamp, "
+            "r.start_time, r.end_time from runs r "
+            "left join run_tags t on t.run_id = r.run_id and t.key = %s "
+            "where %s::timestamp is null or r.create_timestamp >= %s::timestamp "
+            "order by r.id desc limit %s",
+            (SENSOR_TAG, _naive(since), _naive(since), limit),
+        )
+        return [
+            RunRecord(run_id, job, status, sensor, created.replace(tzinfo=UTC), _moment(start), _moment(end))
+            for run_id, job, status, sensor, created, start, end in rows
+        ]
+
+    def latest_checks(self) -> list[CheckRecord]:
+        """The last finished execution of every check."""
+        return self._checks(
+            "select distinct on (asset_key, check_name) asset_key, check_name, execution_status, "
+            "evaluation_event, evaluation_event_timestamp from asset_check_executions "
+            "where execution_status <> 'PLANNED' order by asset_key, check_name, id desc",
+            (),
+        )
+
+    def checks_since(self, moment: datetime) -> list[CheckRecord]:
+        """Every finished execution of a check since a moment (UTC)."""
+        return self._checks(
+            "select asset_key, check_name, execution_status, evaluation_event, evaluation_event_timestamp "
+            "from asset_check_executions where execution_status <> 'PLANNED' "
+            "and create_timestamp >= %s order by id",
+            (_naive(moment),),
+        )
+
+    def failed_versions(self, *, since: datetime, most: int = 500) -> frozenset[int]:
+        """The versions of the lake in which a check failed, for its SQL names them; the newest `most`.
+
+        Args:
+            since: UTC.
+            most: A check that fails with every cycle must not keep every version.
+        """
+        failed = self._checks(
+            "select asset_key, check_name, execution_status, evaluation_event, evaluation_event_timestamp "
+            "from asset_check_executions where execution_status = 'FAILED' and create_timestamp >= %s "
+            "and evaluation_event not like '%%AssetCheckSeverity.WARN%%' order by id desc limit %s",
+            (_naive(since), most),
+        )
+        return frozenset(
+            int(check.numbers["snapshot_id"]) for check in failed if "snapshot_id" in check.numbers
+        )
+
+    def assets(self) -> list[AssetRecord]:
+        """The last build of every asset that was built."""
+        rows = self._query(
+            "select asset_key, last_materialization_timestamp from asset_keys "
+            "where last_materialization is not null and last_materialization_timestamp is not null "
+            "order by asset_key",
+            (),
+        )
+        return [AssetRecord(_asset(key), moment.replace(tzinfo=UTC)) for key, moment in rows]
+
+    def close(self) -> None:
+        """Close the connection; the next question opens a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _checks(self, sql: str, parameters: Sequence[object]) -> list[CheckRecord]:
+        return [
+            CheckRecord(_asset(key), name, *_outcome(status, event), checked_at=moment.replace(tzinfo=UTC))
+            for key, name, status, event, moment in self._query(sql, parameters)
+        ]
+
+    def _query(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+        try:
+            with self._open().cursor() as cursor:
+                cursor.execute(sql, parameters)
+                return cursor.fetchall()
+        except psycopg2.errors.UndefinedTable:
+            return []  # Dagster has not made its storage yet: it has recorded nothing
+        except psycopg2.OperationalError as error:
+            self.close()
+            first = (str(error).strip().splitlines() or ["no answer"])[0]
+            raise CatalogUnavailable(
+                f"Dagster's storage cannot be reached ({first}): is it running, "
+                "is MILLRACE_DAGSTER_CATALOG right?"
+            ) from None
+
+    def _open(self) -> extensions.connection:
+        if self._connection is None:
+            chosen = self._settings.dagster_catalog or self._settings.catalog
+            if chosen is None:
+                raise no_catalog(self._settings)
+            self._connection = psycopg2.connect(
+                chosen.get_secret_value(), connect_timeout=5, application_name="millrace status"
+            )
+            self._connection.set_session(readonly=True, autocommit=True)
+        return self._connection
+
+
+def _asset(key: str) -> str:
+    return "/".join(json.loads(key))
+
+
+def _naive(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _outcome(status: str, event: str | None) -> tuple[Outcome, str, dict[str, float]]:
+    """Outcome, message and numbers of a recorded evaluation; a warning is a failure of lower severity."""
+    entry = json.loads(event) if event else {}
+    evaluation = ((entry.get("dagster_event") or {}).get("event_specific_data")) or {}
+    metadata = evaluation.get("metadata") or {}
+    values = {name: value for name, value in metadata.items() if isinstance(value, dict)}
+    numbers = {
+        name: float(value["value"])
+        for name, value in values.items()
+        if isinstance(value.get("value"), int | float)
+    }
+    message = evaluation.get("description") or ""
+    if status == "SUCCEEDED":
+        return "passed", "", numbers
+    if values.get("outcome", {}).get("text") == "could_not_run":
+        return "could_not_run", message, numbers
+    severity = str((evaluation.get("severity") or {}).get("__enum__", ""))
+    return ("warned" if severity.endswith("WARN") else "failed"), message, numbers

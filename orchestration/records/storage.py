@@ -1,0 +1,58 @@
+"""Dagster's PostgreSQL storage with connections that are kept.
+
+dagster-postgres opens a connection for every event it writes, and a run of ours writes a few hundred.
+Its own switch for the web server keeps them open; here every process uses it.
+"""
+
+from typing import Any, cast
+
+from dagster import StringSource
+from dagster._config.config_schema import UserConfigSchema
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres import DagsterPostgresStorage
+from sqlalchemy import event
+
+_STATEMENT_MILLISECONDS = 60_000
+_RECYCLE_SECONDS = 3_600
+_MOST_BESIDES = 20
+_with_tables: set[str] = set()
+
+
+class PooledPostgresStorage(DagsterPostgresStorage):
+    """In dagster.yaml: ``storage: {custom: {module: orchestration.records.storage, class: …}}``."""
+
+    def __init__(
+        self,
+        postgres_url: str,
+        should_autocreate_tables: bool = True,
+        inst_data: ConfigurableClassData | None = None,
+    ) -> None:
+        # Each of the three storages looks for its tables over a new connection: once a process is enough.
+        super().__init__(
+            postgres_url, should_autocreate_tables and postgres_url not in _with_tables, inst_data
+        )
+        _with_tables.add(postgres_url)
+        for storage in (self.event_log_storage, self.run_storage, self.schedule_storage):
+            storage.optimize_for_webserver(_STATEMENT_MILLISECONDS, _RECYCLE_SECONDS, _MOST_BESIDES)
+        event.listen(cast(Any, self.event_log_storage)._engine, "connect", _do_not_wait_for_the_disk)
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        """The URL and nothing else."""
+        return {"postgres_url": StringSource}
+
+    @classmethod
+    def from_config_value(  # type: ignore[override]
+        cls, inst_data: ConfigurableClassData | None, config_value: dict[str, str]
+    ) -> "PooledPostgresStorage":
+        """Built by Dagster from dagster.yaml."""
+        return cls(config_value["postgres_url"], inst_data=inst_data)
+
+
+def _do_not_wait_for_the_disk(connection: Any, _record: object) -> None:
+    """A run's hundreds of events are history: after a crash the last half second of it may be missing.
+
+    What Millrace decides by (the ledger, and Dagster's runs and cursors) is written by other sessions.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("set synchronous_commit = off")

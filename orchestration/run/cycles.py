@@ -1,0 +1,201 @@
+"""A run goes on: while events keep coming it ingests, builds and checks again, without a new process.
+
+A cycle does what a run's own steps do, over connections that are open and code that is loaded. Each is
+recorded as materialisations and check results of its own. Which runs may go on: sensors/arrivals.py.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import closing
+from dataclasses import dataclass
+
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckResult,
+    AssetExecutionContext,
+    AssetKey,
+    AssetMaterialization,
+    Failure,
+    MaterializeResult,
+)
+
+from ingestion.connectors.factory import open_log
+from ingestion.declare.stream import Stream
+from ingestion.errors import MillraceError, StreamBusy
+from ingestion.land.batch import utc_now
+from ingestion.land.session import LakeSession
+from ingestion.log.port import Log
+from ingestion.settings import PROJECT_DIR, Settings
+from ingestion.watch.lag import LagMeter
+from orchestration.assets.raw import breaks, ingest_batch
+from orchestration.fingerprint import fingerprint
+from orchestration.keys import GOES_ON_TAG, STREAM_METADATA, UNTIL_TAG, raw_key
+
+Event = AssetMaterialization | AssetCheckEvaluation
+Build = Callable[[AbstractSet[AssetKey]], Iterator[MaterializeResult[None] | AssetCheckResult]]
+"""Builds some models and checks them."""
+
+_LOOK_SECONDS = 0.25
+_BROKER_SECONDS = 2.0
+_CYCLES_PER_BUDGET = 4.0
+_CODE = ("ingestion", "orchestration", "dbt_project")
+
+
+@dataclass(frozen=True)
+class Cycles:
+    """What further cycles of a run do.
+
+    Attributes:
+        streams: The declared streams.
+        models: Stream → the models that follow from it.
+        groups: The streams, apart where no table follows from both: what one waits for is no concern of the
+            other, so each group is ingested, built and checked by itself.
+        budget_seconds: The shortest freshness that one of the models declares; a cycle begins at most
+            four times in it.
+        linger_seconds: How long a run waits for further events.
+        longest_seconds: Then a new run begins: runs' pages stay short, and paused streams get their turn.
+    """
+
+    streams: Sequence[Stream]
+    models: Mapping[str, frozenset[AssetKey]]
+    groups: Sequence[frozenset[str]]
+    budget_seconds: float
+    linger_seconds: float = 8.0
+    longest_seconds: float = 180.0
+
+    def run(self, context: AssetExecutionContext, build: Build) -> Iterator[Event]:
+        """Go on until nothing has come for a while, the code has changed or the run is long enough.
+
+        Raises:
+            Failure: A stream's batch, its checks or the models failed; its metadata names the stream.
+        """
+        allowed = context.run.tags.get(GOES_ON_TAG, "").split(",")
+        streams = [stream for stream in self.streams if stream.name in allowed]
+        if not streams:
+            return
+        session: LakeSession = context.resources.lake_session
+        session.lake.prepare(stream.name for stream in streams)
+        until = float(context.run.tags.get(UNTIL_TAG, "inf"))
+        code, end = _code(session), time.monotonic() + min(self.longest_seconds, until - time.time())
+        meter = LagMeter(session.settings, session.lake, timeout_seconds=_BROKER_SECONDS, clock=utc_now)
+        with closing(meter), _Logs(session.settings) as logs:
+            while waiting := self._wait(meter, streams, end=end, unchanged=lambda: _code(session) == code):
+                began, failed = time.monotonic(), dict[str, str]()
+                for group in self.groups:
+                    together = [stream for stream in waiting if stream.name in group]
+                    failed |= yield from self._cycle(context, session, logs, together, build)
+                if failed:
+                    raise Failure(
+                        "; ".join(dict.fromkeys(failed.values())),
+                        metadata={STREAM_METADATA: ",".join(failed)},
+                        allow_retries=False,
+                    )
+                seconds = time.monotonic() - began
+                names = ", ".join(stream.name for stream in waiting)
+                context.log.info(
+                    f"cycle of {names}: {seconds:.2f} s of a budget of {self.budget_seconds:g} s"
+                )
+                time.sleep(max(0.0, self.budget_seconds / _CYCLES_PER_BUDGET - seconds))
+
+    def _wait(
+        self, meter: LagMeter, streams: Sequence[Stream], *, end: float, unchanged: Callable[[], bool]
+    ) -> list[Stream]:
+        """The streams that have work as soon as one has; none when the run is to end."""
+        give_up = time.monotonic() + self.linger_seconds
+        while time.monotonic() < min(give_up, end) and unchanged():
+            behind = {lag.stream for lag in meter.measure(streams) if lag.has_work}
+            if behind:
+                return [stream for stream in streams if stream.name in behind]
+            time.sleep(_LOOK_SECONDS)
+        return []
+
+    def _cycle(
+        self,
+        context: AssetExecutionContext,
+        session: LakeSession,
+        logs: "_Logs",
+        streams: Iterable[Stream],
+        build: Build,
+    ) -> Generator[Event, None, dict[str, str]]:
+        """One cycle of streams whose models belong together; returns those that failed and why."""
+        failed: dict[str, str] = {}
+        good, models = list[str](), set[AssetKey]()
+        for stream in streams:
+            try:
+                landed = ingest_batch(session, context.instance, stream, logs.of(stream))
+            except StreamBusy:  # somebody ingests it by hand: its events come with the next cycle
+                continue
+            except MillraceError as error:
+                failed[stream.name] = str(error)
+                continue
+            yield AssetMaterialization(raw_key(stream.name), metadata=landed.metadata)
+            yield from recorded(landed.checks, key=raw_key(stream.name))
+            broken = [check for check in landed.checks if breaks(check)]
+            if broken:
+                failed[stream.name] = "; ".join(
+                    check.description or str(check.check_name) for check in broken
+                )
+            else:
+                good.append(stream.name)
+                models |= self.models[stream.name]
+        if models:
+            try:
+                yield from recorded(build(models))
+            except Failure as failure:  # what other streams bring is built all the same
+                failed |= dict.fromkeys(good, failure.description or "the models failed")
+        return failed
+
+
+class _Logs:
+    """The streams' logs, each opened when it is first read and closed at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._opened: dict[str, Log] = {}
+
+    def of(self, stream: Stream) -> Log:
+        if stream.name not in self._opened:
+            self._opened[stream.name] = open_log(stream, self._settings)
+        return self._opened[stream.name]
+
+    def __enter__(self) -> "_Logs":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for log in self._opened.values():
+            log.close()
+
+
+def _code(session: LakeSession) -> str:
+    return fingerprint([*(PROJECT_DIR / name for name in _CODE), session.settings.streams_file])
+
+
+def recorded(
+    results: Iterable[MaterializeResult[None] | AssetCheckResult], *, key: AssetKey | None = None
+) -> Iterator[Event]:
+    """Results as events of their own, for a step's results may come only once.
+
+    Args:
+        results: Of a build, or the checks of …
+        key: … this asset.
+    """
+    for result in results:
+        asset = _key(result.asset_key or key)
+        if isinstance(result, MaterializeResult):
+            yield AssetMaterialization(asset, metadata=result.metadata)
+        else:
+            yield AssetCheckEvaluation(
+                asset_key=asset,
+                check_name=str(result.check_name),
+                passed=result.passed,
+                metadata=result.metadata,
+                severity=result.severity,
+                description=result.description,
+            )
+
+
+def _key(key: object) -> AssetKey:
+    if not isinstance(key, AssetKey):
+        raise TypeError(f"a result without an asset: {key!r}")
+    return key

@@ -1,0 +1,49 @@
+"""What a worker that waits for a run has opened: the lake's connection and dbt's.
+
+Opening them and dbt's first command take a second, which a run for one event would spend before its models.
+They may have gone stale when the run comes, for a server may have been restarted: then it opens its own.
+"""
+
+from contextlib import suppress
+
+import duckdb
+
+from ingestion.declare.file import load_streams
+from ingestion.errors import MillraceError
+from ingestion.land.session import LakeSession
+from ingestion.settings import Settings
+from orchestration.dbt import runner
+from orchestration.dbt.project import dbt_project
+
+_ready: LakeSession | None = None
+
+
+def make_ready(settings: Settings) -> None:
+    """Open the lake, and let dbt compile a model on it.
+
+    Raises:
+        MillraceError: The lake is not there.
+        DbtFailed: dbt cannot reach it.
+    """
+    global _ready
+    session = LakeSession(settings)
+    session.open()
+    streams = load_streams(settings.streams_file)
+    if streams:
+        runner.connect(dbt_project(settings), f"stg_{streams[0].name}")
+    _ready = session
+
+
+def take(settings: Settings) -> LakeSession | None:
+    """The session that was opened for these settings, if it is still good; it is given once."""
+    global _ready
+    session, _ready = _ready, None
+    if session is None:
+        return None
+    if session.settings == settings:
+        with suppress(MillraceError, duckdb.Error):
+            session.open()
+            return session
+    session.lake.close()
+    runner.disconnect()
+    return None
