@@ -21,7 +21,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.report import Row, at_least, at_most, emit
 from benchmarks.system import environment
-from ingestion.collect.collector import status_file
+from ingestion.collect.status import status_file
+from ingestion.connectors.mqtt.connector import MQTT
 from ingestion.settings import PROJECT_DIR
 from tests.servers.mosquitto import Mosquitto
 from tests.waiting import eventually
@@ -65,7 +66,7 @@ def measure(folder: Path, *, messages: int, publishers: int) -> list[Row]:
     data_dir.mkdir()
     values = {"mqtt_host": mosquitto.host, "mqtt_port": str(mosquitto.port)}
     collector = subprocess.Popen(
-        [sys.executable, "-m", "ingestion.collect.collector"],
+        [sys.executable, "-m", "ingestion.collect", "mqtt"],
         cwd=PROJECT_DIR,
         env=environment(data_dir, values),
     )
@@ -73,7 +74,7 @@ def measure(folder: Path, *, messages: int, publishers: int) -> list[Row]:
 
     def status() -> dict[str, Any]:
         with suppress(OSError, ValueError):
-            told: dict[str, Any] = json.loads(status_file(data_dir).read_text())
+            told: dict[str, Any] = json.loads(status_file(data_dir, MQTT).read_text())
             return told
         return {}
 

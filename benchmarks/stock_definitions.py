@@ -31,6 +31,7 @@ from dlt.destinations.impl.ducklake.configuration import DuckLakeCredentials
 from kafka import KafkaConsumer, TopicPartition
 
 from benchmarks.system import ORDERS, PARTITIONS
+from ingestion.connectors.kafka.access import KafkaAccess
 from ingestion.lake.engine import extension_directory
 from ingestion.lake.lake import Lake
 from ingestion.settings import load_settings
@@ -41,7 +42,8 @@ _PARTS = [TopicPartition(ORDERS, number) for number in range(PARTITIONS)]
 
 def _consumer() -> KafkaConsumer:
     consumer = KafkaConsumer(
-        bootstrap_servers=load_settings().kafka_bootstrap_servers, enable_auto_commit=False
+        bootstrap_servers=load_settings().access("kafka", KafkaAccess).bootstrap_servers,
+        enable_auto_commit=False,
     )
     consumer.assign(_PARTS)
     return consumer

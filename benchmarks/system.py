@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingestion.collect.collector import status_file
+from ingestion.collect.status import status_file
+from ingestion.connectors.mqtt.connector import MQTT
 from ingestion.settings import PROJECT_DIR, Settings, load_settings, system_is_running
 from orchestration.records.overview import STATE_FILE
 from tests.servers.apache_kafka import ApacheKafka
@@ -93,7 +94,7 @@ def millrace_up(data_dir: Path, values: dict[str, str], *, ui: bool = True) -> I
         assert process.poll() is None, (data_dir / "up.log").read_text()[-2000:]
         with suppress(OSError, ValueError, KeyError):
             state = json.loads((data_dir / STATE_FILE).read_text())
-            subscribed = json.loads(status_file(data_dir).read_text())["subscribed"]
+            subscribed = json.loads(status_file(data_dir, MQTT).read_text())["subscribed"]
             return bool(subscribed and state["services"] and all(row["running"] for row in state["services"]))
         return False
 

@@ -22,6 +22,8 @@ import psycopg2
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from benchmarks.report import Row, at_least, at_most, emit
+from ingestion.connectors.kafka.access import KafkaAccess
+from ingestion.formats.decode import decoder
 from ingestion.settings import PROJECT_DIR, load_settings
 from orchestration.services.postgres import EmbeddedPostgres
 from tests.servers.apache_kafka import ApacheKafka
@@ -56,7 +58,7 @@ def fill(servers: str, topic: str, *, events: int, codec: str | None) -> None:
 
 def run_millrace(options: dict[str, Any]) -> Result:
     """Drain the topic with the Ingestor; returns the rows and the seconds of each step."""
-    from ingestion.connectors.factory import open_log
+    from ingestion.declare.logs import open_log
     from ingestion.declare.stream import Stream
     from ingestion.lake.lake import Lake
     from ingestion.land.batch import Ingestor
@@ -67,7 +69,7 @@ def run_millrace(options: dict[str, Any]) -> Result:
     with Lake(settings) as lake:
         lake.prepare(["events"])
         log, ingestor = open_log(stream, settings), Ingestor(lake)
-        while (report := ingestor.run(stream, log)).batch_id is not None:
+        while (report := ingestor.run(stream, log, decode=decoder("json"))).batch_id is not None:
             rows += report.events_landed
             steps.update(report.seconds)
         log.close()
@@ -85,7 +87,9 @@ def run_dlt_rows(options: dict[str, Any]) -> Result:
     settings = load_settings(**options["settings"])
     assert settings.catalog is not None
     consumer = KafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers, enable_auto_commit=False, max_poll_records=20_000
+        bootstrap_servers=settings.access("kafka", KafkaAccess).servers,
+        enable_auto_commit=False,
+        max_poll_records=20_000,
     )
     parts = [TopicPartition(options["topic"], number) for number in range(PARTITIONS)]
     consumer.assign(parts)

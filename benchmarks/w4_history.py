@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from benchmarks.report import Row, emit
 from ingestion.declare.file import load_streams
+from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
 from ingestion.land.batch import Ingestor
@@ -96,7 +97,7 @@ class GeneratedLog:
     def bounds(self) -> dict[str, Bounds]:
         return {PARTITION: Bounds(0, self.begin + self.events, LOG_ID)}
 
-    def stirred(self, known: Mapping[str, Bounds]) -> bool:
+    def has_moved(self, known: Mapping[str, Bounds]) -> bool:
         return self.bounds() != known
 
     def start_positions(self, start: Start, partitions: Mapping[str, Bounds]) -> dict[str, int]:
@@ -212,7 +213,7 @@ class Chain:
             nonlocal last
             laps[name], last = time.monotonic() - last, time.monotonic()
 
-        report = self._ingestor.run(self._stream, self._log)
+        report = self._ingestor.run(self._stream, self._log, decode=decoder("json"))
         lap("batch")
         assert report.batch_id is not None
         defects = prove(self.lake, STREAM, since_batch=report.batch_id - 1).defects

@@ -32,6 +32,10 @@ class LogTruncated(MillraceError):
     """The log no longer holds the position that comes next, or is not the log it was."""
 
 
+class FormatUnavailable(MillraceError):
+    """What a format needs to decode events does not answer; nothing was rejected for it."""
+
+
 class StreamBusy(MillraceError):
     """Another process is writing this stream."""
 

@@ -1,15 +1,25 @@
 """Environment and .env → one frozen, typed Settings object. Nothing else reads the environment.
 
-What is a property of a stream belongs into streams.yml. Every variable is listed in .env.example.
+How a broker is reached is declared in its own room (connectors/<kind>/access.py) and read through
+Settings.access. What is a property of a stream belongs into streams.yml. .env.example lists every variable.
 """
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from dotenv import dotenv_values
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingestion.errors import ConfigError
@@ -22,48 +32,32 @@ RUNTIME_FILE = "runtime.env"
 SYSTEM_LOCK = "system.lock"
 DEMO_MARKER = "demo"
 
-SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
-SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+_PREFIX = "MILLRACE_"
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _from_project(path: Path) -> Path:
+    return (PROJECT_DIR / path.expanduser()).resolve()
+
+
+ProjectPath = Annotated[Path, AfterValidator(_from_project)]
+"""A path of a setting: a relative one is taken from the project's root, wherever a command is started."""
 
 
 class Settings(BaseSettings):
-    """Where things are and how to reach them.
-
-    Relative paths are taken from the project's root, so that every command means the same folder
-    wherever it is started.
-    """
+    """Where things are and how to reach them."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MILLRACE_", env_file=PROJECT_DIR / ".env", frozen=True, extra="ignore"
+        env_prefix=_PREFIX, env_file=PROJECT_DIR / ".env", frozen=True, extra="ignore", validate_default=True
     )
 
-    data_dir: Path = Path(".millrace")
-    streams_file: Path = Path("ingestion/streams.yml")
+    data_dir: ProjectPath = Path(".millrace")
+    streams_file: ProjectPath = Path("ingestion/streams.yml")
     catalog: SecretStr | None = Field(default=None, description="postgresql:// URL; empty: embedded")
-    lake_path: str | None = Field(default=None, description="folder, s3:// or abfss://; empty: data_dir/lake")
+    lake_path: str | None = Field(default=None, description="folder; empty: data_dir/lake")
     dagster_catalog: SecretStr | None = Field(
         default=None, description="postgresql:// URL of Dagster's storage; empty: beside the catalog"
     )
-
-    kafka_bootstrap_servers: str | None = None
-    kafka_security_protocol: SecurityProtocol = "PLAINTEXT"
-    kafka_sasl_mechanism: SaslMechanism = "PLAIN"
-    kafka_username: str | None = None
-    kafka_password: SecretStr | None = None
-    kafka_ssl_ca_file: Path | None = None
-    kafka_client_id: str = "millrace"
-    kafka_client: Literal["auto", "kafka-python", "librdkafka"] = Field(
-        default="auto", description="auto: librdkafka where confluent-kafka is installed"
-    )
-
-    mqtt_host: str | None = None
-    mqtt_port: int = Field(default=1883, ge=1, le=65535)
-    mqtt_protocol: Literal["3.1.1", "5"] = "3.1.1"
-    mqtt_username: str | None = None
-    mqtt_password: SecretStr | None = None
-    mqtt_tls: bool = False
-    mqtt_ca_file: Path | None = None
-    mqtt_client_id: str = "millrace-collector"
 
     batch_max_events: int = Field(default=200_000, ge=1, description="per stream and batch")
     batch_max_bytes: int = Field(default=256 * 2**20, ge=2**20, description="payload bytes per batch")
@@ -75,27 +69,44 @@ class Settings(BaseSettings):
     ui_port: int = Field(default=3000, ge=0, le=65535)
     alert_webhook_url: SecretStr | None = None
 
-    @field_validator("data_dir", "streams_file", "kafka_ssl_ca_file", "mqtt_ca_file")
-    @classmethod
-    def _from_project_root(cls, value: Path | None) -> Path | None:
-        return None if value is None else (PROJECT_DIR / value.expanduser()).resolve()
+    _variables: Mapping[str, SecretStr] = PrivateAttr(default_factory=dict)
+    """Name without the prefix, lower case → value, of every variable that is not one of the fields above."""
 
     @field_validator("*", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
 
-    @model_validator(mode="after")
-    def _credentials_are_whole(self) -> "Settings":
-        if self.kafka_security_protocol.startswith("SASL") and not (
-            self.kafka_username and self.kafka_password
-        ):
-            raise ValueError("MILLRACE_KAFKA_USERNAME and MILLRACE_KAFKA_PASSWORD are needed for SASL")
-        return self
+    def access(self, kind: str, model: type[_Model]) -> _Model:
+        """How one kind of broker is reached: the variables MILLRACE_<KIND>_<FIELD>.
+
+        Args:
+            kind: The kind, as streams.yml names it.
+            model: What its room declares.
+
+        Raises:
+            ConfigError: With the variable's name, never its value.
+        """
+        names = {f"{kind}_{field}": field for field in model.model_fields}
+        values = {
+            names[name]: value.get_secret_value()
+            for name, value in self._variables.items()
+            if name in names and value.get_secret_value()
+        }
+        try:
+            return model.model_validate(values)
+        except ValidationError as error:
+            raise _wrong(error, prefix=f"{kind}_") from None
+
+    def replaced(self, **overrides: object) -> "Settings":
+        """The same with other values, of fields or of brokers' variables; None unsets a variable."""
+        fields = {name: value for name, value in overrides.items() if name in Settings.model_fields}
+        variables = {name: value for name, value in overrides.items() if name not in fields}
+        return _with_variables(self.model_copy(update=fields), {**self._variables, **variables})
 
     @property
     def resolved_lake_path(self) -> str:
-        """The lake's data path: a bucket URL as given, a folder as an absolute path with a slash."""
+        """The lake's data path: a folder as an absolute path with a slash, an address as given."""
         if self.lake_path and "://" in self.lake_path:
             return self.lake_path.rstrip("/") + "/"
         folder = (PROJECT_DIR / self.lake_path).resolve() if self.lake_path else self.data_dir / "lake"
@@ -103,40 +114,70 @@ class Settings(BaseSettings):
 
 
 class _Location(BaseSettings):
-    """Just the data folder, which is known first: its runtime.env tells the rest."""
+    """Just the data folder, which has to be known first: its runtime.env holds the rest."""
 
-    model_config = SettingsConfigDict(env_prefix="MILLRACE_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", validate_default=True)
 
-    data_dir: Path = Path(".millrace")
+    data_dir: ProjectPath = Path(".millrace")
 
 
 def load_settings(**overrides: object) -> Settings:
     """Read the settings once, at the edge of a process.
 
-    Arguments win over the environment, that over .env, that over <data_dir>/runtime.env, where a
-    running system tells the addresses of what it has started. A demo's folder never speaks to the
-    services of .env: there runtime.env wins. MILLRACE_ENV_FILE names another file than .env.
+    Arguments win over the environment, the environment over .env, and .env over <data_dir>/runtime.env, where
+    a running system writes the addresses of what it has started. A demo's folder never uses the services that
+    .env names: there runtime.env wins. MILLRACE_ENV_FILE names another file than .env.
 
     Args:
-        **overrides: Field values.
+        **overrides: Values of fields, or of brokers' variables without their prefix.
 
     Raises:
         ConfigError: With the variable's name, never its value.
     """
     env_file = PROJECT_DIR / os.environ.get("MILLRACE_ENV_FILE", ".env")
+    fields = {name: value for name, value in overrides.items() if name in Settings.model_fields}
     try:
-        location = _Location(_env_file=env_file, **_only(overrides, "data_dir"))  # type: ignore[arg-type, call-arg]
-        folder = (PROJECT_DIR / location.data_dir.expanduser()).resolve()
+        location = _Location(_env_file=env_file, **_only(fields, "data_dir"))  # type: ignore[arg-type, call-arg]
         files = [env_file]
-        if system_is_running(folder):
-            files.insert(1 if (folder / DEMO_MARKER).exists() else 0, folder / RUNTIME_FILE)
-        return Settings(_env_file=tuple(files), **overrides)  # type: ignore[arg-type, call-arg]
+        if system_is_running(location.data_dir):
+            runtime = location.data_dir / RUNTIME_FILE
+            files.insert(1 if (location.data_dir / DEMO_MARKER).exists() else 0, runtime)
+        settings = Settings(_env_file=tuple(files), **fields)  # type: ignore[arg-type, call-arg]
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = "".join(f"MILLRACE_{str(part).upper()}" for part in first["loc"][:1])
-        where = f"{name} in the environment or .env" if name else "the environment or .env"
-        message = str(first["msg"]).removeprefix("Value error, ")
-        raise ConfigError(f"{where} is wrong: {message}; .env.example shows every variable") from None
+        raise _wrong(error, prefix="") from None
+    return _with_variables(settings, _read_variables(files) | overrides)
+
+
+def _read_variables(files: Iterable[Path]) -> dict[str, object]:
+    """Our variables, later files winning over earlier ones and the environment over all."""
+    found: dict[str, object] = {}
+    sources: list[Mapping[str, str | None]] = [dotenv_values(path) for path in files if path.is_file()]
+    for source in (*sources, os.environ):
+        found |= {
+            name.upper().removeprefix(_PREFIX).lower(): value
+            for name, value in source.items()
+            if name.upper().startswith(_PREFIX) and value is not None
+        }
+    return found
+
+
+def _with_variables(settings: Settings, values: Mapping[str, object]) -> Settings:
+    """A copy that keeps these values, without those of fields."""
+    copy = settings.model_copy()
+    copy._variables = {
+        name: value if isinstance(value, SecretStr) else SecretStr(str(value))
+        for name, value in values.items()
+        if name not in Settings.model_fields and value is not None
+    }
+    return copy
+
+
+def _wrong(error: ValidationError, *, prefix: str) -> ConfigError:
+    first = error.errors(include_input=False, include_url=False)[0]
+    name = "".join(f"{_PREFIX}{prefix}{part}".upper() for part in first["loc"][:1])
+    where = f"{name} in the environment or .env" if name else "the environment or .env"
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return ConfigError(f"{where} is wrong: {message}; .env.example shows every variable")
 
 
 def _only(values: Mapping[str, object], *names: str) -> dict[str, object]:
@@ -159,5 +200,5 @@ def system_is_running(data_dir: Path) -> bool:
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a child process: ours, and what it is told besides."""
+    """This process's environment plus `extra`, for a child process."""
     return {**os.environ, **extra}

@@ -6,18 +6,22 @@ One folder per backup, whole in itself. Why a backup is consistent: docs/decisio
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from filecmp import cmp
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from ingestion.backup.catalog import catalog_instant, load_catalog
-from ingestion.backup.files import place, require, sync_tree, told
-from ingestion.connectors.mqtt.session import known_client_id, take_over
+from ingestion.backup.files import as_sentence, place, require, sync_tree
+from ingestion.collect.status import state_folder
+from ingestion.connectors.registry import collecting_connectors
 from ingestion.errors import BackupError
 from ingestion.faultpoints import faultpoint
 from ingestion.lake.lake import Lake
+from ingestion.lake.storage import storage_of
 from ingestion.settings import Settings
 from ingestion.spool.copy import SpoolHold
 from ingestion.spool.frames import sync_folder
@@ -25,6 +29,7 @@ from ingestion.upkeep.maintenance import upkeep_lock
 
 _FORMAT = 1
 _MANIFEST = "manifest.json"
+_IDENTITY = "_client_id"
 _PARTIAL = ".partial"
 _CATALOG, _LAKE, _SPOOL = "catalog", "lake", "spool"
 
@@ -42,7 +47,7 @@ class Manifest:
         tables: Table of the catalog → rows.
         lake: Path of a data file below the lake's folder → bytes.
         spool: Path below the spool's folder → bytes.
-        mqtt_client_id: Under which the MQTT broker knows the collector; empty when there is none.
+        identities: Kind of broker → the name under which it keeps what it queues for the collector.
     """
 
     format: int
@@ -53,7 +58,26 @@ class Manifest:
     tables: dict[str, int]
     lake: dict[str, int]
     spool: dict[str, int]
-    mqtt_client_id: str = ""
+    identities: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        """As the file holds it: an identity is a key of its own, `<kind>_client_id`."""
+        content = asdict(self)
+        identities = content.pop("identities")
+        return content | {f"{kind}{_IDENTITY}": identity for kind, identity in identities.items()}
+
+    @staticmethod
+    def of_json(content: dict[str, Any]) -> "Manifest":
+        """Read what `to_json` gave.
+
+        Raises:
+            TypeError: It is something else.
+        """
+        named = {key: str(content[key]) for key in content if key.endswith(_IDENTITY)}
+        identities = {key.removesuffix(_IDENTITY): identity for key, identity in named.items() if identity}
+        return Manifest(
+            **{key: value for key, value in content.items() if key not in named}, identities=identities
+        )
 
 
 @dataclass(frozen=True)
@@ -88,7 +112,7 @@ def back_up(settings: Settings, destination: Path, *, now: datetime) -> BackupRe
     if destination.resolve().is_relative_to(source):
         raise BackupError(f"{destination} lies in the lake's own folder: name another one")
     partial = destination / _PARTIAL
-    with upkeep_lock(settings), told(destination):
+    with upkeep_lock(settings), as_sentence(destination):
         previous = next((folder / _LAKE for folder in reversed(backups_of(destination))), None)
         if partial.exists():
             shutil.rmtree(partial)  # of one that was killed
@@ -108,10 +132,10 @@ def back_up(settings: Settings, destination: Path, *, now: datetime) -> BackupRe
             tables=tables,
             lake=files,
             spool=spool,
-            mqtt_client_id=known_client_id(settings.data_dir),
+            identities=_identities(settings),
         )
         with (partial / _MANIFEST).open("w") as file:
-            json.dump(asdict(manifest), file, indent=1)
+            json.dump(manifest.to_json(), file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         faultpoint("backup.written")
@@ -122,7 +146,7 @@ def back_up(settings: Settings, destination: Path, *, now: datetime) -> BackupRe
     return BackupReport(folder, manifest, copied)
 
 
-def restore(settings: Settings, source: Path, *, mqtt_session: bool = False) -> BackupReport:
+def restore(settings: Settings, source: Path, *, session: bool = False) -> BackupReport:
     """Make a lake from a backup, where there is none. Nothing else may run on the data folder.
 
     Killed midway there is no lake yet, and the same call does the rest.
@@ -130,18 +154,18 @@ def restore(settings: Settings, source: Path, *, mqtt_session: bool = False) -> 
     Args:
         settings: Where the lake is to be: its catalog's database exists.
         source: A backup, or a folder of backups: then the newest.
-        mqtt_session: Go on with the MQTT session of the system that was backed up, which must never run
-            again; else the restored one is another client, for which the broker has queued nothing.
+        session: Go on as the collector of the system that was backed up, which must never run again; else
+            this is another client of the broker, for which nothing was queued.
 
     Raises:
-        BackupError: There is no whole backup, it knows no MQTT session, or something is there already.
+        BackupError: There is no whole backup, it knows no such collector, or something is there already.
     """
     folder = source if (source / _MANIFEST).exists() else next(reversed(backups_of(source)), None)
     if folder is None:
         raise BackupError(f"{source} holds no backup: name a folder that 'millrace backup' wrote to")
     manifest = _read_manifest(folder)
-    if mqtt_session and not manifest.mqtt_client_id:
-        raise BackupError(f"{folder} knows of no MQTT session to go on with: restore it without")
+    if session and not manifest.identities:
+        raise BackupError(f"{folder} knows of no collector's session to go on with: restore it without")
     target, spool = _lake_folder(settings), settings.data_dir / "spool"
     contents = {_LAKE: manifest.lake, _SPOOL: manifest.spool}
     for part, sizes in contents.items():
@@ -151,7 +175,7 @@ def restore(settings: Settings, source: Path, *, mqtt_session: bool = False) -> 
     if (strange := present - manifest.lake.keys()) or not _is_ours(spool, folder / _SPOOL, manifest.spool):
         where = target / min(strange) if strange else spool
         raise BackupError(f"{where} is there already: restore into an empty data folder (--data-dir)")
-    with told(settings.data_dir):
+    with as_sentence(settings.data_dir):
         copied = sum(
             place(folder / _LAKE / name, target / name, size=size, twin=None)
             for name, size in manifest.lake.items()
@@ -163,8 +187,9 @@ def restore(settings: Settings, source: Path, *, mqtt_session: bool = False) -> 
         for name, size in manifest.spool.items():
             place(folder / _SPOOL / name, new_spool / name, size=size, twin=None, link=False)
         sync_tree(new_spool)
-        if mqtt_session:
-            take_over(settings.data_dir, manifest.mqtt_client_id)
+        for connector in collecting_connectors() if session else ():
+            if identity := manifest.identities.get(connector.kind):
+                connector.take_over(state_folder(settings.data_dir, connector), identity)
         faultpoint("restore.files")
         spool.parent.mkdir(parents=True, exist_ok=True)
         load_catalog(
@@ -216,19 +241,27 @@ def _move(new_spool: Path, spool: Path) -> None:
 
 def _lake_folder(settings: Settings) -> Path:
     path = settings.resolved_lake_path
-    if "://" in path:
+    if not storage_of(settings).linkable:
         raise BackupError(
-            f"the lake's files are in {path}, and a backup is of folders only: use the bucket's versioning "
+            f"the lake's files are in {path}, and a backup is of folders only: use that storage's versioning "
             "and a backup of the PostgreSQL"
         )
     return Path(path)
+
+
+def _identities(settings: Settings) -> dict[str, str]:
+    known = {
+        connector.kind: connector.identity(state_folder(settings.data_dir, connector))
+        for connector in collecting_connectors()
+    }
+    return {kind: identity for kind, identity in known.items() if identity}
 
 
 def _read_manifest(folder: Path) -> Manifest:
     try:
         found = json.loads((folder / _MANIFEST).read_text())
         if found["format"] == _FORMAT:
-            return Manifest(**found)
+            return Manifest.of_json(found)
     except (ValueError, KeyError, TypeError):
         raise BackupError(f"{folder / _MANIFEST} is damaged: take another backup") from None
     raise BackupError(f"{folder} was written by Millrace {found.get('millrace')}: restore it with that one")

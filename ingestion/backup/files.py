@@ -1,4 +1,4 @@
-"""Files of a backup: brought to another place whole and durable, or told what is wrong with them."""
+"""Files of a backup: brought to another place whole and durable."""
 
 import os
 import shutil
@@ -60,8 +60,8 @@ def sync_tree(folder: Path) -> None:
 
 
 @contextmanager
-def told(folder: Path) -> Iterator[None]:
-    """Turn what a disk refuses into a sentence."""
+def as_sentence(folder: Path) -> Iterator[None]:
+    """Turn what a disk refuses into an error of one sentence."""
     try:
         yield
     except OSError as error:

@@ -1,14 +1,15 @@
 """streams.yml → the declared streams, with the line in every error.
 
-What a stream may declare is in streams.py.
+What a stream may declare is in stream.py.
 """
 
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from ingestion.declare.stream import FieldSpec, KafkaSource, MqttSource, Stream, suggest
+from ingestion.connectors.registry import connectors
+from ingestion.declare.stream import FieldSpec, Stream, suggest
 from ingestion.errors import ConfigError
 
 _MESSAGE_CHARACTERS = 300
@@ -52,11 +53,7 @@ def _config_error(path: Path, root: yaml.Node, stream: str, error: ValidationErr
     """The likeliest problem (a misspelt key before what it leaves missing) with its line."""
     problems = error.errors(include_url=False)
     problem = next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
-    location = tuple(
-        part
-        for index, part in enumerate(problem["loc"])
-        if not (part in ("kafka", "mqtt") and problem["loc"][index - 1] == "source")
-    )
+    location = problem["loc"]
     message = str(problem["msg"]).removeprefix("Value error, ")
     if len(message) > _MESSAGE_CHARACTERS:
         half = _MESSAGE_CHARACTERS // 2
@@ -71,7 +68,9 @@ def _config_error(path: Path, root: yaml.Node, stream: str, error: ValidationErr
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     if location[0] == "fields":
         return list(FieldSpec.model_fields)
-    models = (KafkaSource, MqttSource) if location[0] == "source" else (Stream,)
+    models: list[type[BaseModel]] = [Stream]
+    if location[0] == "source":
+        models = [each.spec for each in connectors()]
     return sorted({key for model in models for key in model.model_fields} - {"name"})
 
 

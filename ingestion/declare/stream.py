@@ -1,25 +1,29 @@
 """What a stream may declare: frozen, validated values.
 
-The file they are written in is read by file.py; connections and secrets are in settings.py. How to
-write one: docs/adding-a-stream.md.
+The file they are written in is read by file.py; what `source` may say belongs to each kind's connector.
+How to write one: docs/adding-a-stream.md.
 """
 
 import difflib
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Discriminator,
     Field,
-    Tag,
+    PlainValidator,
+    SerializeAsAny,
     model_validator,
 )
+from pydantic_core import PydanticCustomError, PydanticKnownError
+
+from ingestion.connectors.port import OneOrMore, SourceSpec
+from ingestion.connectors.registry import connector, kinds
+from ingestion.formats.registry import formats
 
 RESERVED_NAMES = frozenset({"batches", "rejects", "reject_resolutions"})
 STAGING_COLUMNS = frozenset(
@@ -34,7 +38,8 @@ STAGING_COLUMNS = frozenset(
         "cast_errors",
     }
 )
-"""Columns of every staging model; a field of such a name needs another one, with `path`."""
+"""Columns of every staging model. A payload field with one of these names must be renamed; `path` keeps
+pointing at it."""
 _NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
 _TYPE = re.compile(
     r"varchar|bigint|integer|double|boolean|timestamp|date|json|decimal\((?:[1-9]|[12]\d|3[0-8]), ?\d{1,2}\)"
@@ -64,30 +69,6 @@ def _json_path(value: str) -> str:
     return value
 
 
-def _topic_filter(value: str) -> str:
-    levels = value.split("/")
-    whole = all(level in ("+", "#") or not set(level) & {"+", "#"} for level in levels)
-    if not value or "\0" in value or not whole or "#" in levels[:-1]:
-        raise ValueError(f"'{value}' is no MQTT topic filter; + stands for one level, # for all at the end")
-    return value
-
-
-def _start(value: object) -> object:
-    if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
-    if isinstance(value, str) and value not in ("earliest", "latest"):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError(f"'{value}' is neither earliest, latest nor an ISO time") from None
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return value
-
-
-def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
 def suggest(word: str, known: Iterable[str]) -> str:
     """A remedy for a misspelt word: the one that was meant, or those that there are."""
     known = list(known)
@@ -102,63 +83,27 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class KafkaSource(_Model):
-    """Topics of the configured Kafka cluster.
-
-    Attributes:
-        kafka: One topic, several, or a pattern of topics that begins with ^.
-        start: Where the stream begins.
-        on_truncated: What to do when retention deleted unread events: stop, or go on behind the gap
-            (which stays visible in the ledger).
-    """
-
-    kafka: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
-    start: Annotated[Literal["earliest", "latest"] | datetime, BeforeValidator(_start)] = "earliest"
-    on_truncated: Literal["fail", "earliest"] = "fail"
-
-    @model_validator(mode="after")
-    def _topics_are_topics(self) -> "KafkaSource":
-        for topic in self.kafka:
-            if topic.startswith("^"):
-                try:
-                    re.compile(topic)
-                except re.error as error:
-                    raise ValueError(f"the pattern '{topic}' is not a regular expression: {error}") from None
-                if len(self.kafka) > 1:
-                    raise ValueError("a pattern stands alone; put the alternatives into it")
-            elif not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic) or topic in (".", ".."):
-                raise ValueError(f"'{topic}' is no Kafka topic name; a pattern begins with ^")
-        return self
+def _read_source(value: Any) -> SourceSpec:
+    """The declaration of the kind whose name is a key."""
+    if isinstance(value, SourceSpec):
+        return value
+    named = [kind for kind in kinds() if kind in value] if isinstance(value, dict) else []
+    if len(named) != 1:
+        *others, last = kinds()
+        raise PydanticCustomError(
+            "source_kind",
+            "source names one of {kinds}, as in {example}",
+            {"kinds": f"{', '.join(others)} and {last}", "example": f"{{{others[0]}: my_topic}}"},
+        )
+    return connector(named[0]).spec.model_validate(value)
 
 
-class MqttSource(_Model):
-    """A topic filter on the configured MQTT broker.
-
-    Attributes:
-        mqtt: Topic filter, with + and #.
-        qos: 0 or 1. At 2 the client library acknowledges before we could have stored.
-    """
-
-    mqtt: Annotated[str, AfterValidator(_topic_filter)]
-    qos: Annotated[int, Field(ge=0, le=1)] = 1
-    start: Literal["earliest"] = "earliest"
-
-
-def _source_kind(value: Any) -> str | None:
-    if isinstance(value, dict):
-        kinds = [kind for kind in ("kafka", "mqtt") if kind in value]
-        return kinds[0] if len(kinds) == 1 else None
-    return "kafka" if isinstance(value, KafkaSource) else "mqtt"
-
-
-Source = Annotated[
-    Annotated[KafkaSource, Tag("kafka")] | Annotated[MqttSource, Tag("mqtt")],
-    Discriminator(
-        _source_kind,
-        custom_error_type="source_kind",
-        custom_error_message="source names one of kafka and mqtt, as in {kafka: my_topic}",
-    ),
-]
+def _known_format(value: Any) -> Any:
+    if value not in formats():
+        raise PydanticKnownError(
+            "literal_error", {"expected": " or ".join(f"'{each}'" for each in formats())}
+        )
+    return value
 
 
 class FieldSpec(_Model):
@@ -182,18 +127,18 @@ class Stream(_Model):
     """
 
     name: Name
-    source: Source
+    source: Annotated[SerializeAsAny[SourceSpec], PlainValidator(_read_source)]
     description: str = ""
-    format: Literal["json"] = "json"
+    format: Annotated[str, BeforeValidator(_known_format)] = "json"
     event_time: str | None = None
-    business_id: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    business_id: OneOrMore = ()
     fields: dict[Name, FieldSpec] = Field(default_factory=dict)
     max_reject_share: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @property
-    def kind(self) -> Literal["kafka", "mqtt"]:
+    def kind(self) -> str:
         """The kind of source."""
-        return "kafka" if isinstance(self.source, KafkaSource) else "mqtt"
+        return self.source.kind
 
     @model_validator(mode="before")
     @classmethod

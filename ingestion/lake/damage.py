@@ -32,6 +32,6 @@ def require_readable(lake: Lake, tables: Iterable[tuple[str, str]]) -> None:
                 damaged.append(f"{path} of {schema}.{name} ({str(error).splitlines()[0]})")
     if damaged:
         raise StorageError(
-            f"damaged or missing: {'; '.join(damaged)}; restore from a backup what is named, for every "
-            "query that needs it fails"
+            f"damaged or missing: {'; '.join(damaged)}; restore these files from a backup; every query that "
+            "reads them fails"
         )

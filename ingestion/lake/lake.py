@@ -17,6 +17,7 @@ from ingestion.errors import CatalogUnavailable, ConfigError, MillraceError, Sto
 from ingestion.lake.catalog import catalog_parameters, connect_catalog, prepare_catalog, process_name
 from ingestion.lake.engine import UNVERIFIED, engine_config, install_extensions, secret_directory
 from ingestion.lake.indexes import index_catalog
+from ingestion.lake.storage import storage_of
 from ingestion.log.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA, RESOLUTION_SCHEMA, SQL_TYPES
 from ingestion.settings import Settings
 
@@ -32,7 +33,7 @@ create table if not exists raw._dlt_version (
     schema varchar
 );
 """
-"""dlt's own tables: made here, lest two streams' first loads both try and one fails."""
+"""dlt's own tables, created up front: two first loads at once would both create them, and one would fail."""
 WATCHER_SECONDS = 300.0
 """How long those who watch the lake keep a connection: under load it grows by a MiB a minute."""
 _SECRET_KEYS = {"host": "HOST", "port": "PORT", "dbname": "DATABASE", "user": "USER", "password": "PASSWORD"}
@@ -72,15 +73,19 @@ class Lake:
         return self._connection
 
     def _open(self) -> duckdb.DuckDBPyConnection:
-        parameters = catalog_parameters(self.settings)
+        parameters, storage = catalog_parameters(self.settings), storage_of(self.settings)
         connection = duckdb.connect(":memory:", config=engine_config(self.settings.data_dir) | UNVERIFIED)
         try:
             install_extensions(connection)
             connection.execute("set TimeZone = 'UTC'")
             connection.execute("set enable_progress_bar = false")  # it would stand in what a command prints
-            if "://" not in self.settings.resolved_lake_path:
+            if storage.linkable:
                 # The system keeps files that were read; a copy of our own would grow with each new one.
                 connection.execute("set enable_external_file_cache = false")
+            for extension in storage.extensions:
+                connection.execute(f"load {extension}")
+            if (secret := storage.secret(self.settings)) is not None:
+                connection.execute(secret)
             connection.execute(_catalog_secret(parameters, f"temporary secret {_SESSION_CREDENTIALS}"))
             options = [
                 f"META_SECRET {_SESSION_CREDENTIALS}",

@@ -5,73 +5,61 @@ What may go wrong between any two of these, and why nothing is lost or doubled: 
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import structlog
 
-from ingestion.declare.stream import KafkaSource, Stream
+from ingestion.clock import utc_now
+from ingestion.declare.stream import Stream
 from ingestion.errors import TooManyRejects
 from ingestion.faultpoints import faultpoint
-from ingestion.formats.json import Decoded, decode_json
+from ingestion.formats.decode import Decode
 from ingestion.lake.catalog import writer_lock
 from ingestion.lake.lake import Lake
-from ingestion.lake.ledger import read_state
+from ingestion.lake.ledger import StreamState, read_state
 from ingestion.lake.loader import Loader
-from ingestion.log.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA
+from ingestion.land.report import BatchReport, Laps
+from ingestion.land.rows import Reading, batch_rows
 from ingestion.log.port import Bounds, Log, Window
-from ingestion.log.positions import Position, behind_truncation, check_log, plan_windows
+from ingestion.log.positions import Position, after_truncation, check_log, plan_windows
 
 _log = structlog.get_logger(__name__)
 _LEAST_FOR_SHARE = 20
 """In a smaller batch a share says nothing: one bad event of one is all of it."""
 
 
-def utc_now() -> datetime:
-    """The clock; an argument wherever time matters, so that tests can set it."""
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True)
-class BatchReport:
-    """What a batch did.
+class _Plan:
+    """What a batch is to read.
 
     Attributes:
-        stream: The stream's name.
-        batch_id: Its number within the stream, or None when there was nothing to do.
-        load_id: dlt's load id, likewise.
-        windows: Partition → positions that are now in the lake.
-        events_read: Landed plus rejected.
-        events_landed: Rows added to raw.<stream>.
-        events_rejected: Rows added to raw.rejects.
-        bytes_read: Of the values.
-        lag_events: Positions left unread behind this batch when it was planned.
-        stalls: How often a connection that brought nothing was replaced while reading.
-        seconds: Step → wall time.
-        newest_batch_id: Number of the stream's newest batch in the lake, this one or an earlier; 0: none.
+        batch_id: Its number.
+        started_at: When it began, UTC.
+        bounds: What the log holds.
+        windows: Partition → positions to read.
+        skipped: Partition → positions before its window that retention deleted unread; where there are any.
+        is_new: A partition appears that the lake does not know.
     """
 
-    stream: str
-    batch_id: int | None = None
-    load_id: str | None = None
-    windows: Mapping[str, Window] = field(default_factory=dict)
-    events_read: int = 0
-    events_landed: int = 0
-    events_rejected: int = 0
-    bytes_read: int = 0
-    lag_events: int = 0
-    stalls: int = 0
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    newest_batch_id: int = 0
+    batch_id: int
+    started_at: datetime
+    bounds: Mapping[str, Bounds]
+    windows: Mapping[str, Window]
+    skipped: Mapping[str, int]
+    is_new: bool
 
-
-@dataclass(frozen=True)
-class _Read:
-    decoded: list[Decoded]
-    sources: list[pa.Table]
-    positions: dict[str, int]
+    @property
+    def has_work(self) -> bool:
+        """Whether there is something to write down: events, a gap, or a partition's beginning."""
+        # A new partition gets a ledger row even when it is empty: then its end is the lake's position.
+        # Otherwise `start: latest` would be asked again later, and skip what came in between.
+        return (
+            self.is_new
+            or bool(self.skipped)
+            or any(window.start < window.end for window in self.windows.values())
+        )
 
 
 class Ingestor:
@@ -87,173 +75,139 @@ class Ingestor:
         self._loader = Loader(lake)
         self._clock = clock
 
-    def run(self, stream: Stream, log: Log) -> BatchReport:
+    def run(self, stream: Stream, log: Log, *, decode: Decode) -> BatchReport:
         """Bring one batch of a stream into the lake.
+
+        Args:
+            stream: A declared stream; its raw table exists.
+            log: Its log.
+            decode: The decoder of its format.
 
         Raises:
             StreamBusy: Another process writes this stream.
             LogTruncated: The log does not continue what the lake holds.
             SourceUnavailable: The broker is away.
+            FormatUnavailable: What the format needs is away.
             BatchFailed: The load was rolled back; the next batch reads the same events again.
             TooManyRejects: More than `max_reject_share` were rejects: nothing was loaded.
         """
-        settings = self._lake.settings
-        laps, stalls_before = _Laps(), log.stalls
-        with writer_lock(settings, stream.name, application_name=self._lake.application_name) as lock:
+        laps, stalls_before = Laps(), log.stalls
+        with writer_lock(
+            self._lake.settings, stream.name, application_name=self._lake.application_name
+        ) as lock:
             state = read_state(self._lake, stream.name)
-            bounds = log.bounds()
-            starts = _start_positions(stream, log, state.positions, bounds)
-            windows = plan_windows(starts, bounds, max_events=settings.batch_max_events)
+            plan = self._plan(stream, log, state)
             laps.mark("plan")
-            new_partitions = set(bounds) - set(state.positions)
-            skipped = {
-                name: gap
-                for name, position in state.positions.items()
-                if (gap := starts[name] - position.next)
-            }
-            if (
-                not new_partitions
-                and not skipped
-                and all(window.start == window.end for window in windows.values())
-            ):
+            if not plan.has_work:
                 return BatchReport(stream.name, seconds=laps.seconds, newest_batch_id=state.last_batch_id)
-            batch_id, started_at = state.last_batch_id + 1, self._clock()
-            read = self._read(stream, log, windows, batch_id=batch_id)
+            reading = self._read(stream, log, plan, decode)
             laps.mark("read")
-            for name, count in skipped.items():
-                _log.warning("retention deleted unread positions", partition=name, positions_skipped=count)
-            tables, windows = self._tables(
-                stream, read, windows, bounds, batch_id=batch_id, started_at=started_at, skipped=skipped
-            )
-            _check_share(stream, tables[stream.name], tables["rejects"])
+            tables, windows = self._tables(stream, reading, plan)
             laps.mark("decode")
             load_id = self._loader.load(stream.name, tables, before_commit=lock.assert_held)
             laps.mark("load")
-            positions = {partition: window.end for partition, window in windows.items()}
-            self._confirm(stream, log, positions)
+            self._confirm(stream, log, windows)
             laps.mark("confirm")
         landed, rejected = tables[stream.name].num_rows, tables["rejects"].num_rows
         return BatchReport(
             stream.name,
-            batch_id=batch_id,
+            batch_id=plan.batch_id,
             load_id=load_id,
             windows=windows,
             events_read=landed + rejected,
             events_landed=landed,
             events_rejected=rejected,
-            bytes_read=int(pc.sum(tables["batches"]["bytes_read"]).as_py() or 0),
-            lag_events=sum(bounds[partition].end - window.end for partition, window in windows.items()),
+            bytes_read=reading.bytes,
+            lag_events=sum(plan.bounds[name].end - window.end for name, window in windows.items()),
             stalls=log.stalls - stalls_before,
             seconds=laps.seconds,
-            newest_batch_id=batch_id,
+            newest_batch_id=plan.batch_id,
         )
 
-    def _read(self, stream: Stream, log: Log, windows: Mapping[str, Window], *, batch_id: int) -> _Read:
+    def _plan(self, stream: Stream, log: Log, state: StreamState) -> _Plan:
+        bounds = log.bounds()
+        starts = _start_positions(stream, log, state.positions, bounds)
+        skipped = {name: starts[name] - position.next for name, position in state.positions.items()}
+        return _Plan(
+            batch_id=state.last_batch_id + 1,
+            started_at=self._clock(),
+            bounds=bounds,
+            windows=plan_windows(starts, bounds, max_events=self._lake.settings.batch_max_events),
+            skipped={name: count for name, count in skipped.items() if count},
+            is_new=not bounds.keys() <= state.positions.keys(),
+        )
+
+    def _read(self, stream: Stream, log: Log, plan: _Plan, decode: Decode) -> Reading:
         """Read until the windows are complete or the batch's bytes or seconds are used up."""
         settings = self._lake.settings
-        positions = {partition: window.start for partition, window in windows.items()}
-        read = _Read([], [], positions)
+        reading = Reading({partition: window.start for partition, window in plan.windows.items()})
         deadline = time.monotonic() + settings.batch_max_seconds
-        size = 0
-        for chunk in log.read(
-            {name: window for name, window in windows.items() if window.end > window.start}
-        ):
+        wanted = {name: window for name, window in plan.windows.items() if window.end > window.start}
+        for chunk in log.read(wanted):
             faultpoint("batch.polled")
-            decoded = decode_json(
+            decoded = decode(
                 chunk.events,
                 stream=stream.name,
-                batch_id=batch_id,
+                batch_id=plan.batch_id,
                 ingested_at=self._clock(),
                 max_bytes=settings.payload_max_bytes,
             )
-            read.decoded.append(decoded)
-            read.sources.append(
-                chunk.events.select(["source_partition", "event_time"]).append_column(
-                    "bytes", pc.fill_null(pc.binary_length(chunk.events["value"]), 0)
-                )
-            )
-            read.positions.update(chunk.positions)
-            size += int(pc.sum(read.sources[-1]["bytes"]).as_py() or 0)
-            if size >= settings.batch_max_bytes or time.monotonic() >= deadline:
+            reading.add(chunk.events, decoded, chunk.positions)
+            if reading.bytes >= settings.batch_max_bytes or time.monotonic() >= deadline:
                 break
-        return read
+        return reading
 
     def _tables(
-        self,
-        stream: Stream,
-        read: _Read,
-        windows: Mapping[str, Window],
-        bounds: Mapping[str, Bounds],
-        *,
-        batch_id: int,
-        started_at: datetime,
-        skipped: Mapping[str, int],
+        self, stream: Stream, reading: Reading, plan: _Plan
     ) -> tuple[dict[str, pa.Table], dict[str, Window]]:
-        """The rows to load: events, rejects, and the ledger rows that speak of them."""
-        done = {name: Window(window.start, read.positions[name]) for name, window in windows.items()}
-        events = pa.concat_tables([EVENT_SCHEMA.empty_table(), *(part.events for part in read.decoded)])
-        rejects = pa.concat_tables([REJECT_SCHEMA.empty_table(), *(part.rejects for part in read.decoded)])
-        landed, rejected = _count_by_partition(events), _count_by_partition(rejects)
-        spans = _spans_by_partition(read.sources)
-        rows = [
-            {
-                "stream": stream.name,
-                "batch_id": batch_id,
-                "source_partition": name,
-                "log_id": bounds[name].log_id,
-                "start_position": window.start,
-                "end_position": window.end,
-                "log_end_position": bounds[name].end,
-                "events_read": landed.get(name, 0) + rejected.get(name, 0),
-                "events_landed": landed.get(name, 0),
-                "events_rejected": rejected.get(name, 0),
-                "started_at": started_at,
-                "ingested_at": self._clock(),
-                "positions_skipped": skipped.get(name, 0),
-            }
-            | spans.get(name, {"bytes_read": 0, "first_event_time": None, "last_event_time": None})
-            for name, window in sorted(done.items())
-        ]
-        batches = pa.Table.from_pylist(rows, schema=BATCH_SCHEMA)
-        return {stream.name: events, "rejects": rejects, "batches": batches}, done
+        """The rows to load (events, rejects, and the ledger's), and the windows that were read.
 
-    def _confirm(self, stream: Stream, log: Log, positions: Mapping[str, int]) -> None:
-        """Tell the broker. The lake has the events already: a failure here is worth a warning only."""
+        Raises:
+            TooManyRejects: More than `max_reject_share` are rejects.
+        """
+        for name, count in plan.skipped.items():
+            _log.warning("retention deleted unread positions", partition=name, positions_skipped=count)
+        tables = {stream.name: reading.events, "rejects": reading.rejects}
+        _check_share(stream, tables[stream.name], tables["rejects"])
+        windows = {
+            name: Window(window.start, reading.positions[name]) for name, window in plan.windows.items()
+        }
+        tables["batches"] = batch_rows(
+            reading,
+            tables,
+            windows,
+            plan.bounds,
+            stream=stream.name,
+            batch_id=plan.batch_id,
+            started_at=plan.started_at,
+            ingested_at=self._clock(),
+            skipped=plan.skipped,
+        )
+        return tables, windows
+
+    def _confirm(self, stream: Stream, log: Log, windows: Mapping[str, Window]) -> None:
+        """Report to the broker. The lake has the events already: a failure here is worth a warning only."""
         try:
-            log.confirm(positions)
+            log.confirm({partition: window.end for partition, window in windows.items()})
         except Exception as error:
             _log.warning("positions not confirmed to the broker", stream=stream.name, error=str(error))
-
-
-class _Laps:
-    """Wall time of each step, in seconds."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def mark(self, step: str) -> None:
-        now = time.monotonic()
-        self.seconds[step] = round(now - self._last, 4)
-        self._last = now
 
 
 def _start_positions(
     stream: Stream, log: Log, positions: Mapping[str, Position], bounds: Mapping[str, Bounds]
 ) -> dict[str, int]:
-    """Where each partition goes on: behind the ledger's position, or where a new one begins.
+    """Where each partition goes on: at the ledger's position, or where a new one begins.
 
     A partition that appears after the stream's first batch begins at its beginning: what was written
-    to it before we saw it counts too.
+    to it before it was first seen counts too.
     """
-    source = stream.source
-    if isinstance(source, KafkaSource) and source.on_truncated == "earliest":
-        positions = behind_truncation(positions, bounds)
-    check_log(stream, positions, bounds)
-    new = {name: held for name, held in bounds.items() if name not in positions}
+    if stream.source.skips_truncated:
+        positions = after_truncation(positions, bounds)
+    check_log(stream.name, log, positions, bounds)
+    new = {name: found for name, found in bounds.items() if name not in positions}
     starts = {name: position.next for name, position in positions.items()}
     if new:
-        starts |= log.start_positions("earliest" if positions else source.start, new)
+        starts |= log.start_positions("earliest" if positions else stream.source.start, new)
     return starts
 
 
@@ -268,26 +222,3 @@ def _check_share(stream: Stream, events: pa.Table, rejects: pa.Table) -> None:
         f"{first['reason']}, {first['detail']}); nothing was loaded and positions stay: correct the sender "
         "or raise max_reject_share in streams.yml, and the same events are read again"
     )
-
-
-def _count_by_partition(table: pa.Table) -> dict[str, int]:
-    counts = table.group_by("source_partition").aggregate([([], "count_all")])
-    return dict(zip(counts["source_partition"].to_pylist(), counts["count_all"].to_pylist(), strict=True))
-
-
-def _spans_by_partition(sources: list[pa.Table]) -> dict[str, dict[str, object]]:
-    if not sources:
-        return {}
-    spans = (
-        pa.concat_tables(sources)
-        .group_by("source_partition")
-        .aggregate([("bytes", "sum"), ("event_time", "min"), ("event_time", "max")])
-    )
-    return {
-        row["source_partition"]: {
-            "bytes_read": row["bytes_sum"],
-            "first_event_time": row["event_time_min"],
-            "last_event_time": row["event_time_max"],
-        }
-        for row in spans.to_pylist()
-    }

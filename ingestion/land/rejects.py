@@ -38,7 +38,7 @@ class Reject:
         event_key: The key it was sent with.
         payload_bytes: Size of the payload.
         kept: Whether its bytes are in the lake; without them there is nothing to try again.
-        reason: empty, not_utf8, not_json or too_large.
+        reason: too_large, or one of its format's reasons.
         detail: What exactly was wrong.
         headers: JSON object.
         event_time: The broker's timestamp, UTC.

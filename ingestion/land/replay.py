@@ -7,21 +7,21 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingestion.clock import utc_now
 from ingestion.errors import ConfigError, LogTruncated, SourceUnavailable
-from ingestion.formats.json import decode_json
+from ingestion.formats.decode import Decode
 from ingestion.lake.catalog import writer_lock
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import read_state
-from ingestion.lake.loader import Loader
-from ingestion.land.batch import utc_now
-from ingestion.land.resolutions import Decode, ledger_rows
-from ingestion.log.envelope import RESOLUTION_SCHEMA, SOURCE_SCHEMA
-from ingestion.log.port import Bounds, Log, Window
-from ingestion.log.positions import Position
+from ingestion.land.repair import Repairer
+from ingestion.log.envelope import SOURCE_SCHEMA
+from ingestion.log.port import Bounds, Break, Log, Window
+from ingestion.log.positions import Position, find_break
 
 _HELD = """
 with events as (
@@ -58,7 +58,7 @@ class PartitionReplay:
     Attributes:
         partition: Its name.
         start: First position of the window.
-        end: The position behind its last one; never behind the ledger's.
+        end: The position after its last one; never after the ledger's.
         in_broker: Events of it that the broker gave.
         in_raw: Rows of it that were in raw.<stream> before.
         landed: Events that are in raw.<stream> now and were not before.
@@ -113,9 +113,9 @@ def replay(
     stream: str,
     *,
     log: Log,
+    decode: Decode,
     since: Bound = None,
     until: Bound = None,
-    decode: Decode = decode_json,
     clock: Callable[[], datetime] = utc_now,
 ) -> ReplayReport:
     """Compare a window of the log with the lake, by position, and land what is missing.
@@ -126,9 +126,9 @@ def replay(
         lake: The lake.
         stream: The stream's name.
         log: Its log.
+        decode: The decoder of its format.
         since: Where the window begins.
-        until: Where it ends; this position or time is no part of it.
-        decode: Today's decoder.
+        until: Where it ends (exclusive).
         clock: Returns the present, UTC.
 
     Raises:
@@ -147,13 +147,13 @@ def replay(
         chosen = {name: position for name, position in positions.items() if not named or name in named}
         warning = ""
         try:
-            bounds = {name: held for name, held in log.bounds().items() if name in chosen}
+            bounds = {name: found for name, found in log.bounds().items() if name in chosen}
             windows = _windows(lake, stream, log, bounds, chosen, since=since, until=until)
         except SourceUnavailable as error:
             bounds, warning = {}, f"only the lake was looked at: {error}"
             windows = _windows(lake, stream, log, {}, chosen, since=since, until=until)
         _same_log(stream, chosen, bounds)
-        work = _Replay(lake, stream, decode, clock, lock.assert_held)
+        work = _Replay(Repairer(lake, stream, decode, clock, lock.assert_held))
         partitions = [
             work.partition(log, name, window, bounds.get(name)) for name, window in sorted(windows.items())
         ]
@@ -170,7 +170,7 @@ def _windows(
     since: Bound,
     until: Bound,
 ) -> dict[str, Window]:
-    """Partition → window, none behind the ledger's position: what comes there is the next batch's."""
+    """Partition → window. None goes past the ledger's position; later events belong to the next batch."""
     times = [
         _FIRST if not isinstance(since, datetime) else since,
         _LAST if not isinstance(until, datetime) else until,
@@ -202,9 +202,8 @@ def _windows(
 
 
 def _same_log(stream: str, positions: Mapping[str, Position], bounds: Mapping[str, Bounds]) -> None:
-    for name, held in bounds.items():
-        known = positions[name].log_id
-        if known and held.log_id and known != held.log_id:
+    for name, found in bounds.items():
+        if find_break(positions[name], found) == Break.OTHER_LOG:
             raise LogTruncated(
                 f"stream '{stream}': {name} was deleted and made again: its positions are other events than "
                 "those in the lake, so nothing can be replayed from it"
@@ -213,26 +212,25 @@ def _same_log(stream: str, positions: Mapping[str, Position], bounds: Mapping[st
 
 @dataclass
 class _Replay:
-    lake: Lake
-    stream: str
-    decode: Decode
-    clock: Callable[[], datetime]
-    before_commit: Callable[[], None]
+    """One replay under way; `batch_ids` are the batches that landed something."""
+
+    repairer: Repairer
     batch_ids: list[int] = field(default_factory=list)
 
-    def partition(self, log: Log, name: str, window: Window, held: Bounds | None) -> PartitionReplay:
+    def partition(self, log: Log, name: str, window: Window, bounds: Bounds | None) -> PartitionReplay:
         """Compare one partition and land what is missing of it."""
-        parameters = {"stream": self.stream, "partition": name, "first": window.start, "last": window.end}
-        places = self.lake.connection.execute(_PLACES.format(stream=self.stream), parameters).to_arrow_table()
+        lake, stream = self.repairer.lake, self.repairer.stream
+        parameters = {"stream": stream, "partition": name, "first": window.start, "last": window.end}
+        places = lake.connection.execute(_PLACES.format(stream=stream), parameters).to_arrow_table()
         known = places.filter(pc.not_equal(places["place"], "open"))["position"]
         open_ones = places.filter(pc.equal(places["place"], "open")).select(["position", "batch_id"])
         waiting = {row["position"]: row["batch_id"] for row in open_ones.to_pylist()}
         report = PartitionReplay(
             name, window.start, window.end, in_raw=pc.sum(pc.equal(places["place"], "raw")).as_py() or 0
         )
-        for events in _held(log, name, window, held, events=self.lake.settings.batch_max_events):
+        for events in _read(log, name, window, bounds, events=lake.settings.batch_max_events):
             missing = events.filter(pc.invert(pc.is_in(events["position"], value_set=known)))
-            landed = self._land(missing, waiting)
+            landed = self._land(missing, waiting) if missing.num_rows else 0
             report = replace(
                 report,
                 in_broker=report.in_broker + events.num_rows,
@@ -242,44 +240,34 @@ class _Replay:
         return report
 
     def _land(self, events: pa.Table, waiting: Mapping[int, int]) -> int:
-        """Land what decodes of these events in a batch with empty windows; returns how many."""
-        if not events.num_rows:
-            return 0
-        batch_id, now = read_state(self.lake, self.stream).last_batch_id + 1, self.clock()
-        landed = self.decode(
-            events,
-            stream=self.stream,
-            batch_id=batch_id,
-            ingested_at=now,
-            max_bytes=self.lake.settings.payload_max_bytes,
-        ).events
-        if not landed.num_rows:
-            return 0
-        resolutions = [
-            {
-                "stream": self.stream,
-                "event_id": row["event_id"],
-                "batch_id": waiting.get(row["position"], batch_id),
-                "outcome": "landed" if row["position"] in waiting else "replayed",
-                "landed_batch_id": batch_id,
-                "resolved_at": now,
-            }
-            for row in landed.select(["event_id", "position"]).to_pylist()
-        ]
-        tables = {
-            self.stream: landed,
-            "batches": ledger_rows(self.lake, self.stream, landed, batch_id=batch_id, started_at=now),
-            "reject_resolutions": pa.Table.from_pylist(resolutions, schema=RESOLUTION_SCHEMA),
-        }
-        Loader(self.lake).load(self.stream, tables, before_commit=self.before_commit)
-        self.batch_ids.append(batch_id)
-        return int(landed.num_rows)
+        """Land what decodes of these events; returns how many.
+
+        Args:
+            events: Rows of SOURCE_SCHEMA that are not in raw.
+            waiting: Position of an open reject → the batch that rejected it.
+        """
+
+        def resolutions(landed: pa.Table, batch_id: int) -> list[Mapping[str, Any]]:
+            return [
+                {
+                    "stream": self.repairer.stream,
+                    "event_id": row["event_id"],
+                    "batch_id": waiting.get(row["position"], batch_id),
+                    "outcome": "landed" if row["position"] in waiting else "replayed",
+                    "landed_batch_id": batch_id,
+                }
+                for row in landed.select(["event_id", "position"]).to_pylist()
+            ]
+
+        batch_id, landed = self.repairer.land(events, resolutions)
+        self.batch_ids += [] if batch_id is None else [batch_id]
+        return len(landed)
 
 
-def _held(log: Log, name: str, window: Window, held: Bounds | None, *, events: int) -> Iterator[pa.Table]:
+def _read(log: Log, name: str, window: Window, bounds: Bounds | None, *, events: int) -> Iterator[pa.Table]:
     """The events that the broker gives of a window, about `events` at a time: each may become a batch."""
-    first = max(window.start, held.begin) if held else 0
-    last = min(window.end, held.end) if held else 0
+    first = max(window.start, bounds.begin) if bounds else 0
+    last = min(window.end, bounds.end) if bounds else 0
     while first < last:
         part = Window(first, min(first + events, last))
         yield pa.concat_tables(

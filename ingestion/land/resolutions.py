@@ -4,32 +4,21 @@ Nothing in raw changes: what became of a reject is a row of raw.reject_resolutio
 transaction that lands its event. Rules: docs/delivery.md.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from ingestion.clock import utc_now
 from ingestion.errors import ConfigError
-from ingestion.formats.json import Decoded, decode_json
+from ingestion.formats.decode import Decode
 from ingestion.lake.catalog import writer_lock
 from ingestion.lake.lake import Lake
-from ingestion.lake.ledger import read_state
 from ingestion.lake.loader import Loader
-from ingestion.land.batch import utc_now
 from ingestion.land.rejects import Reject, chosen_rejects
-from ingestion.log.envelope import BATCH_SCHEMA, RESOLUTION_SCHEMA, SOURCE_SCHEMA
-
-Decode = Callable[..., Decoded]
-"""The shape of decode.decode_json."""
-
-_LAST_ENDS = """
-select source_partition, arg_max(log_end_position, batch_id)
-from raw.batches
-where stream = ?
-group by source_partition
-"""
+from ingestion.land.repair import Repairer
+from ingestion.log.envelope import RESOLUTION_SCHEMA, SOURCE_SCHEMA
 
 
 @dataclass(frozen=True)
@@ -55,9 +44,9 @@ def retry(
     lake: Lake,
     stream: str,
     *,
+    decode: Decode,
     event_ids: Sequence[str] = (),
     reason: str | None = None,
-    decode: Decode = decode_json,
     clock: Callable[[], datetime] = utc_now,
 ) -> RetryReport:
     """Decode kept bytes again and land what now decodes, under its old identity, in a batch of its own.
@@ -67,50 +56,29 @@ def retry(
     Args:
         lake: The lake.
         stream: The stream's name.
+        decode: The decoder of its format.
         event_ids: Only these; all open ones of the stream otherwise.
         reason: With this reason only.
-        decode: Today's decoder.
         clock: Returns the present, UTC.
 
     Raises:
         RejectNotFound: One of `event_ids` was never rejected.
         StreamBusy: Another process writes this stream.
+        FormatUnavailable: What the format needs does not answer; batches before it are in the lake.
         BatchFailed: The load was rolled back; batches before it are in the lake.
     """
     settings = lake.settings
-    batch_ids: list[int] = []
-    landed = 0
     with writer_lock(settings, stream, application_name=lake.application_name) as lock:
         chosen = chosen_rejects(lake, stream, event_ids=event_ids, reason=reason)
         waiting = [reject for reject in chosen if reject.outcome == "open"]
         kept = [reject for reject in waiting if reject.kept]
-        loader = Loader(lake)
+        repairer = Repairer(lake, stream, decode, clock, lock.assert_held)
+        batch_ids: list[int] = []
+        landed = 0
         for part in _parts(kept, events=settings.batch_max_events, size=settings.batch_max_bytes):
-            batch_id = read_state(lake, stream).last_batch_id + 1
-            started_at = clock()
-            decoded = decode(
-                _read(lake, stream, part),
-                stream=stream,
-                batch_id=batch_id,
-                ingested_at=started_at,
-                max_bytes=settings.payload_max_bytes,
-            ).events
-            if not decoded.num_rows:
-                continue
-            found = set(decoded["event_id"].to_pylist())
-            tables = {
-                stream: decoded,
-                "batches": ledger_rows(lake, stream, decoded, batch_id=batch_id, started_at=started_at),
-                "reject_resolutions": _resolutions(
-                    [reject for reject in part if reject.event_id in found],
-                    outcome="landed",
-                    landed_batch_id=batch_id,
-                    at=started_at,
-                ),
-            }
-            loader.load(stream, tables, before_commit=lock.assert_held)
-            batch_ids.append(batch_id)
-            landed += len(found)
+            batch_id, event_ids_now = repairer.land(_read(lake, stream, part), _landed(part))
+            landed += len(event_ids_now)
+            batch_ids += [] if batch_id is None else [batch_id]
     return RetryReport(stream, tuple(batch_ids), landed, len(kept) - landed, len(waiting) - len(kept))
 
 
@@ -147,8 +115,13 @@ def resolve(
         chosen = chosen_rejects(lake, stream, event_ids=event_ids, reason=reason)
         waiting = [reject for reject in chosen if reject.outcome == "open"]
         if waiting:
-            rows = _resolutions(waiting, outcome="dismissed", note=note.strip(), at=clock())
-            Loader(lake).load(stream, {"reject_resolutions": rows}, before_commit=lock.assert_held)
+            at = clock()
+            rows = [
+                _identity(reject) | {"outcome": "dismissed", "note": note.strip(), "resolved_at": at}
+                for reject in waiting
+            ]
+            table = pa.Table.from_pylist(rows, schema=RESOLUTION_SCHEMA)
+            Loader(lake).load(stream, {"reject_resolutions": table}, before_commit=lock.assert_held)
     return len(waiting)
 
 
@@ -180,55 +153,19 @@ def _read(lake: Lake, stream: str, part: Sequence[Reject]) -> pa.Table:
     return table.cast(SOURCE_SCHEMA)
 
 
-def ledger_rows(
-    lake: Lake, stream: str, landed: pa.Table, *, batch_id: int, started_at: datetime
-) -> pa.Table:
-    """Rows whose window is empty, for the log was not read: positions stay where they are."""
-    positions = read_state(lake, stream).positions
-    ends = dict(lake.query(_LAST_ENDS, [stream]))
-    sized = landed.append_column(
-        "bytes", pc.fill_null(pc.binary_length(landed["payload"].cast(pa.binary())), 0)
-    )
-    counts = sized.group_by("source_partition").aggregate([([], "count_all"), ("bytes", "sum")])
-    rows = [
-        {
-            "stream": stream,
-            "batch_id": batch_id,
-            "source_partition": row["source_partition"],
-            "log_id": positions[row["source_partition"]].log_id,
-            "start_position": positions[row["source_partition"]].next,
-            "end_position": positions[row["source_partition"]].next,
-            "log_end_position": ends[row["source_partition"]],
-            "events_read": row["count_all"],
-            "events_landed": row["count_all"],
-            "events_rejected": 0,
-            "bytes_read": row["bytes_sum"],
-            "started_at": started_at,
-            "ingested_at": started_at,
-        }
-        for row in counts.to_pylist()
-    ]
-    return pa.Table.from_pylist(rows, schema=BATCH_SCHEMA)
+def _landed(part: Sequence[Reject]) -> Callable[[pa.Table, int], list[Mapping[str, object]]]:
+    """The resolutions of those rejects of a part that are among the landed events."""
+    rejects = {reject.event_id: reject for reject in part}
+
+    def resolutions(landed: pa.Table, batch_id: int) -> list[Mapping[str, object]]:
+        return [
+            _identity(rejects[event_id]) | {"outcome": "landed", "landed_batch_id": batch_id}
+            for event_id in landed["event_id"].to_pylist()
+        ]
+
+    return resolutions
 
 
-def _resolutions(
-    rejects: Sequence[Reject],
-    *,
-    outcome: str,
-    at: datetime,
-    landed_batch_id: int | None = None,
-    note: str | None = None,
-) -> pa.Table:
-    rows = [
-        {
-            "stream": reject.stream,
-            "event_id": reject.event_id,
-            "batch_id": reject.batch_id,
-            "outcome": outcome,
-            "landed_batch_id": landed_batch_id,
-            "resolved_at": at,
-            "note": note,
-        }
-        for reject in rejects
-    ]
-    return pa.Table.from_pylist(rows, schema=RESOLUTION_SCHEMA)
+def _identity(reject: Reject) -> dict[str, object]:
+    """The columns of a resolution that name its reject."""
+    return {"stream": reject.stream, "event_id": reject.event_id, "batch_id": reject.batch_id}

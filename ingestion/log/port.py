@@ -1,12 +1,13 @@
-"""What every source is: a log with partitions and positions. batch.py knows no more than this.
+"""What every source is: a log with partitions and positions. Batches know no more of a source than this.
 
-Positions are integers; a window is [start, end). A log may have holes: a partition is complete when
-its position has reached the end, whatever the count.
+Positions are integers; a window is [start, end). A log may have holes: a partition is complete when its
+position has reached the end, whatever the count. How to write one: docs/extending.md.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum, auto
 from typing import Literal, Protocol
 
 import pyarrow as pa
@@ -22,7 +23,7 @@ class Bounds:
     Attributes:
         begin: The oldest position still kept.
         end: The position that the next event will get.
-        log_id: Identity of the log itself (Kafka: topic id); changes when it is deleted and made again.
+        log_id: Identity of the log itself; changes when it is deleted and made again.
             Empty where the broker has none.
     """
 
@@ -56,23 +57,38 @@ class Chunk:
     positions: Mapping[str, int]
 
 
+class Break(Enum):
+    """Why a partition does not continue what the lake holds of it."""
+
+    GONE = auto()
+    """The log has no such partition."""
+    OTHER_LOG = auto()
+    """Another log has its name."""
+    ENDS_BEFORE = auto()
+    """It ends before the lake's position."""
+    BEGINS_AFTER = auto()
+    """It begins after the lake's position: unread events were deleted."""
+
+
 class Log(Protocol):
-    """One stream's log. Every call is bounded in time and raises SourceUnavailable past it.
+    """One stream's log. Every call is bounded in time and raises SourceUnavailable after that time.
 
     Attributes:
         stalls: How often, so far, a connection that brought nothing was replaced by a new one.
+        keeps_until_confirmed: It deletes nothing before `confirm`: that it begins late does not show a loss.
     """
 
     stalls: int
+    keeps_until_confirmed: bool
 
     def bounds(self) -> dict[str, Bounds]:
         """Partition → what it holds now. New partitions appear here by themselves."""
         ...
 
-    def stirred(self, known: Mapping[str, Bounds]) -> bool:
+    def has_moved(self, known: Mapping[str, Bounds]) -> bool:
         """A cheap hint that the log may hold other events than `known`, which it held a moment ago.
 
-        Late by milliseconds, and blind to new partitions and other logs of the same name: bounds tell.
+        It may come late by milliseconds, and does not see new partitions or a replaced log: `bounds` does.
         """
         ...
 
@@ -85,9 +101,22 @@ class Log(Protocol):
         ...
 
     def confirm(self, positions: Mapping[str, int]) -> None:
-        """Tell the broker what is in the lake, for its dashboards and for trimming. May do nothing."""
+        """Report to the broker what is in the lake, for its dashboards and for trimming. May do nothing."""
+        ...
+
+    def explain(self, broken: Break, *, position: int, bounds: Bounds | None) -> str:
+        """What is wrong with a partition and what to do about it.
+
+        Args:
+            broken: How it fails to continue the lake.
+            position: The lake's next position of it.
+            bounds: What the log holds of it now; None where it is gone.
+
+        Returns:
+            The rest of a sentence that begins with the partition's name.
+        """
         ...
 
     def close(self) -> None:
-        """Let go of sockets and files."""
+        """Close sockets and files."""
         ...

@@ -1,6 +1,6 @@
-"""An MQTT stream as a log: what the collector has spooled, one partition.
+"""A spool as a log: what a collector has stored of one stream, as one partition.
 
-Listening to the broker belongs to collector.py; here nothing is connected. Why: docs/delivery.md.
+Listening to senders belongs to collect/; nothing is connected here. Why there is a spool: docs/delivery.md.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,35 +10,44 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestion.log.envelope import SOURCE_SCHEMA, UTC_MICROSECONDS
-from ingestion.log.port import Bounds, Chunk, Start, Window
+from ingestion.log.port import Bounds, Break, Chunk, Start, Window
 from ingestion.spool.reader import SpoolReader
 from ingestion.spool.shift import Shift, read_shift
 
+FIRST_COLLECTOR = "0"
+"""The collector of an installation that has one; several may fill spools of one stream."""
 
-class MqttLog:
-    """One MQTT stream's log (log/port.py), read from its spool.
+
+class SpoolLog:
+    """One stream's log (log/port.py), read from its spool.
 
     Args:
         stream: The stream's name.
         spool_dir: The folder of all spools; it need not exist before the collector's first start.
+        collector: The collector that writes it; it names the partition.
+
+    Attributes:
+        partition: The name of the only partition, `stream-collector`.
     """
 
     stalls = 0  # nothing is connected
+    keeps_until_confirmed = True
 
-    def __init__(self, stream: str, spool_dir: Path) -> None:
-        self.partition = f"{stream}-0"
+    def __init__(self, stream: str, spool_dir: Path, *, collector: str = FIRST_COLLECTOR) -> None:
+        self.partition = f"{stream}-{collector}"
+        self._stream = stream
         self._reader = SpoolReader(spool_dir / stream)
 
     def bounds(self) -> dict[str, Bounds]:
         """The one partition, or nothing before the collector's first start."""
-        held, shift = self.own()
-        return {self.partition: shift.seen(held)} if held else {}
+        spool, shift = self.spool_bounds()
+        return {self.partition: shift.seen(spool)} if spool else {}
 
-    def own(self) -> tuple[Bounds | None, Shift]:
-        """The spool's own bounds, and what the lake's view of them differs by."""
+    def spool_bounds(self) -> tuple[Bounds | None, Shift]:
+        """What the spool holds in positions of its own, and how the lake's positions differ from these."""
         return self._reader.bounds(), read_shift(self._reader.folder)
 
-    def stirred(self, known: Mapping[str, Bounds]) -> bool:
+    def has_moved(self, known: Mapping[str, Bounds]) -> bool:
         """Whether the spool holds something else: asking costs next to nothing."""
         return self.bounds() != known
 
@@ -71,13 +80,29 @@ class MqttLog:
         """Delete the segments that lie wholly below a position; returns how many."""
         return self._reader.trim(below - self._shift())
 
+    def explain(self, broken: Break, *, position: int, bounds: Bounds | None) -> str:
+        """What happened to the spool, and the two ways out."""
+        begin, end = (bounds.begin, bounds.end) if bounds else (0, 0)
+        wrong = {
+            Break.GONE: f"is in the lake up to {position}, but its spool is gone",
+            Break.OTHER_LOG: f"is in the lake up to {position}, but its spool was made again and starts over",
+            Break.ENDS_BEFORE: f"has a spool that ends at {end}, before our position {position}: "
+            "an older copy",
+            Break.BEGINS_AFTER: f"has a spool that begins at {begin}, after our position {position}: "
+            f"{begin - position} unread events were removed",
+        }[broken]
+        return (
+            f"{wrong}; put the right one back into spool/{self._stream}, or accept the loss of what it alone "
+            f"held: 'millrace adopt {self._stream}' goes on with the spool that is there"
+        )
+
     def close(self) -> None:
-        """Let go of the spool's file."""
+        """Close the spool's file."""
         self._reader.close()
 
     def _shift(self) -> int:
-        held, shift = self.own()
-        return shift.shift(held) if held else 0
+        spool, shift = self.spool_bounds()
+        return shift.shift(spool) if spool else 0
 
     def _first_since(self, moment: pa.Scalar, bounds: Bounds) -> int:
         shift = self._shift()

@@ -45,7 +45,7 @@ class SpoolEvent(NamedTuple):
     """One event as it came.
 
     Attributes:
-        key: MQTT topic, routing key or the like.
+        key: Topic, routing key or the like.
         value: Payload bytes; None where there is no payload at all.
         headers: JSON object text, or None.
         received_us: When it was received, microseconds since 1970 UTC.

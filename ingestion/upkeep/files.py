@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.lake.catalog import writer_lock
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import read_state
-from ingestion.spool.log import MqttLog
+from ingestion.spool.log import SpoolLog
 
 
 def trim_spool(lake: Lake, stream: Stream) -> int:
-    """Delete the segments of an MQTT stream that lie wholly below the ledger's position.
+    """Delete the segments of a stream's spool, if it has one, that lie wholly below the ledger's position.
 
     A batch does this by itself; here only when its confirmation was missed. A spool that was made again
     (another log id) is left alone: its positions are not the ledger's.
@@ -24,8 +25,10 @@ def trim_spool(lake: Lake, stream: Stream) -> int:
     Returns:
         How many segments were deleted.
     """
-    log = MqttLog(stream.name, lake.settings.data_dir / "spool")
+    log = open_log(stream, lake.settings)
     try:
+        if not isinstance(log, SpoolLog):
+            return 0
         bounds = log.bounds().get(log.partition)
         position = read_state(lake, stream.name).positions.get(log.partition)
         if bounds is None or position is None or position.log_id != bounds.log_id:

@@ -161,7 +161,7 @@ class _Upkeep:
             self._set_target()
         done: list[Compaction] = []
         for table in self._tables():
-            with self._told(f"table {table}"):
+            with self._recorded(f"table {table}"):
                 compactor = Compactor(
                     self._lake,
                     table,
@@ -207,7 +207,7 @@ class _Upkeep:
     def _expire(self) -> int:
         """Expire versions; returns how many."""
         limits, expired = self._limits, 0
-        with self._told("versions of the lake"):
+        with self._recorded("versions of the lake"):
             doomed = versions_to_expire(
                 read_versions(self._lake),
                 now=self._now,
@@ -223,7 +223,7 @@ class _Upkeep:
     def _call(self, function: str, *, older_than: datetime) -> int:
         """Call one of DuckLake's functions; it returns a row for each thing that it removed."""
         rows: list[tuple[object, ...]] = []
-        with self._told(function):
+        with self._recorded(function):
             rows = self._lake.query(
                 f"call {function}('{CATALOG_NAME}', older_than => ?::timestamptz, dry_run => ?)",
                 [older_than, self._dry_run],
@@ -233,15 +233,14 @@ class _Upkeep:
     def _trim_spools(self) -> int:
         trimmed = 0
         for stream in self._streams:
-            if stream.kind == "mqtt":
-                with self._told(f"spool of '{stream.name}'"):
-                    trimmed += trim_spool(self._lake, stream)
+            with self._recorded(f"spool of '{stream.name}'"):
+                trimmed += trim_spool(self._lake, stream)
         return trimmed
 
     def _remove_work_folders(self) -> int:
         removed = 0
         for folder in dead_work_folders(self._lake, before=self._now - _WORK_AGE):
-            with self._told(f"work folder {folder}"):
+            with self._recorded(f"work folder {folder}"):
                 if not self._dry_run:
                     remove_work_folder(self._lake, folder)
                 removed += 1
@@ -254,7 +253,7 @@ class _Upkeep:
         return len(logs)
 
     @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
+    def _recorded(self, what: str) -> Iterator[None]:
         """Turn what stops one thing into a sentence, so that the others are done."""
         try:
             yield

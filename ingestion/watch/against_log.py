@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ingestion.declare.stream import KafkaSource, Stream
+from ingestion.declare.stream import Stream
 from ingestion.errors import LogTruncated, SourceUnavailable
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import read_state
 from ingestion.log.port import Bounds, Log
-from ingestion.log.positions import Position, behind_truncation, check_log
+from ingestion.log.positions import Position, after_truncation, check_log
 
 _MARGIN = 0.1
 """Unread events among the oldest tenth of what a deleting broker still holds are in danger."""
@@ -34,12 +34,12 @@ def compare_with_log(lake: Lake, stream: Stream, *, log: Log) -> LogComparison:
     before, _ = bounds_of(log)
     positions = read_state(lake, stream.name).positions
     bounds, warnings = bounds_of(log)
-    bounds = widest(before, bounds)
+    bounds = bounds_around(before, bounds)
     if bounds is None:
         return LogComparison((), tuple(warnings), {})
     defects: list[str] = []
     for name, position in sorted(positions.items()):
-        lost, endangered = against_log(stream, name, position, bounds)
+        lost, endangered = against_log(stream, log, name, position, bounds)
         defects, warnings = defects + lost, warnings + endangered
     marks = {
         name: (bounds[name].begin, position.next, bounds[name].end)
@@ -59,44 +59,44 @@ def bounds_of(log: Log | None) -> tuple[dict[str, Bounds] | None, list[str]]:
         return None, [f"only the lake was looked at: {error}"]
 
 
-def widest(
+def bounds_around(
     before: Mapping[str, Bounds] | None, after: Mapping[str, Bounds] | None
 ) -> dict[str, Bounds] | None:
     """Bounds that were asked around a look at the lake: ingestion goes on meanwhile, which is no loss."""
     if after is None:
         return None
     asked = before or {}
-    return {name: Bounds(asked.get(name, held).begin, held.end, held.log_id) for name, held in after.items()}
+    return {name: Bounds(asked.get(name, now).begin, now.end, now.log_id) for name, now in after.items()}
 
 
 def against_log(
-    stream: Stream, name: str, position: Position, bounds: Mapping[str, Bounds]
+    stream: Stream, log: Log, name: str, position: Position, bounds: Mapping[str, Bounds]
 ) -> tuple[list[str], list[str]]:
     """A partition's defects and warnings; `bounds` are those of all partitions of a log that answered."""
     warnings = []
-    if name in bounds and isinstance(stream.source, KafkaSource) and stream.source.on_truncated == "earliest":
-        after = behind_truncation({name: position}, bounds)[name]
+    if name in bounds and stream.source.skips_truncated:
+        after = after_truncation({name: position}, bounds)[name]
         if lost := after.next - position.next:
             warnings.append(f"retention deleted {lost} unread positions; the next batch goes on behind them")
         position = after
     try:
-        check_log(stream, {name: position}, bounds)
+        check_log(stream.name, log, {name: position}, bounds)
     except LogTruncated as error:
         return [str(error)], warnings
-    return [], warnings + _retention(stream, position, bounds[name])
+    return [], warnings + _retention(log, position, bounds[name])
 
 
-def _retention(stream: Stream, position: Position, held: Bounds) -> list[str]:
+def _retention(log: Log, position: Position, found: Bounds) -> list[str]:
     """A warning while unread events are among the oldest that a deleting broker holds.
 
-    A spool is trimmed behind our position only; there its beginning says nothing.
+    A spool is trimmed only below our position, so its first position does not show a loss.
     """
-    unread = held.end - position.next
-    if stream.kind != "kafka" or held.begin == 0 or unread <= 0:
+    unread = found.end - position.next
+    if log.keeps_until_confirmed or found.begin == 0 or unread <= 0:
         return []
-    if position.next - held.begin >= _MARGIN * (held.end - held.begin):
+    if position.next - found.begin >= _MARGIN * (found.end - found.begin):
         return []
     return [
-        f"retention is {position.next - held.begin} positions behind {unread} unread ones: let ingestion "
+        f"retention is {position.next - found.begin} positions behind {unread} unread ones: let ingestion "
         "catch up, or raise the topic's retention"
     ]

@@ -1,18 +1,17 @@
 """How far behind each stream is, in events and seconds, without consuming anything.
 
-The log tells its end, the ledger our position; the difference is the lag.
+The log knows its end, the ledger the lake's position; the difference is the lag.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 import duckdb
 
-from ingestion.connectors.factory import open_log
+from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
@@ -21,10 +20,10 @@ from ingestion.log.positions import Position, is_another_log
 from ingestion.settings import Settings
 
 _ASK_SECONDS = 5.0
-"""A drained log is asked what it holds this often; in between, only whether something stirred."""
+"""A drained log is asked what it holds this often; in between, only whether it has moved."""
 _LEDGER_SECONDS = 60.0
-"""So often an idle system looks at the ledger too: somebody may have landed a batch by hand."""
-_AWAY_SECONDS = (2.0, 30.0)
+"""How often an idle system re-reads the ledger: a batch may have been ingested from the command line."""
+_UNREACHABLE_SECONDS = (2.0, 30.0)
 """The first and the longest pause after a broker that used up its time; all its streams share it."""
 
 
@@ -40,7 +39,7 @@ class StreamLag:
         partitions: How many partitions the log has.
         batch_id: Number of the newest batch in the lake; 0: none.
         never_read: The log has partitions of which the lake knows nothing yet.
-        replaced: A partition is gone or another log than the lake knows, perhaps an empty one; a batch tells.
+        replaced: A partition is gone or another log than the lake knows, perhaps an empty one.
         error: Why the lag is unknown, as a sentence; empty when it is known.
     """
 
@@ -66,16 +65,16 @@ class _Known(NamedTuple):
     batch_id: int
 
 
-class _Away(NamedTuple):
+class _Unreachable(NamedTuple):
     why: str
     pause: float
     until: float
 
     @staticmethod
-    def again(before: "_Away | None", why: str) -> "_Away":
-        first, longest = _AWAY_SECONDS
+    def again(before: "_Unreachable | None", why: str) -> "_Unreachable":
+        first, longest = _UNREACHABLE_SECONDS
         pause = first if before is None else min(2 * before.pause, longest)
-        return _Away(why, pause, time.monotonic() + pause)
+        return _Unreachable(why, pause, time.monotonic() + pause)
 
 
 class LagMeter:
@@ -101,7 +100,7 @@ class LagMeter:
         self._drained: dict[str, dict[str, Bounds] | str] | None = None
         self._ledger_at = 0.0
         self._asked_at: dict[str, float] = {}
-        self._away: dict[str, _Away] = {}
+        self._unreachable: dict[str, _Unreachable] = {}
         self._lags: list[StreamLag] = []
 
     def measure(self, streams: Iterable[Stream]) -> list[StreamLag]:
@@ -111,15 +110,16 @@ class LagMeter:
             CatalogUnavailable: The catalog does not answer.
             StorageError: The lake cannot be read for another reason.
         """
-        held = {stream.name: self._held(stream) for stream in streams}
-        # Positions only advance: logs without work that hold what they held have none. An idle system, which
-        # asks several times a second, so asks the brokers only, and those for a hint most of the time.
+        logs = {stream.name: self._bounds(stream) for stream in streams}
+        # What may be skipped: positions only advance, so a log without work that holds what it held before
+        # has none now. An idle system asks several times a second, so it asks only the brokers, and those
+        # mostly for a hint.
         now = time.monotonic()
-        if held != self._drained or now >= self._ledger_at + _LEDGER_SECONDS:
+        if logs != self._drained or now >= self._ledger_at + _LEDGER_SECONDS:
             self._read_positions()
             self._ledger_at = now
-            self._lags = [self._measure(name, bounds) for name, bounds in held.items()]
-            self._drained = None if any(lag.has_work for lag in self._lags) else held
+            self._lags = [self._measure(name, bounds) for name, bounds in logs.items()]
+            self._drained = None if any(lag.has_work for lag in self._lags) else logs
         return list(self._lags)
 
     def _read_positions(self) -> None:
@@ -142,12 +142,12 @@ class LagMeter:
             )
         return known
 
-    def _held(self, stream: Stream) -> dict[str, Bounds] | str:
+    def _bounds(self, stream: Stream) -> dict[str, Bounds] | str:
         """What the log holds, or why that is unknown."""
         now = time.monotonic()
-        away = self._away.get(stream.kind)
-        if away is not None and now < away.until:
-            return away.why
+        silent = self._unreachable.get(stream.kind)
+        if silent is not None and now < silent.until:
+            return silent.why
         known = (self._drained or {}).get(stream.name)
         try:
             log = self._logs.get(stream.name)
@@ -157,26 +157,26 @@ class LagMeter:
             elif (
                 isinstance(known, dict)
                 and now < self._asked_at[stream.name] + _ASK_SECONDS
-                and not log.stirred(known)
+                and not log.has_moved(known)
             ):
                 return known
-            held = log.bounds()
+            found = log.bounds()
         except MillraceError as error:
             self._forget(stream.name)
             if time.monotonic() - now >= self._timeout / 2:  # not a refusal: the broker let us wait
-                self._away[stream.kind] = _Away.again(away, str(error))
+                self._unreachable[stream.kind] = _Unreachable.again(silent, str(error))
             return str(error)
-        self._away.pop(stream.kind, None)
+        self._unreachable.pop(stream.kind, None)
         self._asked_at[stream.name] = now
-        return held
+        return found
 
     def _measure(self, name: str, bounds: dict[str, Bounds] | str) -> StreamLag:
         if isinstance(bounds, str):
             return StreamLag(name, error=bounds)
         known = self._known.get(name, {})
         events = sum(
-            max(0, held.end - known[part].position.next) if part in known else held.end - held.begin
-            for part, held in bounds.items()
+            max(0, each.end - known[part].position.next) if part in known else each.end - each.begin
+            for part, each in bounds.items()
         )
         newest = max((last.event_time for last in known.values() if last.event_time), default=None)
         return StreamLag(
@@ -189,7 +189,7 @@ class LagMeter:
             never_read=any(part not in known for part in bounds),
             replaced=not known.keys() <= bounds.keys()
             or any(
-                is_another_log(known[part].position, held) for part, held in bounds.items() if part in known
+                is_another_log(known[part].position, each) for part, each in bounds.items() if part in known
             ),
         )
 
@@ -202,14 +202,3 @@ class LagMeter:
         """Close the broker connections; the lake stays its owner's."""
         for stream in list(self._logs):
             self._forget(stream)
-
-
-@contextmanager
-def opened(streams: Iterable[Stream], settings: Settings) -> Iterator[dict[str, Log]]:
-    """The streams' logs, closed at the end."""
-    logs = {stream.name: open_log(stream, settings) for stream in streams}
-    try:
-        yield logs
-    finally:
-        for log in logs.values():
-            log.close()

@@ -15,7 +15,7 @@ from ingestion.lake.lake import CATALOG_NAME, Lake
 from ingestion.lake.ledger import prove, read_state
 from ingestion.log.port import Bounds, Log
 from ingestion.log.positions import Position
-from ingestion.watch.against_log import against_log, bounds_of, widest
+from ingestion.watch.against_log import against_log, bounds_around, bounds_of
 from ingestion.watch.queries import COUNTS, RANGE, STAGING, business_key
 
 Verdict = Literal["ok", "warning", "defect"]
@@ -35,9 +35,9 @@ class PartitionCount:
     Attributes:
         partition: Its name.
         broker_begin: The oldest position that the broker holds; None where it did not answer.
-        broker_end: The position that its next event will get; likewise.
+        broker_end: The position that its next event will get; None where it did not answer.
         start: First position of the ledger's windows.
-        end: The position behind the last one.
+        end: The position after the last one.
         held: Positions of these windows that the broker could give again; None if unknown.
         unread: Positions in the broker that are in no batch; None if unknown.
         read: Events read from the log (positions without an event are holes).
@@ -115,8 +115,8 @@ def verify(
             RANGE, {"stream": stream.name, "since": since, "until": until}
         ).fetchall()[0]
         bounds, away = bounds_of(log)
-        bounds = widest(before, bounds)
-        return _recount(lake, stream, bounds, first=first, last=last, warnings=away)
+        bounds = bounds_around(before, bounds)
+        return _recount(lake, stream, log, bounds, first=first, last=last, warnings=away)
     finally:
         lake.connection.execute("rollback")
 
@@ -124,6 +124,7 @@ def verify(
 def _recount(
     lake: Lake,
     stream: Stream,
+    log: Log | None,
     bounds: Mapping[str, Bounds] | None,
     *,
     first: int,
@@ -137,7 +138,7 @@ def _recount(
     counts = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
     staging = _staging(lake, stream, batches)
     partitions = tuple(
-        _partition(stream, row, positions[row["source_partition"]], bounds, staging)
+        _partition(stream, log, row, positions[row["source_partition"]], bounds, staging)
         for row in sorted(counts, key=lambda row: str(row["source_partition"]))
     )
     if not counts:
@@ -164,13 +165,14 @@ def _recount(
 
 def _partition(
     stream: Stream,
+    log: Log | None,
     row: Mapping[str, Any],
     position: Position,
     bounds: Mapping[str, Bounds] | None,
     staging: Mapping[tuple[str, str], int] | None,
 ) -> PartitionCount:
     name = row["source_partition"]
-    held = bounds.get(name) if bounds else None
+    broker = bounds.get(name) if bounds else None
     staged = (
         {kind: staging[name, kind] for kind in _KINDS} if staging is not None else dict.fromkeys(_KINDS, 0)
     )
@@ -183,18 +185,18 @@ def _partition(
             f"{row['skipped']} positions are lost: retention deleted them before they were read, and "
             "'on_truncated: earliest' went on behind them"
         )
-    if bounds is not None:
-        lost, endangered = against_log(stream, name, position, bounds)
+    if bounds is not None and log is not None:
+        lost, endangered = against_log(stream, log, name, position, bounds)
         defects, warnings = defects + lost, warnings + endangered
     verdict: Verdict = "defect" if defects else "warning" if warnings else "ok"
     return PartitionCount(
         partition=name,
-        broker_begin=held.begin if held else None,
-        broker_end=held.end if held else None,
+        broker_begin=broker.begin if broker else None,
+        broker_end=broker.end if broker else None,
         start=row["first"],
         end=row["last"],
-        held=max(0, min(row["last"], held.end) - max(row["first"], held.begin)) if held else None,
-        unread=max(0, held.end - position.next) if held else None,
+        held=max(0, min(row["last"], broker.end) - max(row["first"], broker.begin)) if broker else None,
+        unread=max(0, broker.end - position.next) if broker else None,
         read=row["read"] - row["retried"],
         rows=row["landed"],
         tombstones=row["tombstones"],

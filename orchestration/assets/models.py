@@ -26,9 +26,9 @@ from dagster import (
 )
 from dagster_dbt.asset_utils import build_dbt_specs
 
+from ingestion.clock import utc_now
 from ingestion.errors import ConfigError
 from ingestion.lake.lake import Lake
-from ingestion.land.batch import utc_now
 from ingestion.land.session import LakeSession
 from orchestration.checks.adapter import check_specs, run_contract
 from orchestration.checks.contracts import Contract, load_contract

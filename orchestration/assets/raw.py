@@ -22,9 +22,10 @@ from dagster import (
     asset,
 )
 
-from ingestion.connectors.factory import open_log
+from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
-from ingestion.land.batch import BatchReport
+from ingestion.formats.decode import decoder
+from ingestion.land.report import BatchReport
 from ingestion.land.session import LakeSession
 from ingestion.log.port import Log
 from orchestration.checks.adapter import check_specs, run_contract
@@ -48,7 +49,7 @@ def source_specs(streams: Sequence[Stream]) -> list[AssetSpec]:
         AssetSpec(
             source_key(stream),
             group_name=SOURCES_GROUP,
-            description=f"{stream.description}\n\n`{_origin(stream)}`".strip(),
+            description=f"{stream.description}\n\n`{stream.source.origin}`".strip(),
             kinds={stream.kind},
         )
         for stream in streams
@@ -78,7 +79,8 @@ def raw_asset(stream: Stream) -> AssetsDefinition:
         deps=[source_key(stream)],
         group_name=RAW_GROUP,
         kinds={"dlt", "ducklake"},
-        description=f"{stream.description}\n\nEvents of `{_origin(stream)}` as they came. One row per event.",
+        description=f"{stream.description}\n\nEvents of `{stream.source.origin}` as they came. "
+        "One row per event.",
         check_specs=[ledger_check_spec(stream), *check_specs(contract, key, blocking=True)],
         required_resource_keys={"lake_session"},
         op_tags={"millrace/stream": stream.name},
@@ -109,7 +111,7 @@ def ingest_batch(session: LakeSession, instance: DagsterInstance, stream: Stream
         MillraceError: As Ingestor.run does.
     """
     key, contract = raw_key(stream.name), raw_contract(stream)
-    report = session.ingestor.run(stream, log)
+    report = session.ingestor.run(stream, log, decode=decoder(stream.format))
     checked = CheckedBatches(instance)
     since, newest = checked.last(stream.name), report.newest_batch_id
     if since > newest or since == report.batch_id:
@@ -155,8 +157,3 @@ def _metadata(report: BatchReport, session: LakeSession) -> dict[str, Any]:
     if report.batch_id is not None:
         metadata |= {"batch_id": report.batch_id, "load_id": str(report.load_id)}
     return metadata
-
-
-def _origin(stream: Stream) -> str:
-    source: Any = stream.source
-    return f"Kafka {', '.join(source.kafka)}" if stream.kind == "kafka" else f"MQTT {source.mqtt}"

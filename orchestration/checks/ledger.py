@@ -15,7 +15,7 @@ from dagster import (
     multi_asset_check,
 )
 
-from ingestion.connectors.factory import open_log
+from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove

@@ -9,6 +9,7 @@ import pyarrow as pa
 import yaml
 
 from ingestion.declare.stream import Stream
+from ingestion.formats.decode import TOO_LARGE, reasons
 from ingestion.lake.lake import CATALOG_NAME
 from ingestion.log.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA, SQL_TYPES
 from orchestration.checks.contracts import Contract
@@ -48,7 +49,7 @@ def raw_contract(stream: Stream) -> Contract:
 
 def rejects_contract() -> Contract:
     """The contract of raw.rejects."""
-    reasons = {"invalid": {"valid_values": ["empty", "not_json", "not_utf8", "too_large"]}}
+    known = {"invalid": {"valid_values": sorted(reasons())}}
     return _contract(
         "rejects",
         REJECT_SCHEMA,
@@ -58,7 +59,7 @@ def rejects_contract() -> Contract:
             "source_partition": [_MISSING],
             "position": [_MISSING, _NOT_NEGATIVE],
             "event_id": [_MISSING],
-            "reason": [_MISSING, reasons],
+            "reason": [_MISSING, known],
             "ingested_at": [_MISSING],
         },
         checks=[
@@ -68,7 +69,7 @@ def rejects_contract() -> Contract:
                 "failed_rows": {
                     "qualifier": "bytes",
                     "name": "the bytes are kept unless they are too many",
-                    "expression": "payload_raw is null and reason <> 'too_large'",
+                    "expression": f"payload_raw is null and reason <> '{TOO_LARGE}'",
                 }
             },
         ],

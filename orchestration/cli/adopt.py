@@ -1,4 +1,4 @@
-"""`millrace adopt`: go on with another spool after an MQTT stream's own was lost."""
+"""`millrace adopt`: go on with another spool after a collected stream's own was lost."""
 
 import dataclasses
 import json

@@ -16,7 +16,7 @@ from orchestration.cli.context import Globals, complain, err, log_to_stderr
 
 app = typer.Typer(
     name="millrace",
-    help="A streaming lakehouse: Kafka and MQTT to checked SQL models, within seconds.",
+    help="A streaming lakehouse: events of brokers and devices to checked SQL models, within seconds.",
     epilog="Try 'millrace demo' first: it brings its own brokers and a simulated plant.",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -188,7 +188,9 @@ def replay(
     since: Annotated[
         str | None, typer.Option("--from", help="A position, as in orders-0@17, or a time (UTC).")
     ] = None,
-    until: Annotated[str | None, typer.Option("--to", help="Likewise; itself no part of the window.")] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", help="End of the window (exclusive): a position or a time (UTC).")
+    ] = None,
     models: Annotated[bool, typer.Option(help="Rebuild the stream's models from raw.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -204,7 +206,7 @@ def replay(
 
 @app.command()
 def collect(context: typer.Context) -> None:
-    """Run the MQTT collector in the foreground; 'millrace up' runs it by itself."""
+    """Run the collectors in the foreground; 'millrace up' runs them by itself."""
     from orchestration.cli.collect import collect as run_collect
 
     settings = context.obj.settings()
@@ -214,10 +216,10 @@ def collect(context: typer.Context) -> None:
 @app.command()
 def adopt(
     context: typer.Context,
-    stream: Annotated[str, typer.Argument(help="Which MQTT stream.")],
+    stream: Annotated[str, typer.Argument(help="Which stream.")],
     as_json: AsJson = False,
 ) -> None:
-    """Let an MQTT stream whose spool was lost go on with the one that is there: accepts what is missing."""
+    """Let a stream whose spool was lost go on with the one that is there: accepts what is missing."""
     settings = context.obj.settings()
     declared = context.obj.streams(settings)
     from orchestration.cli.adopt import adopt as run_adopt
@@ -264,11 +266,11 @@ def restore(
     source: Annotated[
         Path, typer.Argument(metavar="SRC", help="A backup, or a folder of backups: then the newest.")
     ],
-    mqtt_session: Annotated[
+    session: Annotated[
         bool,
         typer.Option(
-            "--mqtt-session",
-            help="Go on with the MQTT session of the system that was backed up; that one must be gone.",
+            "--session",
+            help="Go on as the collector of the system that was backed up; that one must be gone.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -276,7 +278,7 @@ def restore(
     """Restore a backup into an empty data folder and an empty catalog, while nothing runs."""
     from orchestration.cli import backup as backups
 
-    report = backups.restore(context.obj.settings(), source, mqtt_session=mqtt_session)
+    report = backups.restore(context.obj.settings(), source, session=session)
     raise typer.Exit(backups.show(report, verb="restored", as_json=as_json))
 
 

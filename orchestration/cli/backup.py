@@ -1,6 +1,5 @@
 """`millrace backup` and `millrace restore`: what ingestion/backup/backup.py does, and a summary."""
 
-import dataclasses
 import json
 import sys
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from ingestion.backup.backup import BackupReport, back_up
 from ingestion.backup.backup import restore as restore_backup
-from ingestion.land.batch import utc_now
+from ingestion.clock import utc_now
 from ingestion.settings import Settings, load_settings
 from orchestration.cli.context import err, out
 from orchestration.cli.tables import table
@@ -28,10 +27,10 @@ def backup(settings: Settings, destination: Path) -> BackupReport:
         return back_up(settings, destination, now=utc_now())
 
 
-def restore(settings: Settings, source: Path, *, mqtt_session: bool) -> BackupReport:
+def restore(settings: Settings, source: Path, *, session: bool) -> BackupReport:
     """Restore a backup; nothing may run on the data folder."""
     with _alone(settings) as found, err.status("restoring …"):
-        return restore_backup(found, source, mqtt_session=mqtt_session)
+        return restore_backup(found, source, session=session)
 
 
 @contextmanager
@@ -58,7 +57,7 @@ def show(report: BackupReport, *, verb: str, as_json: bool) -> int:
     """Print what was done; returns the exit code, 0."""
     manifest = report.manifest
     if as_json:
-        facts = dataclasses.asdict(manifest) | {
+        facts = manifest.to_json() | {
             "folder": str(report.folder),
             "files_copied": report.files_copied,
         }

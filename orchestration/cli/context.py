@@ -46,9 +46,13 @@ class Globals:
 
     def settings(self) -> "Settings":
         """The settings, with --data-dir taken from the current folder."""
+        from ingestion.connectors.registry import connectors
         from ingestion.settings import load_settings
 
-        return load_settings(**self.overrides())
+        settings = load_settings(**self.overrides())
+        for connector in connectors():  # a wrong variable is an error of every command, not of some streams
+            settings.access(connector.kind, connector.access)
+        return settings
 
     def overrides(self) -> dict[str, object]:
         """What the command line says about settings."""
@@ -78,4 +82,13 @@ def log_to_stderr(*, verbose: bool) -> None:
     if not verbose:
         logging.getLogger("orchestration").setLevel(logging.WARNING)
         warnings.simplefilter("ignore")  # of libraries, about our platform folders and their own futures
-        logging.getLogger("kafka").setLevel(logging.CRITICAL)
+        _quieten_clients()
+
+
+def _quieten_clients() -> None:
+    """Brokers' clients log what becomes an error of one sentence."""
+    from ingestion.connectors.registry import connectors
+
+    for connector in connectors():
+        for library in connector.libraries:
+            logging.getLogger(library.partition(".")[0]).setLevel(logging.CRITICAL)

@@ -8,11 +8,11 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
+from ingestion.connectors.port import Finding
 from ingestion.errors import MillraceError
 from orchestration.cli import examinations, examine_sources
 from orchestration.cli.context import Globals, err, out
 from orchestration.cli.errors import sentence
-from orchestration.cli.examinations import Finding
 
 Examination = Callable[[], Iterator[Finding]]
 
@@ -38,7 +38,7 @@ def examine(options: Globals) -> list[Finding]:
         "catalog": lambda: examinations.catalog(settings),
         "lake": lambda: examinations.lake(settings),
         "sources": lambda: examine_sources.sources(settings, streams),
-        "mqtt broker": lambda: examine_sources.mqtt_broker(settings, streams),
+        "brokers": lambda: examine_sources.brokers(settings, streams),
         "web UI": lambda: examinations.web_ui(settings),
     }
     if findings[-1].state == "ok":  # else dbt would only miss the sources that the streams are

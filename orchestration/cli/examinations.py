@@ -9,30 +9,14 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
+from ingestion.connectors.port import Finding
 from ingestion.declare.stream import Stream
 from ingestion.errors import CatalogUnavailable
 from ingestion.settings import Settings, system_is_running
 
 _LITTLE_SPACE_BYTES = 5 * 2**30
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^;\s]+)$")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What an examination found.
-
-    Attributes:
-        part: What was examined.
-        state: ok, problem, or note for something that is not wrong by itself.
-        message: One sentence; of a problem it ends with the remedy.
-    """
-
-    part: str
-    state: Literal["ok", "note", "problem"]
-    message: str
 
 
 def versions() -> Iterator[Finding]:

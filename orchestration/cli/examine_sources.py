@@ -1,16 +1,15 @@
-"""What `millrace doctor` finds out about sources: logs against the lake, strange spools, the MQTT broker."""
+"""What `millrace doctor` finds out about sources: logs against the lake, spools, brokers."""
 
-import json
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from pathlib import Path
 
+from ingestion.collect.status import read_status
+from ingestion.connectors.port import CollectingConnector, Connector, Finding
+from ingestion.connectors.registry import collecting_connectors, connectors
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings, system_is_running
-from orchestration.cli.examinations import Finding
 
 _BROKER_SECONDS = 5.0
 
@@ -25,7 +24,7 @@ def sources(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:
 
 
 def _lake(settings: Settings, stack: ExitStack) -> Lake | None:
-    """The lake where one can be opened; why it cannot is said elsewhere."""
+    """The lake where one can be opened; another examination says why it cannot."""
     if settings.catalog is None:
         return None
     try:
@@ -37,7 +36,7 @@ def _lake(settings: Settings, stack: ExitStack) -> Lake | None:
 
 
 def _log(settings: Settings, stream: Stream, lake: Lake | None) -> Iterator[Finding]:
-    from ingestion.connectors.factory import open_log
+    from ingestion.declare.logs import open_log
     from ingestion.watch.against_log import compare_with_log
 
     part = f"{stream.kind} log"
@@ -66,69 +65,55 @@ def _log(settings: Settings, stream: Stream, lake: Lake | None) -> Iterator[Find
 def _strange_spools(settings: Settings, streams: Sequence[Stream], lake: Lake | None) -> Iterator[Finding]:
     """Spools that no declared stream reads: what is in them was acknowledged to its senders."""
     from ingestion.lake.ledger import read_state
-    from ingestion.spool.log import MqttLog
+    from ingestion.spool.log import SpoolLog
 
-    spool = settings.data_dir / "spool"
-    declared = {stream.name for stream in streams if stream.kind == "mqtt"}
+    spool, part = settings.data_dir / "spool", "spool"
+    collected = {connector.kind for connector in collecting_connectors()}
+    declared = {stream.name for stream in streams if stream.kind in collected}
     for folder in sorted(spool.iterdir()) if spool.is_dir() else ():
         if not folder.is_dir() or folder.name in declared:
             continue
-        with closing(MqttLog(folder.name, spool)) as log:
-            held = log.bounds().get(log.partition)
-        if held is None:
+        with closing(SpoolLog(folder.name, spool)) as log:
+            bounds = log.bounds().get(log.partition)
+        if bounds is None:
             continue
         if lake is None:
             yield Finding(
-                "mqtt log", "note",
+                part, "note",
                 f"{folder} belongs to no declared stream; start millrace to hear what of it is in the lake",
             )  # fmt: skip
             continue
         position = read_state(lake, folder.name).positions.get(log.partition)
-        ours = position.next if position and position.log_id == held.log_id else held.begin
-        if ours < held.end:
+        ours = position.next if position and position.log_id == bounds.log_id else bounds.begin
+        if ours < bounds.end:
             yield Finding(
-                "mqtt log", "problem",
-                f"{folder} holds {held.end - ours:,} events that were acknowledged and that no stream "
+                part, "problem",
+                f"{folder} holds {bounds.end - ours:,} events that were acknowledged and that no stream "
                 f"brings into the lake: declare '{folder.name}' again, or delete the folder to drop them",
             )  # fmt: skip
         else:
             yield Finding(
-                "mqtt log", "note", f"{folder} belongs to no declared stream, and all of it is in the lake"
+                part, "note", f"{folder} belongs to no declared stream, and all of it is in the lake"
             )
 
 
-def mqtt_broker(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:
-    """Whether the MQTT broker answers."""
-    if not any(stream.kind == "mqtt" for stream in streams):
-        return
-    if not settings.mqtt_host:
-        yield Finding(
-            "mqtt broker", "problem",
-            "MQTT streams are declared but no broker is: set MILLRACE_MQTT_HOST, or remove the streams",
-        )  # fmt: skip
-        return
-    address = f"{settings.mqtt_host}:{settings.mqtt_port}"
-    try:
-        socket.create_connection((settings.mqtt_host, settings.mqtt_port), timeout=_BROKER_SECONDS).close()
-    except OSError as error:
-        yield Finding(
-            "mqtt broker", "problem",
-            f"the MQTT broker at {address} does not answer ({error.strerror or error}): is it running, are "
-            "MILLRACE_MQTT_HOST and MILLRACE_MQTT_PORT right?",
-        )  # fmt: skip
-        return
-    yield from _collector(settings, address)
+def brokers(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:
+    """Whether the brokers of the declared streams answer, and what their collectors report."""
+    declared = {stream.kind for stream in streams}
+    for connector in connectors():
+        if connector.kind in declared:
+            yield from _broker(settings, connector)
 
 
-def _collector(settings: Settings, address: str) -> Iterator[Finding]:
-    """What the collector says; only it knows whether the broker takes our name and password."""
-    from ingestion.collect.collector import status_file
+def _broker(settings: Settings, connector: Connector) -> Iterator[Finding]:
+    access = settings.access(connector.kind, connector.access)
+    for finding in connector.examine(access, timeout_seconds=_BROKER_SECONDS):
+        error = _error_of_collector(settings, connector)
+        # Only the collector knows whether the broker accepts the login.
+        yield Finding(finding.part, "problem", error) if finding.state == "ok" and error else finding
 
-    told: dict[str, object] = {}
-    path: Path = status_file(settings.data_dir)
-    if path.exists():
-        told = json.loads(path.read_text(encoding="utf-8"))
-    if system_is_running(settings.data_dir) and told.get("error"):
-        yield Finding("mqtt broker", "problem", str(told["error"]))
-    else:
-        yield Finding("mqtt broker", "ok", f"{address} accepts connections")
+
+def _error_of_collector(settings: Settings, connector: Connector) -> str:
+    if not isinstance(connector, CollectingConnector) or not system_is_running(settings.data_dir):
+        return ""
+    return str(read_status(settings.data_dir, connector).get("error") or "")

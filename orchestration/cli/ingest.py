@@ -6,12 +6,14 @@ import json
 import sys
 from collections.abc import Sequence
 
+from ingestion.declare.logs import open_logs
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, MillraceError
+from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
-from ingestion.land.batch import BatchReport, Ingestor
+from ingestion.land.batch import Ingestor
+from ingestion.land.report import BatchReport
 from ingestion.settings import Settings
-from ingestion.watch.lag import opened
 from orchestration.cli.context import complain, err, out
 
 
@@ -41,11 +43,11 @@ def ingest(settings: Settings, streams: Sequence[Stream], *, as_json: bool) -> i
     try:
         lake.prepare(stream.name for stream in streams)
         ingestor = Ingestor(lake)
-        with opened(streams, settings) as logs:
+        with open_logs(streams, settings) as logs:
             for stream in streams:
                 try:
                     with err.status(f"{stream.name}: reading …"):
-                        report = ingestor.run(stream, logs[stream.name])
+                        report = ingestor.run(stream, logs[stream.name], decode=decoder(stream.format))
                 except MillraceError as error:
                     failures += 1
                     _say_error(stream.name, str(error), as_json=as_json)

@@ -13,6 +13,7 @@ import typer
 from orchestration.cli.context import err, out
 
 if TYPE_CHECKING:
+    from ingestion.declare.stream import Stream
     from ingestion.lake.lake import Lake
     from ingestion.land.rejects import Reject
 
@@ -21,9 +22,7 @@ app = typer.Typer(help="List what could not be decoded, try it again, or dismiss
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 StreamName = Annotated[str, typer.Argument(help="Which stream.")]
 EventIds = Annotated[list[str] | None, typer.Argument(help="Which events, as in orders-0@17.")]
-Reason = Annotated[
-    str | None, typer.Option("--reason", help="Only these: empty, not_utf8, not_json or too_large.")
-]
+Reason = Annotated[str | None, typer.Option("--reason", help="With this reason only, as in not_json.")]
 
 
 @app.command("list")
@@ -36,7 +35,7 @@ def show_list(
     as_json: AsJson = False,
 ) -> None:
     """List rejects, the newest last."""
-    with _lake(context, stream) as lake:
+    with _lake(context, stream) as (lake, _):
         from ingestion.land.rejects import list_rejects
 
         found = list_rejects(lake, stream, reason=reason, open_only=not everything)
@@ -59,7 +58,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one reject with its bytes."""
-    with _lake(context, stream) as lake:
+    with _lake(context, stream) as (lake, _):
         from ingestion.land.rejects import show as look
 
         reject, payload = look(lake, stream, event_id)
@@ -87,10 +86,13 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Decode kept bytes again and land what decodes now. Exit 1 if some still does not."""
-    with _lake(context, stream) as lake, err.status(f"{stream}: decoding again …"):
+    with _lake(context, stream) as (lake, chosen), err.status(f"{stream}: decoding again …"):
+        from ingestion.formats.decode import decoder
         from ingestion.land.resolutions import retry as try_again
 
-        report = try_again(lake, stream, event_ids=event_ids or (), reason=reason)
+        report = try_again(
+            lake, stream, decode=decoder(chosen[0].format), event_ids=event_ids or (), reason=reason
+        )
     if as_json:
         _write(dataclasses.asdict(report))
     else:
@@ -115,7 +117,7 @@ def resolve(
     as_json: AsJson = False,
 ) -> None:
     """Dismiss open rejects: their bytes stay, but they are no longer listed."""
-    with _lake(context, stream) as lake:
+    with _lake(context, stream) as (lake, _):
         from ingestion.land.resolutions import resolve as dismiss
 
         count = dismiss(lake, stream, note=note, event_ids=event_ids or (), reason=reason)
@@ -126,22 +128,23 @@ def resolve(
 
 
 @contextmanager
-def _lake(context: typer.Context, stream: str | None) -> "Iterator[Lake]":
+def _lake(context: typer.Context, stream: str | None) -> "Iterator[tuple[Lake, tuple[Stream, ...]]]":
+    """The lake, and the chosen streams: the named one, or all."""
     from ingestion.lake.lake import Lake
     from orchestration.cli.ingest import choose
 
     settings = context.obj.settings()
     declared = context.obj.streams(settings)
-    choose(declared, [stream] if stream else ())
+    chosen = choose(declared, [stream] if stream else ())
     with Lake(settings) as lake:
         lake.prepare(each.name for each in declared)
-        yield lake
+        yield lake, chosen
 
 
 def _table(rejects: "Sequence[Reject]") -> object:
     from rich.markup import escape
 
-    from ingestion.land.batch import utc_now
+    from ingestion.clock import utc_now
     from orchestration.cli.tables import age, table
 
     made = table("stream", "event", "reason", "bytes", "kept", "rejected", "state", "", right=("bytes",))

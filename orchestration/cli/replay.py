@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from rich.markup import escape
 
+from ingestion.declare.logs import open_logs
 from ingestion.declare.stream import Stream
+from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.land.replay import ReplayReport, parse_bound
 from ingestion.land.replay import replay as replay_events
 from ingestion.settings import Settings
-from ingestion.watch.lag import opened
 from orchestration.cli.context import err, out
 from orchestration.cli.tables import table
 from orchestration.dbt.project import FULL_SCAN, NO_ASSETS, ParsedModels, parse_models
@@ -36,15 +37,22 @@ def replay(
         streams: The declared streams.
         stream: The one to replay.
         since: A position or a time, as text.
-        until: Likewise; itself no part of the window.
+        until: End of the window (exclusive): a position or a time, as text.
         models: Rebuild the stream's models too.
         as_json: Print JSON.
     """
     first, last = parse_bound(since), parse_bound(until)
-    with Lake(settings) as lake, opened([stream], settings) as logs:
+    with Lake(settings) as lake, open_logs([stream], settings) as logs:
         lake.prepare(each.name for each in streams)
         with err.status(f"{stream.name}: comparing broker and lake …"):
-            report = replay_events(lake, stream.name, log=logs[stream.name], since=first, until=last)
+            report = replay_events(
+                lake,
+                stream.name,
+                log=logs[stream.name],
+                decode=decoder(stream.format),
+                since=first,
+                until=last,
+            )
         lake.publish_access()
     rebuilt = None
     if models:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 from rich.markup import escape
 
+from ingestion.declare.logs import open_logs
 from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
-from ingestion.watch.lag import opened
 from ingestion.watch.recount import PartitionCount, StreamCount, verify
 from orchestration.cli.context import err, out
 from orchestration.cli.tables import table
@@ -24,7 +24,7 @@ def recount(
 ) -> list[StreamCount]:
     """Recount each stream; times without a zone are UTC."""
     since, until = (time and (time if time.tzinfo else time.replace(tzinfo=UTC)) for time in (since, until))
-    with Lake(settings) as lake, opened(streams, settings) as logs:
+    with Lake(settings) as lake, open_logs(streams, settings) as logs:
         lake.prepare(stream.name for stream in streams)
         counts = []
         for stream in streams:

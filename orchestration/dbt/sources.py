@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import yaml
 
+from ingestion.formats.decode import reasons
+
 SOURCES_FILE = Path("models") / "sources" / "streams.yml"
 _HEADER = (
     "# Written by Millrace from ingestion/streams.yml when that changes. Edit that file, not this one.\n"
@@ -21,7 +23,7 @@ _POSITION = {
     "source_partition": "The log's partition, as in orders-0.",
     "position": "Position within the partition.",
     "event_id": "Partition and position, as in orders-0@17: what makes an event this event.",
-    "event_key": "The key it was sent with; of an MQTT message the topic.",
+    "event_key": "The key it was sent with; for a source without keys, the topic.",
 }
 _ARRIVAL = {
     "headers": "The message's headers, a JSON object.",
@@ -43,7 +45,7 @@ _REJECT_COLUMNS = (
     | {
         "payload_raw": "The bytes as they came; null above the size limit.",
         "payload_bytes": "Size of the payload, bytes.",
-        "reason": "Why it was refused: empty, too_large, not_utf8 or not_json.",
+        "reason": f"Why it was refused: {', '.join(sorted(reasons()))}.",
         "detail": "What exactly was wrong.",
     }
     | _ARRIVAL

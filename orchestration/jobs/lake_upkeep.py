@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from ingestion.clock import utc_now
 from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
-from ingestion.land.batch import utc_now
 from ingestion.upkeep.maintenance import Limits, Report, maintain
 from orchestration.records.reader import DagsterRecords
 

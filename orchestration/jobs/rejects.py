@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
+from ingestion.formats.decode import decoder, reasons
 from ingestion.land.resolutions import retry
 from ingestion.land.session import LakeSession
 from orchestration.keys import RETRY_JOB
@@ -25,7 +26,7 @@ class RetryConfig(Config):
     """
 
     stream: str = Field(description="The stream's name.")
-    reason: str = Field(default="", description="empty, not_utf8, not_json or too_large; nothing: any.")
+    reason: str = Field(default="", description=f"One of {', '.join(sorted(reasons()))}; nothing: any.")
     event_ids: list[str] = Field(default=[], description="As in orders-0@17; none: all open ones.")
 
 
@@ -35,17 +36,21 @@ def retry_job(streams: Sequence[Stream]) -> JobDefinition:
     Args:
         streams: The declared streams.
     """
-    names = [stream.name for stream in streams]
+    declared = {stream.name: stream for stream in streams}
 
     @op(required_resource_keys={"lake_session"}, description="Lands the rejects that decode now.")
     def decode_again(context: OpExecutionContext, config: RetryConfig) -> None:
-        if config.stream not in names:
-            raise Failure(f"stream '{config.stream}' is not declared; declared are {', '.join(names)}")
+        if config.stream not in declared:
+            raise Failure(f"stream '{config.stream}' is not declared; declared are {', '.join(declared)}")
         session: LakeSession = context.resources.lake_session
-        session.lake.prepare(names)
+        session.lake.prepare(declared)
         try:
             report = retry(
-                session.lake, config.stream, event_ids=config.event_ids, reason=config.reason or None
+                session.lake,
+                config.stream,
+                decode=decoder(declared[config.stream].format),
+                event_ids=config.event_ids,
+                reason=config.reason or None,
             )
         except MillraceError as error:
             raise Failure(str(error)) from error

@@ -22,9 +22,10 @@ from dagster import (
 )
 from pydantic import Field
 
-from ingestion.connectors.factory import open_log
+from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
+from ingestion.formats.decode import decoder
 from ingestion.land.replay import parse_bound, replay
 from ingestion.land.session import LakeSession
 from orchestration.assets.models import MODELS_OP
@@ -65,7 +66,14 @@ def replay_job(streams: Sequence[Stream]) -> JobDefinition:
         log = open_log(declared[config.stream], session.settings)
         try:
             first, last = parse_bound(config.since), parse_bound(config.until)
-            report = replay(session.lake, config.stream, log=log, since=first, until=last)
+            report = replay(
+                session.lake,
+                config.stream,
+                log=log,
+                decode=decoder(declared[config.stream].format),
+                since=first,
+                until=last,
+            )
         except MillraceError as error:
             raise Failure(str(error)) from error
         finally:

@@ -24,8 +24,8 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
+from ingestion.clock import utc_now
 from ingestion.declare.stream import Stream
-from ingestion.land.batch import utc_now
 from ingestion.land.session import LakeSession
 from ingestion.upkeep.maintenance import Report
 from orchestration.jobs.lake_upkeep import keep_up

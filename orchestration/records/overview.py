@@ -11,6 +11,8 @@ from pathlib import Path
 
 import duckdb
 
+from ingestion.collect.status import read_status
+from ingestion.connectors.registry import collecting_connectors, kinds
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import WATCHER_SECONDS, Lake
@@ -47,7 +49,7 @@ class StreamRow:
 
     Attributes:
         stream: Its name.
-        kind: kafka or mqtt.
+        kind: Of its source.
         position: Sum of its partitions' positions.
         lag_events: Unread positions.
         lag_seconds: Age of the newest event in the lake while something is unread.
@@ -167,7 +169,7 @@ class OverviewReader:
         except MillraceError as error:
             errors.append(str(error))
         if state is not None:
-            errors += [*state.complaints, *_of_collector(settings.data_dir)]
+            errors += [*state.complaints, *_of_collectors(settings.data_dir)]
         return Overview(
             data_dir=str(settings.data_dir),
             running=state is not None,
@@ -175,9 +177,7 @@ class OverviewReader:
             ui_url=state.ui_url if state else "",
             services=state.services if state else (),
             streams=streams,
-            models=tuple(
-                record for record in models if not record.asset.startswith(("raw/", "kafka/", "mqtt/"))
-            ),
+            models=tuple(record for record in models if not record.asset.startswith(_not_models())),
             checks=tuple(checks),
             runs=tuple(runs),
             errors=tuple(dict.fromkeys(errors)),
@@ -210,15 +210,15 @@ class OverviewReader:
         self.records.close()
 
 
-def _of_collector(data_dir: Path) -> list[str]:
-    """What is wrong with MQTT, as far as the collector knows; only it sees its broker."""
-    from ingestion.collect.collector import status_file
+def _not_models() -> tuple[str, ...]:
+    """How the keys of raw tables and of brokers' topics begin."""
+    return ("raw/", *(f"{kind}/" for kind in kinds()))
 
-    try:
-        told = json.loads(status_file(data_dir).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []  # no MQTT stream, or it is just starting
-    return [str(told[name]) for name in ("error", "warning") if told.get(name)]
+
+def _of_collectors(data_dir: Path) -> list[str]:
+    """What collectors report to be wrong; only they see their brokers."""
+    statuses = [read_status(data_dir, connector) for connector in collecting_connectors()]
+    return [str(status[name]) for status in statuses for name in ("error", "warning") if status.get(name)]
 
 
 def _row(stream: Stream, lag: StreamLag, counts: tuple[object, ...] | None) -> StreamRow:

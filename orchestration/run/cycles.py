@@ -20,10 +20,10 @@ from dagster import (
     MaterializeResult,
 )
 
-from ingestion.connectors.factory import open_log
+from ingestion.clock import utc_now
+from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError, StreamBusy
-from ingestion.land.batch import utc_now
 from ingestion.land.session import LakeSession
 from ingestion.log.port import Log
 from ingestion.settings import PROJECT_DIR, Settings

@@ -29,10 +29,10 @@ from dagster import (
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.instance.ref import InstanceRef
 
+from ingestion.clock import utc_now
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import WATCHER_SECONDS, Lake
-from ingestion.land.batch import utc_now
 from ingestion.settings import Settings
 from ingestion.watch.lag import LagMeter, StreamLag
 from orchestration.keys import (

@@ -4,15 +4,16 @@ It shows nothing: callers pass `progress` and call `check` about once a second f
 What the processes are is in services.py.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
-from ingestion.collect.collector import status_file
+from ingestion.collect.status import read_status
+from ingestion.connectors.port import CollectingConnector
+from ingestion.connectors.registry import collecting_connectors
 from ingestion.declare.file import load_streams
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
@@ -36,7 +37,6 @@ _LOOK_SECONDS = 2.0
 _TRIM_SECONDS = 30.0
 _UI_SECONDS = 60.0
 _COLLECTOR_SECONDS = 60.0
-_COLLECTOR = "collector"
 
 
 class System:
@@ -72,6 +72,7 @@ class System:
         )
         self.streams: tuple[Stream, ...] = load_streams(settings.streams_file)
         self._collected: list[Stream] = []
+        self._collectors: list[Service] = []
         self.ui_port = services.choose_ui_port(settings) if ui else None
         self._mode = mode
         self._progress = progress
@@ -130,7 +131,7 @@ class System:
                 service.start()
             self._await_ui()
             if self._senders:
-                self._await_collector()
+                self._await_collectors()
             for service in self._senders:
                 self._progress(f"starting {service.name}")
                 service.start()
@@ -158,8 +159,8 @@ class System:
         self.streams = streams
 
     def _renew(self) -> None:
-        if self._collected != _mqtt(self.streams):
-            self.renew_collector()
+        if self._collected != _collected(self.streams):
+            self.renew_collectors()
         if self._code_server is not None:
             self._code_server.renew()
 
@@ -174,16 +175,20 @@ class System:
         ]
         if self.ui_port is not None:
             processes.append(services.web_server(settings, env, path=self._socket, port=self.ui_port))
-        return [*processes, *self._collectors()]
+        return [*processes, *self._make_collectors()]
 
-    def _collectors(self) -> list[Service]:
-        """One, where there is something to collect."""
-        self._collected = _mqtt(self.streams)
-        if not self.settings.mqtt_host or not self._collected:
-            return []
-        return [
-            services.collector(self.settings, services.environment(self.settings, variables(self._runtime)))
+    def _make_collectors(self) -> list[Service]:
+        """One for each kind of broker that has something to collect and is configured."""
+        self._collected = _collected(self.streams)
+        declared = {stream.kind for stream in self._collected}
+        env = services.environment(self.settings, variables(self._runtime))
+        self._collectors = [
+            services.collector(self.settings, env, connector)
+            for connector in collecting_connectors()
+            if connector.kind in declared
+            and connector.is_configured(self.settings.access(connector.kind, connector.access))
         ]
+        return self._collectors
 
     def _await_ui(self) -> None:
         port = self.ui_port
@@ -191,20 +196,19 @@ class System:
             self._progress("waiting for the web UI")
             wait_until(lambda: services.ui_answers(port), timeout_s=_UI_SECONDS, interval_s=0.1)
 
-    def _await_collector(self) -> None:
+    def _await_collectors(self) -> None:
         """Subscribe before anything is sent: a broker keeps nothing for a client it does not know yet."""
-        told = status_file(self.settings.data_dir)
-
-        def subscribed() -> bool:
-            with suppress(OSError, ValueError):
-                return bool(json.loads(told.read_text(encoding="utf-8"))["subscribed"])
-            return False
-
-        if not wait_until(subscribed, timeout_s=_COLLECTOR_SECONDS, interval_s=0.1):
-            raise ServiceError(
-                "The collector has not subscribed at the MQTT broker in time: look into "
-                f"{services.log_folder(self.settings) / 'collector.log'}."
-            )
+        names = {service.name for service in self._collectors}
+        for connector in collecting_connectors():
+            ready = partial(_is_subscribed, self.settings.data_dir, connector)
+            if connector.collector in names and not wait_until(
+                ready, timeout_s=_COLLECTOR_SECONDS, interval_s=0.1
+            ):
+                log = services.log_folder(self.settings) / f"{connector.collector}.log"
+                raise ServiceError(
+                    f"The collector has not subscribed at the {connector.kind.upper()} broker in time: "
+                    f"look into {log}."
+                )
 
     def check(self, now_s: float) -> tuple[ServiceRow, ...]:
         """Restart what died, load changed code, keep logs small, and publish the state.
@@ -239,12 +243,15 @@ class System:
         except (MillraceError, OSError) as error:
             self._failures[part] = str(error)
 
-    def renew_collector(self) -> None:
-        """End the collector; the supervisor starts the one that the declared streams now need, if any."""
-        old = [service for service in self._services if service.name == _COLLECTOR]
+    def renew_collectors(self) -> None:
+        """End the collectors; the supervisor starts those that the declared streams now need, if any."""
+        old = self._collectors
         for service in old:
             service.stop()
-        if bool(old) != bool(new := self._collectors()):
+        new = self._make_collectors()
+        if [service.name for service in old] == [service.name for service in new]:
+            self._collectors = old  # the supervisor starts them again
+        else:
             self._supervise([*(service for service in self._services if service not in old), *new])
 
     def stop(self) -> None:
@@ -262,5 +269,11 @@ class System:
         self._supervise([service for service in self._services if service not in self._senders])
 
 
-def _mqtt(streams: Sequence[Stream]) -> list[Stream]:
-    return [stream for stream in streams if stream.kind == "mqtt"]
+def _collected(streams: Sequence[Stream]) -> list[Stream]:
+    """The streams whose senders a collector listens to."""
+    kinds = {connector.kind for connector in collecting_connectors()}
+    return [stream for stream in streams if stream.kind in kinds]
+
+
+def _is_subscribed(data_dir: Path, connector: CollectingConnector) -> bool:
+    return bool(read_status(data_dir, connector).get("subscribed"))

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import yaml
 
+from ingestion.connectors.port import CollectingConnector
+from ingestion.connectors.registry import connectors
 from ingestion.errors import ConfigError
 from ingestion.settings import PROJECT_DIR, Settings, child_environment
 from orchestration.services.process import ChildProcess, ProcessSpec, accepts_tcp
@@ -53,11 +55,13 @@ def code_socket(settings: Settings) -> Path:
 def warm_process(settings: Settings, env: Mapping[str, str]) -> ChildProcess:
     """The process that runs are forked from. Launches that come while it still imports wait at its socket."""
     path = launcher_socket(settings)
+    clients = [library for connector in connectors() for library in connector.libraries]
     watched = [str(PROJECT_DIR / name) for name in WATCHED] + [str(settings.streams_file)]
     return _python(
         settings, env, "warm", "-m", "orchestration.warm", "--socket", str(path), "--module", DEFINITIONS,
         "--log-dir", str(log_folder(settings) / "runs"), "--working-directory", str(PROJECT_DIR),
-        *(part for place in watched for part in ("--watch", place)), ready=path.exists,
+        *(part for place in watched for part in ("--watch", place)),
+        *(part for name in clients for part in ("--client", name)), ready=path.exists,
         stop_timeout_s=25.0,
     )  # fmt: skip
 
@@ -92,9 +96,9 @@ def web_server(settings: Settings, env: Mapping[str, str], *, path: Path, port: 
     )  # fmt: skip
 
 
-def collector(settings: Settings, env: Mapping[str, str]) -> ChildProcess:
-    """The listener that fills the spools of MQTT streams."""
-    return _python(settings, env, "collector", "-m", "ingestion.collect.collector")
+def collector(settings: Settings, env: Mapping[str, str], connector: CollectingConnector) -> ChildProcess:
+    """The listener that fills the spools of one kind's streams."""
+    return _python(settings, env, connector.collector, "-m", "ingestion.collect", connector.kind)
 
 
 def choose_ui_port(settings: Settings) -> int:

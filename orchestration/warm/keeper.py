@@ -40,6 +40,7 @@ class KeeperOptions:
         watched: files and folders whose change replaces the template.
         grace_seconds: seconds between SIGTERM and SIGKILL of a run.
         patience_seconds: how long it waits for another keeper on the socket to end.
+        clients: modules of brokers' clients to import once.
     """
 
     socket_path: Path
@@ -49,6 +50,7 @@ class KeeperOptions:
     watched: tuple[Path, ...]
     grace_seconds: float
     patience_seconds: float
+    clients: tuple[str, ...] = ()
 
 
 class Keeper:
@@ -86,7 +88,7 @@ class Keeper:
             # Imported here, so that clients can connect, and wait, from the first moment.
             from orchestration.warm.preload import preload
 
-            for complaint in preload():
+            for complaint in preload(self._options.clients):
                 _say(complaint)
             self._renew_template()
             self._loop(server, wake=wake)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 
 from orchestration.warm.forking import other_threads
 
@@ -43,23 +44,24 @@ _LIBRARIES = (
     "pyarrow.compute",
     "soda_core.contracts",
     "soda_duckdb",
-    "kafka",
-    "paho.mqtt.client",
     "psycopg2",
     "sqlalchemy.dialects.sqlite",
     "sqlalchemy.dialects.postgresql",
 )
 
 
-def preload() -> list[str]:
+def preload(clients: Sequence[str] = ()) -> list[str]:
     """Import the libraries and run one empty job, which loads what Dagster imports only on first use.
+
+    Args:
+        clients: Modules of brokers' clients; whoever starts the process knows them.
 
     Returns:
         Sentences for the log: libraries that were not imported, threads that make forks unsafe.
     """
     os.environ.update(_QUIET)
     complaints = []
-    for name in _LIBRARIES:
+    for name in (*_LIBRARIES, *clients):
         try:
             importlib.import_module(name)
         except ImportError as error:

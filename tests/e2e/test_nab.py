@@ -14,16 +14,17 @@ import paho.mqtt.client as mqtt
 import pytest
 from kafka import KafkaProducer
 
-from ingestion.collect.collector import Collector
-from ingestion.connectors.factory import open_log
 from ingestion.declare.file import load_streams
+from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
+from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
 from ingestion.land.batch import Ingestor
 from ingestion.settings import PROJECT_DIR, Settings, load_settings
 from orchestration.dbt.runner import DbtProject, build_args, invoke
 from orchestration.dbt.sources import write_sources
+from tests.ingestion.helpers import mqtt_collector
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
 from tests.waiting import eventually
@@ -103,7 +104,7 @@ def _ingest_all(lake: Lake, streams: tuple[Stream, ...], settings: Settings) -> 
     ingestor = Ingestor(lake)
     for stream in streams:
         log = open_log(stream, settings)
-        while ingestor.run(stream, log).batch_id is not None:
+        while ingestor.run(stream, log, decode=decoder("json")).batch_id is not None:
             pass
         log.close()
 
@@ -137,7 +138,7 @@ def test_every_reading_arrives_once_and_aggregates_equal_the_files(
     lake.settings = nab_settings
     lake.prepare([stream.name for stream in streams])
     lake.publish_access()
-    collector, stop = Collector(nab_settings, streams), threading.Event()
+    collector, stop = mqtt_collector(nab_settings, streams), threading.Event()
     listening = threading.Thread(target=collector.run, args=(stop,))
     listening.start()
     try:

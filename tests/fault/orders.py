@@ -5,6 +5,7 @@ import subprocess
 import sys
 from typing import Any
 
+from ingestion.connectors.kafka.access import KafkaAccess
 from ingestion.declare.stream import Stream
 from ingestion.settings import PROJECT_DIR, Settings
 
@@ -49,7 +50,7 @@ def order_for(stream: Stream, settings: Settings, **limits: Any) -> dict[str, An
         "settings": {
             "data_dir": settings.data_dir,
             "catalog": settings.catalog.get_secret_value(),
-            "kafka_bootstrap_servers": settings.kafka_bootstrap_servers,
+            "kafka_bootstrap_servers": settings.access("kafka", KafkaAccess).bootstrap_servers,
             **limits,
         },
     }

@@ -41,7 +41,7 @@ class Scene:
     ) -> None:
         self.name, self.count = name, count
         self.lake = lake
-        self._settings = settings.model_copy(update={"kafka_bootstrap_servers": kafka.bootstrap_servers})
+        self._settings = settings.replaced(kafka_bootstrap_servers=kafka.bootstrap_servers)
         self._kafka = kafka
         self._worker = worker
         self._producer = make_producer(kafka.bootstrap_servers)

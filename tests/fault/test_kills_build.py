@@ -41,7 +41,7 @@ def builder(lake: Lake, settings: Settings, apache_kafka: ApacheKafka) -> Iterat
     lake.publish_access()
     (stream,) = (each for each in load_streams(settings.streams_file) if each.name == TOPIC)
     builder = Worker("tests.fault.builder")
-    at = settings.model_copy(update={"kafka_bootstrap_servers": apache_kafka.bootstrap_servers})
+    at = settings.replaced(kafka_bootstrap_servers=apache_kafka.bootstrap_servers)
     builder.tell(order_for(stream, at)["settings"])
     yield builder
     builder.close()

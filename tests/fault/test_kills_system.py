@@ -15,7 +15,8 @@ import paho.mqtt.client as mqtt
 import psutil
 import pytest
 
-from ingestion.collect.collector import status_file
+from ingestion.collect.status import status_file
+from ingestion.connectors.mqtt.connector import MQTT
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.settings import PROJECT_DIR, load_settings
@@ -63,7 +64,7 @@ class Running:
         assert self._up.poll() is None, self._log.read()[-2000:]
         state = read_system_state(self.folder)
         with suppress(OSError, ValueError):
-            told = json.loads(status_file(self.folder).read_text())
+            told = json.loads(status_file(self.folder, MQTT).read_text())
             return state is not None and state.pid == self._up.pid and bool(told["subscribed"])
         return False
 

@@ -22,7 +22,7 @@ log.step, log.end = 0, batches * settings.batch_max_events
 with Lake(settings) as lake:
     lake.prepare(["events"])
     ingestor, read = Ingestor(lake), 0
-    while (report := ingestor.run(STREAM, log)).batch_id is not None:
+    while (report := ingestor.run(STREAM, log, decode=decoder("json"))).batch_id is not None:
         read += report.events_read
 print(read, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -84,7 +84,7 @@ class Scene:
 
     def __init__(self, settings: Settings, kafka: ApacheKafka) -> None:
         self.topic = f"stored_{next(_numbers)}"
-        self.settings = settings.model_copy(update={"kafka_bootstrap_servers": kafka.bootstrap_servers})
+        self.settings = settings.replaced(kafka_bootstrap_servers=kafka.bootstrap_servers)
         kafka.create_topic(self.topic, partitions=2)
         self.oracle = KafkaOracle(kafka.bootstrap_servers, self.topic)
         self.lake = Lake(self.settings)

@@ -17,12 +17,14 @@ from typing import Any
 
 import psutil
 
-from ingestion.connectors.factory import open_log
+from ingestion.clock import utc_now
+from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.faultpoints import install_hook
+from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
-from ingestion.land.batch import Ingestor, utc_now
+from ingestion.land.batch import Ingestor
 from ingestion.settings import load_settings
 from ingestion.upkeep.maintenance import Limits, maintain
 from orchestration.services.process import is_alive, wait_until
@@ -75,7 +77,7 @@ def _ingest(order: dict[str, Any]) -> int:
         with Lake(settings) as lake:
             log = open_log(stream, settings)
             ingestor = Ingestor(lake)
-            while ingestor.run(stream, log).batch_id is not None:
+            while ingestor.run(stream, log, decode=decoder("json")).batch_id is not None:
                 pass
             log.close()
             if order.get("upkeep"):

@@ -5,11 +5,19 @@ from collections.abc import Sequence
 import pytest
 from kafka import KafkaProducer
 
-from ingestion.connectors.factory import open_log
+from ingestion.collect.collector import Collector
+from ingestion.connectors.kafka.access import KafkaAccess
+from ingestion.connectors.kafka.log import KafkaLog
+from ingestion.connectors.mqtt.connector import MqttConnector
+from ingestion.connectors.mqtt.retry import Retry
+from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
+from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
-from ingestion.land.batch import BatchReport, Ingestor
+from ingestion.land.batch import Ingestor
+from ingestion.land.report import BatchReport
 from ingestion.settings import Settings
+from ingestion.spool.intake import Limits
 
 both_clients = pytest.mark.parametrize("kafka_settings", ["kafka-python", "librdkafka"], indirect=True)
 """Runs a test once with each client."""
@@ -42,9 +50,28 @@ def ingest(lake: Lake, stream: Stream, settings: Settings) -> BatchReport:
     lake.prepare([stream.name])
     log = open_log(stream, settings)
     try:
-        return Ingestor(lake).run(stream, log)
+        return Ingestor(lake).run(stream, log, decode=decoder(stream.format))
     finally:
         log.close()
+
+
+def kafka_log(stream: Stream, settings: Settings, *, timeout_seconds: float | None = None) -> KafkaLog:
+    """A stream's log through kafka-python."""
+    access = settings.access("kafka", KafkaAccess)
+    return KafkaLog(
+        stream.name,
+        stream.source,
+        access,
+        timeout_seconds=timeout_seconds or settings.source_timeout_seconds,
+    )
+
+
+def mqtt_collector(
+    settings: Settings, streams: Sequence[Stream], *, limits: Limits | None = None, retry: Retry | None = None
+) -> Collector:
+    """A collector of MQTT streams, not running yet."""
+    connector = MqttConnector(retry=retry or Retry())
+    return Collector(settings, streams, connector=connector, limits=limits)
 
 
 def positions_of(lake: Lake, stream: str) -> list[tuple[str, int]]:

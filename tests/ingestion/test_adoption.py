@@ -9,13 +9,13 @@ import pytest
 from pydantic import SecretStr
 
 from ingestion.backup.backup import back_up, restore
-from ingestion.connectors.factory import open_log
+from ingestion.clock import utc_now
+from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, LogTruncated
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
 from ingestion.land.adoption import adopt
-from ingestion.land.batch import utc_now
 from ingestion.settings import Settings
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from ingestion.upkeep.files import trim_spool

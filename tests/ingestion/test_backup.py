@@ -16,8 +16,7 @@ from dagster import DagsterInstance
 from pydantic import SecretStr
 
 from ingestion.backup.backup import back_up, backups_of, restore
-from ingestion.collect.collector import Collector
-from ingestion.connectors.factory import open_log
+from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.errors import BackupError, StreamBusy
 from ingestion.faultpoints import install_hook
@@ -30,7 +29,7 @@ from ingestion.upkeep.maintenance import upkeep_lock
 from ingestion.watch.recount import verify
 from orchestration.assets.raw import ingest_batch
 from orchestration.run.progress import CheckedBatches
-from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
+from tests.ingestion.helpers import ingest, kafka_stream, mqtt_collector, positions_of, produce
 from tests.ingestion.test_collector import publish, running, spooled, wait_until
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
@@ -49,7 +48,7 @@ def _no_hook() -> Iterator[None]:
 
 @pytest.fixture
 def here(settings: Settings, apache_kafka: ApacheKafka) -> Settings:
-    return settings.model_copy(update={"kafka_bootstrap_servers": apache_kafka.bootstrap_servers})
+    return settings.replaced(kafka_bootstrap_servers=apache_kafka.bootstrap_servers)
 
 
 @pytest.fixture
@@ -215,7 +214,7 @@ def test_killed_anywhere_a_backup_or_a_restore_is_not_there_and_can_be_said_agai
         back_up(here, backups, now=NOON)
     report = back_up(here, backups, now=NOON)
     with pytest.raises(BackupError, match="knows of no MQTT session"):
-        restore(there, backups, mqtt_session=True)
+        restore(there, backups, session=True)
     for point in ("restore.files", "restore.spool"):
         killed_at(point, f"restore(settings, Path({str(backups)!r}))", there)
     restore(there, backups)
@@ -255,25 +254,25 @@ def test_a_restored_system_fetches_what_the_mqtt_broker_queued_where_it_takes_th
 ) -> None:
     """Without being told so it is another client: the one that was backed up may run still."""
     broker = {"mqtt_host": mosquitto.host, "mqtt_port": mosquitto.port}
-    was = here.model_copy(update=broker)
+    was = here.replaced(**broker)
     with Lake(was) as lake:
         lake.prepare([SPOOLED.name])
-    with running(Collector(was, [SPOOLED])):
+    with running(mqtt_collector(was, [SPOOLED])):
         pass
     publish(mosquitto, [("spooled/a", b"queued")])
     report = back_up(was, tmp_path / "backups", now=NOON)
     fetched = {}
-    for mqtt_session in (False, True):
-        there = elsewhere().model_copy(update=broker)
-        restore(there, report.folder, mqtt_session=mqtt_session)
-        with running(Collector(there, [SPOOLED])) as collector:
+    for session in (False, True):
+        there = elsewhere().replaced(**broker)
+        restore(there, report.folder, session=session)
+        with running(mqtt_collector(there, [SPOOLED])) as collector:
             publish(mosquitto, [("spooled/a", b"new")])
             wait_until(
                 lambda there=there: (
                     [row["value"] for row in spooled(there.data_dir, SPOOLED.name)][-1:] == [b"new"]
                 )
             )
-            fetched[mqtt_session] = collector.status()["messages"]
+            fetched[session] = collector.status()["messages"]
     assert fetched == {False: 1, True: 3}  # queued, the other's new, its own new
 
 

@@ -8,17 +8,17 @@ import pytest
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewPartitions
 
-from ingestion.connectors.factory import open_log
-from ingestion.connectors.kafka.log import KafkaLog
+from ingestion.declare.logs import open_log
 from ingestion.errors import BatchFailed, LogTruncated, SourceUnavailable, StreamBusy
 from ingestion.faultpoints import install_hook
+from ingestion.formats.decode import decoder
 from ingestion.lake.catalog import process_name, writer_lock
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove, read_state
 from ingestion.land.batch import Ingestor
 from ingestion.log.port import Window
 from ingestion.settings import Settings
-from tests.ingestion.helpers import both_clients, ingest, kafka_stream, positions_of, produce
+from tests.ingestion.helpers import both_clients, ingest, kafka_log, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
 
 _numbers = itertools.count(1)
@@ -226,10 +226,10 @@ def test_a_missing_topic_and_a_broker_that_is_away_are_told_in_a_sentence(
 ) -> None:
     with pytest.raises(SourceUnavailable, match=r"no topic 'nowhere'; create it"):
         ingest(lake, kafka_stream("nowhere"), kafka_settings)
-    away = kafka_settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
-    log = KafkaLog(kafka_stream("nowhere"), away, timeout_seconds=1)
+    away = kafka_settings.replaced(kafka_bootstrap_servers="127.0.0.1:1")
+    log = kafka_log(kafka_stream("nowhere"), away, timeout_seconds=1)
     with pytest.raises(SourceUnavailable, match=r"127\.0\.0\.1:1 does not answer"):
-        Ingestor(lake).run(kafka_stream("nowhere"), log)
+        Ingestor(lake).run(kafka_stream("nowhere"), log, decode=decoder("json"))
 
 
 def test_an_aborted_transaction_is_never_seen(

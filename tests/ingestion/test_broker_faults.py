@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from ingestion.connectors.factory import open_log
+from ingestion.declare.logs import open_log
 from ingestion.errors import SourceStalled, SourceUnavailable
 from ingestion.faultpoints import install_hook
+from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
 from ingestion.land.batch import Ingestor
@@ -137,11 +138,11 @@ def test_a_connection_that_brings_nothing_is_replaced_once(
     )
     try:
         if stalls == 1:
-            report = Ingestor(lake).run(stream, log)
+            report = Ingestor(lake).run(stream, log, decode=decoder("json"))
             assert (report.events_landed, report.stalls) == (5, 1)
         else:
             with pytest.raises(SourceStalled, match=f"{topic}-0 at 0 of 5"):
-                Ingestor(lake).run(stream, log)
+                Ingestor(lake).run(stream, log, decode=decoder("json"))
             assert log.stalls == 1
     finally:
         log.close()

@@ -22,13 +22,16 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from ingestion.collect.collector import Collector, status_file
+from ingestion.collect.collector import Collector
+from ingestion.collect.status import status_file
+from ingestion.connectors.mqtt.connector import MQTT
 from ingestion.connectors.mqtt.retry import Retry
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, StreamBusy
 from ingestion.log.port import Window
-from ingestion.settings import Settings
-from ingestion.spool.log import MqttLog
+from ingestion.settings import Settings, load_settings
+from ingestion.spool.log import SpoolLog
+from tests.ingestion.helpers import mqtt_collector
 from tests.servers import ServerMissing
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.ports import free_ports
@@ -66,9 +69,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
 
 
 def settings_for(server: Mosquitto, data_dir: Path, **overrides: Any) -> Settings:
-    return Settings(
-        _env_file=None, data_dir=data_dir, mqtt_host=server.host, mqtt_port=server.port, **overrides
-    )
+    return load_settings(data_dir=data_dir, mqtt_host=server.host, mqtt_port=server.port, **overrides)
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float = 15.0) -> None:
@@ -85,7 +86,7 @@ def running(collector: Collector, *, subscribed: bool = True) -> Iterator[Collec
     thread.start()
     try:
         if subscribed:
-            wait_until(lambda: collector.connection.subscribed)
+            wait_until(lambda: collector.listener.connection.subscribed)
         yield collector
     finally:
         stop.set()
@@ -113,7 +114,7 @@ def publish(
 
 
 def spooled(data_dir: Path, name: str) -> list[dict[str, Any]]:
-    log = MqttLog(name, data_dir / "spool")
+    log = SpoolLog(name, data_dir / "spool")
     windows = {partition: Window(b.begin, b.end) for partition, b in log.bounds().items()}
     rows = [row for chunk in log.read(windows) for row in chunk.events.to_pylist()]
     log.close()
@@ -133,7 +134,7 @@ def test_every_message_arrives_once_in_each_stream_that_wants_it(
         stream("same", f"{root}/#", qos=0),
         stream("exact", f"{root}/line-2/state"),
     ]
-    collector = Collector(settings_for(shared, tmp_path, mqtt_protocol=protocol), streams)
+    collector = mqtt_collector(settings_for(shared, tmp_path, mqtt_protocol=protocol), streams)
     messages = [
         (f"{root}/line-{number % 3}/{('telemetry', 'state')[number % 2]}", str(number).encode())
         for number in range(600)
@@ -154,7 +155,7 @@ def test_every_message_arrives_once_in_each_stream_that_wants_it(
         assert [row["position"] for row in rows] == list(range(len(rows)))
         assert all(row["headers"] == {"qos": 1, "retain": False, "dup": False} for row in rows)
         assert all(before["event_time"] <= after["event_time"] for before, after in pairwise(rows))
-    status = orjson.loads(status_file(tmp_path).read_bytes())
+    status = orjson.loads(status_file(tmp_path, MQTT).read_bytes())
     assert status["connected"] is False
     assert status["error"] == ""
     assert status["unacknowledged"] == 0
@@ -162,7 +163,7 @@ def test_every_message_arrives_once_in_each_stream_that_wants_it(
 
 
 def test_payloads_are_spooled_as_they_are(shared: Mosquitto, tmp_path: Path) -> None:
-    collector = Collector(settings_for(shared, tmp_path, mqtt_protocol="5"), [stream("odd", "odd/#")])
+    collector = mqtt_collector(settings_for(shared, tmp_path, mqtt_protocol="5"), [stream("odd", "odd/#")])
     payloads = [b"", b"\0\xff\xfe", b"{", os.urandom(2**20), "ä".encode(), b" " * 70_000]
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.ContentType = "application/json"
@@ -189,10 +190,10 @@ def test_messages_sent_while_it_is_away_wait_and_retained_ones_come_once(
 ) -> None:
     settings = settings_for(shared, tmp_path)
     publish(shared, [("away/config", b"retained")], retain=True)
-    with running(Collector(settings, [stream("away", "away/#")])) as collector:
+    with running(mqtt_collector(settings, [stream("away", "away/#")])) as collector:
         wait_until(lambda: collector.status()["positions"]["away"] == 1)
     publish(shared, [("away/x", b"1"), ("away/x", b"2")])
-    with running(Collector(settings, [stream("away", "away/#")])) as collector:
+    with running(mqtt_collector(settings, [stream("away", "away/#")])) as collector:
         wait_until(lambda: collector.status()["positions"]["away"] == 3)
         publish(shared, [("away/x", b"3")])
         wait_until(lambda: collector.status()["positions"]["away"] == 4)
@@ -201,10 +202,10 @@ def test_messages_sent_while_it_is_away_wait_and_retained_ones_come_once(
 
 def test_a_removed_stream_is_unsubscribed(shared: Mosquitto, tmp_path: Path) -> None:
     settings = settings_for(shared, tmp_path)
-    with running(Collector(settings, [stream("kept", "removal/kept"), stream("gone", "removal/gone")])):
+    with running(mqtt_collector(settings, [stream("kept", "removal/kept"), stream("gone", "removal/gone")])):
         pass
     publish(shared, [("removal/gone", b"queued by the old subscription"), ("removal/kept", b"1")])
-    with running(Collector(settings, [stream("kept", "removal/kept")])) as collector:
+    with running(mqtt_collector(settings, [stream("kept", "removal/kept")])) as collector:
         wait_until(lambda: collector.status()["positions"]["kept"] == 1)
         wait_until(lambda: collector.status()["unrouted"] == 1)
         publish(shared, [("removal/gone", b"nobody asks for it"), ("removal/kept", b"2")])
@@ -216,7 +217,7 @@ def start_process(
     server: Mosquitto,
     data_dir: Path,
     *,
-    program: Sequence[str] = ("-m", "ingestion.collect.collector"),
+    program: Sequence[str] = ("-m", "ingestion.collect", "mqtt"),
     **environment: str,
 ) -> "subprocess.Popen[bytes]":
     data_dir.mkdir(exist_ok=True)
@@ -238,7 +239,7 @@ def start_process(
 
 
 def status_of(data_dir: Path) -> dict[str, Any]:
-    path = status_file(data_dir)
+    path = status_file(data_dir, MQTT)
     return dict(orjson.loads(path.read_bytes())) if path.exists() else {}
 
 
@@ -251,7 +252,7 @@ def test_sigterm_acknowledges_what_it_took_and_exits_with_0(shared: Mosquitto, t
     values = [str(number).encode() for number in range(8_000)]
     process = start_process(shared, tmp_path)
     wait_for_subscriptions(tmp_path)
-    reader = MqttLog("telemetry", tmp_path / "spool")
+    reader = SpoolLog("telemetry", tmp_path / "spool")
     sender = threading.Thread(target=publish, args=(shared, [("plant/a/telemetry", v) for v in values]))
     sender.start()
     wait_until(lambda: reader.bounds()["telemetry-0"].end > 100)
@@ -277,7 +278,7 @@ def test_a_wrong_password_is_one_clear_status_without_the_password(tmp_path: Pat
     data_dir = tmp_path / "data"
     retry = Retry(first_seconds=0.01, most_seconds=1.0)
     wrong = settings_for(server, data_dir, mqtt_username="reader", mqtt_password="wrong-one")
-    with running(Collector(wrong, [stream("s", "s/#")], retry=retry), subscribed=False) as collector:
+    with running(mqtt_collector(wrong, [stream("s", "s/#")], retry=retry), subscribed=False) as collector:
         wait_until(lambda: collector.status()["error"])
         error = collector.status()["error"]
     assert error == (
@@ -285,8 +286,8 @@ def test_a_wrong_password_is_one_clear_status_without_the_password(tmp_path: Pat
         " check MILLRACE_MQTT_USERNAME and MILLRACE_MQTT_PASSWORD"
     )
     right = settings_for(server, data_dir, mqtt_username="reader", mqtt_password="right-one")
-    with running(Collector(right, [stream("s", "s/#")])):
-        assert "right-one" not in status_file(data_dir).read_text()
+    with running(mqtt_collector(right, [stream("s", "s/#")])):
+        assert "right-one" not in status_file(data_dir, MQTT).read_text()
     process = start_process(
         server, data_dir, MILLRACE_MQTT_USERNAME="reader", MILLRACE_MQTT_PASSWORD="wrong-one"
     )
@@ -312,13 +313,13 @@ def test_tls_is_verified_and_works_with_the_right_authority(tmp_path: Path) -> N
     listener = [f"listener {port} 127.0.0.1", f"certfile {certificate}", f"keyfile {key}"]
     server = broker(tmp_path / "broker", extra=listener)
     data_dir = tmp_path / "data"
-    tls = settings_for(server, data_dir).model_copy(update={"mqtt_port": port, "mqtt_tls": True})
-    with running(Collector(tls, [stream("s", "s/#")], retry=QUICK), subscribed=False) as collector:
+    tls = settings_for(server, data_dir).replaced(mqtt_port=port, mqtt_tls=True)
+    with running(mqtt_collector(tls, [stream("s", "s/#")], retry=QUICK), subscribed=False) as collector:
         wait_until(lambda: collector.status()["error"])
         assert "TLS with the MQTT broker" in collector.status()["error"]
         assert "MILLRACE_MQTT_CA_FILE" in collector.status()["error"]
-    trusting = tls.model_copy(update={"mqtt_ca_file": certificate})
-    with running(Collector(trusting, [stream("s", "s/#")])) as collector:
+    trusting = tls.replaced(mqtt_ca_file=certificate)
+    with running(mqtt_collector(trusting, [stream("s", "s/#")])) as collector:
         publish(server, [("s/1", b"%d" % number) for number in range(500)])
         wait_until(lambda: collector.status()["positions"]["s"] == 500)
     server.stop()
@@ -327,7 +328,7 @@ def test_tls_is_verified_and_works_with_the_right_authority(tmp_path: Path) -> N
 def test_a_broker_that_restarts_or_forgets_is_found_again(tmp_path: Path) -> None:
     server = broker(tmp_path / "broker", persistence=True)
     data_dir = tmp_path / "data"
-    collector = Collector(settings_for(server, data_dir), [stream("s", "s/#")], retry=QUICK)
+    collector = mqtt_collector(settings_for(server, data_dir), [stream("s", "s/#")], retry=QUICK)
     with running(collector):
         publish(server, [("s/1", b"1")])
         wait_until(lambda: collector.status()["positions"]["s"] == 1)
@@ -343,7 +344,9 @@ def test_a_broker_that_restarts_or_forgets_is_found_again(tmp_path: Path) -> Non
         for saved in (tmp_path / "broker").glob("*.db*"):
             saved.unlink()
         server.start()
-        wait_until(lambda: collector.status()["sessions_lost"] == 1 and collector.connection.subscribed)
+        wait_until(
+            lambda: collector.status()["sessions_lost"] == 1 and collector.listener.connection.subscribed
+        )
         publish(server, [("s/1", b"3")])
         wait_until(lambda: collector.status()["positions"]["s"] == 3)
         assert collector.status()["error"] == ""
@@ -361,17 +364,19 @@ def test_a_broker_that_crashed_back_to_an_older_session_is_asked_for_everything_
         folder, extra=["persistence true", f"persistence_location {folder}/", "autosave_interval 1800"]
     )
     settings = settings_for(server, tmp_path / "data", mqtt_protocol=protocol)
-    with running(Collector(settings, [stream("a", "a")], retry=QUICK)):
+    with running(mqtt_collector(settings, [stream("a", "a")], retry=QUICK)):
         pass
     server.save()
     soon = replace(QUICK, renew_seconds=2.0)
-    collector = Collector(settings, [stream("a", "a"), stream("b", "b")], retry=soon)
+    collector = mqtt_collector(settings, [stream("a", "a"), stream("b", "b")], retry=soon)
     with running(collector):
         server.kill()
         wait_until(lambda: not collector.status()["connected"])
         server.start()
-        wait_until(lambda: collector.connection.generation == 2 and collector.connection.connected)
-        assert collector.connection.session_present
+        wait_until(
+            lambda: collector.listener.connection.generation == 2 and collector.listener.connection.connected
+        )
+        assert collector.listener.connection.session_present
         number = itertools.count(1)
 
         def arrives() -> bool:
@@ -385,19 +390,19 @@ def test_a_broker_that_crashed_back_to_an_older_session_is_asked_for_everything_
 def test_one_collector_for_a_data_folder(shared: Mosquitto, tmp_path: Path) -> None:
     settings = settings_for(shared, tmp_path)
     busy = pytest.raises(StreamBusy, match=f"in use by process {os.getpid()}")
-    with running(Collector(settings, [stream("s", "s/#")])), busy:
-        Collector(settings, [stream("s", "s/#")])
+    with running(mqtt_collector(settings, [stream("s", "s/#")])), busy:
+        mqtt_collector(settings, [stream("s", "s/#")])
 
 
 def test_what_is_not_configured_is_said(tmp_path: Path) -> None:
-    nowhere = Settings(_env_file=None, data_dir=tmp_path)
+    nowhere = load_settings(data_dir=tmp_path)
     with pytest.raises(ConfigError, match="no MQTT stream is declared"):
-        Collector(nowhere, [])
+        mqtt_collector(nowhere, [])
     with pytest.raises(ConfigError, match="MILLRACE_MQTT_HOST is not set"):
-        Collector(nowhere, [stream("s", "s/#")])
+        mqtt_collector(nowhere, [stream("s", "s/#")])
     missing = tmp_path / "ca.pem"
     with pytest.raises(ConfigError, match="MILLRACE_MQTT_CA_FILE"):
-        Collector(
-            Settings(_env_file=None, data_dir=tmp_path, mqtt_host="x", mqtt_tls=True, mqtt_ca_file=missing),
+        mqtt_collector(
+            load_settings(data_dir=tmp_path, mqtt_host="x", mqtt_tls=True, mqtt_ca_file=missing),
             [stream("s", "s/#")],
         )

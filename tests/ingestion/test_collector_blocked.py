@@ -11,7 +11,8 @@ import pytest
 from ingestion.collect.collector import Collector
 from ingestion.log.port import Window
 from ingestion.spool.intake import Limits
-from ingestion.spool.log import MqttLog
+from ingestion.spool.log import SpoolLog
+from tests.ingestion.helpers import mqtt_collector
 from tests.ingestion.test_collector import (
     QUICK,
     broker,
@@ -29,9 +30,9 @@ pytestmark = pytest.mark.mosquitto
 
 def test_a_full_spool_holds_the_broker_back_until_it_is_drained(mosquitto: Mosquitto, tmp_path: Path) -> None:
     limits = Limits(spool_max_bytes=60_000, segment_bytes=10_000, blocked_seconds=0.05)
-    collector = Collector(settings_for(mosquitto, tmp_path), [stream("full", "full/#")], limits=limits)
+    collector = mqtt_collector(settings_for(mosquitto, tmp_path), [stream("full", "full/#")], limits=limits)
     total = 1_000
-    log = MqttLog("full", tmp_path / "spool")
+    log = SpoolLog("full", tmp_path / "spool")
     seen: list[bytes] = []
     with running(collector):
         sender = threading.Thread(
@@ -67,7 +68,7 @@ def server(tmp_path: Path) -> Iterator[Mosquitto]:
 def blocked(server: Mosquitto, data_dir: Path) -> Iterator[tuple[Collector, int]]:
     """A collector whose spool is full, and how many messages it got until then."""
     limits = Limits(spool_max_bytes=1, segment_bytes=1, blocked_seconds=0.05)
-    collector = Collector(settings_for(server, data_dir), [stream("s", "s")], limits=limits, retry=QUICK)
+    collector = mqtt_collector(settings_for(server, data_dir), [stream("s", "s")], limits=limits, retry=QUICK)
     sent = 0
     with running(collector):
         while not collector.status()["blocked"]:
@@ -79,7 +80,7 @@ def blocked(server: Mosquitto, data_dir: Path) -> Iterator[tuple[Collector, int]
 
 def drain(collector: Collector, data_dir: Path, *, until: int) -> list[bytes]:
     """Make room until everything is committed; returns what the spool holds then."""
-    with closing(MqttLog("s", data_dir / "spool")) as log:
+    with closing(SpoolLog("s", data_dir / "spool")) as log:
         log.confirm({"s-0": collector.status()["positions"]["s"]})
     wait_until(lambda: collector.status()["positions"]["s"] == until)
     return [row["value"] for row in spooled(data_dir, "s")]
@@ -94,10 +95,12 @@ def test_the_only_copy_of_an_event_outlives_every_reconnection(server: Mosquitto
         for saved in (tmp_path / "broker").glob("*.db*"):
             saved.unlink()
         server.start()
-        wait_until(lambda: collector.status()["sessions_lost"] == 1 and collector.connection.subscribed)
+        wait_until(
+            lambda: collector.status()["sessions_lost"] == 1 and collector.listener.connection.subscribed
+        )
         server.restart()
         wait_until(lambda: collector.status()["connections"] == 3)
-        assert collector.connection.session_present
+        assert collector.listener.connection.session_present
         assert collector.status()["unacknowledged"] == waiting > 0
         assert drain(collector, data_dir, until=sent)[-1] == b"%d" % (sent - 1)
 

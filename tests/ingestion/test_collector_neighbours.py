@@ -12,7 +12,8 @@ import orjson
 import pytest
 
 from ingestion.collect.collector import Collector
-from ingestion.settings import Settings
+from ingestion.settings import Settings, load_settings
+from tests.ingestion.helpers import mqtt_collector
 from tests.ingestion.test_collector import QUICK, publish, running, settings_for, spooled, stream, wait_until
 from tests.servers.mosquitto import Mosquitto
 
@@ -28,12 +29,12 @@ def test_messages_that_the_broker_dropped_are_told(
     server.start()
     settings, streams = settings_for(server, tmp_path / "data"), [stream("s", "dropped/#")]
     try:
-        with running(Collector(settings, streams, retry=QUICK)) as collector:
+        with running(mqtt_collector(settings, streams, retry=QUICK)) as collector:
             wait_until(lambda: "drops" in [path.stem for path in (tmp_path / "data").rglob("*.json")])
             assert collector.status()["dropped"] == 0
         publish(server, [("dropped/1", b"%d" % number) for number in range(100)])
         time.sleep(1.5)  # the broker counts once a second, and nobody is there to see it
-        with running(Collector(settings, streams, retry=QUICK)) as collector:
+        with running(mqtt_collector(settings, streams, retry=QUICK)) as collector:
             wait_until(lambda: collector.status()["dropped"])
             told = collector.status()
     finally:
@@ -52,7 +53,7 @@ def test_a_flood_of_retained_messages_arrives_once_and_not_again(tmp_path: Path)
     settings, streams = settings_for(server, tmp_path / "data"), [stream("s", "flood/#")]
 
     def collected(count: int) -> None:
-        with running(Collector(settings, streams, retry=QUICK)) as collector:
+        with running(mqtt_collector(settings, streams, retry=QUICK)) as collector:
             publish(server, [("flood/0", b"now")])  # behind what is retained
             wait_until(lambda: collector.status()["positions"]["s"] >= count, seconds=60)
 
@@ -105,12 +106,12 @@ def test_two_collectors_with_one_client_id_are_told_and_stop_fighting(tmp_path: 
     try:
         with twins(one, two) as (first, second, client_id):
             both = (first, second)
-            wait_until(lambda: any(f"'{client_id}'" in one.connection.error for one in both))
+            wait_until(lambda: any(f"'{client_id}'" in one.listener.connection.error for one in both))
             assert any("session.json" in one.status()["error"] for one in both)
-            connections = sum(one.connection.generation for one in both)
+            connections = sum(one.listener.connection.generation for one in both)
             assert connections < 8
             time.sleep(2)
-            assert sum(one.connection.generation for one in both) == connections
+            assert sum(one.listener.connection.generation for one in both) == connections
     finally:
         server.stop()
 
@@ -121,14 +122,14 @@ def test_a_broker_that_names_the_twin_is_believed_at_once(tmp_path: Path) -> Non
     try:
         with giving_reasons(server) as port:
             one, two = (settings_for(server, tmp_path / name, mqtt_protocol="5") for name in ("one", "two"))
-            with twins(one.model_copy(update={"mqtt_port": port}), two) as (first, second, client_id):
-                wait_until(lambda: first.connection.error)
+            with twins(one.replaced(mqtt_port=port), two) as (first, second, client_id):
+                wait_until(lambda: first.listener.connection.error)
                 assert (
                     f"gave our session to another client with our client id '{client_id}'"
                     in (first.status()["error"])
                 )
                 time.sleep(1)  # after any other loss it would be back
-                assert (first.connection.generation, second.connection.generation) == (1, 1)
+                assert (first.listener.connection.generation, second.listener.connection.generation) == (1, 1)
     finally:
         server.stop()
 
@@ -137,10 +138,10 @@ def test_a_broker_that_names_the_twin_is_believed_at_once(tmp_path: Path) -> Non
 def twins(one: Settings, two: Settings) -> Iterator[tuple[Collector, Collector, str]]:
     """Two collectors, the second on a copy of the first one's session, and their client id."""
     session, streams = one.data_dir / "collector" / "session.json", [stream("s", "twins/#")]
-    with running(Collector(one, streams)) as first:
+    with running(mqtt_collector(one, streams)) as first:
         (two.data_dir / "collector").mkdir(parents=True)
         shutil.copy(session, two.data_dir / "collector")
-        with running(Collector(two, streams)) as second:
+        with running(mqtt_collector(two, streams)) as second:
             yield first, second, orjson.loads(session.read_bytes())["client_id"]
 
 
@@ -160,16 +161,15 @@ def test_a_broker_that_sends_rubbish_is_not_taken_for_a_twin(tmp_path: Path) -> 
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=accept, daemon=True).start()
-        settings = Settings(
-            _env_file=None,
+        settings = load_settings(
             data_dir=tmp_path,
             mqtt_host="127.0.0.1",
             mqtt_port=listener.getsockname()[1],
             mqtt_protocol="5",
         )
-        collector = Collector(settings, [stream("s", "s")], retry=QUICK)
+        collector = mqtt_collector(settings, [stream("s", "s")], retry=QUICK)
         with running(collector, subscribed=False):
             wait_until(lambda: connections >= 5)
-            wait_until(lambda: collector.connection.error)
-            assert "brought what cannot be read" in collector.connection.error
+            wait_until(lambda: collector.listener.connection.error)
+            assert "brought what cannot be read" in collector.listener.connection.error
         listener.shutdown(socket.SHUT_RDWR)

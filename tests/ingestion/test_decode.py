@@ -9,7 +9,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.formats.json import Decoded, decode_json
+from ingestion.formats.decode import Decoded, decoder
 from ingestion.log.envelope import EVENT_SCHEMA, REJECT_SCHEMA, SOURCE_SCHEMA
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -24,7 +24,7 @@ def _decode(
         for index, (value, key) in enumerate(zip(values, keys or [None] * len(values), strict=True))
     ]  # fmt: skip
     chunk = pa.Table.from_pylist(rows, schema=SOURCE_SCHEMA)
-    return decode_json(chunk, stream="s", batch_id=7, ingested_at=NOW, max_bytes=max_bytes)
+    return decoder("json")(chunk, stream="s", batch_id=7, ingested_at=NOW, max_bytes=max_bytes)
 
 
 def test_json_lands_unchanged_byte_by_byte() -> None:

@@ -6,9 +6,9 @@ from contextlib import closing
 
 import pytest
 
+from ingestion.clock import utc_now
 from ingestion.errors import LogTruncated
 from ingestion.lake.lake import Lake
-from ingestion.land.batch import utc_now
 from ingestion.settings import Settings
 from ingestion.watch.lag import LagMeter, StreamLag
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
@@ -110,7 +110,7 @@ def test_a_broker_that_lets_us_wait_does_so_once_for_all_its_streams(
     lake: Lake, kafka_settings: Settings, topic: str
 ) -> None:
     lake.prepare([topic])
-    away = kafka_settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
+    away = kafka_settings.replaced(kafka_bootstrap_servers="127.0.0.1:1")
     streams = [kafka_stream(f"{topic}_{number}") for number in range(5)]
     with closing(LagMeter(away, lake, timeout_seconds=1, clock=utc_now)) as meter:
         began = time.monotonic()

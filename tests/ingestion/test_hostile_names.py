@@ -8,10 +8,11 @@ import pytest
 from ingestion.declare.file import load_streams
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError
+from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.land.batch import Ingestor
 from ingestion.settings import Settings
-from ingestion.spool.log import MqttLog
+from ingestion.spool.log import SpoolLog
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from tests.ingestion.helpers import ingest, kafka_stream, produce
 from tests.servers.apache_kafka import ApacheKafka
@@ -74,8 +75,8 @@ def test_hostile_mqtt_topics_and_payloads_are_only_data(lake: Lake, tmp_path: Pa
     writer.commit()
     writer.close()
     lake.prepare(["devices"])
-    log = MqttLog(stream.name, tmp_path / "spool")
-    assert Ingestor(lake).run(stream, log).events_landed == len(HOSTILE)
+    log = SpoolLog(stream.name, tmp_path / "spool")
+    assert Ingestor(lake).run(stream, log, decode=decoder("json")).events_landed == len(HOSTILE)
     log.close()
     rows = lake.query("select event_key, payload from raw.devices order by position")
     assert [(key, json.loads(payload)) for key, payload in rows] == [(name, {name: name}) for name in HOSTILE]
@@ -85,7 +86,7 @@ def test_hostile_kafka_keys_and_headers_are_only_data(
     lake: Lake, settings: Settings, apache_kafka: ApacheKafka
 ) -> None:
     apache_kafka.create_topic("hostile")
-    known = settings.model_copy(update={"kafka_bootstrap_servers": apache_kafka.bootstrap_servers})
+    known = settings.replaced(kafka_bootstrap_servers=apache_kafka.bootstrap_servers)
     keys = [name.encode() for name in HOSTILE]
     produce(apache_kafka.bootstrap_servers, "hostile", [b"1"] * len(keys), keys=keys)
     ingest(lake, kafka_stream("hostile"), known)

@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from ingestion.connectors.kafka.log import KafkaLog
+from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
 from ingestion.land.batch import Ingestor
 from ingestion.log.envelope import EVENT_SCHEMA, SOURCE_SCHEMA
 from ingestion.log.port import Bounds, Chunk, Start, Window
 from ingestion.settings import Settings
-from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
+from tests.ingestion.helpers import ingest, kafka_log, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
 
 _numbers = itertools.count(1)
@@ -97,10 +97,10 @@ def test_a_host_clock_that_steps_back_changes_no_order(
     times = itertools.count()
     start = datetime(2026, 3, 29, 3, tzinfo=UTC)
     ingestor = Ingestor(lake, clock=lambda: start - timedelta(hours=next(times)))
-    log = KafkaLog(kafka_stream(topic), kafka_settings)
+    log = kafka_log(kafka_stream(topic), kafka_settings)
     for number in range(3):
         produce(apache_kafka.bootstrap_servers, topic, [b"%d" % number])
-        assert ingestor.run(kafka_stream(topic), log).batch_id == number + 1
+        assert ingestor.run(kafka_stream(topic), log, decode=decoder("json")).batch_id == number + 1
     log.close()
     rows = lake.query(f"select payload from raw.{topic} order by batch_id")
     assert rows == [("0",), ("1",), ("2",)]
@@ -118,7 +118,7 @@ class _OneEvent:
     def bounds(self) -> dict[str, Bounds]:
         return {"p": Bounds(0, 1)}
 
-    def stirred(self, known: Mapping[str, Bounds]) -> bool:
+    def has_moved(self, known: Mapping[str, Bounds]) -> bool:
         return self.bounds() != known
 
     def start_positions(self, start: Start, partitions: Mapping[str, Bounds]) -> dict[str, int]:
@@ -138,7 +138,7 @@ class _OneEvent:
 def test_a_hundred_megabytes_are_a_reject_with_their_size_only(lake: Lake) -> None:
     lake.prepare(["large"])
     value = b'"' + b"x" * 100_000_000 + b'"'
-    report = Ingestor(lake).run(kafka_stream("large"), _OneEvent(value))
+    report = Ingestor(lake).run(kafka_stream("large"), _OneEvent(value), decode=decoder("json"))
     assert report.events_rejected == 1
     rows = lake.query("select payload_raw, payload_bytes, reason from raw.rejects")
     assert rows == [(None, len(value), "too_large")]

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.connectors.kafka.log import KafkaLog
 from ingestion.errors import SourceUnavailable
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings, load_settings
 from tests.conftest import PASSWORD, USER
-from tests.ingestion.helpers import ingest, kafka_stream
+from tests.ingestion.helpers import ingest, kafka_log, kafka_stream
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.certificates import Certificates, make_certificates
 
@@ -44,7 +43,7 @@ def test_a_wrong_password_is_one_sentence_without_the_password(
     settings: Settings, secured: ApacheKafka, mechanism: str
 ) -> None:
     wrong = _settings(settings, secured, kafka_sasl_mechanism=mechanism, kafka_password="wr0ng-and-private")
-    log = KafkaLog(kafka_stream("guarded"), wrong)
+    log = kafka_log(kafka_stream("guarded"), wrong)
     with pytest.raises(SourceUnavailable, match=f"refuses user '{USER}'.*MILLRACE_KAFKA_PASSWORD") as caught:
         log.bounds()
     log.close()
@@ -84,7 +83,7 @@ def test_tls_reads_with_the_right_authority(
 
 
 def _refusal(settings: Settings) -> str:
-    log = KafkaLog(kafka_stream("guarded"), settings)
+    log = kafka_log(kafka_stream("guarded"), settings)
     try:
         with pytest.raises(SourceUnavailable) as caught:
             log.bounds()

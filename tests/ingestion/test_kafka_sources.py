@@ -5,6 +5,7 @@ import time
 import pytest
 from kafka import KafkaProducer
 
+from ingestion.connectors.kafka.access import KafkaAccess
 from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
@@ -17,7 +18,7 @@ from tests.servers.apache_kafka import ApacheKafka
 def test_a_list_and_a_pattern_read_every_topic_that_they_name(
     lake: Lake, kafka_settings: Settings, apache_kafka: ApacheKafka, suffix: str
 ) -> None:
-    prefix = f"several-{suffix}-{kafka_settings.kafka_client}"
+    prefix = f"several-{suffix}-{kafka_settings.access('kafka', KafkaAccess).client}"
     names = [f"{prefix}.{region}" for region in ("eu", "us", "asia")]
     producer = KafkaProducer(bootstrap_servers=apache_kafka.bootstrap_servers)
     for name in names:

@@ -14,10 +14,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from ingestion.connectors.factory import open_log
+from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.errors import MaintenanceError
 from ingestion.faultpoints import install_hook
+from ingestion.formats.decode import decoder
 from ingestion.lake.catalog import connect_catalog, process_name, writer_lock
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove, read_state
@@ -47,7 +48,7 @@ class CountingLog:
         self.end += self.step
         return {"events-0": Bounds(0, self.end, "log")}
 
-    def stirred(self, known: Mapping[str, Bounds]) -> bool:
+    def has_moved(self, known: Mapping[str, Bounds]) -> bool:
         return True
 
     def start_positions(self, start: Start, partitions: Mapping[str, Bounds]) -> dict[str, int]:
@@ -84,7 +85,7 @@ def load(lake: Lake, batches: int = 10, *, log: CountingLog | None = None) -> Co
     log = log or CountingLog()
     ingestor = Ingestor(lake)
     for _ in range(batches):
-        ingestor.run(STREAM, log)
+        ingestor.run(STREAM, log, decode=decoder("json"))
     return log
 
 
@@ -431,7 +432,7 @@ def test_a_missed_confirmation_is_made_up_for(lake: Lake, settings: Settings) ->
     lake.prepare(["plant"])
     log = open_log(stream, settings)
     log.confirm = lambda positions: None  # type: ignore[method-assign]
-    Ingestor(lake).run(stream, log)
+    Ingestor(lake).run(stream, log, decode=decoder("json"))
     log.close()
     for number in range(2):
         writer.append([SpoolEvent(b"plant/a", b"1%d" % number, None, 0)])
@@ -442,7 +443,7 @@ def test_a_missed_confirmation_is_made_up_for(lake: Lake, settings: Settings) ->
     assert report.segments_trimmed > 0
     assert segments(folder) == [first for first in held if first >= 5]
     log = open_log(stream, settings)
-    assert Ingestor(lake).run(stream, log).events_landed == 2
+    assert Ingestor(lake).run(stream, log, decode=decoder("json")).events_landed == 2
     log.close()
     writer.close()
 

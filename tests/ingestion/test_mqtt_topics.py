@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
+from ingestion.connectors.mqtt.declare import MqttSource
 from ingestion.connectors.mqtt.retry import Retry
 from ingestion.connectors.mqtt.topics import Router, matches
-from tests.ingestion.test_collector import stream
 
 
 def test_waits_grow_and_are_bounded() -> None:
@@ -16,7 +16,14 @@ def test_waits_grow_and_are_bounded() -> None:
 
 
 def test_a_delivery_goes_to_the_streams_of_its_subscription() -> None:
-    router = Router([stream("a", "x/#"), stream("b", "x/+"), stream("c", "x/#", qos=0), stream("d", "y")])
+    router = Router(
+        {
+            "a": MqttSource(mqtt="x/#"),
+            "b": MqttSource(mqtt="x/+"),
+            "c": MqttSource(mqtt="x/#", qos=0),
+            "d": MqttSource(mqtt="y"),
+        }
+    )
     identifier = {subscription.filter: subscription.identifier for subscription in router.subscriptions}
     assert {s.filter: s.qos for s in router.subscriptions} == {"x/#": 1, "x/+": 1, "y": 1}
     assert set(router.route("x/1")) == {"a", "b", "c"}

@@ -1,16 +1,21 @@
 """Planning: windows are contiguous, fair and bounded; a log that is not the continuation is refused."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.declare.stream import Stream
+from ingestion.connectors.kafka.access import KafkaAccess
+from ingestion.connectors.kafka.declare import KafkaSource
+from ingestion.connectors.kafka.log import KafkaLog
 from ingestion.errors import LogTruncated
 from ingestion.log.port import Bounds, Window
 from ingestion.log.positions import Position, check_log, plan_windows
+from ingestion.spool.log import SpoolLog
 
-KAFKA = Stream.model_validate({"name": "s", "source": {"kafka": "t"}})
-MQTT = Stream.model_validate({"name": "s", "source": {"mqtt": "t"}})
+KAFKA = KafkaLog("s", KafkaSource(kafka=("t",)), KafkaAccess(), timeout_seconds=1)
+SPOOL = SpoolLog("s", Path("nowhere"))
 
 
 def test_a_window_runs_from_the_position_to_the_end() -> None:
@@ -45,7 +50,7 @@ def test_a_log_that_does_not_continue_ours_is_refused(
     position: Position, held: Bounds | None, words: str
 ) -> None:
     with pytest.raises(LogTruncated, match=words):
-        check_log(KAFKA, {"t-0": position}, {} if held is None else {"t-0": held})
+        check_log("s", KAFKA, {"t-0": position}, {} if held is None else {"t-0": held})
 
 
 @pytest.mark.parametrize(
@@ -53,9 +58,9 @@ def test_a_log_that_does_not_continue_ours_is_refused(
 )
 def test_a_spool_that_does_not_continue_ours_is_refused_with_its_way_out(held: Bounds | None) -> None:
     with pytest.raises(LogTruncated, match=r"^stream 's': t-0 .*'millrace adopt s' goes on with the spool"):
-        check_log(MQTT, {"t-0": Position(5, "one")}, {} if held is None else {"t-0": held})
+        check_log("s", SPOOL, {"t-0": Position(5, "one")}, {} if held is None else {"t-0": held})
 
 
 def test_a_log_that_continues_is_accepted() -> None:
-    for stream in (KAFKA, MQTT):
-        check_log(stream, {"t-0": Position(5, "x")}, {"t-0": Bounds(5, 5, "x"), "t-1": Bounds(0, 1, "x")})
+    for log in (KAFKA, SPOOL):
+        check_log("s", log, {"t-0": Position(5, "x")}, {"t-0": Bounds(5, 5, "x"), "t-1": Bounds(0, 1, "x")})

@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 import pytest
 from dagster import ExecuteInProcessResult
 
+from ingestion.connectors.kafka.access import KafkaAccess
 from ingestion.errors import BatchFailed, ConfigError, RejectNotFound, StreamBusy, TooManyRejects
 from ingestion.faultpoints import install_hook
-from ingestion.formats.json import Decoded, decode_json
+from ingestion.formats.decode import Decoded, decoder
 from ingestion.lake.catalog import process_name, writer_lock
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove, read_state
@@ -53,7 +54,7 @@ def rejected(lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: Apa
 def single_quotes(chunk: pa.Table, **options: Any) -> Decoded:
     """Tomorrow's decoder: it takes single quotes for double ones."""
     text = pc.replace_substring(chunk["value"], b"'", b'"')
-    return decode_json(chunk.set_column(chunk.schema.get_field_index("value"), "value", text), **options)
+    return decoder("json")(chunk.set_column(chunk.schema.get_field_index("value"), "value", text), **options)
 
 
 def ids(topic: str, *positions: int) -> list[str]:
@@ -62,7 +63,7 @@ def ids(topic: str, *positions: int) -> list[str]:
 
 def test_today_s_decoder_refuses_what_it_refused_and_nothing_changes(lake: Lake, rejected: str) -> None:
     before = lake.snapshot_id()
-    report = retry(lake, rejected)
+    report = retry(lake, rejected, decode=decoder("json"))
     assert (report.batch_ids, report.landed, report.still_rejected) == ((), 0, 4)
     assert lake.snapshot_id() == before
 
@@ -148,7 +149,7 @@ def test_bytes_that_were_not_kept_never_become_a_tombstone(
     produce(apache_kafka.bootstrap_servers, topic, [b'"' + b"x" * 2000 + b'"'])
     ingest(lake, kafka_stream(topic), kafka_settings)
     lake.settings = kafka_settings
-    report = retry(lake, topic)
+    report = retry(lake, topic, decode=decoder("json"))
     assert (report.landed, report.not_kept) == (0, 1)
     assert positions_of(lake, topic) == []
     reject, payload = show(lake, topic, f"{topic}-0@0")
@@ -207,7 +208,7 @@ def command(rejected: str, kafka_settings: Settings, tmp_path: Path) -> Callable
         "MILLRACE_DATA_DIR": str(kafka_settings.data_dir),
         "MILLRACE_CATALOG": kafka_settings.catalog.get_secret_value(),
         "MILLRACE_STREAMS_FILE": str(tmp_path / "streams.yml"),
-        "MILLRACE_KAFKA_BOOTSTRAP_SERVERS": kafka_settings.kafka_bootstrap_servers,
+        "MILLRACE_KAFKA_BOOTSTRAP_SERVERS": kafka_settings.access("kafka", KafkaAccess).bootstrap_servers,
     }
 
     def run(*arguments: str) -> tuple[int, str, str]:

@@ -11,6 +11,7 @@ from dagster import AssetKey, ExecuteInProcessResult
 from ingestion.connectors.kafka.log import KafkaLog
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError
+from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove, read_state
 from ingestion.land.rejects import list_rejects
@@ -21,7 +22,7 @@ from orchestration.jobs.replay import repair_request, replay_job
 from orchestration.keys import REPAIR_TAG, REPLAY_JOB, RETRY_JOB
 from orchestration.run.resources import lake_session
 from orchestration.sensors.arrivals import RefreshPlan
-from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
+from tests.ingestion.helpers import ingest, kafka_log, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
 
 _numbers = itertools.count(1)
@@ -38,7 +39,7 @@ def stream(apache_kafka: ApacheKafka) -> Stream:
 
 @contextmanager
 def opened(stream: Stream, settings: Settings) -> Iterator[KafkaLog]:
-    log = KafkaLog(stream, settings)
+    log = kafka_log(stream, settings)
     try:
         yield log
     finally:
@@ -49,7 +50,7 @@ def again(
     lake: Lake, stream: Stream, settings: Settings, *, since: Bound = None, until: Bound = None
 ) -> ReplayReport:
     with opened(stream, settings) as log:
-        return replay(lake, stream.name, log=log, since=since, until=until)
+        return replay(lake, stream.name, log=log, decode=decoder(stream.format), since=since, until=until)
 
 
 def test_events_before_the_stream_s_start_land_once_and_positions_stay(
@@ -104,9 +105,7 @@ def test_a_window_of_time_and_a_broker_that_is_away(
     assert (late.start, late.end) == (4, 4)
     (whole,) = again(lake, stream, kafka_settings, until=middle + timedelta(seconds=60)).partitions
     assert (whole.start, whole.end, whole.in_raw, whole.landed) == (0, 4, 3, 0)
-    away = kafka_settings.model_copy(
-        update={"kafka_bootstrap_servers": "127.0.0.1:9", "source_timeout_seconds": 2}
-    )
+    away = kafka_settings.replaced(kafka_bootstrap_servers="127.0.0.1:9", source_timeout_seconds=2)
     report = again(lake, stream, away, since=now - timedelta(hours=1))
     assert "only the lake was looked at" in report.warning
     assert [(each.in_broker, each.in_raw) for each in report.partitions] == [(0, 3)]

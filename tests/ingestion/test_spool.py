@@ -21,7 +21,7 @@ from ingestion.errors import LogTruncated, StorageError, StreamBusy
 from ingestion.log.envelope import SOURCE_SCHEMA
 from ingestion.log.port import Window
 from ingestion.spool.frames import HEADER_BYTES, SEGMENT_HEADER_BYTES, SpoolCorrupt, segment_path, segments
-from ingestion.spool.log import MqttLog
+from ingestion.spool.log import SpoolLog
 from ingestion.spool.reader import SpoolReader
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 
@@ -365,7 +365,7 @@ def stream() -> Stream:
 
 
 def test_the_log_is_empty_before_the_first_collection(tmp_path: Path, stream: Stream) -> None:
-    log = MqttLog(stream.name, tmp_path)
+    log = SpoolLog(stream.name, tmp_path)
     assert log.bounds() == {}
     log.confirm({"telemetry-0": 5})
     log.close()
@@ -374,7 +374,7 @@ def test_the_log_is_empty_before_the_first_collection(tmp_path: Path, stream: St
 
 def test_the_log_reads_windows_and_trims_what_is_confirmed(tmp_path: Path, stream: Stream) -> None:
     write(tmp_path / "telemetry", [10, 10, 10], segment_bytes=1)
-    log = MqttLog(stream.name, tmp_path)
+    log = SpoolLog(stream.name, tmp_path)
     bounds = log.bounds()
     assert (bounds["telemetry-0"].begin, bounds["telemetry-0"].end) == (0, 30)
     assert len(bounds["telemetry-0"].log_id) == 32
@@ -392,7 +392,7 @@ def test_the_log_reads_windows_and_trims_what_is_confirmed(tmp_path: Path, strea
 
 def test_the_log_starts_where_it_is_told(tmp_path: Path, stream: Stream) -> None:
     write(tmp_path / "telemetry", [10, 10])
-    log = MqttLog(stream.name, tmp_path)
+    log = SpoolLog(stream.name, tmp_path)
     bounds = log.bounds()
     assert log.start_positions("earliest", bounds) == {"telemetry-0": 0}
     assert log.start_positions("latest", bounds) == {"telemetry-0": 20}

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from ingestion.connectors.kafka.declare import KafkaSource
+from ingestion.connectors.mqtt.declare import MqttSource
 from ingestion.declare.file import load_streams
-from ingestion.declare.stream import KafkaSource, MqttSource
 from ingestion.errors import ConfigError
 from ingestion.settings import PROJECT_DIR
 

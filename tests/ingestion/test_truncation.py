@@ -5,13 +5,12 @@ import itertools
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
-from ingestion.connectors.kafka.log import KafkaLog
 from ingestion.errors import LogTruncated
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
 from ingestion.settings import Settings
 from ingestion.watch.recount import StreamCount, verify
-from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
+from tests.ingestion.helpers import ingest, kafka_log, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
 
 _numbers = itertools.count(1)
@@ -37,7 +36,7 @@ def _delete_before(kafka: ApacheKafka, topic: str, position: int) -> None:
 
 def _recount(lake: Lake, topic: str, settings: Settings) -> StreamCount:
     stream = kafka_stream(topic, on_truncated="earliest")
-    log = KafkaLog(stream, settings)
+    log = kafka_log(stream, settings)
     try:
         return verify(lake, stream, log=log)
     finally:

@@ -8,10 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
-from ingestion.connectors.factory import open_log
 from ingestion.connectors.kafka.log import KafkaLog
+from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.errors import StorageError
+from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.land.batch import Ingestor
 from ingestion.land.resolutions import resolve, retry
@@ -19,7 +20,7 @@ from ingestion.log.port import Bounds
 from ingestion.settings import Settings
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from ingestion.watch.recount import PartitionCount, StreamCount, verify
-from tests.ingestion.helpers import ingest, produce
+from tests.ingestion.helpers import ingest, kafka_log, produce
 from tests.ingestion.test_rejects import single_quotes
 from tests.servers.apache_kafka import ApacheKafka
 
@@ -42,7 +43,7 @@ def stream(lake: Lake, kafka_settings: Settings, apache_kafka: ApacheKafka) -> S
 
 
 def count(lake: Lake, stream: Stream, settings: Settings, **times: datetime) -> StreamCount:
-    log = KafkaLog(stream, settings)
+    log = kafka_log(stream, settings)
     try:
         return verify(lake, stream, log=log, **times)
     finally:
@@ -181,7 +182,7 @@ def test_a_spool_trimmed_behind_its_position_is_no_danger(lake: Lake) -> None:
         _commit(writer, number)
     log = open_log(stream, lake.settings)
     lake.prepare([stream.name])
-    Ingestor(lake).run(stream, log)
+    Ingestor(lake).run(stream, log, decode=decoder("json"))
     for number in range(4, 34):
         _commit(writer, number)
     counted = verify(lake, stream, log=log)
@@ -199,8 +200,8 @@ def _commit(writer: SpoolWriter, number: int) -> None:
 def test_a_broker_that_is_away_leaves_the_lakes_own_recount(
     lake: Lake, stream: Stream, kafka_settings: Settings
 ) -> None:
-    away = kafka_settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
-    log = KafkaLog(stream, away, timeout_seconds=1)
+    away = kafka_settings.replaced(kafka_bootstrap_servers="127.0.0.1:1")
+    log = kafka_log(stream, away, timeout_seconds=1)
     counted = verify(lake, stream, log=log)
     log.close()
     assert (counted.verdict, only(counted).verdict) == ("warning", "ok")

@@ -89,7 +89,7 @@ def test_a_loss_fails_the_run_after_every_check_is_stored(
 
 
 def test_a_warning_is_no_failure(known: Settings, instance: DagsterInstance) -> None:
-    away = known.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:9"})
+    away = known.replaced(kafka_bootstrap_servers="127.0.0.1:9")
     job = build_defs(settings=lambda: away).resolve_job_def(AUDIT_JOB)
     result = job.execute_in_process(instance=instance, raise_on_error=False)
     assert result.success

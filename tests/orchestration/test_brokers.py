@@ -17,7 +17,8 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from ingestion.collect.collector import status_file
+from ingestion.collect.status import status_file
+from ingestion.connectors.mqtt.connector import MQTT
 from ingestion.declare.file import load_streams
 from ingestion.settings import load_settings
 from orchestration.services.kafka import EmbeddedKafka
@@ -248,5 +249,5 @@ def test_the_collector_comes_with_the_first_mqtt_stream_and_goes_with_the_last(
 
 def _status(data_dir: Path) -> dict[str, Any]:
     with suppress(OSError):
-        return json.loads(status_file(data_dir).read_text())
+        return json.loads(status_file(data_dir, MQTT).read_text())
     return {}

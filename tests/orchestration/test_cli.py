@@ -19,6 +19,8 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import NewTopic
 
+from ingestion.connectors.mqtt.access import MqttAccess
+from ingestion.connectors.registry import connectors
 from ingestion.lake.lake import Lake
 from ingestion.settings import PROJECT_DIR, Settings, load_settings, system_is_running
 from orchestration.cli.query import QueryRefused, ask
@@ -323,13 +325,22 @@ def test_doctor_names_a_misspelt_key_once(millrace: Millrace, tmp_path: Path) ->
 # ---- settings, runtime.env, one system per folder
 
 
-def test_env_example_lists_every_setting_with_its_default(tmp_path: Path) -> None:
+def test_env_example_lists_every_setting_with_its_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = (PROJECT_DIR / ".env.example").read_text()
     variables = re.findall(r"^#(MILLRACE_\w+)=", text, flags=re.MULTILINE)
-    assert sorted(variables) == sorted(f"MILLRACE_{name.upper()}" for name in Settings.model_fields)
+    names = list(Settings.model_fields)
+    names += [f"{each.kind}_{field}" for each in connectors() for field in each.access.model_fields]
+    assert sorted(variables) == sorted(f"MILLRACE_{name.upper()}" for name in names)
     uncommented = tmp_path / "example.env"
     uncommented.write_text(re.sub(r"^#(?=MILLRACE_)", "", text, flags=re.MULTILINE))
-    assert Settings(_env_file=uncommented) == Settings(_env_file=None)
+    defaults = load_settings()
+    monkeypatch.setenv("MILLRACE_ENV_FILE", str(uncommented))
+    written = load_settings()
+    assert written.model_dump() == defaults.model_dump()
+    for each in connectors():
+        assert written.access(each.kind, each.access) == defaults.access(each.kind, each.access)
 
 
 def test_runtime_env_counts_while_the_system_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,11 +354,11 @@ def test_runtime_env_counts_while_the_system_lives(tmp_path: Path, monkeypatch: 
         settings = load_settings(data_dir=folder)
         assert settings.catalog is not None
         assert settings.catalog.get_secret_value() == "postgresql://running/lake"
-        assert settings.mqtt_host == "from-env-file"
+        assert settings.access("mqtt", MqttAccess).host == "from-env-file"
         (folder / "demo").touch()
-        assert load_settings(data_dir=folder).mqtt_host == "embedded"
+        assert load_settings(data_dir=folder).access("mqtt", MqttAccess).host == "embedded"
         monkeypatch.setenv("MILLRACE_MQTT_HOST", "from-environment")
-        assert load_settings(data_dir=folder).mqtt_host == "from-environment"
+        assert load_settings(data_dir=folder).access("mqtt", MqttAccess).host == "from-environment"
         with pytest.raises(AlreadyRunning, match=f"pid {os.getpid()}"), only_system(folder):
             pass
     assert not (folder / "runtime.env").exists()

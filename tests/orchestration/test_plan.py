@@ -4,7 +4,7 @@ import pytest
 from dagster import AssetKey
 
 from ingestion.declare.file import load_streams
-from ingestion.settings import Settings
+from ingestion.settings import load_settings
 from orchestration.build import refresh_plan
 from orchestration.dbt.project import parse_models
 from orchestration.keys import MODELS_TAG, raw_key
@@ -15,7 +15,7 @@ ORDERS, TELEMETRY = "production_orders", "plant_telemetry"
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> RefreshPlan:
-    settings = Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("plan"))
+    settings = load_settings(data_dir=tmp_path_factory.mktemp("plan"))
     streams = load_streams(settings.streams_file)
     return refresh_plan(streams, parse_models(settings, streams))
 

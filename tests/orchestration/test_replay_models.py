@@ -51,9 +51,7 @@ def test_marts_after_a_replay_are_those_of_a_full_refresh(
         lost = order(1, "created", 1, "g" * 2000)  # too large for the first batch's limit
         events = [lost, order(1, "started", 2), order(2, "created", 3)]
         produce(broker.bootstrap_servers, TOPIC, events, batch_size=0)
-        small = settings.model_copy(
-            update={"kafka_bootstrap_servers": broker.bootstrap_servers, "payload_max_bytes": 1024}
-        )
+        small = settings.replaced(kafka_bootstrap_servers=broker.bootstrap_servers, payload_max_bytes=1024)
         streams = load_streams(small.streams_file)
         (stream,) = (each for each in streams if each.name == TOPIC)
         lake.settings = small

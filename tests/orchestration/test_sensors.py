@@ -240,7 +240,7 @@ def test_models_of_a_batch_that_is_held_back_are_left_out_when_all_are_to_be_bui
 
 def test_a_broker_that_is_away_is_told_and_holds_up_no_tick(scene: Scene) -> None:
     scene.drain()
-    scene.settings = scene.settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
+    scene.settings = scene.settings.replaced(kafka_bootstrap_servers="127.0.0.1:1")
     result = scene.tick(Schedule(pauses={scene.names[0]: Pause(1, until=0)}).dumps())
     assert not result.run_requests
     assert "127.0.0.1:1 does not answer" in result.skip_reason.skip_message

@@ -11,39 +11,17 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from ingestion.connectors.kafka.access import librdkafka_options
 from ingestion.connectors.kafka.log import KafkaLog
 from ingestion.connectors.kafka.rows import Rows
 from ingestion.errors import SourceUnavailable
 from ingestion.log.port import Chunk, Window
-from ingestion.settings import Settings
 
 _CHUNK_RECORDS = 20_000
 _WAIT_SECONDS = 0.05
 
 
-def librdkafka_options(settings: Settings) -> dict[str, str]:
-    """librdkafka's names for how to reach the configured cluster.
-
-    Args:
-        settings: Addresses and credentials.
-    """
-    options = {
-        "bootstrap.servers": settings.kafka_bootstrap_servers or "",
-        "client.id": settings.kafka_client_id,
-        "security.protocol": settings.kafka_security_protocol,
-    }
-    if settings.kafka_ssl_ca_file is not None:
-        options["ssl.ca.location"] = str(settings.kafka_ssl_ca_file)
-    if settings.kafka_security_protocol.startswith("SASL") and settings.kafka_password is not None:
-        options |= {
-            "sasl.mechanism": settings.kafka_sasl_mechanism,
-            "sasl.username": settings.kafka_username or "",
-            "sasl.password": settings.kafka_password.get_secret_value(),
-        }
-    return options
-
-
-class FastKafkaLog(KafkaLog):
+class LibrdkafkaLog(KafkaLog):
     """A Kafka log whose windows librdkafka reads."""
 
     _reader: Any = None
@@ -81,8 +59,8 @@ class FastKafkaLog(KafkaLog):
                 reader.incremental_unassign([_topic_partition(name) for name in done])
 
     def _take(self, rows: Rows, name: str, run: list[Message], window: Window) -> int:
-        """Add a run of one partition's messages; returns the position behind it, at most the window's end."""
-        # The end of the log is an event too: behind the last record there may be markers, where none comes.
+        """Add a run of one partition's messages; returns the position after it, at most the window's end."""
+        # Transaction markers may follow the last record; no message is delivered for them, so the end counts.
         reached = run[-1].offset() + (run[-1].error() is None)
         if any(map(Message.error, run)):
             for error in filter(None, map(Message.error, run)):
@@ -107,9 +85,9 @@ class FastKafkaLog(KafkaLog):
     def _open(self) -> Any:
         if self._reader is None:
             self._reader = Consumer(
-                librdkafka_options(self._settings)
+                librdkafka_options(self._access)
                 | {
-                    "group.id": f"{self._settings.kafka_client_id}.{self._stream.name}",
+                    "group.id": f"{self._access.client_id}.{self._stream}",
                     "enable.auto.commit": False,
                     "enable.auto.offset.store": False,
                     "enable.partition.eof": True,
@@ -124,7 +102,7 @@ class FastKafkaLog(KafkaLog):
                     # How long a full queue is left alone: the default of a second is a pause in every drain.
                     "fetch.queue.backoff.ms": 10,
                     "log_level": 0,
-                    # Without it, connection errors are written to stderr; the time bound tells of them.
+                    # Without it, connection errors are written to stderr; the time bound reports them.
                     "error_cb": lambda error: None,
                 }
             )
@@ -132,7 +110,7 @@ class FastKafkaLog(KafkaLog):
 
     def _refusal(self, error: KafkaError) -> SourceUnavailable:
         return SourceUnavailable(
-            f"stream '{self._stream.name}': Kafka at {self._settings.kafka_bootstrap_servers} gives no "
+            f"stream '{self._stream}': Kafka at {self._access.bootstrap_servers} gives no "
             f"events ({error.name()}); the next batch tries again, look at the broker if this repeats"
         )
 

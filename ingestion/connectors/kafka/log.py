@@ -14,15 +14,15 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.structs import OffsetAndMetadata
 
+from ingestion.connectors.kafka.access import KafkaAccess, connection_options
 from ingestion.connectors.kafka.blocks import Block, deliver_blocks
+from ingestion.connectors.kafka.declare import KafkaSource
 from ingestion.connectors.kafka.refusals import accepts_connections, refused, tls_problem
 from ingestion.connectors.kafka.rows import Rows
 from ingestion.connectors.kafka.tail import KafkaTail
-from ingestion.declare.stream import KafkaSource, Stream
 from ingestion.errors import SourceStalled, SourceUnavailable
-from ingestion.log.port import Bounds, Chunk, Start, Window
+from ingestion.log.port import Bounds, Break, Chunk, Start, Window
 from ingestion.log.stalls import read_over
-from ingestion.settings import Settings
 
 _POLL_MILLISECONDS = 500
 _POLL_BLOCKS = 4096
@@ -34,57 +34,28 @@ _REFUSALS = (
 )
 
 
-def connection_options(settings: Settings, *, timeout_seconds: float) -> dict[str, Any]:
-    """kafka-python's options for reaching the configured cluster.
-
-    Args:
-        settings: Addresses and credentials.
-        timeout_seconds: For the first contact and for each request.
-
-    Raises:
-        SourceUnavailable: No cluster is configured.
-    """
-    if not settings.kafka_bootstrap_servers:
-        raise SourceUnavailable(
-            "no Kafka cluster is configured: set MILLRACE_KAFKA_BOOTSTRAP_SERVERS, or try 'millrace demo'"
-        )
-    options: dict[str, Any] = {
-        "bootstrap_servers": [part.strip() for part in settings.kafka_bootstrap_servers.split(",")],
-        "client_id": settings.kafka_client_id,
-        "security_protocol": settings.kafka_security_protocol,
-        "bootstrap_timeout_ms": int(timeout_seconds * 1000),
-        "request_timeout_ms": max(1000, int(timeout_seconds * 1000)),
-    }
-    if settings.kafka_ssl_ca_file is not None:
-        options["ssl_cafile"] = str(settings.kafka_ssl_ca_file)
-    if settings.kafka_security_protocol.startswith("SASL") and settings.kafka_password is not None:
-        options |= {
-            "sasl_mechanism": settings.kafka_sasl_mechanism,
-            "sasl_plain_username": settings.kafka_username,
-            "sasl_plain_password": settings.kafka_password.get_secret_value(),
-        }
-    return options
-
-
 class KafkaLog:
     """One stream's topics. Partitions are named `topic-number`, as Kafka's own tools do.
 
     Args:
-        stream: A stream with a Kafka source.
-        settings: How to reach the cluster.
-        timeout_seconds: Bound of every call; settings.source_timeout_seconds unless told.
+        name: The stream's name.
+        source: Its topics.
+        access: How to reach the cluster.
+        timeout_seconds: Bound of every call.
 
     Attributes:
         stalls: How often reading stood still and was begun again over a new connection.
     """
 
-    def __init__(self, stream: Stream, settings: Settings, *, timeout_seconds: float | None = None) -> None:
-        if not isinstance(stream.source, KafkaSource):
-            raise TypeError(f"stream '{stream.name}' has no Kafka source")
-        self._stream = stream
-        self._source = stream.source
-        self._settings = settings
-        self._timeout = timeout_seconds or settings.source_timeout_seconds
+    keeps_until_confirmed = False
+
+    def __init__(
+        self, name: str, source: KafkaSource, access: KafkaAccess, *, timeout_seconds: float
+    ) -> None:
+        self._stream = name
+        self._source = source
+        self._access = access
+        self._timeout = timeout_seconds
         self._consumer: Any = None
         self._admin: Any = None
         self._tail: KafkaTail | None = None
@@ -92,7 +63,7 @@ class KafkaLog:
 
     def bounds(self) -> dict[str, Bounds]:
         """What each partition holds now, up to the last stable offset (committed transactions)."""
-        with _translated(self._stream, self._settings):
+        with self._translated():
             described = self._describe()
             ids = {
                 TopicPartition(topic["name"], part["partition_index"]): str(topic.get("topic_id") or "")
@@ -106,26 +77,27 @@ class KafkaLog:
             ends = consumer.end_offsets(list(ids), timeout_ms=timeout_ms)
             return {_name(tp): Bounds(begins[tp], max(begins[tp], ends[tp]), ids[tp]) for tp in ids}
 
-    def stirred(self, known: Mapping[str, Bounds]) -> bool:
-        """Whether events have come behind the ends in `known`, as far as the broker has told."""
-        with _translated(self._stream, self._settings):
+    def has_moved(self, known: Mapping[str, Bounds]) -> bool:
+        """Whether events have come after the ends in `known`, as far as the broker has reported."""
+        with self._translated():
             if self._tail is None:
-                self._tail = KafkaTail(connection_options(self._settings, timeout_seconds=self._timeout))
-            return self._tail.stirred({_topic_partition(name): held.end for name, held in known.items()})
+                self._tail = KafkaTail(connection_options(self._access, timeout_seconds=self._timeout))
+            return self._tail.has_moved({_topic_partition(name): each.end for name, each in known.items()})
 
     def start_positions(self, start: Start, partitions: Mapping[str, Bounds]) -> dict[str, int]:
         """Where new partitions begin."""
         if not isinstance(start, datetime):
             return {
-                name: held.begin if start == "earliest" else held.end for name, held in partitions.items()
+                name: bounds.begin if start == "earliest" else bounds.end
+                for name, bounds in partitions.items()
             }
-        with _translated(self._stream, self._settings):
+        with self._translated():
             moment = int(start.timestamp() * 1000)
             found = self._connect().offsets_for_times(
                 {_topic_partition(name): moment for name in partitions}, timeout_ms=int(self._timeout * 1000)
             )
             at = {_name(tp): offset.offset for tp, offset in found.items() if offset is not None}
-            return {name: at.get(name, held.end) for name, held in partitions.items()}
+            return {name: at.get(name, bounds.end) for name, bounds in partitions.items()}
 
     def read(self, windows: Mapping[str, Window]) -> Iterator[Chunk]:
         """Yield the windows' events; a connection over which none comes is replaced once.
@@ -134,7 +106,7 @@ class KafkaLog:
             SourceStalled: No progress within the time bound, twice.
             SourceUnavailable: The broker is away, or refuses to give them.
         """
-        with _translated(self._stream, self._settings):
+        with self._translated():
             yield from read_over(self._read, windows, replace=self._replace)
 
     def _replace(self) -> None:
@@ -181,18 +153,33 @@ class KafkaLog:
     def _stuck(self, partitions: Mapping[str, tuple[int, Window]]) -> SourceStalled:
         where = ", ".join(f"{name} at {at} of {window.end}" for name, (at, window) in partitions.items())
         return SourceStalled(
-            f"stream '{self._stream.name}': Kafka has more events but gave none for {self._timeout:g} s "
+            f"stream '{self._stream}': Kafka has more events but gave none for {self._timeout:g} s "
             f"({where}); look at the broker and the network if this repeats"
         )
 
     def confirm(self, positions: Mapping[str, int]) -> None:
         """Commit group offsets under `client_id.stream`; only lag dashboards read them."""
-        with _translated(self._stream, self._settings):
+        with self._translated():
             offsets = {
                 _topic_partition(name): OffsetAndMetadata(position, "", -1)
                 for name, position in positions.items()
             }
             self._connect().commit(offsets, timeout_ms=int(self._timeout * 1000))
+
+    def explain(self, broken: Break, *, position: int, bounds: Bounds | None) -> str:
+        """What happened to the topic, and the way out."""
+        begin, end = (bounds.begin, bounds.end) if bounds else (0, 0)
+        return {
+            Break.GONE: f"is in the lake up to {position}, but the broker has it no more; "
+            "restore the topic, or declare its successor as a new stream",
+            Break.OTHER_LOG: "was deleted and made again: its positions start over and cannot be told from "
+            "those in the lake; declare the new topic as a new stream",
+            Break.ENDS_BEFORE: f"ends at {end}, before our position {position}: it lost events or was "
+            "made again; declare it as a new stream to read it from its beginning",
+            Break.BEGINS_AFTER: f"begins at {begin}, after our position {position}: retention deleted "
+            f"{begin - position} unread positions; set 'on_truncated: earliest' on its source to go on "
+            "behind the gap",
+        }[broken]
 
     def close(self) -> None:
         """Close all connections."""
@@ -213,8 +200,8 @@ class KafkaLog:
     def _connect(self) -> Any:
         if self._consumer is None:
             self._consumer = KafkaConsumer(
-                **connection_options(self._settings, timeout_seconds=self._timeout),
-                group_id=f"{self._settings.kafka_client_id}.{self._stream.name}",
+                **connection_options(self._access, timeout_seconds=self._timeout),
+                group_id=f"{self._access.client_id}.{self._stream}",
                 enable_auto_commit=False,
                 auto_offset_reset="none",
                 isolation_level="read_committed",
@@ -231,9 +218,7 @@ class KafkaLog:
     def _describe(self) -> list[dict[str, Any]]:
         """Fresh metadata of the stream's topics. A pattern may match none; a named topic must exist."""
         if self._admin is None:
-            self._admin = KafkaAdminClient(
-                **connection_options(self._settings, timeout_seconds=self._timeout)
-            )
+            self._admin = KafkaAdminClient(**connection_options(self._access, timeout_seconds=self._timeout))
         names = self._source.kafka
         if names[0].startswith("^"):
             pattern = re.compile(names[0])
@@ -245,33 +230,34 @@ class KafkaLog:
                 raise kafka_errors.for_code(topic["error_code"])(topic["name"])
         return described
 
-
-@contextmanager
-def _translated(stream: Stream, settings: Settings) -> Iterator[None]:
-    """kafka-python's errors → SourceUnavailable with the place and the remedy."""
-    where = f"stream '{stream.name}': Kafka at {settings.kafka_bootstrap_servers}"
-    try:
-        yield
-    except kafka_errors.UnknownTopicOrPartitionError:
-        topics = ", ".join(getattr(stream.source, "kafka", ()))
-        message = f"{where} has no topic '{topics}'; create it or correct streams.yml"
-        raise SourceUnavailable(message) from None
-    except _REFUSALS as error:
-        raise refused(where, settings, type(error).__name__) from None
-    except kafka_errors.KafkaConfigurationError:
-        raise
-    except (kafka_errors.KafkaError, OSError) as error:
-        if settings.kafka_security_protocol.endswith("SSL") and (problem := tls_problem(settings)):
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """kafka-python's errors → SourceUnavailable with the place and the remedy."""
+        access = self._access
+        where = f"stream '{self._stream}': Kafka at {access.bootstrap_servers}"
+        try:
+            yield
+        except kafka_errors.UnknownTopicOrPartitionError:
+            message = (
+                f"{where} has no topic '{', '.join(self._source.kafka)}'; create it or correct streams.yml"
+            )
+            raise SourceUnavailable(message) from None
+        except _REFUSALS as error:
+            raise refused(where, access, type(error).__name__) from None
+        except kafka_errors.KafkaConfigurationError:
+            raise
+        except (kafka_errors.KafkaError, OSError) as error:
+            if access.security_protocol.endswith("SSL") and (problem := tls_problem(access)):
+                raise SourceUnavailable(
+                    f"{where} cannot be spoken to over TLS ({problem}); check MILLRACE_KAFKA_SSL_CA_FILE, "
+                    "MILLRACE_KAFKA_SECURITY_PROTOCOL, the port, and the names in the broker's certificate"
+                ) from None
+            if access.uses_sasl and accepts_connections(access):
+                # kafka-python tries a refused login again until its time is over, then reports the time.
+                raise refused(where, access, "it closes the connection at the login") from None
             raise SourceUnavailable(
-                f"{where} cannot be spoken to over TLS ({problem}); check MILLRACE_KAFKA_SSL_CA_FILE, "
-                "MILLRACE_KAFKA_SECURITY_PROTOCOL, the port, and the names in the broker's certificate"
+                f"{where} does not answer ({type(error).__name__}); is it running, is the address right?"
             ) from None
-        if settings.kafka_security_protocol.startswith("SASL") and accepts_connections(settings):
-            # kafka-python tries a refused login again until its time is over, and then tells of the time.
-            raise refused(where, settings, "it closes the connection at the login") from None
-        raise SourceUnavailable(
-            f"{where} does not answer ({type(error).__name__}); is it running, is the address right?"
-        ) from None
 
 
 def _chunks(

@@ -1,28 +1,28 @@
 """Why a Kafka broker did not let us in: TLS, the login, or nobody there.
 
-The connection itself is in kafka.py.
+The connection itself is in log.py.
 """
 
 import socket
 import ssl
 
+from ingestion.connectors.kafka.access import KafkaAccess
 from ingestion.errors import SourceUnavailable
-from ingestion.settings import Settings
 
 
-def refused(where: str, settings: Settings, reason: str) -> SourceUnavailable:
+def refused(where: str, access: KafkaAccess, reason: str) -> SourceUnavailable:
     """The error for a login that the broker turned down; never the password."""
-    user = settings.kafka_username or ""
+    user = access.username or ""
     return SourceUnavailable(
         f"{where} refuses user '{user}' ({reason}); correct MILLRACE_KAFKA_USERNAME, "
         "MILLRACE_KAFKA_PASSWORD, MILLRACE_KAFKA_SASL_MECHANISM and the user's rights"
     )
 
 
-def accepts_connections(settings: Settings) -> bool:
+def accepts_connections(access: KafkaAccess) -> bool:
     """Whether any bootstrap server takes a TCP connection."""
-    for server in (settings.kafka_bootstrap_servers or "").split(","):
-        host, _, port = server.strip().rpartition(":")
+    for server in access.servers:
+        host, _, port = server.rpartition(":")
         try:
             with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
                 return True
@@ -31,15 +31,15 @@ def accepts_connections(settings: Settings) -> bool:
     return False
 
 
-def tls_problem(settings: Settings) -> str:
+def tls_problem(access: KafkaAccess) -> str:
     """Why no bootstrap server that takes connections shakes hands; empty when one does, or none takes any."""
     problem = ""
     try:
-        context = ssl.create_default_context(cafile=settings.kafka_ssl_ca_file)
+        context = ssl.create_default_context(cafile=access.ssl_ca_file)
     except OSError as error:
-        return f"the file {settings.kafka_ssl_ca_file} is no certificate: {error.strerror or error}"
-    for server in (settings.kafka_bootstrap_servers or "").split(","):
-        host, _, port = server.strip().rpartition(":")
+        return f"the file {access.ssl_ca_file} is no certificate: {error.strerror or error}"
+    for server in access.servers:
+        host, _, port = server.rpartition(":")
         host = host.strip("[]")
         try:
             with socket.create_connection((host, int(port)), timeout=2) as raw:

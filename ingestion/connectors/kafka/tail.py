@@ -34,8 +34,8 @@ class KafkaTail:
         )
         self._at: dict[TopicPartition, int] = {}
 
-    def stirred(self, ends: Mapping[TopicPartition, int]) -> bool:
-        """Whether an event at or behind one of these positions has arrived, or a position left its log."""
+    def has_moved(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Whether an event at or after one of these positions has arrived, or a position left its log."""
         if ends != self._at:
             self._at = dict(ends)
             self._consumer.assign(list(ends))

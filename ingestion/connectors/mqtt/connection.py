@@ -18,6 +18,7 @@ import structlog
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.reasoncodes import ReasonCode
 
+from ingestion.connectors.mqtt.access import MqttAccess
 from ingestion.connectors.mqtt.message import MqttMessage
 from ingestion.connectors.mqtt.protocol import connect, make_client, subscribe
 from ingestion.connectors.mqtt.retry import (
@@ -32,7 +33,6 @@ from ingestion.connectors.mqtt.retry import (
 from ingestion.connectors.mqtt.session import SessionFile
 from ingestion.connectors.mqtt.topics import Subscription
 from ingestion.errors import StorageError
-from ingestion.settings import Settings
 
 _EVICTIONS_TOLD = 3
 """Connections in a row that ended within the longest wait."""
@@ -44,11 +44,12 @@ class MqttConnection:
     """A persistent session; every message is handed to `on_message` and stays unacknowledged.
 
     Args:
-        settings: Address, credentials and TLS.
+        access: Address, credentials and TLS.
         session: Client id and known subscriptions.
         subscriptions: What to subscribe to.
         on_message: Takes a message; must not block.
         watch: A further topic, at QoS 0 and no part of the session; a broker may refuse it.
+        timeout_seconds: Bound of an attempt to connect.
         retry: Waits between attempts.
 
     Attributes:
@@ -63,22 +64,24 @@ class MqttConnection:
 
     def __init__(
         self,
-        settings: Settings,
+        access: MqttAccess,
         session: SessionFile,
         *,
         subscriptions: tuple[Subscription, ...],
         on_message: Callable[[MqttMessage], None],
         watch: str = "",
+        timeout_seconds: float,
         retry: Retry,
     ) -> None:
-        self.address = f"{settings.mqtt_host}:{settings.mqtt_port}"
+        self.address = access.address
         self.generation = 0
         self.connected = False
         self.session_present = False
         self.sessions_lost = 0
         self.error = ""
         self.refused: dict[str, str] = {}
-        self._settings = settings
+        self._access = access
+        self._timeout = timeout_seconds
         self._session = session
         self._subscriptions = subscriptions
         self._retry = retry
@@ -92,7 +95,7 @@ class MqttConnection:
         self._evictions = 0
         self._renew_at = math.inf
         self._watch, self._watch_asked = watch, 0
-        self._client = make_client(settings, session.client_id)
+        self._client = make_client(access, session.client_id, timeout_seconds=timeout_seconds)
 
         def received(_client: Client, _data: object, message: MQTTMessage) -> None:
             self._received += 1
@@ -120,11 +123,7 @@ class MqttConnection:
             # Malformed packets surface from the library as struct, index or value errors.
             self._lost(f"broke off ({type(error).__name__}: {error})")
         now = time.monotonic()
-        if (
-            self._open
-            and not self.connected
-            and now - self._attempted > self._settings.source_timeout_seconds
-        ):
+        if self._open and not self.connected and now - self._attempted > self._timeout:
             self._lost("got no answer in time")
         if self.connected and self.refused and now - self._asked_at > self._retry.most_seconds:
             self._subscribe(self._session.subscriptions)
@@ -168,7 +167,7 @@ class MqttConnection:
         self._attempted = now
         self._open = True
         try:
-            connect(self._client, self._settings)
+            connect(self._client, self._access)
         except (OSError, ValueError) as error:
             self._failed(unreachable(self.address, error))
 
@@ -237,13 +236,16 @@ class MqttConnection:
             self._watch_asked = self._client.subscribe(self._watch, 0)[1] or 0
 
     def _resume(self, session_present: bool) -> None:
-        """Subscribe to what the session lacks, and soon to all: a crashed broker may know an older one."""
+        """Subscribe to what is missing now, and to everything a little later.
+
+        After a crash the broker may have restored an older session.
+        """
         if not session_present:
             self._subscribe({}, again=True)
             return
         age = time.time() - self._session.renewed_at
         wait = 0.0
-        if self._settings.mqtt_protocol != "5" and 0 <= age < self._retry.renew_seconds:
+        if not self._access.is_version_5 and 0 <= age < self._retry.renew_seconds:
             wait = self._retry.renew_seconds - age
         self._subscribe(self._session.subscriptions, again=not wait)
         self._renew_at = time.monotonic() + wait if wait else math.inf
@@ -260,7 +262,7 @@ class MqttConnection:
             self._renew_at = math.inf
         for subscription in self._subscriptions:
             if again or subscription.filter not in self._session.subscriptions:
-                asked = subscribe(self._client, self._settings, subscription)
+                asked = subscribe(self._client, self._access, subscription)
                 if asked is not None:
                     self._asked[asked] = subscription
 
@@ -277,7 +279,7 @@ class MqttConnection:
             return
         self.refused[subscription.filter] = str(reasons[0])
         self.error = refused_subscription(
-            self.address, subscription.filter, reason=str(reasons[0]), user=self._settings.mqtt_username
+            self.address, subscription.filter, reason=str(reasons[0]), user=self._access.username
         )
         _log.warning(self.error)
 
@@ -298,11 +300,11 @@ class MqttConnection:
             self._refused_by_broker("it hung up")
 
     def _refused_by_broker(self, reason: str) -> None:
-        error = refused(self.address, reason, self._settings.mqtt_username)
+        error = refused(self.address, reason, self._access.username)
         self._failed(error, wait_long=reason in REFUSED_CREDENTIALS)
 
     def _terms(self, subscription: Subscription) -> str:
-        return f"QoS {subscription.qos}, MQTT {self._settings.mqtt_protocol}"
+        return f"QoS {subscription.qos}, MQTT {self._access.protocol}"
 
     def _remember(self, subscriptions: dict[str, str], *, renewed_at: float | None = None) -> None:
         """A record that cannot be written costs a repeated subscription at the next connection, no more."""

@@ -1,5 +1,6 @@
 """MQTT message → spool event: topic as the key, payload as it came, the rest as a JSON object."""
 
+import time
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -32,6 +33,11 @@ def event_of(message: MqttMessage, received_us: int) -> SpoolEvent:
         received_us: Microseconds since 1970 UTC.
     """
     return SpoolEvent(message.topic.encode(), bytes(message.payload), _headers(message), received_us)
+
+
+def received_now() -> int:
+    """The present as `event_of` takes it."""
+    return time.time_ns() // 1_000
 
 
 def identifiers_of(message: MqttMessage) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """What an MQTT client tells a broker of itself, in MQTT 3.1.1 and in 5: who it is, what session it wants.
 
-When it does so, and what happens afterwards, is in ingestion/connectors/mqtt/connection.py.
+When it does so, and what happens afterwards, is in connection.py.
 """
 
 import socket
@@ -15,9 +15,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from ingestion.connectors.mqtt.access import MqttAccess
 from ingestion.connectors.mqtt.topics import Subscription
 from ingestion.errors import ConfigError
-from ingestion.settings import Settings
 
 KEEPALIVE_SECONDS = 60
 CONNECT_SECONDS = 5.0
@@ -41,49 +41,48 @@ def _read_text(buffer: bytes, most: int) -> tuple[str, int]:
 paho.mqtt.properties.readUTF = _read_text
 
 
-def make_client(settings: Settings, client_id: str) -> Client:
+def make_client(access: MqttAccess, client_id: str, *, timeout_seconds: float) -> Client:
     """A client that acknowledges by hand and whose session the broker keeps.
 
     Raises:
         ConfigError: No host, or the certificate file cannot be used.
     """
-    if not settings.mqtt_host:
+    if not access.host:
         raise ConfigError(
             "MILLRACE_MQTT_HOST is not set, so MQTT streams cannot be collected; set it in .env"
         )
-    version5 = settings.mqtt_protocol == "5"
     client = Client(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
-        clean_session=None if version5 else False,
-        protocol=MQTTProtocolVersion.MQTTv5 if version5 else MQTTProtocolVersion.MQTTv311,
+        clean_session=None if access.is_version_5 else False,
+        protocol=MQTTProtocolVersion.MQTTv5 if access.is_version_5 else MQTTProtocolVersion.MQTTv311,
         reconnect_on_failure=False,
         manual_ack=True,
     )
-    client.connect_timeout = min(CONNECT_SECONDS, settings.source_timeout_seconds)
+    client.connect_timeout = min(CONNECT_SECONDS, timeout_seconds)
     client.on_socket_open = _send_at_once
-    if settings.mqtt_username:
-        password = settings.mqtt_password
-        client.username_pw_set(settings.mqtt_username, password.get_secret_value() if password else None)
-    if settings.mqtt_tls:
+    if access.username:
+        password = access.password
+        client.username_pw_set(access.username, password.get_secret_value() if password else None)
+    if access.tls:
         try:
-            client.tls_set_context(ssl.create_default_context(cafile=settings.mqtt_ca_file))
+            client.tls_set_context(ssl.create_default_context(cafile=access.ca_file))
         except OSError as error:
             raise ConfigError(
-                f"the certificate file {settings.mqtt_ca_file} cannot be used ({error});"
+                f"the certificate file {access.ca_file} cannot be used ({error});"
                 " correct MILLRACE_MQTT_CA_FILE"
             ) from None
     return client
 
 
-def connect(client: Client, settings: Settings) -> None:
+def connect(client: Client, access: MqttAccess) -> None:
     """Open the socket and ask for the session.
 
     Raises:
         OSError: The broker cannot be reached, or TLS failed.
     """
-    host, port = str(settings.mqtt_host), settings.mqtt_port
-    if settings.mqtt_protocol == "5":
+    host, port = str(access.host), access.port
+    if access.is_version_5:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = _SESSION_NEVER_EXPIRES
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
@@ -92,9 +91,9 @@ def connect(client: Client, settings: Settings) -> None:
         client.connect(host, port, KEEPALIVE_SECONDS)
 
 
-def subscribe(client: Client, settings: Settings, subscription: Subscription) -> int | None:
+def subscribe(client: Client, access: MqttAccess, subscription: Subscription) -> int | None:
     """Ask for a subscription; returns the id that the broker's answer will carry."""
-    if settings.mqtt_protocol == "5":
+    if access.is_version_5:
         properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
         properties.SubscriptionIdentifier = subscription.identifier
         # Retained messages only where the broker did not hold the subscription: repeating it costs nothing.

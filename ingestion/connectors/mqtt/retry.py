@@ -1,6 +1,6 @@
 """A broker that does not let us in: when it is tried again, and the sentence that says why.
 
-The connection itself is in ingestion/connectors/mqtt/connection.py.
+The connection itself is in connection.py.
 """
 
 import ssl

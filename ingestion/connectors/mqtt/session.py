@@ -11,26 +11,26 @@ from ingestion.errors import StorageError
 from ingestion.json_file import write_json
 
 
-def session_file(data_dir: Path) -> Path:
-    """Where an installation keeps it."""
-    return data_dir / "collector" / "session.json"
+def session_file(state: Path) -> Path:
+    """Where an installation keeps it: in its collector's folder."""
+    return state / "session.json"
 
 
-def known_client_id(data_dir: Path) -> str:
+def known_client_id(state: Path) -> str:
     """The client id of an installation's collector; empty before its first start, or when unreadable."""
     try:
-        return str(json.loads(session_file(data_dir).read_text(encoding="utf-8"))["client_id"])
+        return str(json.loads(session_file(state).read_text(encoding="utf-8"))["client_id"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 
-def take_over(data_dir: Path, client_id: str) -> None:
+def take_over(state: Path, client_id: str) -> None:
     """Give an installation another one's client id, and so its session: both must never run.
 
     Raises:
         StorageError: The file cannot be written.
     """
-    write_json(session_file(data_dir), {"client_id": client_id, "subscriptions": {}}, durable=True)
+    write_json(session_file(state), {"client_id": client_id, "subscriptions": {}}, durable=True)
 
 
 class SessionFile:
@@ -72,7 +72,7 @@ class SessionFile:
 
         Args:
             subscriptions: As the attribute.
-            renewed_at: Likewise; None leaves it.
+            renewed_at: As the attribute; None leaves it.
 
         Raises:
             StorageError: The file cannot be written.

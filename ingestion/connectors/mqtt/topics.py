@@ -3,12 +3,12 @@
 MQTT 5 names the subscriptions of each delivery; 3.1.1 does not, there the topic decides.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 
-from ingestion.declare.stream import MqttSource, Stream
+from ingestion.connectors.mqtt.declare import MqttSource
 
 _IDENTIFIERS = 268_435_455
 _TOPICS_KEPT = 65_536
@@ -30,17 +30,19 @@ class Subscription:
 class Router:
     """Topic → the streams that want it.
 
+    Args:
+        sources: Stream's name → its source.
+
     Attributes:
         subscriptions: What to ask the broker for, one per filter with the highest QoS declared.
     """
 
-    def __init__(self, streams: Iterable[Stream]) -> None:
+    def __init__(self, sources: Mapping[str, MqttSource]) -> None:
         self._names: dict[str, tuple[str, ...]] = {}
         qos: dict[str, int] = {}
-        for stream in streams:
-            if isinstance(source := stream.source, MqttSource):
-                self._names[source.mqtt] = (*self._names.get(source.mqtt, ()), stream.name)
-                qos[source.mqtt] = max(source.qos, qos.get(source.mqtt, 0))
+        for name, source in sources.items():
+            self._names[source.mqtt] = (*self._names.get(source.mqtt, ()), name)
+            qos[source.mqtt] = max(source.qos, qos.get(source.mqtt, 0))
         self.subscriptions = tuple(Subscription(*item) for item in qos.items())
         self._filters: dict[int, list[str]] = {}
         for subscription in self.subscriptions:

@@ -15,7 +15,7 @@ def test_the_audit_tells_what_retention_did_or_is_about_to_do(
     lake: Lake, settings: Settings, apache_kafka: ApacheKafka
 ) -> None:
     servers, stream = apache_kafka.bootstrap_servers, kafka_stream("audited", on_truncated="fail")
-    there = settings.model_copy(update={"kafka_bootstrap_servers": servers})
+    there = settings.replaced(kafka_bootstrap_servers=servers)
     apache_kafka.create_topic(stream.name, partitions=1)
     produce(servers, stream.name, [b"1"] * 5)
     ingest(lake, stream, there)
@@ -46,6 +46,6 @@ def test_the_audit_tells_what_retention_did_or_is_about_to_do(
     delete_before(8)
     assert seen(audit()) == (False, "ERROR", "failed")
     assert "retention deleted 3 unread positions" in str(audit().description)
-    away = audit(there.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:9"}))
+    away = audit(there.replaced(kafka_bootstrap_servers="127.0.0.1:9"))
     assert seen(away) == (False, "WARN", "warned")
     assert "only the lake was looked at" in str(away.description)

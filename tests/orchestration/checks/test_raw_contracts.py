@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 import pytest
 
-from ingestion.formats.json import decode_json
+from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.log.envelope import BATCH_SCHEMA, SOURCE_SCHEMA
 from orchestration.checks.raw_contracts import batches_contract, raw_contract, rejects_contract
@@ -26,7 +26,7 @@ def raw_rows(batch_id: int, positions: range, *, values: list[bytes | None]) -> 
         },
         schema=SOURCE_SCHEMA,
     )
-    decoded = decode_json(chunk, stream=STREAM.name, batch_id=batch_id, ingested_at=NOW, max_bytes=100)
+    decoded = decoder("json")(chunk, stream=STREAM.name, batch_id=batch_id, ingested_at=NOW, max_bytes=100)
     return decoded.events, decoded.rejects
 
 

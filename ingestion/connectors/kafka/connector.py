@@ -1,0 +1,57 @@
+"""Kafka among the kinds of brokers (connectors/port.py). Its client is imported when a log is opened."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ingestion.connectors.kafka.access import KafkaAccess
+from ingestion.connectors.kafka.declare import KafkaSource
+from ingestion.connectors.port import Finding
+from ingestion.errors import ConfigError
+from ingestion.log.port import Log
+
+if TYPE_CHECKING:
+    from ingestion.connectors.kafka.log import KafkaLog
+
+
+@dataclass(frozen=True)
+class KafkaConnector:
+    """Topics are logs: positions are offsets, the broker keeps the events."""
+
+    kind: str = "kafka"
+    spec: type[KafkaSource] = KafkaSource
+    access: type[KafkaAccess] = KafkaAccess
+    libraries: tuple[str, ...] = ("kafka",)
+    extra: str = ""
+
+    def open_log(
+        self, name: str, spec: KafkaSource, access: KafkaAccess, *, spool: Path, timeout_seconds: float
+    ) -> Log:
+        """A stream's topics, through the client that MILLRACE_KAFKA_CLIENT names."""
+        return _client(access)(name, spec, access, timeout_seconds=timeout_seconds)
+
+    def examine(self, access: KafkaAccess, *, timeout_seconds: float) -> Iterator[Finding]:
+        """Nothing: each stream's log is asked for its bounds, which shows all there is."""
+        yield from ()
+
+
+def _client(access: KafkaAccess) -> type["KafkaLog"]:
+    """The client that is named, or the fastest one that is installed."""
+    installed = find_spec("confluent_kafka") is not None
+    if access.client == "librdkafka" and not installed:
+        raise ConfigError(
+            "MILLRACE_KAFKA_CLIENT=librdkafka needs the package confluent-kafka: install 'millrace[fast]', "
+            "or set kafka-python"
+        )
+    if installed and access.client != "kafka-python":
+        from ingestion.connectors.kafka.librdkafka import LibrdkafkaLog
+
+        return LibrdkafkaLog
+    from ingestion.connectors.kafka.log import KafkaLog
+
+    return KafkaLog
+
+
+KAFKA = KafkaConnector()

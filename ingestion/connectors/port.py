@@ -1,0 +1,222 @@
+"""What a kind of broker brings: its declaration, its access, and a log or a listener. One folder a kind.
+
+A connector never sees a stream: it gets a name and the declaration of its own kind. How to write one:
+docs/extending.md.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from ingestion.log.port import Log, Start
+from ingestion.spool.writer import SpoolEvent
+
+
+def _as_start(value: object) -> object:
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, str) and value not in ("earliest", "latest"):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"'{value}' is neither earliest, latest nor an ISO time") from None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return value
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+OneOrMore = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+"""Several words, or one written without a list."""
+
+
+class SourceSpec(BaseModel):
+    """What a stream's `source` says; each kind adds its key, which is the kind's name, and its options.
+
+    Attributes:
+        kind: The kind; a key of this name holds what is read.
+        start: Where the stream begins.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: ClassVar[str]
+
+    start: Annotated[Start, BeforeValidator(_as_start)] = "earliest"
+
+    @property
+    def origin(self) -> str:
+        """Where events come from, as in `Kafka orders`."""
+        raise NotImplementedError
+
+    @property
+    def skips_truncated(self) -> bool:
+        """Whether unread events that retention deleted are given up: the stream goes on after the gap."""
+        return False
+
+
+class Access(BaseModel):
+    """How brokers of a kind are reached: read from MILLRACE_<KIND>_<FIELD> (Settings.access)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an examination found.
+
+    Attributes:
+        part: What was examined.
+        state: ok, problem, or note for something that is not wrong by itself.
+        message: One sentence; of a problem it ends with the remedy.
+    """
+
+    part: str
+    state: Literal["ok", "note", "problem"]
+    message: str
+
+
+Receipt = Any
+"""What a listener needs to acknowledge one event; opaque to everybody else."""
+
+
+class Intake(Protocol):
+    """Takes what a listener receives, until it is durable."""
+
+    def take(self, event: SpoolEvent, streams: tuple[str, ...], *, receipt: Receipt) -> None:
+        """Accept an event for some streams; none: no stream declares it, so it is counted and acknowledged.
+
+        The receipt comes back through `Listener.acknowledge` once the event is durable.
+        """
+        ...
+
+    def revise(self, revised: Callable[[Receipt], Receipt | None]) -> None:
+        """Change the receipts of what is not durable; what gets None is dropped: it will be sent again."""
+        ...
+
+
+@dataclass(frozen=True)
+class ListenerStatus:
+    """How a listener is.
+
+    Attributes:
+        address: Of the broker, or where it listens.
+        connected: It is in contact with the broker.
+        ready: It receives everything that is declared.
+        error: What is wrong now, as one sentence; empty when all is well.
+        warning: What was lost or is in danger, as one sentence; empty otherwise.
+        figures: Further figures under names of the kind's own, for status.json.
+    """
+
+    address: str
+    connected: bool
+    ready: bool
+    error: str = ""
+    warning: str = ""
+    figures: Mapping[str, object] = field(default_factory=dict)
+
+
+class Listener(Protocol):
+    """Listens to senders that wait for an acknowledgement; keeps no event, runs in its caller's thread."""
+
+    def pump(self, timeout_seconds: float, *, more: Callable[[], bool]) -> None:
+        """Wait for senders, then hand over what is there while `more()`; connect first where that is due."""
+        ...
+
+    def acknowledge(self, receipts: Iterable[Receipt]) -> None:
+        """Acknowledge events that are durable, in the order in which they were taken."""
+        ...
+
+    def status(self) -> ListenerStatus:
+        """How it is now."""
+        ...
+
+    def close(self) -> None:
+        """Send what is queued and leave; what is not acknowledged will be sent again."""
+        ...
+
+
+class Connector(Protocol):
+    """One kind of broker. There is one value a kind; the registry names it.
+
+    Attributes:
+        kind: As streams.yml and the variables name it.
+        spec: Its declaration.
+        access: How it is reached.
+        libraries: Modules of its client: a missing one is an error that names `extra`; the process that runs
+            are forked from imports them once.
+        extra: The optional dependency that installs them; empty where the product always does.
+    """
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def spec(self) -> type[SourceSpec]: ...  # noqa: D102
+    @property
+    def access(self) -> type[Access]: ...  # noqa: D102
+    @property
+    def libraries(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def extra(self) -> str: ...  # noqa: D102
+
+    def open_log(self, name: str, spec: Any, access: Any, *, spool: Path, timeout_seconds: float) -> Log:
+        """Open a stream's log; nothing is contacted before the first call.
+
+        Args:
+            name: The stream's name.
+            spec: Its source.
+            access: How the broker is reached.
+            spool: The folder of all spools.
+            timeout_seconds: Bound of each call.
+        """
+        ...
+
+    def examine(self, access: Any, *, timeout_seconds: float) -> Iterator[Finding]:
+        """Whether the broker answers, for `millrace doctor`; nothing where opening its logs shows that."""
+        ...
+
+
+@runtime_checkable
+class CollectingConnector(Connector, Protocol):
+    """A kind whose senders wait for an acknowledgement: a collector listens to them and fills spools.
+
+    Attributes:
+        collector: Name of the collector's process, of its log, and of its folder in the data folder.
+    """
+
+    @property
+    def collector(self) -> str: ...  # noqa: D102
+
+    def is_configured(self, access: Any) -> bool:
+        """Whether there is something to listen to; without, no collector is started."""
+        ...
+
+    def open_listener(
+        self, sources: Mapping[str, Any], access: Any, *, state: Path, intake: Intake, timeout_seconds: float
+    ) -> Listener:
+        """Make a listener for some streams; it connects when it is pumped.
+
+        Args:
+            sources: Stream's name → its source.
+            access: How the broker is reached.
+            state: A folder for what it must remember; nobody else writes there.
+            intake: Takes what it receives.
+            timeout_seconds: Bound of an attempt to connect.
+
+        Raises:
+            ConfigError: The access is incomplete.
+        """
+        ...
+
+    def identity(self, state: Path) -> str:
+        """Under which name the broker keeps what it queues for this installation's listener; empty: none."""
+        ...
+
+    def take_over(self, state: Path, identity: str) -> None:
+        """Give this installation the listener's name of another one, which must never run again."""
+        ...

@@ -1,0 +1,71 @@
+"""What a format is: bytes as they came → JSON text, or a refusal with a reason. One file a format.
+
+A format knows no lake: executors of other engines load it as well. How to write one: docs/extending.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import pyarrow as pa
+
+
+class Refusal(NamedTuple):
+    """Why an event's bytes are not what the format says.
+
+    Attributes:
+        reason: One of the format's `reasons`.
+        detail: What exactly is wrong.
+    """
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What a format made of some events.
+
+    Attributes:
+        payload: A string array as long as the events: JSON text; null for a null value (a tombstone) and for
+            what is refused.
+        refused: Row → why it has no text.
+    """
+
+    payload: pa.Array
+    refused: Mapping[int, Refusal] = field(default_factory=dict)
+
+
+class Format(Protocol):
+    """One format. There is one value a format; the registry names it.
+
+    Attributes:
+        name: As streams.yml names it.
+        reasons: Every reason it may refuse an event for.
+        keeps_bytes: The received bytes are kept beside the text (`payload_raw`): the text is not all of them.
+        libraries: Modules that it needs; a missing one is an error that names `extra`.
+        extra: The optional dependency that installs them; empty where the product always does.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def reasons(self) -> frozenset[str]: ...  # noqa: D102
+    @property
+    def keeps_bytes(self) -> bool: ...  # noqa: D102
+    @property
+    def libraries(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def extra(self) -> str: ...  # noqa: D102
+
+    def texts(self, events: pa.Table) -> Texts:
+        """Decode some events; any bytes at all end as text or as a refusal, never as an exception.
+
+        Args:
+            events: Rows of log.envelope.SOURCE_SCHEMA: value, key, headers, partition and position.
+
+        Raises:
+            FormatUnavailable: What it needs (a schema registry, say) does not answer. The batch stops and
+                refuses nothing: its events are read again.
+        """
+        ...

@@ -1,0 +1,124 @@
+"""The ledger's rows for a batch: which positions it holds, and how much was read, landed and rejected.
+
+Pure: columns in, columns out. What the columns mean: log/envelope.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingestion.formats.decode import Decoded
+from ingestion.log.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA
+from ingestion.log.port import Bounds, Window
+
+
+@dataclass
+class Reading:
+    """What a batch has read so far.
+
+    Attributes:
+        positions: Partition → next position to read.
+        decoded: Events and rejects, chunk by chunk.
+        sizes: Partition, time and size of every event, chunk by chunk.
+        bytes: Of the values.
+    """
+
+    positions: dict[str, int]
+    decoded: list[Decoded] = field(default_factory=list)
+    sizes: list[pa.Table] = field(default_factory=list)
+    bytes: int = 0
+
+    def add(self, events: pa.Table, decoded: Decoded, positions: Mapping[str, int]) -> None:
+        """Take in a chunk: rows of SOURCE_SCHEMA, what they decoded to, and where partitions then stand."""
+        sizes = pc.fill_null(pc.binary_length(events["value"]), 0)
+        self.decoded.append(decoded)
+        self.sizes.append(events.select(["source_partition", "event_time"]).append_column("bytes", sizes))
+        self.positions.update(positions)
+        self.bytes += int(pc.sum(sizes).as_py() or 0)
+
+    @property
+    def events(self) -> pa.Table:
+        """Rows of EVENT_SCHEMA."""
+        return pa.concat_tables([EVENT_SCHEMA.empty_table(), *(part.events for part in self.decoded)])
+
+    @property
+    def rejects(self) -> pa.Table:
+        """Rows of REJECT_SCHEMA."""
+        return pa.concat_tables([REJECT_SCHEMA.empty_table(), *(part.rejects for part in self.decoded)])
+
+
+def batch_rows(
+    reading: Reading,
+    tables: Mapping[str, pa.Table],
+    windows: Mapping[str, Window],
+    bounds: Mapping[str, Bounds],
+    *,
+    stream: str,
+    batch_id: int,
+    started_at: datetime,
+    ingested_at: datetime,
+    skipped: Mapping[str, int],
+) -> pa.Table:
+    """One row of BATCH_SCHEMA a partition.
+
+    Args:
+        reading: What was read.
+        tables: The events under the stream's name, and `rejects`.
+        windows: Partition → the positions that the batch holds.
+        bounds: What the log held when the batch was planned.
+        stream: The stream's name.
+        batch_id: The batch's number.
+        started_at: When it began, UTC.
+        ingested_at: When it was read, UTC.
+        skipped: Partition → positions before the window that retention deleted unread.
+    """
+    landed, rejected = _count(tables[stream]), _count(tables["rejects"])
+    spans = _spans(reading.sizes)
+    rows = [
+        {
+            "stream": stream,
+            "batch_id": batch_id,
+            "source_partition": name,
+            "log_id": bounds[name].log_id,
+            "start_position": window.start,
+            "end_position": window.end,
+            "log_end_position": bounds[name].end,
+            "events_read": landed.get(name, 0) + rejected.get(name, 0),
+            "events_landed": landed.get(name, 0),
+            "events_rejected": rejected.get(name, 0),
+            "started_at": started_at,
+            "ingested_at": ingested_at,
+            "positions_skipped": skipped.get(name, 0),
+        }
+        | spans.get(name, {"bytes_read": 0, "first_event_time": None, "last_event_time": None})
+        for name, window in sorted(windows.items())
+    ]
+    return pa.Table.from_pylist(rows, schema=BATCH_SCHEMA)
+
+
+def _count(table: pa.Table) -> dict[str, int]:
+    """Partition → rows."""
+    counts = table.group_by("source_partition").aggregate([([], "count_all")])
+    return dict(zip(counts["source_partition"].to_pylist(), counts["count_all"].to_pylist(), strict=True))
+
+
+def _spans(sizes: list[pa.Table]) -> dict[str, dict[str, object]]:
+    """Partition → its bytes, and the oldest and newest event time."""
+    if not sizes:
+        return {}
+    spans = (
+        pa.concat_tables(sizes)
+        .group_by("source_partition")
+        .aggregate([("bytes", "sum"), ("event_time", "min"), ("event_time", "max")])
+    )
+    return {
+        row["source_partition"]: {
+            "bytes_read": row["bytes_sum"],
+            "first_event_time": row["event_time_min"],
+            "last_event_time": row["event_time_max"],
+        }
+        for row in spans.to_pylist()
+    }

@@ -1,0 +1,108 @@
+"""Any bytes end in exactly one place: JSON as DuckDB reads it, or a refusal with a declared reason."""
+
+from collections.abc import Iterator
+
+import duckdb
+import orjson
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingestion.clock import utc_now
+from ingestion.formats.decode import TOO_LARGE, Decoded, decoder
+from ingestion.formats.registry import FORMATS, find_format, formats
+from ingestion.log.envelope import EVENT_SCHEMA, REJECT_SCHEMA, SOURCE_SCHEMA
+from tests.fakes.registered import FORMATS as FAKES
+from tests.fakes.registered import fakes
+
+EVERY = (*FORMATS, *FAKES)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _registered() -> Iterator[None]:
+    with fakes():
+        yield
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+_value = st.one_of(
+    st.none(),
+    st.binary(max_size=64),
+    _json.map(lambda value: orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS) if _fits(value) else b"1"),
+    st.sampled_from(
+        [b"", b" ", b"NaN", b"[" * 2000 + b"]" * 2000, b"{", "\ufeff1".encode(), b"1 2", b"\x00"]
+    ),
+)
+_headers = st.sampled_from([None, "{}", '{"rot": "13"}', '{"content_type": "text/plain"}'])
+
+
+def _fits(value: object) -> bool:
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError:  # an integer of more than 64 bits, a surrogate
+        return False
+    return True
+
+
+def decode(name: str, events: list[tuple[bytes | None, str | None]], *, max_bytes: int = 5000) -> Decoded:
+    rows = [
+        {
+            "source_partition": "log-0", "position": position, "event_key": None, "value": value,
+            "headers": headers, "event_time": None,
+        }
+        for position, (value, headers) in enumerate(events)
+    ]  # fmt: skip
+    table = pa.Table.from_pylist(rows, schema=SOURCE_SCHEMA)
+    return decoder(name)(table, stream="s", batch_id=1, ingested_at=utc_now(), max_bytes=max_bytes)
+
+
+def test_every_registered_format_is_asked() -> None:
+    assert set(EVERY) == set(formats())
+
+
+@pytest.mark.parametrize("name", EVERY)
+@settings(max_examples=150, deadline=None)
+@given(events=st.lists(st.tuples(_value, _headers), max_size=6))
+def test_any_bytes_end_in_exactly_one_place(name: str, events: list[tuple[bytes | None, str | None]]) -> None:
+    decoded = decode(name, events)
+    landed = dict(
+        zip(decoded.events["position"].to_pylist(), decoded.events["payload"].to_pylist(), strict=True)
+    )
+    refused = decoded.rejects["position"].to_pylist()
+    assert sorted([*landed, *refused]) == list(range(len(events)))
+    assert decoded.events.schema == EVENT_SCHEMA
+    assert decoded.rejects.schema == REJECT_SCHEMA
+    known = find_format(name).reasons | {TOO_LARGE}
+    assert set(decoded.rejects["reason"].to_pylist()) <= known
+    for position, text in landed.items():
+        assert (text is None) == (events[position][0] is None)
+    sizes = [len(events[position][0] or b"") for position in landed]
+    assert decoded.event_bytes.to_pylist() == sizes
+    kept = dict(zip(landed, decoded.events["payload_raw"].to_pylist(), strict=True))
+    assert all(raw == (events[at][0] if find_format(name).keeps_bytes else None) for at, raw in kept.items())
+    texts = [text for text in landed.values() if text is not None]
+    valid = duckdb.execute(
+        "select bool_and(json_valid(text)) from (select unnest(?::varchar[]) as text)", [texts]
+    )
+    assert valid.fetchall() == [(True if texts else None,)]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_rejects_keep_the_bytes_and_say_what_was_wrong(name: str) -> None:
+    decoded = decode(name, [(b"\xff\xfe{", None), (b"x" * 11, None)], max_bytes=10)
+    rows = decoded.rejects.to_pylist()
+    assert [row["payload_raw"] for row in rows] == [b"\xff\xfe{", None]
+    assert [row["payload_bytes"] for row in rows] == [3, 11]
+    assert rows[1]["reason"] == TOO_LARGE
+    assert all(row["detail"] for row in rows)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_no_event_is_no_row(name: str) -> None:
+    decoded = decode(name, [])
+    assert (decoded.events.num_rows, decoded.rejects.num_rows, len(decoded.event_bytes)) == (0, 0, 0)

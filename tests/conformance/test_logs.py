@@ -1,0 +1,198 @@
+"""Every log: bounds, windows, holes, starts, truncation, a replaced log, bounded time (log/port.py)."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ingestion.connectors.port import CollectingConnector
+from ingestion.connectors.registry import connector, kinds
+from ingestion.errors import LogTruncated, SourceUnavailable
+from ingestion.log.envelope import SOURCE_SCHEMA
+from ingestion.log.port import Bounds, Break, Log, Window
+from ingestion.log.positions import Position, check_log, find_break
+from ingestion.settings import Settings
+from tests.conformance.subjects import LogSubject, kafka_subject, spool_subject, tape_subject
+from tests.fakes.registered import fakes
+
+SUBJECTS = {"tape": ["tape"], "kafka": ["kafka-python", "librdkafka"], "mqtt": ["spool"], "pigeon": ["spool"]}
+"""Kind → who stands for it here."""
+_numbers = itertools.count(1)
+MIDDLE = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)  # within a broker's retention
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _registered() -> Iterator[None]:
+    with fakes():
+        yield
+
+
+@pytest.fixture(params=sorted({name for names in SUBJECTS.values() for name in names}))
+def subject(request: pytest.FixtureRequest, settings: Settings) -> Iterator[LogSubject]:
+    name = f"conforms-{request.param}-{next(_numbers)}-{time.time_ns() % 10**6}"
+    if request.param == "tape":
+        made = tape_subject(settings, name)
+    elif request.param == "spool":
+        made = spool_subject(settings, name)
+    else:
+        made = kafka_subject(settings, name, request.getfixturevalue("apache_kafka"), request.param)
+    yield made
+    for log in made.opened:
+        log.close()
+
+
+def only(bounds: dict[str, Bounds]) -> tuple[str, Bounds]:
+    ((name, found),) = bounds.items()
+    return name, found
+
+
+def values_of(log: Log, windows: dict[str, Window]) -> tuple[list[bytes | None], dict[str, int]]:
+    """The values of windows in order, and where their partitions then stand."""
+    values, reached, last = [], {}, {name: window.start - 1 for name, window in windows.items()}
+    for chunk in log.read(windows):
+        assert chunk.events.schema == SOURCE_SCHEMA
+        for row in chunk.events.to_pylist():
+            assert last[row["source_partition"]] < row["position"]
+            assert row["position"] < windows[row["source_partition"]].end
+            last[row["source_partition"]] = row["position"]
+            values.append(row["value"])
+        for name, position in chunk.positions.items():
+            assert position >= reached.get(name, 0)
+            reached[name] = position
+    return values, reached
+
+
+def test_every_registered_kind_has_a_subject() -> None:
+    assert set(SUBJECTS) == set(kinds())
+    collected = {kind for kind in kinds() if isinstance(connector(kind), CollectingConnector)}
+    assert collected == {kind for kind, names in SUBJECTS.items() if names == ["spool"]}
+
+
+def test_bounds_grow_with_what_is_sent(subject: LogSubject) -> None:
+    subject.send([b"0"], None)
+    log = subject.open()
+    name, before = only(log.bounds())
+    assert (before.begin, before.end) == (0, 1)
+    subject.send([b"1", None], None)
+    assert only(log.bounds()) == (name, Bounds(0, 3, before.log_id))
+    assert only(subject.open().bounds()) == (name, Bounds(0, 3, before.log_id))
+
+
+def test_windows_are_read_exactly(subject: LogSubject) -> None:
+    values = [b"%d" % number for number in range(9)] + [None]
+    subject.send(values, None)
+    log = subject.open()
+    name, _ = only(log.bounds())
+    for start, end in [(0, 10), (3, 7), (0, 1), (9, 10), (0, 10)]:
+        assert values_of(log, {name: Window(start, end)}) == (values[start:end], {name: end})
+
+
+def test_holes_are_passed(subject: LogSubject) -> None:
+    if subject.send_with_holes is None:
+        subject.send([b"a", b"b", b"c"], None)
+    else:
+        subject.send_with_holes([b"a", b"b", b"c"])
+    log = subject.open()
+    name, bounds = only(log.bounds())
+    assert values_of(log, {name: Window(0, bounds.end)}) == ([b"a", b"b", b"c"], {name: bounds.end})
+    assert (bounds.end > 3) == (subject.send_with_holes is not None)
+    halves = [
+        values_of(log, {name: Window(*each)})[0]
+        for each in ((0, bounds.end - 2), (bounds.end - 2, bounds.end))
+    ]
+    assert halves[0] + halves[1] == [b"a", b"b", b"c"]
+
+
+def test_a_stream_begins_where_it_says(subject: LogSubject) -> None:
+    subject.send([b"early"], MIDDLE - timedelta(hours=1))
+    subject.send([b"late", b"later"], MIDDLE + timedelta(hours=1))
+    log = subject.open()
+    bounds = log.bounds()
+    name, _ = only(bounds)
+    assert log.start_positions("earliest", bounds) == {name: 0}
+    assert log.start_positions("latest", bounds) == {name: 3}
+    assert log.start_positions(MIDDLE, bounds) == {name: 1}
+    assert log.start_positions(MIDDLE + timedelta(days=1), bounds) == {name: 3}
+
+
+def test_it_notices_that_events_came(subject: LogSubject) -> None:
+    subject.send([b"0"], None)
+    log = subject.open()
+    known = log.bounds()
+    log.has_moved(known)
+    subject.send([b"1"], None)
+    deadline = time.monotonic() + 20
+    while not log.has_moved(known):
+        assert time.monotonic() < deadline, "an event came and it did not notice"
+        time.sleep(0.05)
+
+
+def test_erased_events_show_in_the_bounds(subject: LogSubject) -> None:
+    subject.send([b"%d" % number for number in range(6)], None)
+    log = subject.open()
+    name, before = only(log.bounds())
+    log.confirm({name: 1})
+    subject.erase(4)
+    _, after = only(log.bounds())
+    assert (after.begin, after.end, after.log_id) == (4, 6, before.log_id)
+    assert find_break(Position(2, before.log_id), after) is Break.BEGINS_AFTER
+    with pytest.raises(LogTruncated, match=rf"^stream 's': {name} .*begins.* 2"):
+        check_log("s", _Numbered(log), {name: Position(2, before.log_id)}, log.bounds())
+    assert values_of(log, {name: Window(4, 6)})[0] == [b"4", b"5"]
+
+
+class _Numbered:
+    """A log whose explanation ends with how many positions are missing, however it puts it."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def explain(self, broken: Break, *, position: int, bounds: Bounds | None) -> str:
+        assert bounds is not None
+        return f"{self._log.explain(broken, position=position, bounds=bounds)} {bounds.begin - position}"
+
+
+def test_a_log_that_was_made_again_is_another_one(subject: LogSubject) -> None:
+    subject.send([b"0", b"1"], None)
+    log = subject.open()
+    _, before = only(log.bounds())
+    subject.replace()
+    _, after = only(subject.open().bounds())
+    assert before.log_id
+    assert after.log_id != before.log_id
+    assert find_break(Position(1, before.log_id), after) is Break.OTHER_LOG
+
+
+def test_a_log_that_is_gone_is_gone(subject: LogSubject) -> None:
+    subject.send([b"0"], None)
+    subject.open().bounds()
+    subject.remove()
+    log = subject.open()
+    if log.keeps_until_confirmed or subject.stream.kind == "tape":
+        assert log.bounds() == {}
+    else:  # a named topic must exist
+        with pytest.raises(SourceUnavailable, match="stream 's': .* has no topic"):
+            log.bounds()
+
+
+def test_each_break_has_a_sentence_of_its_own(subject: LogSubject) -> None:
+    log = subject.open()
+    told = {
+        each: log.explain(each, position=5, bounds=None if each is Break.GONE else Bounds(8, 3))
+        for each in Break
+    }
+    assert len(set(told.values())) == len(Break)
+    assert all(len(sentence) > 20 and not sentence.endswith(".") for sentence in told.values())
+
+
+def test_a_broker_that_is_away_is_an_error_in_time(subject: LogSubject) -> None:
+    if subject.away is None:
+        assert subject.open().keeps_until_confirmed  # nothing is connected
+        return
+    log = subject.open(subject.away, timeout_seconds=1)
+    begun = time.monotonic()
+    with pytest.raises(SourceUnavailable, match="stream 's'"):
+        log.bounds()
+    assert time.monotonic() - begun < 30  # bounded at all; how quick it is, benchmarks measure

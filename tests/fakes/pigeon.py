@@ -1,0 +1,136 @@
+"""A listener: `source: {pigeon: loft}`; letters wait until they are acknowledged, and receipts come late."""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from ingestion.connectors.port import Access, Finding, Intake, Listener, ListenerStatus, SourceSpec
+from ingestion.json_file import write_json
+from ingestion.log.port import Log
+from ingestion.spool.log import SpoolLog
+from ingestion.spool.writer import SpoolEvent
+
+
+class PigeonSource(SourceSpec):
+    """Letters to one loft."""
+
+    kind: ClassVar[str] = "pigeon"
+    pigeon: str
+
+    @property
+    def origin(self) -> str:
+        return f"Pigeons to {self.pigeon}"
+
+
+class PigeonAccess(Access):
+    """MILLRACE_PIGEON_HOUSE."""
+
+    house: str | None = None
+
+
+class House:
+    """Letters that were sent; each is delivered again until it was acknowledged."""
+
+    def __init__(self) -> None:
+        self.letters: deque[tuple[int, str, bytes]] = deque()
+        self.acknowledged: list[int] = []
+        self._sent = 0
+
+    def send(self, loft: str, *letters: bytes) -> None:
+        for letter in letters:
+            self._sent += 1
+            self.letters.append((self._sent, loft, letter))
+
+
+HOUSES: dict[str, House] = defaultdict(House)
+
+
+class PigeonListener:
+    """Acknowledges one turn later than it is told to: senders see late receipts."""
+
+    def __init__(
+        self, sources: Mapping[str, PigeonSource], house: House, address: str, intake: Intake
+    ) -> None:
+        self._sources, self._house, self._address, self._intake = sources, house, address, intake
+        self._late: list[int] = []
+        self._seen: set[int] = set()
+
+    def pump(self, timeout_seconds: float, *, more: Callable[[], bool]) -> None:
+        self._send_receipts()
+        for number, loft, letter in list(self._house.letters):
+            if not more():
+                return
+            if number not in self._seen:
+                self._seen.add(number)
+                streams = tuple(name for name, source in self._sources.items() if source.pigeon == loft)
+                event = SpoolEvent(loft.encode(), letter, None, 1_700_000_000_000_000 + number)
+                self._intake.take(event, streams, receipt=number)
+
+    def acknowledge(self, receipts: Iterable[int]) -> None:
+        self._late += receipts
+
+    def status(self) -> ListenerStatus:
+        return ListenerStatus(self._address, connected=True, ready=True, figures={"late": len(self._late)})
+
+    def close(self) -> None:
+        self._send_receipts()
+
+    def lose_contact(self) -> None:
+        """What is not acknowledged comes again."""
+        waiting = {number for number, _, _ in self._house.letters} - set(self._late)
+        self._seen -= waiting
+        self._intake.revise(lambda number: None if number in waiting else number)
+
+    def _send_receipts(self) -> None:
+        late, self._late = set(self._late), []
+        self._house.acknowledged += sorted(late)
+        kept = [letter for letter in self._house.letters if letter[0] not in late]
+        self._house.letters = deque(kept)
+
+
+@dataclass(frozen=True)
+class PigeonConnector:
+    """The kind `pigeon`."""
+
+    kind: str = "pigeon"
+    spec: type[PigeonSource] = PigeonSource
+    access: type[PigeonAccess] = PigeonAccess
+    libraries: tuple[str, ...] = ()
+    extra: str = ""
+    collector: str = "collector-pigeon"
+
+    def open_log(
+        self, name: str, spec: PigeonSource, access: PigeonAccess, *, spool: Path, timeout_seconds: float
+    ) -> Log:
+        return SpoolLog(name, spool)
+
+    def examine(self, access: PigeonAccess, *, timeout_seconds: float) -> Iterator[Finding]:
+        yield Finding("pigeon broker", "ok" if access.house else "problem", f"the house is {access.house}")
+
+    def is_configured(self, access: PigeonAccess) -> bool:
+        return bool(access.house)
+
+    def open_listener(
+        self,
+        sources: Mapping[str, PigeonSource],
+        access: PigeonAccess,
+        *,
+        state: Path,
+        intake: Intake,
+        timeout_seconds: float,
+    ) -> Listener:
+        if not self.identity(state):
+            write_json(state / "ring", f"ring of {access.house}")
+        return PigeonListener(sources, HOUSES[access.house or ""], str(access.house), intake)
+
+    def identity(self, state: Path) -> str:
+        ring = state / "ring"
+        return ring.read_text().strip('"') if ring.exists() else ""
+
+    def take_over(self, state: Path, identity: str) -> None:
+        write_json(state / "ring", identity)
+
+
+PIGEON = PigeonConnector()

@@ -1,0 +1,53 @@
+"""A format that refuses, needs headers, keeps the bytes, and can be unavailable: JSON text in ROT13."""
+
+import codecs
+import json
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from ingestion.errors import FormatUnavailable
+from ingestion.formats.port import Refusal, Texts
+
+
+class Key:
+    """Whether the key to it is at hand."""
+
+    there = True
+
+
+@dataclass(frozen=True)
+class Rot13Format:
+    """The header `rot` names the number of letters; 13 is the only one known."""
+
+    name: str = "rot13"
+    reasons: frozenset[str] = frozenset({"no_rot", "not_rot13"})
+    keeps_bytes: bool = True
+    libraries: tuple[str, ...] = ()
+    extra: str = ""
+
+    def texts(self, events: pa.Table) -> Texts:
+        if not Key.there:
+            raise FormatUnavailable("the key to rot13 is not at hand; bring it")
+        payload: list[str | None] = []
+        refused: dict[int, Refusal] = {}
+        for row, event in enumerate(events.select(["value", "headers"]).to_pylist()):
+            text = None
+            if event["value"] is not None:
+                try:
+                    if json.loads(event["headers"] or "{}").get("rot") != "13":
+                        refused[row] = Refusal("no_rot", f"the headers are {event['headers']}")
+                    else:
+                        text = codecs.decode(event["value"].decode(), "rot13")
+                        json.loads(text, parse_constant=_refuse)
+                except (ValueError, RecursionError) as error:
+                    text, refused[row] = None, Refusal("not_rot13", str(error))
+            payload.append(text)
+        return Texts(pa.array(payload, pa.string()), refused)
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
+ROT13 = Rot13Format()

@@ -1,0 +1,143 @@
+"""A log: `source: {tape: reel}`; reels are kept in memory, under the address MILLRACE_TAPE_DECK."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+
+from ingestion.connectors.port import Access, Finding, SourceSpec
+from ingestion.errors import SourceUnavailable
+from ingestion.log.envelope import SOURCE_SCHEMA
+from ingestion.log.port import Bounds, Break, Chunk, Log, Start, Window
+
+
+class TapeSource(SourceSpec):
+    """A reel of the configured deck."""
+
+    kind: ClassVar[str] = "tape"
+    tape: str
+
+    @property
+    def origin(self) -> str:
+        return f"Tape {self.tape}"
+
+
+class TapeAccess(Access):
+    """MILLRACE_TAPE_DECK."""
+
+    deck: str | None = None
+
+
+@dataclass
+class Reel:
+    """Some events, from `begin` on; positions that hold nothing are holes."""
+
+    log_id: str = "first"
+    begin: int = 0
+    end: int = 0
+    events: dict[int, dict[str, object]] = field(default_factory=dict)
+
+    def record(self, *values: bytes | None, headers: str | None = None, at: datetime | None = None) -> None:
+        for value in values:
+            moment = at or datetime(2026, 3, 1, tzinfo=UTC)
+            self.events[self.end] = {"value": value, "headers": headers, "event_time": moment}
+            self.end += 1
+
+
+class Deck:
+    """Reels by name; `down` makes it unreachable."""
+
+    def __init__(self) -> None:
+        self.reels: dict[str, Reel] = defaultdict(Reel)
+        self.confirmed: dict[str, int] = {}
+        self.down = False
+
+
+DECKS: dict[str, Deck] = defaultdict(Deck)
+
+
+class TapeLog:
+    """One reel, one partition."""
+
+    stalls = 0
+    keeps_until_confirmed = False
+
+    def __init__(self, name: str, spec: TapeSource, deck: Deck) -> None:
+        self._name, self._spec, self._deck = name, spec, deck
+        self._partition = f"{spec.tape}-0"
+
+    def _reel(self) -> Reel | None:
+        if self._deck.down:
+            raise SourceUnavailable(f"stream '{self._name}': the tape deck is off; switch it on")
+        return self._deck.reels.get(self._spec.tape)
+
+    def bounds(self) -> dict[str, Bounds]:
+        reel = self._reel()
+        return {self._partition: Bounds(reel.begin, reel.end, reel.log_id)} if reel else {}
+
+    def has_moved(self, known: Mapping[str, Bounds]) -> bool:
+        return self.bounds() != known
+
+    def start_positions(self, start: Start, partitions: Mapping[str, Bounds]) -> dict[str, int]:
+        reel = self._reel()
+        assert reel is not None
+        if start == "earliest":
+            return {name: bounds.begin for name, bounds in partitions.items()}
+        if start == "latest":
+            return {name: bounds.end for name, bounds in partitions.items()}
+        late = [at for at, event in reel.events.items() if event["event_time"] >= start]
+        return {name: min(late, default=bounds.end) for name, bounds in partitions.items()}
+
+    def read(self, windows: Mapping[str, Window]) -> Iterator[Chunk]:
+        reel = self._reel()
+        assert reel is not None
+        for name, window in windows.items():
+            rows = [
+                {"source_partition": name, "position": at, "event_key": None} | event
+                for at, event in sorted(reel.events.items())
+                if window.start <= at < window.end
+            ]
+            yield Chunk(pa.Table.from_pylist(rows, schema=SOURCE_SCHEMA), {name: window.end})
+
+    def confirm(self, positions: Mapping[str, int]) -> None:
+        self._deck.confirmed |= positions
+
+    def explain(self, broken: Break, *, position: int, bounds: Bounds | None) -> str:
+        return {
+            Break.GONE: f"is in the lake up to {position}, but the reel is lost; find it",
+            Break.OTHER_LOG: "was recorded over; declare the new reel as a new stream",
+            Break.ENDS_BEFORE: f"ends before our position {position}: the reel was cut; declare it anew",
+            Break.BEGINS_AFTER: f"begins after our position {position}: its beginning was erased",
+        }[broken]
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class TapeConnector:
+    """The kind `tape`."""
+
+    kind: str = "tape"
+    spec: type[TapeSource] = TapeSource
+    access: type[TapeAccess] = TapeAccess
+    libraries: tuple[str, ...] = ()
+    extra: str = ""
+
+    def open_log(
+        self, name: str, spec: TapeSource, access: TapeAccess, *, spool: Path, timeout_seconds: float
+    ) -> Log:
+        return TapeLog(name, spec, DECKS[access.deck or ""])
+
+    def examine(self, access: TapeAccess, *, timeout_seconds: float) -> Iterator[Finding]:
+        if not access.deck:
+            yield Finding("tape broker", "problem", "no deck is configured: set MILLRACE_TAPE_DECK")
+        else:
+            yield Finding("tape broker", "ok", f"the deck {access.deck} is on")
+
+
+TAPE = TapeConnector()
