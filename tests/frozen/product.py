@@ -42,6 +42,11 @@ def command_line() -> typer.Typer:
     return app
 
 
+def variables() -> dict[str, object]:
+    """Every variable of the environment, and its default; a secret's default is None."""
+    return {f"MILLRACE_{name.upper()}": field.default for name, field in Settings.model_fields.items()}
+
+
 def definitions(settings: Settings) -> Any:
     """Everything that Dagster knows of Millrace."""
     from orchestration.build import build_defs
@@ -88,4 +93,5 @@ __all__ = [
     "prove",
     "render_sources",
     "retry",
+    "variables",
 ]

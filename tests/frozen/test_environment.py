@@ -1,0 +1,61 @@
+"""Every variable of the environment: its default, what it accepts, and what is said of a wrong value.
+
+Each value is tried on the command line. How it is compared and stored anew: snapshot.py.
+"""
+
+import re
+from pathlib import Path
+
+from tests.frozen.commands import PROJECT, Commands
+from tests.frozen.product import variables
+from tests.frozen.snapshot import anonymous, check
+
+TRIED = ("", "wrong", "-1", "0", "1", "99999", "true")
+ACCEPTED = "stream 'nowhere' is not declared"
+TOGETHER: tuple[tuple[dict[str, str], tuple[str, ...]], ...] = (
+    ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, ("ingest", "nowhere")),
+    ({"KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "KAFKA_USERNAME": "me"}, ("ingest", "nowhere")),
+    (
+        {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_USERNAME": "me", "KAFKA_PASSWORD": "x"},
+        ("ingest", "nowhere"),
+    ),
+    ({"MQTT_PORT": "99999"}, ("status",)),
+    ({"MQTT_PORT": "99999"}, ("doctor",)),
+    ({"KAFKA_CLIENT": "pykafka"}, ("status",)),
+    ({"CATALOG": "mysql://me:secret@there/lake"}, ("query", "select 1")),
+    ({"CATALOG": "postgresql://me:secret@127.0.0.1:1/lake"}, ("query", "select 1")),
+    ({"LAKE_PATH": "s3://bucket/lake", "CATALOG": "postgresql://me@127.0.0.1:1/lake"}, ("backup", "backups")),
+    ({"MQTT_HOST": "127.0.0.1", "MQTT_TLS": "true", "MQTT_CA_FILE": "/nonexistent/ca.pem"}, ("collect",)),
+    ({"STREAMS_FILE": "/nonexistent/streams.yml"}, ("status",)),
+)
+
+
+def test_environment(commands: Commands, tmp_path: Path) -> None:
+    known = variables()
+    example = re.findall(r"^#(MILLRACE_\w+)=", (PROJECT / ".env.example").read_text(), flags=re.MULTILINE)
+    assert sorted(example) == sorted(known)
+
+    def sentence(line: tuple[str, ...], values: dict[str, str]) -> str:
+        result = commands.run_with(line, {"MILLRACE_DATA_DIR": str(tmp_path / "data")} | values)
+        said = result.err.strip() or result.out.strip()
+        assert "secret" not in said
+        places = {str(tmp_path / "data"): "<data>", str(PROJECT): "<project>"}
+        versions = re.sub(r"(?m)^.*  versions .*\n", "", said)  # of doctor: they move with every upgrade
+        return f"{result.code} {anonymous(versions, places)}"
+
+    lines = []
+    for name, default in sorted(known.items()):
+        lines += ["", f"{name}, default {default}"]
+        accepted = []
+        for value in TRIED:
+            said = sentence(("ingest", "nowhere"), {name: value})
+            if ACCEPTED in said:
+                accepted.append(value or "nothing")
+            else:
+                lines.append(f"  {value or 'nothing'}: {said}")
+        lines.append(f"  accepts: {', '.join(accepted) or '-'}")
+    for values, line in TOGETHER:
+        settings = {f"MILLRACE_{name}": value for name, value in values.items()}
+        shown = " ".join(f"{name}={value}" for name, value in settings.items())
+        lines += ["", f"{shown} millrace {' '.join(line)}", f"  {sentence(line, settings)}"]
+    check("environment.txt", "\n".join(lines).lstrip())
