@@ -4,6 +4,7 @@ A child process imports everything once and forks for every line: nothing of thi
 no command sees its environment. Run as a module, this file is that child.
 """
 
+import gc
 import json
 import os
 import signal
@@ -73,6 +74,7 @@ def _serve() -> None:
     from tests.frozen import product
 
     assert product.COMMAND
+    gc.freeze()  # so that a fork does not copy what it only looks at
     for line in sys.stdin:
         request = json.loads(line)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
