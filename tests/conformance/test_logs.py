@@ -173,7 +173,7 @@ def test_a_log_that_is_gone_is_gone(subject: LogSubject) -> None:
     if log.keeps_until_confirmed or subject.stream.kind == "tape":
         assert log.bounds() == {}
     else:  # a named topic must exist
-        with pytest.raises(SourceUnavailable, match="stream 's': .* has no topic"):
+        with pytest.raises(SourceUnavailable, match=r"stream 's': .* has no topic"):
             log.bounds()
 
 

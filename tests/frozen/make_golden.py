@@ -31,13 +31,13 @@ from tests.frozen.golden import KAFKA_STREAM, MQTT_STREAM, PLACE
 from tests.frozen.product import (
     COMMAND,
     PROJECT_DIR,
-    Collector,
     EmbeddedPostgres,
     Lake,
     Limits,
     Settings,
     catalog_instant,
-    decode_json,
+    collector,
+    decoder,
     load_settings,
     load_streams,
     prove,
@@ -184,7 +184,7 @@ def _single_quotes(events: pa.Table, **options: Any) -> Any:
     """A decoder that understands single quotes, as a later release might."""
     values = [value.replace(b"'", b'"') for value in events["value"].to_pylist()]
     column = events.schema.get_field_index("value")
-    return decode_json(events.set_column(column, "value", pa.array(values, pa.binary())), **options)
+    return decoder("json")(events.set_column(column, "value", pa.array(values, pa.binary())), **options)
 
 
 def send(shop: Workshop, partition: int, values: Sequence[bytes | None]) -> None:
@@ -202,13 +202,13 @@ def collecting(shop: Workshop) -> Iterator[Callable[[range], None]]:
     """A running collector; what is published to it is in the spool when the call returns."""
     settings, stop = shop.settings(), threading.Event()
     limits = Limits(segment_bytes=SEGMENT_BYTES)
-    collector = Collector(settings, load_streams(settings.streams_file), limits=limits)
-    thread = threading.Thread(target=collector.run, args=(stop,))
+    running = collector(settings, load_streams(settings.streams_file), limits=limits)
+    thread = threading.Thread(target=running.run, args=(stop,))
     thread.start()
-    until(lambda: collector.connection.subscribed)
+    until(lambda: running.status()["subscribed"])
 
     def publish(numbers: range) -> None:
-        before = collector.status()["positions"][MQTT_STREAM]
+        before = running.status()["positions"][MQTT_STREAM]
         client = Client(CallbackAPIVersion.VERSION2)
         client.connect(shop.mosquitto.host, shop.mosquitto.port)
         client.loop_start()
@@ -216,7 +216,7 @@ def collecting(shop: Workshop) -> Iterator[Callable[[range], None]]:
             client.publish(*reading(number), qos=1).wait_for_publish(20)
         client.disconnect()
         client.loop_stop()
-        until(lambda: collector.status()["positions"][MQTT_STREAM] == before + len(numbers))
+        until(lambda: running.status()["positions"][MQTT_STREAM] == before + len(numbers))
 
     try:
         yield publish

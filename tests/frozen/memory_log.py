@@ -1,6 +1,6 @@
 """A log in memory that claims any identity: what a broker could hold, without one.
 
-It implements the port that batches read (ingestion/sources/base.py).
+It implements the port that batches read (ingestion/log/port.py).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tests.frozen.product import SOURCE_SCHEMA, Bounds, Chunk, Window
+from tests.frozen.product import SOURCE_SCHEMA, Bounds, Break, Chunk, Window, explain
 
 SENT_AT = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -36,12 +36,13 @@ class MemoryLog:
     parts: Mapping[str, Part]
     confirmed: dict[str, int] = field(default_factory=dict)
     stalls: int = 0
+    keeps_until_confirmed: bool = False
 
     def bounds(self) -> dict[str, Bounds]:
         """Of every partition."""
         return {name: part.bounds for name, part in self.parts.items()}
 
-    def stirred(self, known: Mapping[str, Bounds]) -> bool:
+    def has_moved(self, known: Mapping[str, Bounds]) -> bool:
         """Whether it holds something else."""
         return self.bounds() != known
 
@@ -68,6 +69,10 @@ class MemoryLog:
     def confirm(self, positions: Mapping[str, int]) -> None:
         """Remember it."""
         self.confirmed.update(positions)
+
+    def explain(self, broken: Break, *, position: int, bounds: Bounds | None) -> str:
+        """As a topic's log says it."""
+        return explain(broken, position=position, bounds=bounds)
 
     def close(self) -> None:
         """There is nothing to close."""

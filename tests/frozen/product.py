@@ -7,21 +7,27 @@ from typing import Any
 
 import typer
 
-from ingestion.batch import BatchReport, Ingestor
-from ingestion.catalog_copy import catalog_instant
-from ingestion.collector import Collector
-from ingestion.decode import decode_json
-from ingestion.envelope import SOURCE_SCHEMA
+from ingestion.backup.catalog import catalog_instant
+from ingestion.collect.collector import Collector
+from ingestion.connectors.kafka.access import KafkaAccess
+from ingestion.connectors.kafka.declare import KafkaSource
+from ingestion.connectors.kafka.log import KafkaLog
+from ingestion.connectors.mqtt.connector import MQTT
+from ingestion.connectors.registry import connectors
+from ingestion.declare.file import load_streams
+from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
-from ingestion.intake import Limits
-from ingestion.lake import Lake
-from ingestion.ledger import prove
-from ingestion.resolutions import retry
+from ingestion.formats.decode import decoder
+from ingestion.lake.lake import Lake
+from ingestion.lake.ledger import prove
+from ingestion.land.batch import Ingestor
+from ingestion.land.report import BatchReport
+from ingestion.land.resolutions import retry
+from ingestion.log.envelope import SOURCE_SCHEMA
+from ingestion.log.port import Bounds, Break, Chunk, Window
 from ingestion.settings import PROJECT_DIR, Settings, load_settings
-from ingestion.sources.base import Bounds, Chunk, Window
-from ingestion.streams import Stream
-from ingestion.streams_file import load_streams
-from orchestration.dbt_sources import render_sources
+from ingestion.spool.intake import Limits
+from orchestration.dbt.sources import render_sources
 from orchestration.services.postgres import EmbeddedPostgres
 
 COMMAND = "from orchestration.cli import main; main()"
@@ -44,7 +50,15 @@ def command_line() -> typer.Typer:
 
 def variables() -> dict[str, object]:
     """Every variable of the environment, and its default; a secret's default is None."""
-    return {f"MILLRACE_{name.upper()}": field.default for name, field in Settings.model_fields.items()}
+    fields = dict(Settings.model_fields)
+    at = list(fields).index("batch_max_events")
+    kinds = {
+        f"{each.kind}_{name}": field
+        for each in connectors()
+        for name, field in each.access.model_fields.items()
+    }
+    ordered = [*list(fields.items())[:at], *kinds.items(), *list(fields.items())[at:]]
+    return {f"MILLRACE_{name.upper()}": field.default for name, field in ordered}
 
 
 def definitions(settings: Settings) -> Any:
@@ -58,7 +72,18 @@ def land(settings: Settings, stream: Stream, log: Any) -> BatchReport:
     """One batch of a stream from a log."""
     with Lake(settings) as lake:
         lake.prepare([stream.name])
-        return Ingestor(lake).run(stream, log)
+        return Ingestor(lake).run(stream, log, decode=decoder(stream.format))
+
+
+def explain(broken: Break, *, position: int, bounds: Bounds | None) -> str:
+    """What a topic's log says of a break; no broker is needed for that."""
+    log = KafkaLog("any", KafkaSource(kafka=("any",)), KafkaAccess(), timeout_seconds=1)
+    return log.explain(broken, position=position, bounds=bounds)
+
+
+def collector(settings: Settings, streams: tuple[Stream, ...], *, limits: Limits | None = None) -> Collector:
+    """A collector of MQTT streams."""
+    return Collector(settings, streams, connector=MQTT, limits=limits)
 
 
 def declared(settings: Settings, name: str) -> Stream:
@@ -72,8 +97,8 @@ __all__ = [
     "SOURCE_SCHEMA",
     "BatchReport",
     "Bounds",
+    "Break",
     "Chunk",
-    "Collector",
     "EmbeddedPostgres",
     "Lake",
     "Limits",
@@ -82,10 +107,12 @@ __all__ = [
     "Stream",
     "Window",
     "catalog_instant",
+    "collector",
     "command_line",
     "declared",
-    "decode_json",
+    "decoder",
     "definitions",
+    "explain",
     "land",
     "load_settings",
     "load_streams",
