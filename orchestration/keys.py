@@ -31,6 +31,8 @@ MODELS_TAG = "millrace/models"
 
 SOURCES_GROUP = "sources"
 RAW_GROUP = "raw"
+OPS_GROUP = "ops"
+"""The models over the ledger; their contracts read all of it, too slow for every run."""
 
 LEDGER_CHECK = "ledger_proof"
 LEDGER_AUDIT = "ledger_audit"

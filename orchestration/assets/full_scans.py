@@ -13,9 +13,9 @@ from dagster import (
 )
 from dagster_dbt.asset_utils import build_dbt_specs
 
-from orchestration.assets.models import UNIQUE_ID, ModelGraph
 from orchestration.checks.audits import fails_with_its_checks
 from orchestration.checks.dbt_tests import result_of_test
+from orchestration.dbt.lineage import UNIQUE_ID, NodeKeys
 from orchestration.dbt.project import FULL_SCAN, NO_ASSETS, ParsedModels
 from orchestration.dbt.results import DbtFailed
 from orchestration.dbt.runner import build_args, invoke
@@ -38,7 +38,7 @@ def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:
         project=None,
     )
     scanning = [spec for spec in check_specs if _scans(parsed.manifest, spec)]
-    graph = ModelGraph.of(specs, scanning)
+    graph = NodeKeys.of(specs, scanning)
 
     @multi_asset_check(
         name="full_scans", specs=scanning, can_subset=True, required_resource_keys={"lake_session"}

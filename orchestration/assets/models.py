@@ -4,21 +4,17 @@ The SQL is in dbt_project/; how models become assets is in translator.py.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from dagster import (
     AssetCheckKey,
     AssetCheckResult,
-    AssetCheckSpec,
     AssetExecutionContext,
     AssetKey,
     AssetsDefinition,
-    AssetSpec,
     Failure,
     Field,
     MaterializeResult,
@@ -26,14 +22,14 @@ from dagster import (
 )
 from dagster_dbt.asset_utils import build_dbt_specs
 
-from ingestion.errors import ConfigError
-from ingestion.lake.lake import Lake
 from ingestion.land.batch import utc_now
 from ingestion.land.session import LakeSession
-from orchestration.checks.adapter import check_specs, run_contract
-from orchestration.checks.contracts import Contract, load_contract
+from orchestration.checks.adapter import check_specs
+from orchestration.checks.contracts import Contract
 from orchestration.checks.dbt_tests import result_of_test
+from orchestration.checks.due_contracts import DueContracts
 from orchestration.checks.freshness import Budget, FreshnessMeter, freshness_specs
+from orchestration.dbt.lineage import NodeKeys
 from orchestration.dbt.project import FULL_SCAN, NO_ASSETS, ParsedModels
 from orchestration.dbt.results import DbtFailed, NodeResult
 from orchestration.dbt.runner import build_args, invoke
@@ -41,40 +37,10 @@ from orchestration.dbt.translator import ModelTranslator
 from orchestration.run.cycles import Cycles, recorded
 from orchestration.run.progress import ModelledBatches
 
-UNIQUE_ID = "dagster_dbt/unique_id"
-"""Where dagster-dbt leaves dbt's id in the metadata of its specs."""
 _FULL_REFRESH = "Rebuild the selected incremental models from all of raw, not from its new batches."
 MODELS_OP = "models"
 _VIEWS = "config.materialized:view"
-_CONTRACT_SECONDS = 15.0
 _DONE = frozenset({"success", "pass", "no-op"})
-
-
-@dataclass(frozen=True)
-class ModelGraph:
-    """How dbt's nodes and Dagster's keys answer to each other.
-
-    Attributes:
-        assets: dbt's id of a model or seed → its asset.
-        checks: dbt's id of a test → its check.
-    """
-
-    assets: Mapping[str, AssetKey]
-    checks: Mapping[str, AssetCheckKey]
-
-    @staticmethod
-    def of(specs: Sequence[AssetSpec], check_specs: Sequence[AssetCheckSpec]) -> "ModelGraph":
-        """Read the ids that dagster-dbt leaves in the specs."""
-        return ModelGraph(
-            {spec.metadata[UNIQUE_ID]: spec.key for spec in specs},
-            {spec.metadata[UNIQUE_ID]: spec.key for spec in check_specs if spec.metadata},
-        )
-
-    def selectors(self, keys: AbstractSet[AssetKey]) -> list[str]:
-        """dbt's selectors of some assets; names are unique in a project."""
-        return sorted(
-            f"fqn:{unique_id.split('.')[-1]}" for unique_id, key in self.assets.items() if key in keys
-        )
 
 
 def models_asset(
@@ -106,7 +72,7 @@ def models_asset(
     contract_specs = [
         spec for key, contract in contracts.items() for spec in check_specs(contract, key, blocking=False)
     ]
-    graph = ModelGraph.of(specs, test_specs)
+    graph = NodeKeys.of(specs, test_specs)
     test_keys = frozenset(spec.key for spec in test_specs)
 
     @multi_asset(
@@ -174,58 +140,9 @@ def _started_at(context: AssetExecutionContext) -> datetime:
     return datetime.fromtimestamp((record and record.start_time) or time.time(), UTC)
 
 
-class DueContracts:
-    """Which contracts to run: all of what a run built at first, later each at most every few seconds.
-
-    They read whole tables, so in a run that goes on they would take longer than its cycles.
-    """
-
-    def __init__(self, contracts: Mapping[AssetKey, Contract]) -> None:
-        self._contracts = contracts
-        self._waiting: set[AssetKey] = set()
-        self._ran: dict[AssetKey, float] = {}
-
-    def built(self, keys: Iterable[AssetKey]) -> None:
-        """Take note of models that have new contents."""
-        self._waiting |= self._contracts.keys() & set(keys)
-
-    def run(self, lake: Lake, *, all_of_them: bool = False) -> Iterator[AssetCheckResult]:
-        """Run those whose time has come, or whatever has not been checked since it was built."""
-        for key in sorted(self._waiting):
-            if all_of_them or time.monotonic() >= self._ran.get(key, 0.0) + _CONTRACT_SECONDS:
-                yield from run_contract(lake, self._contracts[key], key)
-                self._waiting.discard(key)
-                self._ran[key] = time.monotonic()
-
-
-def load_contracts(folder: Path, models: Iterable[AssetKey]) -> dict[AssetKey, Contract]:
-    """The contracts of the models: <folder>/<model>.yml → the model's asset.
-
-    Raises:
-        ConfigError: A contract is named for no model.
-    """
-    keys = {key.path[-1]: key for key in models}
-    contracts = {}
-    for path in sorted(folder.glob("*.yml")):
-        if path.stem not in keys:
-            raise ConfigError(f"{path} is named for '{path.stem}', which is no model; rename or remove it")
-        contracts[keys[path.stem]] = load_contract(path)
-    return contracts
-
-
-def model_keys(parsed: ParsedModels) -> dict[str, AssetKey]:
-    """dbt's id → asset, of every model and seed."""
-    translator = ModelTranslator()
-    return {
-        unique_id: translator.get_asset_key(node)
-        for unique_id, node in parsed.manifest["nodes"].items()
-        if node["resource_type"] in ("model", "seed") and node["config"]["materialized"] != "ephemeral"
-    }
-
-
 def _model_results(
     nodes: Sequence[NodeResult],
-    graph: ModelGraph,
+    graph: NodeKeys,
     selected_checks: AbstractSet[AssetCheckKey],
     snapshot_id: int,
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:

@@ -99,17 +99,6 @@ def load_contract(path: Path) -> Contract:
     return contract
 
 
-def load_contracts(folder: Path) -> tuple[Contract, ...]:
-    """Read every *.yml of a folder, by name."""
-    return tuple(load_contract(path) for path in sorted(folder.glob("*.yml")))
-
-
-def declared_columns(contract: Contract) -> dict[str, str]:
-    """Column → SQL type, in the contract's order."""
-    columns = _document(contract.text, contract.origin).get("columns") or []
-    return {str(column["name"]): str(column.get("data_type", "")) for column in columns}
-
-
 def declares_variable(contract: Contract, name: str) -> bool:
     """Whether the contract takes a value of this name from whoever runs it."""
     return name in (_document(contract.text, contract.origin).get("variables") or {})

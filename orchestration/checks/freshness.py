@@ -14,6 +14,8 @@ from datetime import datetime
 from dagster import AssetCheckKey, AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey
 
 from ingestion.lake.lake import Lake
+from orchestration.dbt.lineage import Lineage
+from orchestration.dbt.project import ParsedModels, freshness_seconds
 from orchestration.keys import FRESHNESS_CHECK
 
 _REPORT_SECONDS = 15.0
@@ -57,6 +59,21 @@ class Spent:
     def total(self) -> float:
         """The whole way."""
         return self.waiting + self.reading + self.loading + self.building
+
+
+def declared_budgets(parsed: ParsedModels, lineage: Lineage) -> dict[AssetKey, Budget]:
+    """The budgets of the models that declare one.
+
+    Args:
+        parsed: The project.
+        lineage: What follows from each stream.
+    """
+    return {
+        key: Budget(seconds, frozenset(name for name, models in lineage.followers.items() if key in models))
+        for key, seconds in (
+            (lineage.keys[unique_id], seconds) for unique_id, seconds in freshness_seconds(parsed).items()
+        )
+    }
 
 
 def freshness_specs(budgets: Mapping[AssetKey, Budget]) -> list[AssetCheckSpec]:

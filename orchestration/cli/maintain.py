@@ -13,7 +13,7 @@ from ingestion.settings import Settings
 from ingestion.upkeep.maintenance import Report
 from orchestration.cli.context import complain, err, out
 from orchestration.cli.tables import table
-from orchestration.jobs.lake_upkeep import keep_up
+from orchestration.records.lake_upkeep import keep_up
 
 
 def run(settings: Settings, streams: tuple[Stream, ...], *, dry_run: bool) -> Report:

@@ -29,7 +29,7 @@ from ingestion.land.replay import parse_bound, replay
 from ingestion.land.session import LakeSession
 from orchestration.assets.models import MODELS_OP
 from orchestration.keys import REPAIR_TAG, REPLAY_JOB
-from orchestration.sensors.arrivals import RefreshPlan, Repairs
+from orchestration.run.plan import RefreshPlan, Repairs
 
 
 class ReplayConfig(Config):

@@ -28,8 +28,8 @@ from ingestion.declare.stream import Stream
 from ingestion.land.batch import utc_now
 from ingestion.land.session import LakeSession
 from ingestion.upkeep.maintenance import Report
-from orchestration.jobs.lake_upkeep import keep_up
 from orchestration.keys import UPKEEP_JOB
+from orchestration.records.lake_upkeep import keep_up
 
 _KEEP_RUNS = 2_000
 _KEEP_RUNS_FOR = timedelta(days=14)

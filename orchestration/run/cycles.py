@@ -28,9 +28,9 @@ from ingestion.land.session import LakeSession
 from ingestion.log.port import Log
 from ingestion.settings import PROJECT_DIR, Settings
 from ingestion.watch.lag import LagMeter
-from orchestration.assets.raw import breaks, ingest_batch
 from orchestration.fingerprint import fingerprint
 from orchestration.keys import GOES_ON_TAG, STREAM_METADATA, UNTIL_TAG, raw_key
+from orchestration.run.land import breaks, ingest_batch
 
 Event = AssetMaterialization | AssetCheckEvaluation
 Build = Callable[[AbstractSet[AssetKey]], Iterator[MaterializeResult[None] | AssetCheckResult]]

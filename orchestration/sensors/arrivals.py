@@ -7,11 +7,9 @@ sensor loop is five seconds long. It measures lag and consumes nothing.
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from dagster import (
-    AssetCheckKey,
-    AssetKey,
     DagsterEventType,
     DagsterInstance,
     DagsterRun,
@@ -42,9 +40,9 @@ from orchestration.keys import (
     REPAIR_TAG,
     STREAM_METADATA,
     STREAMS_TAG,
-    UNTIL_TAG,
     stream_of_step,
 )
+from orchestration.run.plan import RefreshPlan, Repairs
 from orchestration.run.progress import ModelledBatches
 from orchestration.sensors.backoff import Schedule
 
@@ -60,62 +58,6 @@ _ACTIVE = [
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 ]
-
-Repairs = Callable[[DagsterInstance, str], RunRequest | None]
-"""Called with an ISO time: the run that the oldest repair after it asks for."""
-
-
-@dataclass(frozen=True)
-class RefreshPlan:
-    """What to build for which stream.
-
-    Attributes:
-        downstream: Stream → its raw asset and the models that new events change.
-        checks: Asset → its checks that belong to a run; those that read whole tables do not.
-        models: All models and seeds.
-        fingerprint: Changes when the text of one of them does.
-        tables: Stream → the models among those that follow from it that have to be built to show it.
-    """
-
-    downstream: Mapping[str, frozenset[AssetKey]]
-    checks: Mapping[AssetKey, frozenset[AssetCheckKey]]
-    models: frozenset[AssetKey]
-    fingerprint: str
-    tables: Mapping[str, frozenset[AssetKey]] = field(default_factory=dict)
-
-    def request(
-        self,
-        streams: Sequence[str],
-        *,
-        built: str,
-        goes_on: Sequence[str] = (),
-        until: float | None = None,
-        held: Iterable[str] = (),
-    ) -> RunRequest:
-        """A run for these streams.
-
-        Args:
-            streams: What to ingest; what follows from it is built.
-            built: Fingerprint of the models that were last built as a whole. With another one than ours
-                everything is built, so that new models and seeds exist before others read them.
-            goes_on: The streams that the run may ingest afterwards, while events keep coming.
-            until: When it has to stop doing so (Unix seconds).
-            held: Streams with a batch that their models have not taken in, perhaps for a check holds it back:
-                their models are not among those that are built only because all are.
-        """
-        keys = frozenset[AssetKey]().union(*(self.downstream[name] for name in streams))
-        held = frozenset(held) - frozenset(streams)
-        tags = {STREAMS_TAG: ",".join(streams)}
-        if goes_on:
-            tags[GOES_ON_TAG] = ",".join(goes_on)
-            if until is not None:
-                tags[UNTIL_TAG] = str(until)
-        if built != self.fingerprint:
-            keys |= self.models.difference(*(self.downstream[name] for name in held))
-            if not held:
-                tags[MODELS_TAG] = self.fingerprint
-        checks = frozenset[AssetCheckKey]().union(*(self.checks.get(key, frozenset()) for key in keys))
-        return RunRequest(asset_selection=sorted(keys), asset_check_keys=sorted(checks), tags=tags)
 
 
 class _Watch:
@@ -270,7 +212,7 @@ def _consider(
             if chosen[0] in schedule.pauses
             else [lag.stream for lag in lags if lag.stream not in schedule.pauses],
             until=schedule.next_due((lag.stream for lag in lags if not lag.error), now=now),
-            held=missing,
+            not_modelled=missing,
         )
         return request, ""
     problems = [lag.error for lag in lags if lag.error]
