@@ -175,8 +175,8 @@ class Chain:
     def __init__(self, settings: Settings, *, rows: int, loads: int) -> None:
         from orchestration.checks.adapter import load_contracts
         from orchestration.dbt.lineage import model_keys
+        from orchestration.dbt.manifest import load_manifest
         from orchestration.dbt.project import DBT_PROJECT_DIR, parse_models
-        from orchestration.dbt.runner import load_manifest
 
         self.lake = Lake(settings)
         streams = load_streams(settings.streams_file)

@@ -20,7 +20,7 @@ ALLOWED = {
     "paho": {"ingestion/connectors/mqtt/connection.py", "ingestion/connectors/mqtt/protocol.py"},
     "soda_core": {"orchestration/checks/soda.py"},
     "soda_duckdb": {"orchestration/checks/soda.py"},
-    "dbt": {"orchestration/dbt/runner.py", "orchestration/dbt/results.py", "orchestration/warm/preload.py"},
+    "dbt": {"orchestration/dbt/call.py", "orchestration/dbt/manifest.py", "orchestration/dbt/runner.py"},
     "psycopg2": {
         "ingestion/lake/catalog.py",
         "ingestion/backup/catalog.py",

@@ -11,7 +11,8 @@ from typing import Any
 
 from ingestion.declare.stream import Stream
 from ingestion.settings import PROJECT_DIR, Settings
-from orchestration.dbt.runner import DbtProject, parse
+from orchestration.dbt.call import DbtProject
+from orchestration.dbt.manifest import parse
 from orchestration.dbt.sources import write_sources
 
 DBT_PROJECT_DIR = PROJECT_DIR / "dbt_project"

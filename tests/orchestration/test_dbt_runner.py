@@ -15,9 +15,12 @@ import duckdb
 import pytest
 
 from orchestration.cli.errors import sentence
+from orchestration.dbt import manifest as dbt_manifest
 from orchestration.dbt import runner as dbt_runner
+from orchestration.dbt.call import DbtProject
+from orchestration.dbt.manifest import load_manifest, parse, project_fingerprint
 from orchestration.dbt.results import DbtFailed, failure
-from orchestration.dbt.runner import DbtProject, build_args, invoke, load_manifest, parse, project_fingerprint
+from orchestration.dbt.runner import build_args, invoke
 
 FILES = {
     "dbt_project.yml": """
@@ -66,7 +69,7 @@ def project(tmp_path: Path) -> DbtProject:
 @pytest.fixture(autouse=True)
 def forget_the_kept_manifest() -> Iterator[None]:
     yield
-    dbt_runner._read_manifest.cache_clear()
+    dbt_manifest._read_manifest.cache_clear()
 
 
 def rows(project: DbtProject, sql: str) -> list[tuple[object, ...]]:
