@@ -4,8 +4,9 @@ Loading touches no service: it reads streams.yml and parses the dbt project (kep
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from dagster import AssetKey, AssetsDefinition, Definitions
+from dagster import AssetChecksDefinition, AssetKey, AssetsDefinition, Definitions, SensorDefinition
 
 from ingestion.declare.file import load_streams
 from ingestion.declare.stream import Stream
@@ -18,13 +19,17 @@ from orchestration.checks.contracts import Contract
 from orchestration.checks.freshness import declared_budgets
 from orchestration.checks.ledger import ledger_audit
 from orchestration.checks.raw_contracts import batches_contract, rejects_contract
+from orchestration.dbt.call import DbtProject
 from orchestration.dbt.lineage import Lineage
 from orchestration.dbt.project import DBT_PROJECT_DIR, ParsedModels, parse_models
-from orchestration.jobs.refresh import audit_job, audit_schedule, refresh_job
+from orchestration.dbt.results import DbtResult
+from orchestration.dbt.runner import invoke
+from orchestration.jobs.refresh import Job, audit_job, audit_schedule, refresh_job
 from orchestration.jobs.rejects import retry_job
 from orchestration.jobs.replay import repairs, replay_job
 from orchestration.jobs.upkeep import upkeep_job, upkeep_schedule
-from orchestration.keys import OPS_GROUP, raw_key
+from orchestration.keys import AUDIT_JOB, OPS_GROUP, REFRESH_JOB, REPLAY_JOB, RETRY_JOB, UPKEEP_JOB, raw_key
+from orchestration.overrides import Asset, by_key, by_name, require_known
 from orchestration.run.cycles import Cycles
 from orchestration.run.plan import refresh_plan
 from orchestration.run.resources import lake_session
@@ -34,78 +39,138 @@ from orchestration.sensors.failures import failures_sensor
 _NO_BUDGET_SECONDS = 60.0
 
 
+@dataclass(frozen=True)
+class Project:
+    """What a user has declared, read and parsed.
+
+    Attributes:
+        streams: The declared streams.
+        parsed: The dbt project.
+        lineage: Its models, and what follows from each stream.
+        contracts: Model → its contract.
+    """
+
+    streams: Sequence[Stream]
+    parsed: ParsedModels
+    lineage: Lineage
+    contracts: Mapping[AssetKey, Contract]
+
+
 def build_defs(
     *,
     settings: Callable[[], Settings] = load_settings,
+    asset_overrides: Mapping[AssetKey, Asset] | None = None,
+    check_overrides: Mapping[str, AssetChecksDefinition] | None = None,
+    job_overrides: Mapping[str, Job] | None = None,
+    sensor_overrides: Mapping[str, SensorDefinition] | None = None,
     resource_overrides: Mapping[str, object] | None = None,
 ) -> Definitions:
     """Assemble everything that Dagster knows of Millrace.
 
+    An override also takes the place for whatever refers to it: a schedule starts the overriding job.
+
     Args:
         settings: Reads the settings; called now for files, and again by runs and sensors for addresses.
-        resource_overrides: Resources to put in place of ours.
+        asset_overrides: Asset key → what defines it instead.
+        check_overrides: Name of an op of checks → the checks instead.
+        job_overrides: Name → the job instead.
+        sensor_overrides: Name → the sensor instead.
+        resource_overrides: Name → the resource instead.
+
+    Raises:
+        ConfigError: streams.yml or a contract is wrong.
+        DbtFailed: The dbt project does not parse.
+        ValueError: An override replaces nothing, or has another key or name than what it replaces.
+    """
+    project = read_project(settings())
+    assets = by_key(_assets(project), asset_overrides)
+    audits = by_name("op of checks", _audits(project), check_overrides, name=lambda each: each.node_def.name)
+    built = [asset for asset in assets if isinstance(asset, AssetsDefinition)]
+    jobs = by_name(
+        "job", _jobs(project, built, [*audits.values()]), job_overrides, name=lambda each: each.name
+    )
+    plan = refresh_plan(project.lineage, fingerprint=project.parsed.fingerprint, assets=built)
+    repairing = repairs([jobs[RETRY_JOB], jobs[REPLAY_JOB]], plan)
+    sensors = [
+        arrivals_sensor(project.streams, plan, jobs[REFRESH_JOB], settings=settings, repairs=repairing),
+        failures_sensor(settings),
+    ]
+    resources: dict[str, object] = {"lake_session": lake_session(settings)}
+    require_known("resource", resource_overrides or {}, resources)
+    return Definitions(
+        assets=assets,
+        asset_checks=[*audits.values()],
+        jobs=[*jobs.values()],
+        schedules=[audit_schedule(jobs[AUDIT_JOB]), upkeep_schedule(jobs[UPKEEP_JOB])],
+        sensors=[*by_name("sensor", sensors, sensor_overrides, name=lambda each: each.name).values()],
+        resources=resources | dict(resource_overrides or {}),
+    )
+
+
+def read_project(settings: Settings) -> Project:
+    """Read streams.yml, the dbt project and the contracts.
 
     Raises:
         ConfigError: streams.yml or a contract is wrong.
         DbtFailed: The dbt project does not parse.
     """
-    now = settings()
-    streams = load_streams(now.streams_file)
-    parsed = parse_models(now, streams)
+    streams = load_streams(settings.streams_file)
+    parsed = parse_models(settings, streams)
     lineage = Lineage.of(parsed, [stream.name for stream in streams])
     contracts = load_contracts(DBT_PROJECT_DIR / "contracts", lineage.keys.values())
-    built = [*(raw_asset(stream) for stream in streams), build_models(streams, parsed, lineage, contracts)]
-    audits = [
-        full_scan_checks(parsed),
-        ledger_audit(streams),
-        contract_audit("hourly_contracts", _hourly(contracts)),
-    ]
-    audit_keys = [key for audit in audits for key in audit.check_keys]
-    refresh, audit = refresh_job(audit_keys), audit_job(audit_keys)
-    upkeep = upkeep_job(streams, [key for asset in (*built, *audits) for key in asset.check_keys])
-    plan = refresh_plan(lineage, fingerprint=parsed.fingerprint, assets=built)
-    repairing = [retry_job(streams), replay_job(streams)]
-    return Definitions(
-        assets=[*source_specs(streams), *ledger_specs(), *built],
-        asset_checks=audits,
-        jobs=[refresh, audit, upkeep, *repairing],
-        schedules=[audit_schedule(audit), upkeep_schedule(upkeep)],
-        sensors=[
-            arrivals_sensor(streams, plan, refresh, settings=settings, repairs=repairs(repairing, plan)),
-            failures_sensor(settings),
-        ],
-        resources={"lake_session": lake_session(settings)} | dict(resource_overrides or {}),
-    )
+    return Project(streams, parsed, lineage, contracts)
 
 
 def build_models(
-    streams: Sequence[Stream],
-    parsed: ParsedModels,
-    lineage: Lineage,
-    contracts: Mapping[AssetKey, Contract],
+    project: Project, *, run_dbt: Callable[[DbtProject, Sequence[str]], DbtResult] = invoke
 ) -> AssetsDefinition:
-    """The models as they belong to these streams.
+    """The models of a project.
 
     Args:
-        streams: The declared streams.
-        parsed: The project.
-        lineage: Its models, and what follows from each stream.
-        contracts: Model → its contract; those of the ops models are left to the audit.
+        project: What is declared.
+        run_dbt: Runs a dbt command on the project.
     """
-    budgets = declared_budgets(parsed, lineage)
+    lineage = project.lineage
+    budgets = declared_budgets(project.parsed, lineage)
     shortest = min((budget.seconds for budget in budgets.values()), default=_NO_BUDGET_SECONDS)
     return models_asset(
-        parsed,
-        {key: contract for key, contract in contracts.items() if key.path[0] != OPS_GROUP},
-        Cycles(streams, lineage.followers, lineage.groups(), budget_seconds=shortest),
+        project.parsed,
+        {key: contract for key, contract in project.contracts.items() if key.path[0] != OPS_GROUP},
+        Cycles(project.streams, lineage.followers, lineage.groups(), budget_seconds=shortest),
         budgets=budgets,
         tables=lineage.tables_of(),
+        run_dbt=run_dbt,
     )
 
 
-def _hourly(contracts: Mapping[AssetKey, Contract]) -> dict[AssetKey, Contract]:
-    """The contracts that read the whole ledger: too slow for every run."""
-    return {key: contract for key, contract in contracts.items() if key.path[0] == OPS_GROUP} | {
-        raw_key("batches"): batches_contract(),
-        raw_key("rejects"): rejects_contract(),
-    }
+def _assets(project: Project) -> list[Asset]:
+    return [
+        *source_specs(project.streams),
+        *ledger_specs(),
+        *(raw_asset(stream) for stream in project.streams),
+        build_models(project),
+    ]
+
+
+def _audits(project: Project) -> list[AssetChecksDefinition]:
+    """What reads whole tables, hourly: too slow for every run."""
+    hourly = {key: contract for key, contract in project.contracts.items() if key.path[0] == OPS_GROUP}
+    hourly |= {raw_key("batches"): batches_contract(), raw_key("rejects"): rejects_contract()}
+    return [
+        full_scan_checks(project.parsed),
+        ledger_audit(project.streams),
+        contract_audit("hourly_contracts", hourly),
+    ]
+
+
+def _jobs(
+    project: Project, assets: Sequence[AssetsDefinition], audits: Sequence[AssetChecksDefinition]
+) -> list[Job]:
+    audited = [key for audit in audits for key in audit.check_keys]
+    return [
+        refresh_job(audited),
+        audit_job(audited),
+        upkeep_job(project.streams, [*(key for asset in assets for key in asset.check_keys), *audited]),
+        retry_job(project.streams),
+        replay_job(project.streams),
+    ]

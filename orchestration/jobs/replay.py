@@ -28,6 +28,7 @@ from ingestion.errors import MillraceError
 from ingestion.land.replay import parse_bound, replay
 from ingestion.land.session import LakeSession
 from orchestration.assets.models import MODELS_OP
+from orchestration.jobs.refresh import Job
 from orchestration.keys import REPAIR_TAG, REPLAY_JOB
 from orchestration.run.plan import RefreshPlan, Repairs
 
@@ -93,7 +94,7 @@ def replay_job(streams: Sequence[Stream]) -> JobDefinition:
     return replay_events
 
 
-def repairs(jobs: Sequence[JobDefinition], plan: RefreshPlan) -> Repairs:
+def repairs(jobs: Sequence[Job], plan: RefreshPlan) -> Repairs:
     """Tells the arrivals sensor of repairs, so that what they landed reaches the models without an event.
 
     Args:

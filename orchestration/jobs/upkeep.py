@@ -28,6 +28,7 @@ from ingestion.declare.stream import Stream
 from ingestion.land.batch import utc_now
 from ingestion.land.session import LakeSession
 from ingestion.upkeep.maintenance import Report
+from orchestration.jobs.refresh import Job
 from orchestration.keys import UPKEEP_JOB
 from orchestration.records.lake_upkeep import keep_up
 
@@ -71,11 +72,11 @@ def upkeep_job(streams: Sequence[Stream], checks: Sequence[AssetCheckKey]) -> Jo
     return upkeep
 
 
-def upkeep_schedule(made: JobDefinition) -> ScheduleDefinition:
+def upkeep_schedule(job: Job) -> ScheduleDefinition:
     """Every quarter of an hour: cycles of seconds leave some hundred small files meanwhile."""
     return ScheduleDefinition(
         name="regular_upkeep",
-        job=made,
+        job=job,
         cron_schedule="12,27,42,57 * * * *",
         default_status=DefaultScheduleStatus.RUNNING,
     )
