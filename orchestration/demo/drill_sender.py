@@ -1,6 +1,6 @@
 """The drill's plant: sends readings and orders, and remembers each event that a broker acknowledged.
 
-What is broken meanwhile is drill.py's; what machines and orders do is in machines.py and orders.py.
+What is broken meanwhile is drill_steps.py's; what machines and orders do is in machines.py and orders.py.
 """
 
 import os
