@@ -7,7 +7,7 @@ The only module that imports Soda, and only when a contract is run. What a contr
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -34,7 +34,7 @@ def verify(
     connection: duckdb.DuckDBPyConnection,
     contract: Contract,
     *,
-    since_batch: int | Mapping[str, int] | None = None,
+    since_batch: int | None = None,
     now: datetime | None = None,
 ) -> tuple[Outcome, ...]:
     """Check what a table promises, as of the last commit.
@@ -45,8 +45,7 @@ def verify(
     Args:
         connection: A DuckDB connection with the DuckLake attached as `lake`.
         contract: What is promised.
-        since_batch: Look only at batches with a greater number; of a table that holds several streams,
-            a mapping of stream → batch number, which also leaves the other streams out. Raw tables only.
+        since_batch: Look only at batches with a greater number; raw tables only.
         now: What freshness and "recent" are measured against, with a time zone; the clock by default.
 
     Returns:
@@ -68,14 +67,6 @@ def verify(
             return _outcomes(_Job(cursor, contract, variables, now), checks)
         finally:
             cursor.close()
-
-
-def preload(contracts: Iterable[Contract] = ()) -> None:
-    """Import Soda and parse contracts, so that a process forked from this one need not. Opens nothing."""
-    soda = _soda()
-    with _root_handlers_kept():
-        for contract in contracts:
-            soda.session.execute([_source(contract)], only_validate_without_execute=True)
 
 
 @dataclass(frozen=True)
@@ -209,15 +200,12 @@ def _run(job: _Job, path: str | None = None) -> _Run:
     return run
 
 
-def _variables(contract: Contract, since_batch: int | Mapping[str, int] | None) -> dict[str, str]:
+def _variables(contract: Contract, since_batch: int | None) -> dict[str, str]:
     if since_batch is None:
         return {}
     if not declares_variable(contract, NEW_ROWS):
         raise ValueError(f"{contract.origin} does not know batches: run it without since_batch")
-    if isinstance(since_batch, int):
-        return {NEW_ROWS: f"batch_id > {since_batch:d}"}
-    streams = [f"(stream = '{name}' and batch_id > {batch:d})" for name, batch in since_batch.items()]
-    return {NEW_ROWS: " or ".join(streams) or "false"}
+    return {NEW_ROWS: f"batch_id > {since_batch:d}"}
 
 
 @dataclass(frozen=True)

@@ -42,13 +42,12 @@ def age(moment: datetime | None, *, now: datetime) -> str:
     return f"{seconds / 86400:.0f}d ago"
 
 
-def overview_tables(overview: Overview, *, now: datetime, details: bool = True) -> RenderableType:
+def overview_tables(overview: Overview, *, now: datetime) -> RenderableType:
     """Everything, one table below the other.
 
     Args:
         overview: The state.
         now: UTC, for ages.
-        details: Whether every model and every good check is listed too.
     """
     parts: list[RenderableType] = [_headline(overview)]
     parts += [Text(f"  {error}", style="red") for error in overview.errors]
@@ -56,7 +55,7 @@ def overview_tables(overview: Overview, *, now: datetime, details: bool = True) 
         parts += [Text(), services_table(overview.services)]
     if overview.streams:
         parts += [Text(), streams_table(overview.streams, now=now)]
-    if overview.models and details:
+    if overview.models:
         parts += [Text(), models_table(overview.models, overview.checks, now=now)]
     if overview.runs:
         parts += [Text(), runs_table(overview.runs, now=now)]

@@ -5,7 +5,6 @@ No Dagster, and no choice of what to run: callers select (build_args).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,8 +19,6 @@ def build_args(
     select: Sequence[str] = (),
     exclude: Sequence[str] = (),
     full_refresh: bool = False,
-    threads: int | None = None,
-    fail_fast: bool = False,
 ) -> list[str]:
     """Arguments of a dbt command that runs nodes.
 
@@ -30,8 +27,6 @@ def build_args(
         select: dbt selectors, joined by "or"; none means the whole project.
         exclude: dbt selectors of what to leave out.
         full_refresh: rebuild incremental models and seeds from nothing.
-        threads: nodes at a time; None for the profile's number.
-        fail_fast: stop at the first failing node.
     """
     args = [command]
     if select:
@@ -40,10 +35,6 @@ def build_args(
         args += ["--exclude", *exclude]
     if full_refresh:
         args.append("--full-refresh")
-    if threads is not None:
-        args += ["--threads", str(threads)]
-    if fail_fast:
-        args.append("--fail-fast")
     return args
 
 
@@ -99,7 +90,6 @@ def invoke(
     """
     if manifest is None:
         manifest = load_manifest(project)
-    started = time.perf_counter()
     outcome = call_dbt(
         project,
         [*args, "--no-write-json", "--cache-selected-only"],
@@ -111,4 +101,4 @@ def invoke(
     nodes = read_nodes(outcome.result)
     if not outcome.success:
         raise failure(f"dbt {' '.join(args)}", nodes, outcome.exception)
-    return DbtResult(nodes, seconds=time.perf_counter() - started)
+    return DbtResult(nodes)

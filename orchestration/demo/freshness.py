@@ -4,7 +4,6 @@ It knows nothing of runs or sensors, only the lake, as a dashboard would. Judgin
 """
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -56,12 +55,10 @@ class FreshnessReader:
 
     Attributes:
         settings: Where the lake is.
-        clock: Returns the present, UTC.
         sights: What it saw so far.
     """
 
     settings: Settings
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     sights: list[Sight] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -100,7 +97,7 @@ class FreshnessReader:
             newest = int(lake.query(f"select coalesce(max(last_batch_id), 0) from {watched.mart}")[0][0])
         except duckdb.CatalogException:
             return  # not built yet
-        seen_at, before = self.clock(), self._seen[stream]
+        seen_at, before = datetime.now(UTC), self._seen[stream]
         if newest <= before:
             return
         self._seen[stream] = newest

@@ -88,7 +88,6 @@ def purge(
     *,
     now: datetime,
     keep: int = _KEEP_RUNS,
-    keep_for: timedelta = _KEEP_RUNS_FOR,
 ) -> int:
     """Delete finished runs with their events and check results.
 
@@ -99,8 +98,7 @@ def purge(
         instance: Dagster's instance.
         checks: Every asset check.
         now: UTC.
-        keep: So many of the newest runs stay …
-        keep_for: … of those that are younger than this; whatever is over either limit goes.
+        keep: How many of the newest runs stay, if they are not older than two weeks.
 
     Returns:
         How many were deleted.
@@ -113,7 +111,7 @@ def purge(
         for record in records:
             seen += 1
             run = record.dagster_run
-            old = seen > keep or now - record.create_timestamp > keep_for
+            old = seen > keep or now - record.create_timestamp > _KEEP_RUNS_FOR
             if old and run.status in FINISHED_STATUSES and run.run_id not in needed:
                 doomed.append(run.run_id)
     oldest_first = doomed[::-1][:_MOST_RUNS_AT_ONCE]

@@ -18,6 +18,7 @@ from ingestion.lake.catalog import no_catalog
 from ingestion.settings import Settings
 
 SENSOR_TAG = "dagster/sensor_name"
+_MOST_VERSIONS = 500  # a check that fails with every cycle must not keep every version
 Outcome = Literal["passed", "warned", "failed", "could_not_run", "running"]
 
 
@@ -117,18 +118,17 @@ class DagsterRecords:
             (_naive(moment),),
         )
 
-    def failed_versions(self, *, since: datetime, most: int = 500) -> frozenset[int]:
-        """The versions of the lake in which a check failed, for its SQL names them; the newest `most`.
+    def failed_versions(self, *, since: datetime) -> frozenset[int]:
+        """The versions of the lake in which a check failed, for its SQL names them; the newest 500.
 
         Args:
             since: UTC.
-            most: A check that fails with every cycle must not keep every version.
         """
         failed = self._checks(
             "select asset_key, check_name, execution_status, evaluation_event, evaluation_event_timestamp "
             "from asset_check_executions where execution_status = 'FAILED' and create_timestamp >= %s "
             "and evaluation_event not like '%%AssetCheckSeverity.WARN%%' order by id desc limit %s",
-            (_naive(since), most),
+            (_naive(since), _MOST_VERSIONS),
         )
         return frozenset(
             int(check.numbers["snapshot_id"]) for check in failed if "snapshot_id" in check.numbers

@@ -79,9 +79,7 @@ def rows(project: DbtProject, sql: str) -> list[tuple[object, ...]]:
 
 def test_arguments_say_only_what_was_asked() -> None:
     assert build_args("build") == ["build"]
-    assert build_args(
-        "run", select=["stg_a+", "tag:x"], exclude=["b"], full_refresh=True, threads=3, fail_fast=True
-    ) == [
+    assert build_args("run", select=["stg_a+", "tag:x"], exclude=["b"], full_refresh=True) == [
         "run",
         "--select",
         "stg_a+",
@@ -89,9 +87,6 @@ def test_arguments_say_only_what_was_asked() -> None:
         "--exclude",
         "b",
         "--full-refresh",
-        "--threads",
-        "3",
-        "--fail-fast",
     ]
 
 
