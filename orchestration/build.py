@@ -67,7 +67,7 @@ def build_defs(
 ) -> Definitions:
     """Assemble everything that Dagster knows of Millrace.
 
-    An override also takes the place for whatever refers to it: a schedule starts the overriding job.
+    References follow: the schedule of an overridden job starts the overriding one.
 
     Args:
         settings: Reads the settings; called now for files, and again by runs and sensors for addresses.

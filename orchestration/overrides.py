@@ -29,12 +29,12 @@ def by_name(
     Raises:
         ValueError: An override is for a name that is not known, or has another name itself.
     """
-    overrides, ours = overrides or {}, {name(definition): definition for definition in known}
-    require_known(kind, overrides, ours)
+    overrides, product = overrides or {}, {name(definition): definition for definition in known}
+    require_known(kind, overrides, product)
     for wanted, definition in overrides.items():
         if name(definition) != wanted:
             raise ValueError(f"the override of {kind} {wanted} is named {name(definition)}: name it {wanted}")
-    return ours | dict(overrides)
+    return product | dict(overrides)
 
 
 def by_key(known: Sequence[Asset], overrides: Mapping[AssetKey, Asset] | None) -> list[Asset]:

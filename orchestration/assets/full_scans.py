@@ -23,7 +23,7 @@ from orchestration.dbt.translator import ModelTranslator
 
 
 def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:
-    """The op; models that no run has built yet are left out, for there is nothing to read.
+    """The op; models that no run has built yet are left out: there is nothing to read.
 
     Args:
         parsed: The project.

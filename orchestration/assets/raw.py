@@ -19,7 +19,7 @@ from orchestration.run.land import ingest_batch
 
 
 def source_specs(streams: Sequence[Stream]) -> list[AssetSpec]:
-    """The brokers' topics, as assets that others make."""
+    """The brokers' topics, as assets that are not made here."""
     return [
         AssetSpec(
             source_key(stream),
@@ -32,7 +32,7 @@ def source_specs(streams: Sequence[Stream]) -> list[AssetSpec]:
 
 
 def ledger_specs() -> list[AssetSpec]:
-    """The tables that every stream's loads write to beside their own."""
+    """The tables that the loads of all streams share."""
     about = {
         "batches": "The ledger: which positions each load holds. One row per batch and partition.",
         "rejects": "What could not be decoded, with its bytes and the reason. One row per event.",

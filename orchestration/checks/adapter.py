@@ -57,10 +57,10 @@ def check_specs(contract: Contract, key: AssetKey, *, blocking: bool) -> list[As
 
 
 def contract_audit(name: str, contracts: Mapping[AssetKey, Contract]) -> AssetChecksDefinition:
-    """Contracts over whole tables, as one op for a schedule; tables that are not there yet are left out.
+    """Contracts over whole tables, as one op for a schedule; tables that do not exist yet are left out.
 
     Args:
-        name: Of the op.
+        name: The op's name.
         contracts: Asset → its contract.
     """
     specs = [
@@ -71,9 +71,9 @@ def contract_audit(name: str, contracts: Mapping[AssetKey, Contract]) -> AssetCh
     @fails_with_its_checks
     def audit(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
         session: LakeSession = context.resources.lake_session
-        there = session.lake.tables()
+        existing = session.lake.tables()
         for key, contract in contracts.items():
-            if (contract.schema, contract.table) not in there:
+            if (contract.schema, contract.table) not in existing:
                 context.log.info(f"not checked, for no run has built it yet: {key.to_user_string()}")
             elif any(check.asset_key == key for check in context.selected_asset_check_keys):
                 yield from run_contract(session.lake, contract, key)

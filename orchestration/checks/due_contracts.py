@@ -13,7 +13,7 @@ _CONTRACT_SECONDS = 15.0
 
 
 class DueContracts:
-    """Which contracts to run: all of what a run built at first, later each at most every few seconds.
+    """Which contracts to run: after a run's first build all of them, later each at most every few seconds.
 
     They read whole tables, so in a run that goes on they would take longer than its cycles.
     """
@@ -24,11 +24,11 @@ class DueContracts:
         self._ran: dict[AssetKey, float] = {}
 
     def built(self, keys: Iterable[AssetKey]) -> None:
-        """Take note of models that have new contents."""
+        """Note the models that have new contents."""
         self._waiting |= self._contracts.keys() & set(keys)
 
     def run(self, lake: Lake, *, all_of_them: bool = False) -> Iterator[AssetCheckResult]:
-        """Run those whose time has come, or whatever has not been checked since it was built."""
+        """Run those that are due; all_of_them: every one whose model was built since it last ran."""
         for key in sorted(self._waiting):
             if all_of_them or time.monotonic() >= self._ran.get(key, 0.0) + _CONTRACT_SECONDS:
                 yield from run_contract(lake, self._contracts[key], key)

@@ -93,7 +93,7 @@ class FreshnessMeter:
 
     Args:
         budgets: Mart → its budget.
-        since: Batches that were read before do not count: a rebuild shows old events late, and that is right.
+        since: Batches that were read before do not count: a rebuild shows old events late, as it should.
     """
 
     def __init__(self, budgets: Mapping[AssetKey, Budget], *, since: datetime) -> None:
@@ -104,7 +104,7 @@ class FreshnessMeter:
         self._reported: dict[AssetKey, float] = {}
 
     def built(self, lake: Lake, *, began_at: datetime, visible_at: datetime) -> None:
-        """Measure the batches that the models just took in.
+        """Measure the batches that the models have just read.
 
         Args:
             lake: The lake.
@@ -135,7 +135,7 @@ class FreshnessMeter:
 
         Args:
             only: The checks that may be reported; None for all.
-            pause_seconds: A mart that was reported so recently waits.
+            pause_seconds: A mart that was reported less than this long ago waits.
         """
         now = time.monotonic()
         for key in sorted(self._worst):

@@ -1,7 +1,7 @@
-"""Running a contract with Soda on the lake: exactly one outcome for every check, whatever happens.
+"""Running a contract with Soda on the lake: exactly one outcome for every check, after any error too.
 
 The only module that imports Soda, and only when a contract is run. What a contract is: contracts.py.
-"Could not run" is a result of its own and never a pass: outcomes.py.
+"Could not run" is a separate result, never a pass: outcomes.py.
 """
 
 import logging
@@ -39,7 +39,7 @@ def verify(
 ) -> tuple[Outcome, ...]:
     """Check what a table promises, as of the last commit.
 
-    Works on a cursor of its own: transaction, current schema and pending result of `connection` stay
+    Works on its own cursor: transaction, current schema and pending result of `connection` stay
     as they are, and what its open transaction wrote is not seen.
 
     Args:
@@ -88,7 +88,7 @@ class _Run:
 
     @property
     def reason(self) -> str:
-        """Why a check has no result; the statement's error before what Soda makes of it."""
+        """Why a check has no result: the statement's error, rather than Soda's message about it."""
         errors = [statement.error for statement in self.statements if statement.error]
         return (errors + self.complaints + ["Soda gave no result"])[0]
 
@@ -131,7 +131,7 @@ def _outcomes(job: _Job, checks: tuple[ContractCheck, ...]) -> tuple[Outcome, ..
 
 
 def _judge(job: _Job, check: ContractCheck, run: _Run) -> Outcome | None:
-    """What a pass says about a check, and how to see it again."""
+    """A check's outcome in a pass, with the SQL that shows it again."""
     outcome = judge(job.contract, check, run.results.get(check.path), run.statements)
     if outcome is None or run.snapshot_id is None:
         return outcome
@@ -153,7 +153,7 @@ def _judge(job: _Job, check: ContractCheck, run: _Run) -> Outcome | None:
 
 
 def _absent(job: _Job) -> str | None:
-    """Why there is nothing to look at, or None."""
+    """Why there is no table to look at, or None."""
     try:
         found = job.cursor.execute(
             "select 1 from duckdb_columns()"
@@ -170,9 +170,9 @@ def _run(job: _Job, path: str | None = None) -> _Run:
     soda, run = _soda(), _Run()
     token = _complaints.set(run.complaints)
     try:
-        # One version for all statements of a pass, and the one that is told.
+        # One version for all statements of a pass; the outcomes name it.
         job.cursor.execute("begin")
-        with suppress(duckdb.Error):  # what is wrong with the lake, the checks say
+        with suppress(duckdb.Error):  # each check reports what is wrong with the lake
             found = job.cursor.execute(f"select id from {CATALOG_NAME}.current_snapshot()").fetchall()
             run.snapshot_id = int(found[0][0])
         source = soda.data_source.from_existing_cursor(job.cursor, name=CATALOG_NAME)
@@ -191,7 +191,7 @@ def _run(job: _Job, path: str | None = None) -> _Run:
             for result in contract_result.check_results
             if not result.is_excluded
         )
-    except Exception as error:  # Soda lets drivers' and its own errors through; each is one check's reason
+    except Exception as error:  # drivers' errors and Soda's: each becomes the reason of a check
         run.complaints.append(first_line(error))
     finally:
         with suppress(duckdb.Error):
@@ -218,7 +218,7 @@ class _Soda:
 
 @cache
 def _soda() -> _Soda:
-    """Soda, imported once and quiet: what it logs is heard here and nowhere else.
+    """Soda, imported once and quiet: its log lines go to _Complaints only.
 
     The session is called below `verify_contract_locally`, the layer that reports to telemetry.
     """
@@ -262,7 +262,7 @@ class _Complaints(logging.Handler):
 
 @contextmanager
 def _root_handlers_kept() -> Iterator[None]:
-    """Soda leaves a handler on the root logger, which would turn off `logging.basicConfig` for everybody."""
+    """Soda leaves a handler on the root logger, which would turn off a later `logging.basicConfig`."""
     before = list(logging.root.handlers)
     try:
         yield

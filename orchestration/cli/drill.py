@@ -22,7 +22,7 @@ _NUMBERS = ("sent", "landed", "again", "rejected", "lost", "twice")
 
 
 def drill(options: Globals) -> int:
-    """Run all steps on a system in a folder of its own.
+    """Run all steps on a system in its own folder.
 
     Returns:
         The exit code: 1 when something did not hold.

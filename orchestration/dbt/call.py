@@ -102,7 +102,7 @@ def call_dbt(
 
 @contextmanager
 def _exported(environment: Mapping[str, str]) -> Iterator[None]:
-    """Put the values where dbt's env_var() looks, and take them away again."""
+    """Export the values, where dbt's env_var() looks, while the block runs."""
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:

@@ -25,7 +25,7 @@ from orchestration.fingerprint import fingerprint
 _KEPT_STATES = 3
 _PACKAGES = ("dbt-core", "dbt-adapters", "dbt-duckdb")
 
-# dbt's static parser leaves a pool of native threads behind, and this process may have to fork.
+# dbt's static parser leaves native threads running, and a process with threads cannot fork safely.
 _PARSE = ("parse", "--no-static-parser")
 
 

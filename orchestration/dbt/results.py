@@ -16,13 +16,13 @@ _CONFLICTS = ("Another run wrote", "Transaction conflict")  # one_writer.sql, Du
 
 @dataclass(frozen=True)
 class NodeResult:
-    """What became of one node.
+    """The result of one node.
 
     Attributes:
         unique_id: dbt's id, such as ``model.project.name``.
-        status: dbt's word: success, pass, warn, fail, error, skipped, no-op, partial success.
+        status: as dbt names it: success, pass, warn, fail, error, skipped, no-op, partial success.
         seconds: time it took.
-        rows_affected: rows the adapter says it wrote; None when it says nothing.
+        rows_affected: rows that the adapter reports as written; None when it reports none.
         message: dbt's message, None when there is none.
         failures: rows a test found; None for other nodes.
         relation: the table or view, quoted; None for a test.

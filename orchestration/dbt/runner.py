@@ -39,7 +39,7 @@ def build_args(
 
 
 def warm_up(project: DbtProject) -> None:
-    """Load what dbt loads for its first command, without a database and without a thread left behind.
+    """Load what dbt loads for its first command, without a database and without leaving a thread.
 
     A process that forks does it once before: it takes longer than a small build.
 
@@ -61,7 +61,7 @@ def connect(project: DbtProject, model: str) -> None:
 
 
 def disconnect() -> None:
-    """Let the next command open a connection of its own."""
+    """Close dbt's connection; the next command opens a new one."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
     DuckDBConnectionManager.close_all_connections()

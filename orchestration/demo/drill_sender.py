@@ -115,7 +115,7 @@ class DrillSender:
         self._paused.clear()
 
     def spoil(self, count: int) -> None:
-        """Send to each broker messages that are no JSON."""
+        """Send to each broker messages that are not JSON."""
         with self._guard:
             for _ in range(count):
                 self._publish("plant/line/machine/telemetry", SPOILED, "")

@@ -33,7 +33,7 @@ class Stage:
     pids: Callable[[], Mapping[str, int | None]]
 
     def wait(self, condition: Callable[[], bool], *, seconds: float) -> bool:
-        """Supervise until the condition holds, for so many seconds at most."""
+        """Supervise until the condition holds, at most for so many seconds."""
 
         def look() -> bool:
             self.pids()
@@ -52,7 +52,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that goes wrong: a title, and what does it and says what it did."""
+    """One thing that goes wrong: a title, and a function that does it and returns what it did, in words."""
 
     title: str
     inflict: Callable[[Stage], str]

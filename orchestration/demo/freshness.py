@@ -39,8 +39,8 @@ class Sight:
         stream: Its stream.
         batch_id: Its number.
         seen_at: When the reader found it in the mart, UTC.
-        ages_s: Seconds from each event's own time until then; events that came late to the broker are
-            left out, for that wait was not ours.
+        ages_s: Seconds from each event's own time until then. Events that reached the broker late are left
+            out: that wait is not the system's.
     """
 
     stream: str
@@ -51,7 +51,7 @@ class Sight:
 
 @dataclass
 class FreshnessReader:
-    """Polls on a thread of its own until it is stopped.
+    """Polls on its own thread until it is stopped.
 
     Attributes:
         settings: Where the lake is.
@@ -89,7 +89,7 @@ class FreshnessReader:
                     for stream, watched in MARTS.items():
                         self._look(lake, stream, watched)
             except (MillraceError, duckdb.Error):
-                lake.close()  # the mart is not made yet, or the catalog is just away: look again
+                lake.close()  # no mart yet, or the catalog does not answer: look again
         lake.close()
 
     def _look(self, lake: Lake, stream: str, watched: Watched) -> None:

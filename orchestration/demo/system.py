@@ -127,7 +127,7 @@ class Demo:
 
 
 def _with_free_ui_port(settings: Settings) -> Settings:
-    """A demo needs no setting up, so a taken port is no reason to stop."""
+    """A demo needs no configuration, so it does not stop because of a port that is in use."""
     try:
         choose_ui_port(settings)
     except ConfigError:

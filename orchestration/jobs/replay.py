@@ -95,10 +95,10 @@ def replay_job(streams: Sequence[Stream]) -> JobDefinition:
 
 
 def repairs(jobs: Sequence[Job], plan: RefreshPlan) -> Repairs:
-    """Tells the arrivals sensor of repairs, so that what they landed reaches the models without an event.
+    """What the arrivals sensor asks for repairs: what they landed must reach the models without a new event.
 
     Args:
-        jobs: The repairs; their only op's config names the stream.
+        jobs: The jobs that repair; the config of their only op names the stream.
         plan: What to build for a stream.
     """
 
@@ -123,7 +123,14 @@ def repairs(jobs: Sequence[Job], plan: RefreshPlan) -> Repairs:
 def repair_request(
     job_name: str, run_config: Mapping[str, Any], plan: RefreshPlan, *, ended: str
 ) -> RunRequest:
-    """The run that builds a stream's models after a repair that ended then (ISO); after a replay from raw."""
+    """The run that builds a stream's models after a repair; after a replay it rebuilds them from all of raw.
+
+    Args:
+        job_name: The repair's job.
+        run_config: The repair's, which names the stream.
+        plan: What to build for a stream.
+        ended: When the repair ended (ISO).
+    """
     ops: Mapping[str, Any] = run_config["ops"]
     (config,) = (each["config"] for each in ops.values())
     request = plan.request([config["stream"]], built=plan.fingerprint)

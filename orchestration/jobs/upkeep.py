@@ -73,7 +73,7 @@ def upkeep_job(streams: Sequence[Stream], checks: Sequence[AssetCheckKey]) -> Jo
 
 
 def upkeep_schedule(job: Job) -> ScheduleDefinition:
-    """Every quarter of an hour: cycles of seconds leave some hundred small files meanwhile."""
+    """Every quarter of an hour: in that time, cycles of seconds leave hundreds of small files."""
     return ScheduleDefinition(
         name="regular_upkeep",
         job=job,
@@ -92,7 +92,7 @@ def purge(
     """Delete finished runs with their events and check results.
 
     Deleting a run deletes the materializations and evaluations that it recorded, so the run that
-    holds the newest one of an asset or a check stays whatever its age.
+    holds the newest one of an asset or a check stays, however old it is.
 
     Args:
         instance: Dagster's instance.
@@ -104,7 +104,7 @@ def purge(
         How many were deleted.
     """
     needed = _runs_of_state(instance, checks)
-    doomed: list[str] = []
+    deletable: list[str] = []
     seen, cursor = 0, None
     while records := instance.get_run_records(limit=_PAGE, cursor=cursor):
         cursor = records[-1].dagster_run.run_id
@@ -113,8 +113,8 @@ def purge(
             run = record.dagster_run
             old = seen > keep or now - record.create_timestamp > _KEEP_RUNS_FOR
             if old and run.status in FINISHED_STATUSES and run.run_id not in needed:
-                doomed.append(run.run_id)
-    oldest_first = doomed[::-1][:_MOST_RUNS_AT_ONCE]
+                deletable.append(run.run_id)
+    oldest_first = deletable[::-1][:_MOST_RUNS_AT_ONCE]
     for run_id in oldest_first:
         instance.delete_run(run_id)
     _forget_checks(instance, oldest_first)
@@ -122,7 +122,7 @@ def purge(
 
 
 def _forget_checks(instance: DagsterInstance, runs: Sequence[str]) -> None:
-    """Delete the check results of runs that are gone: Dagster leaves these for ever."""
+    """Delete the check results of deleted runs: Dagster leaves them forever."""
     storage = instance.event_log_storage
     if runs and isinstance(storage, SqlEventLogStorage):
         with storage.index_connection() as connection:

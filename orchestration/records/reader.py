@@ -1,4 +1,4 @@
-"""What Dagster has recorded of runs, assets and checks, read from its PostgreSQL storage with plain SQL.
+"""What Dagster has recorded about runs, assets and checks, read from its PostgreSQL storage with plain SQL.
 
 For commands that must answer at once: Dagster's own API takes seconds to import. Nothing is written here.
 The tables are those of the pinned dagster (dagster._core.storage.*.schema).
@@ -30,7 +30,7 @@ class RunRecord:
         run_id: Dagster's id.
         job: The job's name.
         status: SUCCESS, FAILURE, STARTED …
-        sensor: The sensor that asked for it; empty when somebody else did.
+        sensor: The sensor that asked for it; empty for a run that no sensor asked for.
         created_at: UTC.
         started_at: UTC, or None before the start.
         ended_at: UTC, or None before the end.
@@ -119,7 +119,7 @@ class DagsterRecords:
         )
 
     def failed_versions(self, *, since: datetime) -> frozenset[int]:
-        """The versions of the lake in which a check failed, for its SQL names them; the newest 500.
+        """The versions of the lake in which a check failed, the newest 500: the SQL of its result reads them.
 
         Args:
             since: UTC.
@@ -162,7 +162,7 @@ class DagsterRecords:
                 cursor.execute(sql, parameters)
                 return cursor.fetchall()
         except psycopg2.errors.UndefinedTable:
-            return []  # Dagster has not made its storage yet: it has recorded nothing
+            return []  # Dagster has not created its tables yet, so it has recorded nothing
         except psycopg2.OperationalError as error:
             self.close()
             first = (str(error).strip().splitlines() or ["no answer"])[0]

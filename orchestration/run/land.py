@@ -31,14 +31,14 @@ from orchestration.run.progress import CheckedBatches
 
 @dataclass(frozen=True)
 class Landed:
-    """What a batch left behind for Dagster: the asset's metadata and the results of its checks."""
+    """What Dagster records of a batch: the asset's metadata and the results of its checks."""
 
     metadata: Mapping[str, Any]
     checks: Sequence[AssetCheckResult]
 
 
 def ingest_batch(session: LakeSession, instance: DagsterInstance, stream: Stream, log: Log) -> Landed:
-    """Bring one batch into the lake and check it, with what earlier checks did not pass.
+    """Land one batch and check it, together with earlier batches that have not passed their checks.
 
     Args:
         session: The run's lake.
@@ -54,7 +54,7 @@ def ingest_batch(session: LakeSession, instance: DagsterInstance, stream: Stream
     checked = CheckedBatches(instance)
     since, newest = checked.last(stream.name), report.newest_batch_id
     if since > newest or since == report.batch_id:
-        # The lake was restored to before that batch: what was good is not what is there now.
+        # The lake was restored to a time before that batch: batches with these numbers are not checked yet.
         since = 0
         checked.advance({stream.name: since})
     results = [
@@ -74,7 +74,7 @@ def breaks(check: AssetCheckResult) -> bool:
 
 
 def _metadata(report: BatchReport, session: LakeSession) -> dict[str, Any]:
-    """What an operator wants to see of a batch."""
+    """A batch as the asset's page shows it."""
     windows = TableSchema([TableColumn("partition"), TableColumn("start", "int"), TableColumn("end", "int")])
     metadata: dict[str, Any] = {
         "dagster/row_count": report.events_landed,

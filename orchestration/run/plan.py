@@ -50,7 +50,7 @@ class RefreshPlan:
                 everything is built, so that new models and seeds exist before others read them.
             goes_on: The streams that the run may ingest afterwards, while events keep coming.
             until: When it has to stop doing so (Unix seconds).
-            not_modelled: Streams with a batch that their models have not taken in, perhaps because a check
+            not_modelled: Streams with a batch that is not in their models yet, perhaps because a check
                 holds it back: their models are not among those that are built only because all are.
         """
         keys = frozenset[AssetKey]().union(*(self.downstream[name] for name in streams))
