@@ -18,8 +18,8 @@ ALLOWED = {
     },
     "confluent_kafka": {"ingestion/connectors/kafka/librdkafka.py"},
     "paho": {"ingestion/connectors/mqtt/connection.py", "ingestion/connectors/mqtt/protocol.py"},
-    "soda_core": {"orchestration/checks/soda.py"},
-    "soda_duckdb": {"orchestration/checks/soda.py"},
+    "soda_core": {"orchestration/checks/soda_library.py"},
+    "soda_duckdb": {"orchestration/checks/soda_library.py"},
     "dbt": {"orchestration/dbt/call.py", "orchestration/dbt/manifest.py", "orchestration/dbt/runner.py"},
     "psycopg2": {
         "ingestion/lake/catalog.py",
