@@ -82,7 +82,7 @@ def contract_audit(name: str, contracts: Mapping[AssetKey, Contract]) -> AssetCh
 
 
 def reproduction(sql: str) -> dict[str, MetadataValue]:
-    """Metadata with the statement that shows again what a check found; none without one."""
+    """Metadata with the statement that shows again what a check found; empty without a statement."""
     return {"reproduce": MetadataValue.md(f"```sql\n{sql}\n```")} if sql else {}
 
 

@@ -1,6 +1,6 @@
 """`millrace query`: one SELECT on the lake, locked in: no write, no other file, no setting.
 
-It keeps mistakes out, not the owner of the data folder, who has the catalog's password anyway.
+It prevents mistakes. It does not restrict the owner of the data folder, who has the catalog's password.
 """
 
 import csv

@@ -1,6 +1,6 @@
 """The dbt project as this installation runs it: rendered sources, the prod target, the parsed manifest.
 
-How dbt is run in process is in runner.py; what Dagster makes of it in assets/models.py.
+How dbt runs in this process is in runner.py; how models become assets in assets/models.py.
 """
 
 import hashlib

@@ -68,7 +68,7 @@ class DbtFailed(MillraceError):
 
 
 def read_nodes(result: Any) -> tuple[NodeResult, ...]:
-    """Read the results of nodes from what dbtRunner returns; empty for commands that run none."""
+    """Read the results of nodes from what dbtRunner returns; empty for commands that run no nodes."""
     return tuple(_read(one) for one in getattr(result, "results", None) or ())
 
 

@@ -24,7 +24,7 @@ def build_args(
 
     Args:
         command: build, run, test, seed or snapshot.
-        select: dbt selectors, joined by "or"; none means the whole project.
+        select: dbt selectors, joined by "or"; empty for the whole project.
         exclude: dbt selectors of what to leave out.
         full_refresh: rebuild incremental models and seeds from nothing.
     """

@@ -69,7 +69,7 @@ def ingest_batch(session: LakeSession, instance: DagsterInstance, stream: Stream
 
 
 def breaks(check: AssetCheckResult) -> bool:
-    """Whether a check of a raw table holds back what follows from it: errors do."""
+    """Whether a check of a raw table holds back the models downstream: errors do, warnings do not."""
     return not check.passed and check.severity == AssetCheckSeverity.ERROR
 
 

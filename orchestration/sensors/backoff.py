@@ -25,7 +25,7 @@ class Schedule:
     """What the sensor remembers between ticks.
 
     Attributes:
-        judged_run: The last run whose outcome is in here.
+        judged_run: The last run whose outcome is entered here.
         pauses: Failing streams.
         models: Fingerprint of the models that were last built as a whole.
         repaired: When the last repair ended whose models were built (ISO); empty before the first tick.
@@ -40,7 +40,7 @@ class Schedule:
 
     @staticmethod
     def loads(cursor: str | None) -> "Schedule":
-        """Read a cursor; an unreadable one counts as none."""
+        """Read a cursor; an unreadable one counts as a first tick."""
         try:
             return _ADAPTER.validate_json(cursor) if cursor else Schedule()
         except ValidationError:

@@ -64,7 +64,8 @@ def load(location: Location) -> None:
     """Import the definitions module and resolve every job in it, as a run of any of them would.
 
     If the module has a function `warm_up`, it is called afterwards; what it loads, no run has to load.
-    A function `make_ready` is for workers that wait for a run: it may open connections, which cannot be forked.
+    A function `make_ready` is for workers that wait for a run: it may open connections, which a process that
+    forks must not have.
     """
     if location.working_directory not in sys.path:
         sys.path.insert(0, location.working_directory)
