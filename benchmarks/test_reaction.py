@@ -27,7 +27,8 @@ import sys
 from pathlib import Path
 from dagster import Definitions, in_process_executor, job, op
 from dagster_dbt import DbtCliResource
-from orchestration.dbt.runner import DbtProject, build_args, invoke
+from orchestration.dbt.call import DbtProject
+from orchestration.dbt.runner import build_args, invoke
 
 FOLDER = Path(__file__).parent / "dbt"
 

@@ -174,9 +174,10 @@ class Chain:
     """One lake with dbt and the contracts, as a run has them."""
 
     def __init__(self, settings: Settings, *, rows: int, loads: int) -> None:
-        from orchestration.assets.models import load_contracts, model_keys
+        from orchestration.checks.adapter import load_contracts
+        from orchestration.dbt.lineage import model_keys
+        from orchestration.dbt.manifest import load_manifest
         from orchestration.dbt.project import DBT_PROJECT_DIR, parse_models
-        from orchestration.dbt.runner import load_manifest
 
         self.lake = Lake(settings)
         streams = load_streams(settings.streams_file)

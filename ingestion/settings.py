@@ -6,7 +6,8 @@ Settings.access. What is a property of a stream belongs into streams.yml. .env.e
 
 import fcntl
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -197,6 +198,21 @@ def system_is_running(data_dir: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+@contextmanager
+def exported(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for libraries of this process while the block runs."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -9,10 +9,10 @@ defs = build_defs()
 
 
 def warm_up() -> None:
-    """What runs would load one by one; called by the process that they are forks of."""
+    """Load what every run would load; called by the process that runs are forked from."""
     runner.warm_up(project.dbt_project(load_settings()))
 
 
 def make_ready() -> None:
-    """What a run would open first; called by a process that waits for its run."""
+    """Open what a run opens first; called by a process that waits for its run."""
     readiness.make_ready(load_settings())

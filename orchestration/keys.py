@@ -18,19 +18,21 @@ GOES_ON_TAG = "millrace/goes_on"
 """On a run that goes on while events keep coming: the streams that it may ingest then."""
 
 UNTIL_TAG = "millrace/until"
-"""On a run that goes on: when it has to end, for a failing stream is due then (Unix seconds)."""
+"""On a run that goes on: when it has to end, because a failing stream is due then (Unix seconds)."""
 
 REPAIR_TAG = "millrace/repair"
-"""On a run that a repair asked for: when that one ended (ISO)."""
+"""On a run that follows a repair: when the repair ended (ISO)."""
 
 STREAM_METADATA = "millrace_stream"
-"""On a step's failure: the streams that failed, where the step does more than one."""
+"""On a step's failure: the streams that failed, if the step does more than one."""
 
 MODELS_TAG = "millrace/models"
 """On a run that builds every model and seed: the fingerprint of their text."""
 
 SOURCES_GROUP = "sources"
 RAW_GROUP = "raw"
+OPS_GROUP = "ops"
+"""The models over the ledger; their contracts read all of it, too slow for every run."""
 
 LEDGER_CHECK = "ledger_proof"
 LEDGER_AUDIT = "ledger_audit"

@@ -9,6 +9,7 @@ import pytest
 from ingestion.settings import PROJECT_DIR
 
 BROKER_CLIENTS = {"kafka", "confluent_kafka", "paho"}
+_ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
 ALLOWED = {
     "dlt": {"ingestion/lake/loader.py"},
     "kafka": {
@@ -18,9 +19,9 @@ ALLOWED = {
     },
     "confluent_kafka": {"ingestion/connectors/kafka/librdkafka.py"},
     "paho": {"ingestion/connectors/mqtt/connection.py", "ingestion/connectors/mqtt/protocol.py"},
-    "soda_core": {"orchestration/checks/soda.py"},
-    "soda_duckdb": {"orchestration/checks/soda.py"},
-    "dbt": {"orchestration/dbt/runner.py", "orchestration/dbt/results.py", "orchestration/warm/preload.py"},
+    "soda_core": {"orchestration/checks/soda_library.py"},
+    "soda_duckdb": {"orchestration/checks/soda_library.py"},
+    "dbt": {"orchestration/dbt/call.py", "orchestration/dbt/manifest.py", "orchestration/dbt/runner.py"},
     "psycopg2": {
         "ingestion/lake/catalog.py",
         "ingestion/backup/catalog.py",
@@ -58,14 +59,42 @@ def test_each_library_has_its_room(name: str) -> None:
         assert allowed is None or name in allowed or demo, f"{name} imports {module}"
 
 
+def reads_of_the_environment(source: str) -> list[int]:
+    """Lines that read it, or may; setting a variable for a library is no read."""
+    tree = ast.parse(source)
+    writes = {
+        id(node.func.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "update"
+    }
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Attribute) and node.attr in _ENVIRONMENT and id(node) not in writes)
+        or (isinstance(node, ast.ImportFrom) and node.module == "os")
+    ]
+
+
 @pytest.mark.parametrize("name", [*_files("ingestion"), *_files("orchestration")])
 def test_only_settings_reads_the_environment(name: str) -> None:
-    text = (PROJECT_DIR / name).read_text()
-    if name == "ingestion/settings.py":
-        return
-    reads = [
-        node
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.Attribute) and node.attr == "getenv"
-    ]
-    assert not reads, f"{name} reads the environment"
+    if name != "ingestion/settings.py":
+        lines = reads_of_the_environment((PROJECT_DIR / name).read_text())
+        assert not lines, f"{name} reads the environment on line {lines}"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "os.environ['A']",
+        "os.getenv('A')",
+        "dict(os.environ)",
+        "from os import environ",
+        "os.environ.get('A')",
+    ],
+)
+def test_every_way_of_reading_the_environment_is_found(source: str) -> None:
+    assert reads_of_the_environment(source)
+
+
+def test_setting_a_variable_is_no_read() -> None:
+    assert not reads_of_the_environment("os.environ.update({'A': '1'})")

@@ -13,9 +13,9 @@ from dagster import (
 )
 from dagster_dbt.asset_utils import build_dbt_specs
 
-from orchestration.assets.models import UNIQUE_ID, ModelGraph
 from orchestration.checks.audits import fails_with_its_checks
 from orchestration.checks.dbt_tests import result_of_test
+from orchestration.dbt.lineage import UNIQUE_ID, NodeKeys
 from orchestration.dbt.project import FULL_SCAN, NO_ASSETS, ParsedModels
 from orchestration.dbt.results import DbtFailed
 from orchestration.dbt.runner import build_args, invoke
@@ -23,7 +23,7 @@ from orchestration.dbt.translator import ModelTranslator
 
 
 def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:
-    """The op; models that no run has built yet are left out, for there is nothing to read.
+    """The op; models that no run has built yet are left out: there is nothing to read.
 
     Args:
         parsed: The project.
@@ -38,7 +38,7 @@ def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:
         project=None,
     )
     scanning = [spec for spec in check_specs if _scans(parsed.manifest, spec)]
-    graph = ModelGraph.of(specs, scanning)
+    nodes = NodeKeys.of(specs, scanning)
 
     @multi_asset_check(
         name="full_scans", specs=scanning, can_subset=True, required_resource_keys={"lake_session"}
@@ -46,25 +46,25 @@ def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:
     @fails_with_its_checks
     def full_scans(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
         lake = context.resources.lake_session.lake
-        there = lake.tables()
+        existing = lake.tables()
         missing = {
-            graph.assets[unique_id] for table, unique_id in parsed.tables().items() if table not in there
+            nodes.assets[unique_id] for table, unique_id in parsed.tables().items() if table not in existing
         }
         if missing:
             names = ", ".join(sorted(key.to_user_string() for key in missing))
             context.log.info(f"not checked, for no run has built them yet: {names}")
-        args = build_args("test", select=[FULL_SCAN], exclude=[NO_ASSETS, *graph.selectors(missing)])
+        args = build_args("test", select=[FULL_SCAN], exclude=[NO_ASSETS, *nodes.selectors(missing)])
         try:
-            nodes = invoke(parsed.project, args).nodes
+            results = invoke(parsed.project, args).nodes
         except DbtFailed as error:
             if not error.nodes:
                 raise Failure(str(error)) from error
-            nodes = error.nodes
+            results = error.nodes
         snapshot_id = lake.snapshot_id()
-        for node in nodes:
-            key = graph.checks.get(node.unique_id)
+        for result in results:
+            key = nodes.checks.get(result.unique_id)
             if key is not None and key in context.selected_asset_check_keys:
-                yield result_of_test(node, key, snapshot_id)
+                yield result_of_test(result, key, snapshot_id)
 
     return full_scans
 

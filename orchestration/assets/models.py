@@ -4,21 +4,18 @@ The SQL is in dbt_project/; how models become assets is in translator.py.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from dagster import (
     AssetCheckKey,
     AssetCheckResult,
-    AssetCheckSpec,
     AssetExecutionContext,
     AssetKey,
     AssetsDefinition,
-    AssetSpec,
     Failure,
     Field,
     MaterializeResult,
@@ -27,54 +24,48 @@ from dagster import (
 from dagster_dbt.asset_utils import build_dbt_specs
 
 from ingestion.clock import utc_now
-from ingestion.errors import ConfigError
-from ingestion.lake.lake import Lake
 from ingestion.land.session import LakeSession
-from orchestration.checks.adapter import check_specs, run_contract
-from orchestration.checks.contracts import Contract, load_contract
+from orchestration.checks.adapter import check_specs
+from orchestration.checks.contracts import Contract
 from orchestration.checks.dbt_tests import result_of_test
+from orchestration.checks.due_contracts import DueContracts
 from orchestration.checks.freshness import Budget, FreshnessMeter, freshness_specs
+from orchestration.dbt.call import DbtProject
+from orchestration.dbt.lineage import NodeKeys
 from orchestration.dbt.project import FULL_SCAN, NO_ASSETS, ParsedModels
-from orchestration.dbt.results import DbtFailed, NodeResult
+from orchestration.dbt.results import DbtFailed, DbtResult, NodeResult
 from orchestration.dbt.runner import build_args, invoke
 from orchestration.dbt.translator import ModelTranslator
 from orchestration.run.cycles import Cycles, recorded
 from orchestration.run.progress import ModelledBatches
 
-UNIQUE_ID = "dagster_dbt/unique_id"
-"""Where dagster-dbt leaves dbt's id in the metadata of its specs."""
 _FULL_REFRESH = "Rebuild the selected incremental models from all of raw, not from its new batches."
 MODELS_OP = "models"
 _VIEWS = "config.materialized:view"
-_CONTRACT_SECONDS = 15.0
 _DONE = frozenset({"success", "pass", "no-op"})
 
 
 @dataclass(frozen=True)
-class ModelGraph:
-    """How dbt's nodes and Dagster's keys answer to each other.
+class Parts:
+    """What the models' op knows before a run.
 
     Attributes:
-        assets: dbt's id of a model or seed → its asset.
-        checks: dbt's id of a test → its check.
+        project: The dbt project.
+        nodes: dbt's ids → Dagster's keys.
+        contracts: Model → its contract.
+        budgets: Mart → how fresh it has to be.
+        tables: Stream → what has to be built to show what is new of it.
+        cycles: How a run goes on.
+        run_dbt: Runs a dbt command on the project; raises DbtFailed.
     """
 
-    assets: Mapping[str, AssetKey]
-    checks: Mapping[str, AssetCheckKey]
-
-    @staticmethod
-    def of(specs: Sequence[AssetSpec], check_specs: Sequence[AssetCheckSpec]) -> "ModelGraph":
-        """Read the ids that dagster-dbt leaves in the specs."""
-        return ModelGraph(
-            {spec.metadata[UNIQUE_ID]: spec.key for spec in specs},
-            {spec.metadata[UNIQUE_ID]: spec.key for spec in check_specs if spec.metadata},
-        )
-
-    def selectors(self, keys: AbstractSet[AssetKey]) -> list[str]:
-        """dbt's selectors of some assets; names are unique in a project."""
-        return sorted(
-            f"fqn:{unique_id.split('.')[-1]}" for unique_id, key in self.assets.items() if key in keys
-        )
+    project: DbtProject
+    nodes: NodeKeys
+    contracts: Mapping[AssetKey, Contract]
+    budgets: Mapping[AssetKey, Budget]
+    tables: Mapping[str, frozenset[AssetKey]]
+    cycles: Cycles
+    run_dbt: Callable[[DbtProject, Sequence[str]], DbtResult]
 
 
 def models_asset(
@@ -84,6 +75,7 @@ def models_asset(
     *,
     budgets: Mapping[AssetKey, Budget],
     tables: Mapping[str, frozenset[AssetKey]],
+    run_dbt: Callable[[DbtProject, Sequence[str]], DbtResult] = invoke,
 ) -> AssetsDefinition:
     """The models, their quick tests and their contracts, materialised by dbt in process.
 
@@ -93,6 +85,7 @@ def models_asset(
         cycles: How a run goes on.
         budgets: Mart → how fresh it has to be.
         tables: Stream → what has to be built to show what is new of it.
+        run_dbt: Runs a dbt command on the project.
     """
     specs, test_specs = build_dbt_specs(
         translator=ModelTranslator(),
@@ -106,8 +99,8 @@ def models_asset(
     contract_specs = [
         spec for key, contract in contracts.items() for spec in check_specs(contract, key, blocking=False)
     ]
-    graph = ModelGraph.of(specs, test_specs)
-    test_keys = frozenset(spec.key for spec in test_specs)
+    nodes = NodeKeys.of(specs, test_specs)
+    parts = Parts(parsed.project, nodes, contracts, budgets, tables, cycles, run_dbt)
 
     @multi_asset(
         name=MODELS_OP,
@@ -118,55 +111,89 @@ def models_asset(
         config_schema={"full_refresh": Field(bool, default_value=False, description=_FULL_REFRESH)},
     )
     def models(context: AssetExecutionContext) -> Iterator[Any]:
+        yield from ModelsRun(parts, context).events()
+
+    return models
+
+
+class ModelsRun:
+    """The models' op in one run: a first build of what is selected, then cycles while events keep coming.
+
+    Args:
+        parts: What the op knows before a run.
+        context: The run's; its selection is built first.
+    """
+
+    def __init__(self, parts: Parts, context: AssetExecutionContext) -> None:
         session: LakeSession = context.resources.lake_session
-        lake = session.lake
-        due = DueContracts(contracts)
-        freshness = FreshnessMeter(budgets, since=_started_at(context))
+        self._parts = parts
+        self._context = context
+        self._session = session
+        self._contracts = DueContracts(parts.contracts)
+        self._freshness = FreshnessMeter(parts.budgets, since=_started_at(context))
 
-        def build(
-            keys: AbstractSet[AssetKey], args: list[str], wanted: AbstractSet[AssetCheckKey]
-        ) -> Iterator[Any]:
-            failure: DbtFailed | None = None
-            whole = {stream for stream, needed in tables.items() if needed and needed <= keys}
-            taken = {stream: batch for stream, batch in session.released.items() if stream in whole}
-            began_at = utc_now()
-            try:
-                nodes = invoke(parsed.project, args).nodes
-                freshness.built(lake, began_at=began_at, visible_at=utc_now())
-                ModelledBatches(context.instance).advance(taken)
-            except DbtFailed as error:
-                failure, nodes = error, error.nodes
-            yield from _model_results(nodes, graph, wanted, lake.snapshot_id())
-            due.built(
-                graph.assets[node.unique_id]
-                for node in nodes
-                if node.status in _DONE and node.unique_id in graph.assets
-            )
-            yield from due.run(lake)
-            if failure is not None:
-                raise Failure(str(failure), allow_retries=False)
+    def events(self) -> Iterator[Any]:
+        """Everything that the step yields, in order.
 
-        def build_again(keys: AbstractSet[AssetKey]) -> Iterator[Any]:
-            # A view shows what is new by itself; its contract is due as the tables' are.
-            due.built(keys)
-            excluded = [FULL_SCAN, NO_ASSETS, _VIEWS]
-            args = build_args("build", select=graph.selectors(keys), exclude=excluded)
-            yield from build(keys, args, test_keys)
-            yield from freshness.run()
+        Raises:
+            Failure: dbt failed; what it had built before is yielded, and its contracts are checked.
+        """
+        yield from self._first_build()
+        yield from self._parts.cycles.run(self._context, self._build_again)
+        # A contract runs at most every few seconds: what a late cycle built may not be checked yet.
+        yield from recorded(self._contracts.run(self._session.lake, all_of_them=True))
+        yield from recorded(self._freshness.run(pause_seconds=0))
 
+    def _first_build(self) -> Iterator[Any]:
+        context = self._context
         args = build_args(
             "build",
-            select=graph.selectors(context.selected_asset_keys),
+            select=self._parts.nodes.selectors(context.selected_asset_keys),
             exclude=[FULL_SCAN, NO_ASSETS],
             full_refresh=context.op_execution_context.op_config["full_refresh"],
         )
-        yield from build(context.selected_asset_keys, args, context.selected_asset_check_keys)
-        yield from freshness.run(only=context.selected_asset_check_keys)
-        yield from cycles.run(context, build_again)
-        yield from recorded(due.run(lake, all_of_them=True))
-        yield from recorded(freshness.run(pause_seconds=0))
+        yield from self._build(context.selected_asset_keys, args, context.selected_asset_check_keys)
+        yield from self._freshness.run(only=context.selected_asset_check_keys)
 
-    return models
+    def _build_again(self, keys: AbstractSet[AssetKey]) -> Iterator[Any]:
+        """Build in a later cycle, for which every check counts as selected."""
+        nodes = self._parts.nodes
+        # A view shows what is new without being built; its contract is due as the tables' are.
+        self._contracts.built(keys)
+        args = build_args("build", select=nodes.selectors(keys), exclude=[FULL_SCAN, NO_ASSETS, _VIEWS])
+        yield from self._build(keys, args, frozenset(nodes.checks.values()))
+        yield from self._freshness.run()
+
+    def _build(
+        self, keys: AbstractSet[AssetKey], args: list[str], checks: AbstractSet[AssetCheckKey]
+    ) -> Iterator[Any]:
+        """One dbt build: its results, then the contracts that are due; a failure comes after both."""
+        lake, nodes = self._session.lake, self._parts.nodes
+        failure: DbtFailed | None = None
+        try:
+            results = self._run_dbt(keys, args)
+        except DbtFailed as error:
+            failure, results = error, error.nodes
+        yield from _model_results(results, nodes, checks, lake.snapshot_id())
+        self._contracts.built(
+            nodes.assets[result.unique_id]
+            for result in results
+            if result.status in _DONE and result.unique_id in nodes.assets
+        )
+        yield from self._contracts.run(lake)
+        if failure is not None:
+            raise Failure(str(failure), allow_retries=False)
+
+    def _run_dbt(self, keys: AbstractSet[AssetKey], args: list[str]) -> tuple[NodeResult, ...]:
+        """Build, then record how fresh the marts are and which batches they now hold."""
+        complete = {stream for stream, tables in self._parts.tables.items() if tables and tables <= keys}
+        # Read before dbt begins: of what lands meanwhile, these models may not have seen all.
+        batches = {stream: batch for stream, batch in self._session.released.items() if stream in complete}
+        began_at = utc_now()
+        results = self._parts.run_dbt(self._parts.project, args).nodes
+        self._freshness.built(self._session.lake, began_at=began_at, visible_at=utc_now())
+        ModelledBatches(self._context.instance).advance(batches)
+        return results
 
 
 def _started_at(context: AssetExecutionContext) -> datetime:
@@ -174,70 +201,21 @@ def _started_at(context: AssetExecutionContext) -> datetime:
     return datetime.fromtimestamp((record and record.start_time) or time.time(), UTC)
 
 
-class DueContracts:
-    """Which contracts to run: all of what a run built at first, later each at most every few seconds.
-
-    They read whole tables, so in a run that goes on they would take longer than its cycles.
-    """
-
-    def __init__(self, contracts: Mapping[AssetKey, Contract]) -> None:
-        self._contracts = contracts
-        self._waiting: set[AssetKey] = set()
-        self._ran: dict[AssetKey, float] = {}
-
-    def built(self, keys: Iterable[AssetKey]) -> None:
-        """Take note of models that have new contents."""
-        self._waiting |= self._contracts.keys() & set(keys)
-
-    def run(self, lake: Lake, *, all_of_them: bool = False) -> Iterator[AssetCheckResult]:
-        """Run those whose time has come, or whatever has not been checked since it was built."""
-        for key in sorted(self._waiting):
-            if all_of_them or time.monotonic() >= self._ran.get(key, 0.0) + _CONTRACT_SECONDS:
-                yield from run_contract(lake, self._contracts[key], key)
-                self._waiting.discard(key)
-                self._ran[key] = time.monotonic()
-
-
-def load_contracts(folder: Path, models: Iterable[AssetKey]) -> dict[AssetKey, Contract]:
-    """The contracts of the models: <folder>/<model>.yml → the model's asset.
-
-    Raises:
-        ConfigError: A contract is named for no model.
-    """
-    keys = {key.path[-1]: key for key in models}
-    contracts = {}
-    for path in sorted(folder.glob("*.yml")):
-        if path.stem not in keys:
-            raise ConfigError(f"{path} is named for '{path.stem}', which is no model; rename or remove it")
-        contracts[keys[path.stem]] = load_contract(path)
-    return contracts
-
-
-def model_keys(parsed: ParsedModels) -> dict[str, AssetKey]:
-    """dbt's id → asset, of every model and seed."""
-    translator = ModelTranslator()
-    return {
-        unique_id: translator.get_asset_key(node)
-        for unique_id, node in parsed.manifest["nodes"].items()
-        if node["resource_type"] in ("model", "seed") and node["config"]["materialized"] != "ephemeral"
-    }
-
-
 def _model_results(
-    nodes: Sequence[NodeResult],
-    graph: ModelGraph,
+    results: Sequence[NodeResult],
+    nodes: NodeKeys,
     selected_checks: AbstractSet[AssetCheckKey],
     snapshot_id: int,
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
     """dbt's results as Dagster's; a model that failed or was skipped is not materialised."""
-    for node in nodes:
-        asset_key, check_key = graph.assets.get(node.unique_id), graph.checks.get(node.unique_id)
-        if asset_key is not None and node.status in _DONE:
-            metadata: dict[str, Any] = {"seconds": round(node.seconds, 3), "snapshot_id": snapshot_id}
-            if node.rows_affected is not None:
-                metadata["dagster/partition_row_count"] = node.rows_affected
-            if node.relation:
-                metadata["dagster/table_name"] = node.relation.replace('"', "")
+    for result in results:
+        asset_key, check_key = nodes.assets.get(result.unique_id), nodes.checks.get(result.unique_id)
+        if asset_key is not None and result.status in _DONE:
+            metadata: dict[str, Any] = {"seconds": round(result.seconds, 3), "snapshot_id": snapshot_id}
+            if result.rows_affected is not None:
+                metadata["dagster/partition_row_count"] = result.rows_affected
+            if result.relation:
+                metadata["dagster/table_name"] = result.relation.replace('"', "")
             yield MaterializeResult(asset_key=asset_key, metadata=metadata)
-        elif check_key is not None and check_key in selected_checks and node.status != "skipped":
-            yield result_of_test(node, check_key, snapshot_id)
+        elif check_key is not None and check_key in selected_checks and result.status != "skipped":
+            yield result_of_test(result, check_key, snapshot_id)

@@ -1,6 +1,7 @@
 """Contract outcomes → Dagster asset checks. Four outcomes stay four; only `passed` is a pass."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from dagster import (
     AssetCheckExecutionContext,
@@ -13,11 +14,27 @@ from dagster import (
     multi_asset_check,
 )
 
+from ingestion.errors import ConfigError
 from ingestion.lake.lake import Lake
 from ingestion.land.session import LakeSession
 from orchestration.checks.audits import fails_with_its_checks
-from orchestration.checks.contracts import Contract, list_checks
+from orchestration.checks.contracts import Contract, list_checks, load_contract
 from orchestration.checks.soda import verify
+
+
+def load_contracts(folder: Path, models: Iterable[AssetKey]) -> dict[AssetKey, Contract]:
+    """The contracts of the models: <folder>/<model>.yml → the model's asset.
+
+    Raises:
+        ConfigError: A contract is named for no model.
+    """
+    keys = {key.path[-1]: key for key in models}
+    contracts = {}
+    for path in sorted(folder.glob("*.yml")):
+        if path.stem not in keys:
+            raise ConfigError(f"{path} is named for '{path.stem}', which is no model; rename or remove it")
+        contracts[keys[path.stem]] = load_contract(path)
+    return contracts
 
 
 def check_specs(contract: Contract, key: AssetKey, *, blocking: bool) -> list[AssetCheckSpec]:
@@ -40,10 +57,10 @@ def check_specs(contract: Contract, key: AssetKey, *, blocking: bool) -> list[As
 
 
 def contract_audit(name: str, contracts: Mapping[AssetKey, Contract]) -> AssetChecksDefinition:
-    """Contracts over whole tables, as one op for a schedule; tables that are not there yet are left out.
+    """Contracts over whole tables, as one op for a schedule; tables that do not exist yet are left out.
 
     Args:
-        name: Of the op.
+        name: The op's name.
         contracts: Asset → its contract.
     """
     specs = [
@@ -54,9 +71,9 @@ def contract_audit(name: str, contracts: Mapping[AssetKey, Contract]) -> AssetCh
     @fails_with_its_checks
     def audit(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
         session: LakeSession = context.resources.lake_session
-        there = session.lake.tables()
+        existing = session.lake.tables()
         for key, contract in contracts.items():
-            if (contract.schema, contract.table) not in there:
+            if (contract.schema, contract.table) not in existing:
                 context.log.info(f"not checked, for no run has built it yet: {key.to_user_string()}")
             elif any(check.asset_key == key for check in context.selected_asset_check_keys):
                 yield from run_contract(session.lake, contract, key)
@@ -65,7 +82,7 @@ def contract_audit(name: str, contracts: Mapping[AssetKey, Contract]) -> AssetCh
 
 
 def reproduction(sql: str) -> dict[str, MetadataValue]:
-    """Metadata with the statement that shows again what a check found; none without one."""
+    """Metadata with the statement that shows again what a check found; empty without a statement."""
     return {"reproduce": MetadataValue.md(f"```sql\n{sql}\n```")} if sql else {}
 
 

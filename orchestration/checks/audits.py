@@ -1,6 +1,6 @@
 """An audit's op: when a check has failed, the run fails too, and so is logged and alerted.
 
-Its checks hold nothing back, for nothing is downstream: Dagster alone would call the run a success.
+Nothing is downstream of its checks, so they hold nothing back, and Dagster alone would report a success.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ _NAMED = 5
 
 
 def fails_with_its_checks(audit: Audit) -> Audit:
-    """Yield all results, then fail if one is an error; a warning is none.
+    """Yield all results, then fail if one of them is an error; warnings do not count.
 
     Args:
         audit: The op's function.

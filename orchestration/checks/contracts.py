@@ -81,7 +81,7 @@ def load_contract(path: Path) -> Contract:
     """Read a contract file.
 
     Raises:
-        ConfigError: The file cannot be read or is no contract.
+        ConfigError: The file cannot be read or is not a contract.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -99,19 +99,8 @@ def load_contract(path: Path) -> Contract:
     return contract
 
 
-def load_contracts(folder: Path) -> tuple[Contract, ...]:
-    """Read every *.yml of a folder, by name."""
-    return tuple(load_contract(path) for path in sorted(folder.glob("*.yml")))
-
-
-def declared_columns(contract: Contract) -> dict[str, str]:
-    """Column → SQL type, in the contract's order."""
-    columns = _document(contract.text, contract.origin).get("columns") or []
-    return {str(column["name"]): str(column.get("data_type", "")) for column in columns}
-
-
 def declares_variable(contract: Contract, name: str) -> bool:
-    """Whether the contract takes a value of this name from whoever runs it."""
+    """Whether the contract declares a variable of this name, which a run may set."""
     return name in (_document(contract.text, contract.origin).get("variables") or {})
 
 
@@ -120,7 +109,7 @@ def list_checks(contract: Contract) -> tuple[ContractCheck, ...]:
     """The checks of a contract, in its order; needs no database.
 
     Raises:
-        ConfigError: The contract is malformed, or two of its checks cannot be told apart.
+        ConfigError: The contract is malformed, or two of its checks have the same name.
     """
     checks = tuple(_read_checks(contract))
     seen: dict[str, ContractCheck] = {}
@@ -172,7 +161,7 @@ def _read_check(contract: Contract, item: Any, column: str | None) -> ContractCh
 
 
 def _breach(kind: str, column: str | None, body: Mapping[str, Any]) -> str:
-    """Only of promises that one clause says wholly; of others the measuring statement is shown."""
+    """Only for promises that one clause expresses; for others the measuring statement is shown."""
     if set(body) - {"name", "qualifier", "threshold", "expression", "columns", "valid_values", "valid_min"}:
         return ""
     quoted = ", ".join(f'"{name}"' for name in body.get("columns") or ([column] if column else []))

@@ -8,10 +8,10 @@ from orchestration.dbt.results import NodeResult
 
 
 def result_of_test(node: NodeResult, key: AssetCheckKey, snapshot_id: int) -> AssetCheckResult:
-    """Tell an error of the test itself from a failure of the data.
+    """Distinguish an error of the test itself from a failure of the data.
 
     Args:
-        node: What dbt says of the test.
+        node: dbt's result of the test.
         key: The check that it answers.
         snapshot_id: The lake's snapshot that it read, or an earlier one.
     """

@@ -14,6 +14,8 @@ from datetime import datetime
 from dagster import AssetCheckKey, AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey
 
 from ingestion.lake.lake import Lake
+from orchestration.dbt.lineage import Lineage
+from orchestration.dbt.project import ParsedModels, freshness_seconds
 from orchestration.keys import FRESHNESS_CHECK
 
 _REPORT_SECONDS = 15.0
@@ -59,6 +61,21 @@ class Spent:
         return self.waiting + self.reading + self.loading + self.building
 
 
+def declared_budgets(parsed: ParsedModels, lineage: Lineage) -> dict[AssetKey, Budget]:
+    """The budgets of the models that declare one.
+
+    Args:
+        parsed: The project.
+        lineage: What follows from each stream.
+    """
+    return {
+        key: Budget(seconds, frozenset(name for name, models in lineage.followers.items() if key in models))
+        for key, seconds in (
+            (lineage.keys[unique_id], seconds) for unique_id, seconds in freshness_seconds(parsed).items()
+        )
+    }
+
+
 def freshness_specs(budgets: Mapping[AssetKey, Budget]) -> list[AssetCheckSpec]:
     """One check for each mart that declares a budget."""
     return [
@@ -76,7 +93,7 @@ class FreshnessMeter:
 
     Args:
         budgets: Mart → its budget.
-        since: Batches that were read before do not count: a rebuild shows old events late, and that is right.
+        since: Batches that were read before do not count: a rebuild shows old events late, as it should.
     """
 
     def __init__(self, budgets: Mapping[AssetKey, Budget], *, since: datetime) -> None:
@@ -87,7 +104,7 @@ class FreshnessMeter:
         self._reported: dict[AssetKey, float] = {}
 
     def built(self, lake: Lake, *, began_at: datetime, visible_at: datetime) -> None:
-        """Measure the batches that the models just took in.
+        """Measure the batches that the models have just read.
 
         Args:
             lake: The lake.
@@ -118,7 +135,7 @@ class FreshnessMeter:
 
         Args:
             only: The checks that may be reported; None for all.
-            pause_seconds: A mart that was reported so recently waits.
+            pause_seconds: A mart that was reported less than this long ago waits.
         """
         now = time.monotonic()
         for key in sorted(self._worst):

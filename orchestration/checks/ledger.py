@@ -64,7 +64,7 @@ def ledger_audit(streams: Sequence[Stream]) -> AssetChecksDefinition:
 
 
 def audit_ledger(session: LakeSession, stream: Stream) -> AssetCheckResult:
-    """The proof over all batches, and the broker's word on the positions: is something unread in danger?"""
+    """The proof over all batches, and a comparison with the broker: is an unread event lost, or soon lost?"""
     proof = prove_ledger(session.lake, stream, check_name=LEDGER_AUDIT)
     log = open_log(stream, session.settings, timeout_seconds=_BROKER_SECONDS)
     try:
@@ -94,7 +94,7 @@ def prove_ledger(
     Args:
         lake: The lake.
         stream: The stream.
-        since_batch: Only the batches behind this one are looked at.
+        since_batch: Only the batches after this one are looked at.
         check_name: The check that this answers.
     """
     proof = prove(lake, stream.name, since_batch=since_batch)

@@ -32,7 +32,7 @@ class Outcome:
 
     Attributes:
         check: Name of the check.
-        result: "failed" and "warned" are the data's fault; "could_not_run" says nothing about the data.
+        result: "failed" and "warned" are about the data; "could_not_run" is not.
         measured: The number found, or for the schema check the differences; None when nothing was measured.
         threshold: What it has to be.
         query: The SQL that was run on the lake; empty when none was.

@@ -1,18 +1,13 @@
-"""Running a contract with Soda on the lake: exactly one outcome for every check, whatever happens.
+"""Running a contract with Soda on the lake: exactly one outcome for every check, after any error too.
 
-The only module that imports Soda, and only when a contract is run. What a contract is: contracts.py.
-"Could not run" is a result of its own and never a pass: outcomes.py.
+Soda is imported only when a contract is run (soda_library.py). What a contract is: contracts.py.
+"Could not run" is a separate result, never a pass: outcomes.py.
 """
 
-import logging
-import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache, lru_cache
 from typing import Any
 
 import duckdb
@@ -23,30 +18,27 @@ from orchestration.checks.contracts import Contract, ContractCheck, declares_var
 from orchestration.checks.outcomes import Outcome, Statement, first_line, judge, unknown
 from orchestration.checks.raw_contracts import NEW_ROWS
 from orchestration.checks.reproduce import at_version, rows_at_version
+from orchestration.checks.soda_library import complaints, parsed, root_handlers_kept, soda
 
-# Read while Soda is imported: no telemetry, and no .env of a parent folder copied into the environment.
-_ENVIRONMENT = {"SODA_CORE_TELEMETRY_ENABLED": "false", "PYTHON_DOTENV_DISABLED": "true"}
 _SESSION = threading.Lock()  # Soda resolves variables in the parsed contract, which later runs use again
-_complaints: ContextVar[list[str] | None] = ContextVar("soda_complaints", default=None)
 
 
 def verify(
     connection: duckdb.DuckDBPyConnection,
     contract: Contract,
     *,
-    since_batch: int | Mapping[str, int] | None = None,
+    since_batch: int | None = None,
     now: datetime | None = None,
 ) -> tuple[Outcome, ...]:
     """Check what a table promises, as of the last commit.
 
-    Works on a cursor of its own: transaction, current schema and pending result of `connection` stay
+    Works on its own cursor: transaction, current schema and pending result of `connection` stay
     as they are, and what its open transaction wrote is not seen.
 
     Args:
         connection: A DuckDB connection with the DuckLake attached as `lake`.
         contract: What is promised.
-        since_batch: Look only at batches with a greater number; of a table that holds several streams,
-            a mapping of stream → batch number, which also leaves the other streams out. Raw tables only.
+        since_batch: Look only at batches with a greater number; raw tables only.
         now: What freshness and "recent" are measured against, with a time zone; the clock by default.
 
     Returns:
@@ -70,14 +62,6 @@ def verify(
             cursor.close()
 
 
-def preload(contracts: Iterable[Contract] = ()) -> None:
-    """Import Soda and parse contracts, so that a process forked from this one need not. Opens nothing."""
-    soda = _soda()
-    with _root_handlers_kept():
-        for contract in contracts:
-            soda.session.execute([_source(contract)], only_validate_without_execute=True)
-
-
 @dataclass(frozen=True)
 class _Job:
     cursor: duckdb.DuckDBPyConnection
@@ -97,7 +81,7 @@ class _Run:
 
     @property
     def reason(self) -> str:
-        """Why a check has no result; the statement's error before what Soda makes of it."""
+        """Why a check has no result: the statement's error, rather than Soda's message about it."""
         errors = [statement.error for statement in self.statements if statement.error]
         return (errors + self.complaints + ["Soda gave no result"])[0]
 
@@ -140,7 +124,7 @@ def _outcomes(job: _Job, checks: tuple[ContractCheck, ...]) -> tuple[Outcome, ..
 
 
 def _judge(job: _Job, check: ContractCheck, run: _Run) -> Outcome | None:
-    """What a pass says about a check, and how to see it again."""
+    """A check's outcome in a pass, with the SQL that shows it again."""
     outcome = judge(job.contract, check, run.results.get(check.path), run.statements)
     if outcome is None or run.snapshot_id is None:
         return outcome
@@ -162,7 +146,7 @@ def _judge(job: _Job, check: ContractCheck, run: _Run) -> Outcome | None:
 
 
 def _absent(job: _Job) -> str | None:
-    """Why there is nothing to look at, or None."""
+    """Why there is no table to look at, or None."""
     try:
         found = job.cursor.execute(
             "select 1 from duckdb_columns()"
@@ -176,19 +160,19 @@ def _absent(job: _Job) -> str | None:
 
 def _run(job: _Job, path: str | None = None) -> _Run:
     """One pass of Soda over the contract, or over the one check at `path`."""
-    soda, run = _soda(), _Run()
-    token = _complaints.set(run.complaints)
+    library, run = soda(), _Run()
+    token = complaints.set(run.complaints)
     try:
-        # One version for all statements of a pass, and the one that is told.
+        # One version for all statements of a pass; the outcomes name it.
         job.cursor.execute("begin")
-        with suppress(duckdb.Error):  # what is wrong with the lake, the checks say
+        with suppress(duckdb.Error):  # each check reports what is wrong with the lake
             found = job.cursor.execute(f"select id from {CATALOG_NAME}.current_snapshot()").fetchall()
             run.snapshot_id = int(found[0][0])
-        source = soda.data_source.from_existing_cursor(job.cursor, name=CATALOG_NAME)
-        source.data_source_connection.connection = soda.wrapper(_Recorder(job.cursor, run.statements))
-        with _root_handlers_kept():
-            session = soda.session.execute(
-                [_source(job.contract)],
+        source = library.data_source.from_existing_cursor(job.cursor, name=CATALOG_NAME)
+        source.data_source_connection.connection = library.wrapper(_Recorder(job.cursor, run.statements))
+        with root_handlers_kept():
+            session = library.session.execute(
+                [parsed(job.contract)],
                 data_source_impls=[source],
                 variables=job.variables,
                 data_timestamp=job.now.isoformat() if job.now else None,
@@ -200,84 +184,18 @@ def _run(job: _Job, path: str | None = None) -> _Run:
             for result in contract_result.check_results
             if not result.is_excluded
         )
-    except Exception as error:  # Soda lets drivers' and its own errors through; each is one check's reason
+    except Exception as error:  # drivers' errors and Soda's: each becomes the reason of a check
         run.complaints.append(first_line(error))
     finally:
         with suppress(duckdb.Error):
             job.cursor.execute("rollback")
-        _complaints.reset(token)
+        complaints.reset(token)
     return run
 
 
-def _variables(contract: Contract, since_batch: int | Mapping[str, int] | None) -> dict[str, str]:
+def _variables(contract: Contract, since_batch: int | None) -> dict[str, str]:
     if since_batch is None:
         return {}
     if not declares_variable(contract, NEW_ROWS):
         raise ValueError(f"{contract.origin} does not know batches: run it without since_batch")
-    if isinstance(since_batch, int):
-        return {NEW_ROWS: f"batch_id > {since_batch:d}"}
-    streams = [f"(stream = '{name}' and batch_id > {batch:d})" for name, batch in since_batch.items()]
-    return {NEW_ROWS: " or ".join(streams) or "false"}
-
-
-@dataclass(frozen=True)
-class _Soda:
-    session: Any
-    source: Any
-    data_source: Any
-    wrapper: Any
-
-
-@cache
-def _soda() -> _Soda:
-    """Soda, imported once and quiet: what it logs is heard here and nowhere else.
-
-    The session is called below `verify_contract_locally`, the layer that reports to telemetry.
-    """
-    os.environ.update(_ENVIRONMENT)
-    from soda_core.common.yaml import ContractYamlSource
-    from soda_core.contracts.contract_verification import ContractVerificationSession
-    from soda_duckdb.common.data_sources.duckdb_data_source import (
-        DuckDBDataSourceConnectionWrapper,
-        DuckDBDataSourceImpl,
-    )
-
-    logger = logging.getLogger("soda")
-    logger.propagate = False
-    logger.setLevel(logging.ERROR)
-    logger.addHandler(_Complaints())
-    return _Soda(
-        ContractVerificationSession,
-        ContractYamlSource,
-        DuckDBDataSourceImpl,
-        DuckDBDataSourceConnectionWrapper,
-    )
-
-
-@lru_cache(maxsize=256)
-def _source(contract: Contract) -> Any:
-    """The contract as Soda reads it, parsed once: its YAML parser takes a third of a short run."""
-    source = _soda().source.from_str(contract.text)
-    parsed = source.parse()
-    source.parse = lambda: parsed
-    return source
-
-
-class _Complaints(logging.Handler):
-    """Hands Soda's errors to the run they belong to."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        complaints = _complaints.get()
-        if complaints is not None:
-            complaints.append(first_line(record.getMessage()))
-
-
-@contextmanager
-def _root_handlers_kept() -> Iterator[None]:
-    """Soda leaves a handler on the root logger, which would turn off `logging.basicConfig` for everybody."""
-    before = list(logging.root.handlers)
-    try:
-        yield
-    finally:
-        for handler in [handler for handler in logging.root.handlers if handler not in before]:
-            logging.root.removeHandler(handler)
+    return {NEW_ROWS: f"batch_id > {since_batch:d}"}

@@ -1,6 +1,6 @@
 """The `millrace` command.
 
-Each command has a file of its own and imports what it needs when it runs, so that light ones answer at once.
+Each command has its own file and imports what it needs when it runs, so that light commands answer at once.
 How errors become one sentence is in errors.py.
 """
 

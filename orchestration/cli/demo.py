@@ -1,40 +1,27 @@
-"""`millrace demo`: embedded brokers, a simulated plant and the whole system, with a judged summary for --for.
+"""`millrace demo`: runs the demo, shows it, and after --for its summary.
 
-The plant is in orchestration/demo, the system in orchestration/system.
+What the demo consists of and how it is judged is in orchestration/demo.
 """
 
 import json
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ingestion.errors import ConfigError
-from ingestion.lake.lake import Lake
-from ingestion.settings import PROJECT_DIR, Settings, load_settings
 from orchestration.cli.context import Globals, err, out
 from orchestration.cli.live import interruptible, progress, watch
 from orchestration.cli.tables import table
 from orchestration.demo.folder import require_demo_folder, wipe
 from orchestration.demo.freshness import MARTS, FreshnessReader
-from orchestration.demo.summary import Summary, deliveries, percentile, summarise
-from orchestration.records.reader import DagsterRecords
-from orchestration.services.kafka import EmbeddedKafka
-from orchestration.services.mqtt import EmbeddedMqtt
-from orchestration.services.process import ChildProcess, ProcessSpec
+from orchestration.demo.summary import Summary, percentile
+from orchestration.demo.system import Demo
 from orchestration.system.data_folder import require_usable
 from orchestration.system.lock import only_system
 from orchestration.system.running import System
-from orchestration.system.services import choose_ui_port, log_folder
-
-_DRAIN_SECONDS = 90.0
-_ACTIVE_RUNS = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
 
 
 def demo(options: Globals, *, seconds: float | None, rate: float, ui: bool) -> int:
@@ -42,7 +29,7 @@ def demo(options: Globals, *, seconds: float | None, rate: float, ui: bool) -> i
 
     Args:
         options: The global options.
-        seconds: How long the plant sends; None for ever.
+        seconds: How long the plant sends; None until Ctrl-C.
         rate: Readings a second of each machine.
         ui: Whether the web UI is started.
 
@@ -63,81 +50,28 @@ def demo(options: Globals, *, seconds: float | None, rate: float, ui: bool) -> i
 
 
 def _run(folder: Path, *, seconds: float | None, rate: float, ui: bool) -> Summary | None:
-    kafka, mqtt = EmbeddedKafka(folder / "brokers"), EmbeddedMqtt(folder / "brokers")
-    runtime = demo_runtime(kafka, mqtt)
-    settings = load_settings(data_dir=folder, catalog=None, dagster_catalog=None, **runtime)
-    report = folder / "plant.json"
-    system = System(
-        _with_free_ui_port(settings) if ui else settings,
-        mode="demo", ui=ui, progress=progress, brokers=[kafka, mqtt], runtime=runtime,
-        senders=[_plant(settings, kafka, mqtt, report=report, rate=rate)],
-    )  # fmt: skip
-    missing = set(MARTS) - {stream.name for stream in system.streams}
-    if missing:
-        raise ConfigError(
-            f"the demo's plant sends to {', '.join(sorted(missing))}, which {settings.streams_file} no "
-            "longer declares: put it back, or name the original file in MILLRACE_STREAMS_FILE"
-        )
-    began = datetime.now(UTC)
+    """The summary of a demo that ran for its time; None for one without an end."""
+    demo = Demo(folder, rate=rate, ui=ui, progress=progress)
     try:
-        system.start()
-        reader = FreshnessReader(system.settings)
-        reader.start()
-        try:
-            deadline = None if seconds is None else time.monotonic() + seconds
-            watch(
-                system,
-                title=_title(system),
-                until=lambda: deadline is not None and time.monotonic() >= deadline,
-                pause_s=1.5,
-                extra=lambda: _freshness_line(reader, report),
-            )
-            return None if seconds is None else _judge(system, reader, report=report, began=began)
-        finally:
-            reader.stop()
+        demo.start()
+        deadline = None if seconds is None else time.monotonic() + seconds
+        watch(
+            demo.system,
+            title=_title(demo.system),
+            until=lambda: deadline is not None and time.monotonic() >= deadline,
+            pause_s=1.5,
+            extra=lambda: _freshness_line(demo.reader, demo.report),
+        )
+        if seconds is None:
+            return None
+        progress("the plant stops; what is under way arrives")
+        demo.system.stop_senders()
+        with err.status("waiting for the last events …"):
+            demo.drain()
+        return demo.judge()
     finally:
         out.print("stopping …")
-        system.stop()
-
-
-def demo_runtime(kafka: EmbeddedKafka, mqtt: EmbeddedMqtt) -> dict[str, str]:
-    """What must hold in every process of the demo, whatever .env and the environment say."""
-    unset = (
-        "lake_path", "kafka_username", "kafka_password", "kafka_ssl_ca_file", "mqtt_username",
-        "mqtt_password", "mqtt_ca_file", "alert_webhook_url",
-    )  # fmt: skip
-    return dict.fromkeys(unset, "") | {
-        "kafka_bootstrap_servers": kafka.bootstrap_servers,
-        "kafka_security_protocol": "PLAINTEXT",
-        "mqtt_host": mqtt.host,
-        "mqtt_port": str(mqtt.port),
-        "mqtt_protocol": "3.1.1",
-        "mqtt_tls": "false",
-    }
-
-
-def _with_free_ui_port(settings: Settings) -> Settings:
-    """A demo needs no setting up, so a taken port is no reason to stop."""
-    try:
-        choose_ui_port(settings)
-    except ConfigError:
-        return settings.model_copy(update={"ui_port": 0})
-    return settings
-
-
-def _plant(
-    settings: Settings, kafka: EmbeddedKafka, mqtt: EmbeddedMqtt, *, report: Path, rate: float
-) -> ChildProcess:
-    seed = PROJECT_DIR / "dbt_project" / "seeds" / "machines.csv"
-    argv = (
-        sys.executable, "-m", "orchestration.demo.plant", "--machines", str(seed), "--report", str(report),
-        "--mqtt-port", str(mqtt.port), "--kafka", kafka.bootstrap_servers, "--rate", str(rate),
-    )  # fmt: skip
-    return ChildProcess(
-        ProcessSpec(
-            "plant", argv, log_folder(settings), ready=report.exists, cwd=PROJECT_DIR, stop_timeout_s=40
-        )
-    )
+        demo.stop()
 
 
 def _title(system: System) -> str:
@@ -161,35 +95,6 @@ def _freshness_line(reader: FreshnessReader, report: Path) -> RenderableType:
             style="dim",
         )
     return line
-
-
-def _judge(system: System, reader: FreshnessReader, *, report: Path, began: datetime) -> Summary:
-    """Stop the plant, let what is under way arrive, then count."""
-    progress("the plant stops; what is under way arrives")
-    system.stop_senders()
-    sent = json.loads(report.read_text())
-    lake, records = Lake(system.settings, read_only=True), DagsterRecords(system.settings)
-    try:
-        _supervised(system, lambda: all(delivery.complete for delivery in deliveries(lake, sent, reader)))
-        # The run that brought the last events has checks to finish.
-        _supervised(system, lambda: all(run.status not in _ACTIVE_RUNS for run in records.runs(limit=5)))
-        reader.stop()
-        summary = summarise(lake, records, report=sent, reader=reader, since=began)
-    finally:
-        lake.close()
-        records.close()
-    down = [row.name for row in system.check(time.monotonic()) if not row.running]
-    return replace(
-        summary, problems=(*summary.problems, *(f"{name} is down: look into its log" for name in down))
-    )
-
-
-def _supervised(system: System, done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _DRAIN_SECONDS
-    with err.status("waiting for the last events …"):
-        while not done() and time.monotonic() < deadline:
-            system.check(time.monotonic())
-            time.sleep(0.5)
 
 
 def render_summary(summary: Summary) -> RenderableType:

@@ -17,7 +17,7 @@ _ONE_SENTENCE = {
 
 
 def sentence(error: BaseException) -> str | None:
-    """The message of an expected error, or None when it is a defect of ours."""
+    """The message of an expected error, or None when it is a defect of Millrace."""
     from orchestration.services.process import ServiceError
 
     if isinstance(error, MillraceError | ServiceError):

@@ -1,4 +1,4 @@
-"""The live view of a running system: an overview, read anew every second or two on a thread of its own.
+"""The live view of a running system: an overview, read every second or two on its own thread.
 
 On anything but a terminal it prints a line per step instead. What runs is in orchestration/system.
 """
@@ -23,7 +23,7 @@ _RATE_SECONDS = 10.0
 
 
 class Watcher:
-    """Reads overviews in the background, so that a slow broker never delays the supervision.
+    """Reads overviews in the background, so that a slow broker never delays supervision.
 
     Args:
         system: Is running; its streams may change.
@@ -78,11 +78,11 @@ def render(
     overview: Overview | None, services: tuple[ServiceRow, ...], *, title: str, complaints: Sequence[str],
     rates: dict[str, float], now: datetime, extra: RenderableType | None = None,
 ) -> RenderableType:  # fmt: skip
-    """The view: processes, streams, runs, checks, and what else the caller has to say."""
+    """The view: processes, streams, runs, checks, and what the caller adds."""
     parts: list[RenderableType] = [Text(title, style="bold"), Text(), services_table(services)]
-    told = dict.fromkeys((*complaints, *(overview.errors if overview is not None else ())))
-    if told:
-        parts += [Text(), *(Text(sentence, style="red") for sentence in told)]
+    sentences = dict.fromkeys((*complaints, *(overview.errors if overview is not None else ())))
+    if sentences:
+        parts += [Text(), *(Text(sentence, style="red") for sentence in sentences)]
     if overview is not None:
         parts += [Text(), streams_table(overview.streams, now=now, rates=rates)]
         if overview.runs:
@@ -97,7 +97,7 @@ def render(
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Make SIGTERM mean what Ctrl-C means, and let neither cut a shutdown short."""
+    """Treat SIGTERM as Ctrl-C; during the shutdown that follows, ignore both."""
 
     def interrupt(*_: object) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -136,13 +136,13 @@ def watch(
     """
     if not out.is_terminal:
         out.print(title)
-        told: tuple[str, ...] = ()
+        shown: tuple[str, ...] = ()
         while not until():
             system.check(time.monotonic())
             for complaint in dict.fromkeys(system.complaints):
-                if complaint not in told:
+                if complaint not in shown:
                     complain(complaint)
-            told = system.complaints
+            shown = system.complaints
             time.sleep(0.5)
         return
     watcher = Watcher(system, pause_s=pause_s)

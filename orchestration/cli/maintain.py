@@ -13,7 +13,7 @@ from ingestion.settings import Settings
 from ingestion.upkeep.maintenance import Report
 from orchestration.cli.context import complain, err, out
 from orchestration.cli.tables import table
-from orchestration.jobs.lake_upkeep import keep_up
+from orchestration.records.lake_upkeep import keep_up
 
 
 def run(settings: Settings, streams: tuple[Stream, ...], *, dry_run: bool) -> Report:
@@ -43,7 +43,7 @@ def show(report: Report, *, as_json: bool) -> int:
 
 
 def sentences(report: Report) -> Iterator[str]:
-    """What was done besides compaction."""
+    """What was done apart from compaction."""
     would = "would be " if report.dry_run else ""
     yield f"{report.snapshots_expired:,} snapshots {would}expired"
     yield f"{report.files_deleted:,} unused and {report.orphans_deleted:,} orphaned files {would}deleted"
@@ -55,9 +55,9 @@ def sentences(report: Report) -> Iterator[str]:
 
 def _compactions(report: Report) -> object:
     numbers = ("files", "→", "MiB", "→ MiB", "rows verified", "s")
-    made = table("table", *numbers, right=numbers)
+    compactions = table("table", *numbers, right=numbers)
     for done in report.tables:
-        made.add_row(
+        compactions.add_row(
             escape(done.table),
             f"{done.files_before:,}",
             f"{done.files_after:,}",
@@ -66,4 +66,4 @@ def _compactions(report: Report) -> object:
             f"{done.rows_verified:,}",
             f"{done.seconds:.1f}",
         )
-    return made
+    return compactions

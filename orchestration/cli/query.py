@@ -1,6 +1,6 @@
 """`millrace query`: one SELECT on the lake, locked in: no write, no other file, no setting.
 
-It keeps mistakes out, not the owner of the data folder, who has the catalog's password anyway.
+It prevents mistakes. It does not restrict the owner of the data folder, who has the catalog's password.
 """
 
 import csv
@@ -40,11 +40,11 @@ class Answer:
 
 
 def ask(settings: Settings, sql: str) -> Answer:
-    """Run one SELECT on a connection of its own.
+    """Run one SELECT on its own connection.
 
     Raises:
         QueryRefused: The text is not one SELECT, or DuckDB refuses it.
-        CatalogUnavailable: The lake is away.
+        CatalogUnavailable: The lake's catalog cannot be reached.
     """
     _require_one_select(sql)
     lake = Lake(settings, read_only=True)
@@ -58,7 +58,7 @@ def ask(settings: Settings, sql: str) -> Answer:
 
 
 def lock_in(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Leave a connection the lake's files and nothing else, for good."""
+    """Restrict a connection to the lake's files; it cannot be undone."""
     if settings.resolved_lake_path.startswith("s3://"):
         connection.execute("load httpfs")  # afterwards no extension loads any more
     folder = settings.resolved_lake_path.replace("'", "''")

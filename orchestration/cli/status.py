@@ -25,7 +25,8 @@ def show(overview: Overview, *, as_json: bool) -> int:
     """Print an overview.
 
     Returns:
-        The exit code: 1 when something could not be read or taken in; a broker away is a stream's matter.
+        The exit code: 1 when something could not be read or used. An unreachable broker does not count:
+        its stream shows it.
     """
     if as_json:
         json.dump(dataclasses.asdict(overview), sys.stdout, default=datetime.isoformat, indent=2)

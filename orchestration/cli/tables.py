@@ -25,10 +25,10 @@ _COLOURS = {
 
 def table(*columns: str, right: Sequence[str] = ()) -> Table:
     """A plain table; columns named in `right` are numbers, one without a name holds sentences."""
-    made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    empty = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", no_wrap=bool(name))
-    return made
+        empty.add_column(name, justify="right" if name in right else "left", no_wrap=bool(name))
+    return empty
 
 
 def age(moment: datetime | None, *, now: datetime) -> str:
@@ -42,13 +42,12 @@ def age(moment: datetime | None, *, now: datetime) -> str:
     return f"{seconds / 86400:.0f}d ago"
 
 
-def overview_tables(overview: Overview, *, now: datetime, details: bool = True) -> RenderableType:
+def overview_tables(overview: Overview, *, now: datetime) -> RenderableType:
     """Everything, one table below the other.
 
     Args:
         overview: The state.
         now: UTC, for ages.
-        details: Whether every model and every good check is listed too.
     """
     parts: list[RenderableType] = [_headline(overview)]
     parts += [Text(f"  {error}", style="red") for error in overview.errors]
@@ -56,7 +55,7 @@ def overview_tables(overview: Overview, *, now: datetime, details: bool = True) 
         parts += [Text(), services_table(overview.services)]
     if overview.streams:
         parts += [Text(), streams_table(overview.streams, now=now)]
-    if overview.models and details:
+    if overview.models:
         parts += [Text(), models_table(overview.models, overview.checks, now=now)]
     if overview.runs:
         parts += [Text(), runs_table(overview.runs, now=now)]
@@ -76,11 +75,11 @@ def _headline(overview: Overview) -> Text:
 
 def services_table(services: Sequence[ServiceRow]) -> Table:
     """The system's processes."""
-    made = table("service", "state", "pid", "restarts", "", right=("pid", "restarts"))
+    rows = table("service", "state", "pid", "restarts", "", right=("pid", "restarts"))
     for row in services:
         state = "[green]running[/]" if row.running else "[red]down[/]"
-        made.add_row(row.name, state, str(row.pid or ""), str(row.restarts or ""), _first(row.error))
-    return made
+        rows.add_row(row.name, state, str(row.pid or ""), str(row.restarts or ""), _first(row.error))
+    return rows
 
 
 def streams_table(
@@ -90,11 +89,11 @@ def streams_table(
     columns = ["stream", "via", "lag", "lag s", "rows", "open rejects", "loaded", "newest", ""]
     if rates is not None:
         columns.insert(2, "per s")
-    made = table(*columns, right=("lag", "lag s", "rows", "open rejects", "per s"))
+    rows = table(*columns, right=("lag", "lag s", "rows", "open rejects", "per s"))
     for row in streams:
         rate = [] if rates is None else [f"{rates.get(row.stream, 0.0):.1f}"]
         unknown = bool(row.error)
-        made.add_row(
+        rows.add_row(
             row.stream,
             row.kind,
             *rate,
@@ -106,13 +105,13 @@ def streams_table(
             age(row.last_event_at, now=now),
             f"[red]{_first(row.error)}[/]" if unknown else "",
         )
-    return made
+    return rows
 
 
 def models_table(models: Sequence[AssetRecord], checks: Sequence[CheckRecord], *, now: datetime) -> Table:
     """The models; for marts with a budget, how old an event was when it was last seen there, and why."""
     names = ["budget s", "spent s", *_HOPS]
-    made = table("model", "built", *names, right=names)
+    rows = table("model", "built", *names, right=names)
     freshness = {check.asset: check for check in checks if "budget_seconds" in check.numbers}
     for record in models:
         check = freshness.get(record.asset)
@@ -120,19 +119,19 @@ def models_table(models: Sequence[AssetRecord], checks: Sequence[CheckRecord], *
         figures = [numbers.get(name) for name in ("measured", *(f"{hop}_seconds" for hop in _HOPS))]
         colour = _COLOURS[check.outcome] if check and check.outcome in _COLOURS else ""
         cells = ["" if figure is None else f"{figure:.1f}" for figure in figures]
-        made.add_row(
+        rows.add_row(
             escape(record.asset),
             age(record.built_at, now=now),
             f"{numbers['budget_seconds']:g}" if "budget_seconds" in numbers else "",
             f"[{colour}]{cells[0]}[/]" if colour else cells[0],
             *cells[1:],
         )
-    return made
+    return rows
 
 
 def runs_table(runs: Sequence[RunRecord], *, now: datetime) -> Table:
     """The newest runs."""
-    made = table("run", "job", "by", "state", "took s", "ended", right=("took s",))
+    rows = table("run", "job", "by", "state", "took s", "ended", right=("took s",))
     for run in runs:
         took = (
             f"{(run.ended_at - run.started_at).total_seconds():.1f}"
@@ -140,11 +139,11 @@ def runs_table(runs: Sequence[RunRecord], *, now: datetime) -> Table:
             else ""
         )
         colour = _COLOURS.get(run.status, "cyan")
-        made.add_row(
+        rows.add_row(
             run.run_id[:8], escape(run.job), escape(run.sensor or "-"), f"[{colour}]{run.status}[/]", took,
             age(run.ended_at, now=now) if run.ended_at else "",
         )  # fmt: skip
-    return made
+    return rows
 
 
 def checks_summary(checks: Sequence[CheckRecord]) -> RenderableType:

@@ -16,7 +16,7 @@ def up(settings: Settings, *, ui: bool) -> int:
     """Start everything and keep it running until Ctrl-C or SIGTERM.
 
     Returns:
-        The exit code: 0, for it was asked to stop.
+        The exit code: 0, because it was asked to stop.
     """
     require_usable(settings.data_dir)
     with only_system(settings.data_dir), interruptible(), suppress(KeyboardInterrupt):
@@ -41,7 +41,7 @@ def _title(system: System) -> str:
 
 
 def down(settings: Settings) -> int:
-    """Stop what runs on the data folder, a left-over PostgreSQL of a killed one included.
+    """Stop what runs on the data folder, and a PostgreSQL that a killed system left running.
 
     Returns:
         The exit code.

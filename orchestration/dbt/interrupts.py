@@ -1,7 +1,7 @@
-"""Exceptions that must come out of dbt although dbt would swallow them or hang on them.
+"""Exceptions that must leave dbt, although dbt would swallow them or hang on them.
 
 dbt ends its queries on KeyboardInterrupt only. On any other exception in its main thread it waits for them,
-on one in a callback, which a worker thread calls, it waits for ever.
+on one in a callback, which a worker thread calls, it waits forever.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 _Handler = Callable[[int, FrameType | None], Any]
 
 
-class Held:
+class DeferredException:
     """Holds the first exception that has to wait until dbt has returned."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Held:
                 signal.signal(number, handler)
 
     def release(self) -> None:
-        """Raise the held exception, if there is one."""
+        """Raise the exception, if there is one."""
         if self._error is not None:
             raise self._error
 

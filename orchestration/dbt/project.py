@@ -1,6 +1,6 @@
 """The dbt project as this installation runs it: rendered sources, the prod target, the parsed manifest.
 
-How dbt is run in process is in runner.py; what Dagster makes of it in assets/models.py.
+How dbt runs in this process is in runner.py; how models become assets in assets/models.py.
 """
 
 import hashlib
@@ -11,7 +11,8 @@ from typing import Any
 
 from ingestion.declare.stream import Stream
 from ingestion.settings import PROJECT_DIR, Settings
-from orchestration.dbt.runner import DbtProject, parse
+from orchestration.dbt.call import DbtProject
+from orchestration.dbt.manifest import parse
 from orchestration.dbt.sources import write_sources
 
 DBT_PROJECT_DIR = PROJECT_DIR / "dbt_project"

@@ -5,7 +5,6 @@ Read from dbt's own result objects; nothing here runs dbt (runner.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +16,13 @@ _CONFLICTS = ("Another run wrote", "Transaction conflict")  # one_writer.sql, Du
 
 @dataclass(frozen=True)
 class NodeResult:
-    """What became of one node.
+    """The result of one node.
 
     Attributes:
         unique_id: dbt's id, such as ``model.project.name``.
-        status: dbt's word: success, pass, warn, fail, error, skipped, no-op, partial success.
+        status: as dbt names it: success, pass, warn, fail, error, skipped, no-op, partial success.
         seconds: time it took.
-        rows_affected: rows the adapter says it wrote; None when it says nothing.
-        adapter_response: all that the adapter says.
+        rows_affected: rows that the adapter reports as written; None when it reports none.
         message: dbt's message, None when there is none.
         failures: rows a test found; None for other nodes.
         relation: the table or view, quoted; None for a test.
@@ -35,7 +33,6 @@ class NodeResult:
     status: str
     seconds: float
     rows_affected: int | None
-    adapter_response: Mapping[str, Any]
     message: str | None
     failures: int | None
     relation: str | None
@@ -53,11 +50,9 @@ class DbtResult:
 
     Attributes:
         nodes: in the order in which they ended.
-        seconds: time the command took.
     """
 
     nodes: tuple[NodeResult, ...]
-    seconds: float
 
 
 class DbtFailed(MillraceError):
@@ -73,7 +68,7 @@ class DbtFailed(MillraceError):
 
 
 def read_nodes(result: Any) -> tuple[NodeResult, ...]:
-    """Read the results of nodes from what dbtRunner returns; empty for commands that run none."""
+    """Read the results of nodes from what dbtRunner returns; empty for commands that run no nodes."""
     return tuple(_read(one) for one in getattr(result, "results", None) or ())
 
 
@@ -105,8 +100,7 @@ def _one_line(text: str) -> str:
 
 
 def _read(one: Any) -> NodeResult:
-    response = dict(one.adapter_response or {})
-    rows = response.get("rows_affected")
+    rows = (one.adapter_response or {}).get("rows_affected")
     node = one.node
     is_test = node.resource_type in ("test", "unit_test")
     return NodeResult(
@@ -115,7 +109,6 @@ def _read(one: Any) -> NodeResult:
         seconds=one.execution_time,
         # Adapters write -1 for "not known".
         rows_affected=rows if isinstance(rows, int) and rows >= 0 else None,
-        adapter_response=response,
         message=one.message,
         failures=one.failures,
         relation=None if is_test else getattr(node, "relation_name", None),

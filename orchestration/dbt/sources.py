@@ -115,7 +115,7 @@ class StreamLike(Protocol):
 
     @property
     def business_id(self) -> tuple[str, ...]:
-        """The fields that tell two deliveries of one event."""
+        """The fields that identify an event, so that a second delivery of it is recognised."""
 
 
 def render_sources(streams: Iterable[StreamLike]) -> str:

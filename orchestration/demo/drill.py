@@ -1,29 +1,26 @@
-"""The drill: what is broken, how, and the count of what held.
+"""One step of the drill and the count after it: the sender's record against what readers of the lake see.
 
-Sending is drill_sender.py's, showing cli/drill.py's.
-Counts compare the sender's own record of acknowledged events with what readers of the lake see.
+What a step breaks is in drill_steps.py, sending in drill_sender.py.
 """
 
-import os
-import signal
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-import psutil
+import duckdb
 
+from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
-from orchestration.demo.drill_sender import ORDERS, TELEMETRY, DrillSender, Sent
+from ingestion.settings import Settings
+from orchestration.demo.drill_sender import ORDERS, TELEMETRY, Sent
+from orchestration.demo.drill_steps import Stage, Step
 from orchestration.demo.summary import IN_MARTS
-from orchestration.services.process import wait_until
 
 _IDS = {TELEMETRY: "reading_id", ORDERS: "order_event_id"}
-_MANY = 40
-_FROZEN_SECONDS = 5.0
-_RUN_SECONDS = 60.0
+FIRST_SECONDS = 90.0  # seeds and every model are built
+HEALED_SECONDS = 60.0
+_GOES_ON_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -94,106 +91,55 @@ def _count(lake: Lake, stream: str, sent: Sent) -> Count:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """What a step may break.
+class Outcome:
+    """One step's end.
 
     Attributes:
-        folder: The system's data folder.
-        sender: The drill's plant.
-        pids: Supervises the system, and returns service → its process id now, None when it is down.
+        step: Which.
+        broken: What was done, in words.
+        counts: Of each stream; empty when the lake could not be read in time.
+        seconds: From the fault until everything was in the marts; None when that took too long.
     """
 
-    folder: Path
-    sender: DrillSender
-    pids: Callable[[], Mapping[str, int | None]]
+    step: Step
+    broken: str
+    counts: tuple[Count, ...] = ()
+    seconds: float | None = None
 
-    def wait(self, condition: Callable[[], bool], *, seconds: float) -> bool:
-        """Supervise until the condition holds, for so many seconds at most."""
-
-        def look() -> bool:
-            self.pids()
-            return condition()
-
-        return wait_until(look, timeout_s=seconds, interval_s=0.2)
-
-    def kill(self, service: str) -> str:
-        """End a service's process as a crash would."""
-        pid = self.pids()[service]
-        if pid is None:
-            return f"{service} was down already"
-        os.kill(pid, signal.SIGKILL)
-        return f"kill -9 of pid {pid}"
+    @property
+    def holds(self) -> bool:
+        """Whether everything held."""
+        return bool(self.counts) and all(each.holds for each in self.counts)
 
 
-@dataclass(frozen=True)
-class Step:
-    """One thing that goes wrong: a title, and what does it and says what it did."""
+def take(step: Step, stage: Stage, settings: Settings, *, within_seconds: float) -> Outcome:
+    """Inflict, let the sender go on, then wait until everything that it sent is where it belongs.
 
-    title: str
-    inflict: Callable[[Stage], str]
+    Args:
+        step: What to break.
+        stage: Where.
+        settings: The running system's.
+        within_seconds: How long that may take.
+    """
+    began = time.monotonic()
+    outcome = Outcome(step, step.inflict(stage))
+    going_on = time.monotonic() + _GOES_ON_SECONDS
+    stage.wait(lambda: time.monotonic() >= going_on, seconds=_GOES_ON_SECONDS + 1)
+    stage.sender.pause()
+    lake = Lake(settings, read_only=True)
 
+    def counted() -> bool:
+        nonlocal outcome
+        try:
+            outcome = replace(outcome, counts=count(lake, stage.sender.sent))
+        except (MillraceError, duckdb.Error):
+            lake.close()  # not built yet, or the catalog is unreachable for a moment: look again
+        return outcome.holds
 
-def _nothing(_: Stage) -> str:
-    return "the system at work"
-
-
-def _malformed(stage: Stage) -> str:
-    stage.sender.spoil(_MANY)
-    return f"{_MANY} messages that are no JSON, to each broker"
-
-
-def _again(stage: Stage) -> str:
-    stage.sender.repeat(_MANY)
-    return f"up to {_MANY} events delivered a second time, by each broker"
-
-
-def _kill_run(stage: Stage) -> str:
-    """Kill the process of a run that is under way."""
-    found: list[int] = []
-
-    def look() -> bool:
-        found.extend(_run_pids(stage))
-        return bool(found)
-
-    if not stage.wait(look, seconds=_RUN_SECONDS):
-        return "no run came within a minute"
-    os.kill(found[0], signal.SIGKILL)
-    return f"kill -9 of pid {found[0]}, in the middle of a batch"
-
-
-def _run_pids(stage: Stage) -> list[int]:
-    """Processes whose output goes to the log of a run."""
-    warm, logs = stage.pids()["warm"], str(stage.folder / "logs" / "runs")
-    pids = []
-    with suppress(psutil.Error):
-        for process in psutil.Process(warm).children(recursive=True) if warm else ():
-            with suppress(OSError):
-                if os.readlink(f"/proc/{process.pid}/fd/1").startswith(logs):
-                    pids.append(process.pid)
-    return pids
-
-
-def _freeze_kafka(stage: Stage) -> str:
-    """Stop the broker's process for a while: its memory, and with it the demo's topic, survives."""
-    pid = stage.pids()["kafka"]
-    if pid is None:
-        return "kafka was down already"
-    os.kill(pid, signal.SIGSTOP)
     try:
-        end = time.monotonic() + _FROZEN_SECONDS
-        stage.wait(lambda: time.monotonic() >= end, seconds=_FROZEN_SECONDS + 1)
+        if stage.wait(counted, seconds=within_seconds):
+            outcome = replace(outcome, seconds=time.monotonic() - began)
     finally:
-        os.kill(pid, signal.SIGCONT)
-    return f"pid {pid} stopped for {_FROZEN_SECONDS:g} s, then continued"
-
-
-STEPS = (
-    Step("nothing yet", _nothing),
-    Step("malformed events", _malformed),
-    Step("duplicate delivery", _again),
-    Step("a run dies", _kill_run),
-    Step("the collector dies", lambda stage: stage.kill("collector")),
-    Step("PostgreSQL dies", lambda stage: stage.kill("postgres")),
-    Step("Dagster's daemon dies", lambda stage: stage.kill("daemon")),
-    Step("Kafka hangs", _freeze_kafka),
-)
+        lake.close()
+    stage.sender.resume()
+    return outcome

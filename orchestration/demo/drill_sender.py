@@ -1,6 +1,6 @@
 """The drill's plant: sends readings and orders, and remembers each event that a broker acknowledged.
 
-What is broken meanwhile is drill.py's; what machines and orders do is in machines.py and orders.py.
+What is broken meanwhile is drill_steps.py's; what machines and orders do is in machines.py and orders.py.
 """
 
 import os
@@ -115,7 +115,7 @@ class DrillSender:
         self._paused.clear()
 
     def spoil(self, count: int) -> None:
-        """Send to each broker messages that are no JSON."""
+        """Send to each broker messages that are not JSON."""
         with self._guard:
             for _ in range(count):
                 self._publish("plant/line/machine/telemetry", SPOILED, "")

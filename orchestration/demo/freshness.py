@@ -4,7 +4,6 @@ It knows nothing of runs or sensors, only the lake, as a dashboard would. Judgin
 """
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -40,8 +39,8 @@ class Sight:
         stream: Its stream.
         batch_id: Its number.
         seen_at: When the reader found it in the mart, UTC.
-        ages_s: Seconds from each event's own time until then; events that came late to the broker are
-            left out, for that wait was not ours.
+        ages_s: Seconds from each event's own time until then. Events that reached the broker late are left
+            out: that wait is not the system's.
     """
 
     stream: str
@@ -52,16 +51,14 @@ class Sight:
 
 @dataclass
 class FreshnessReader:
-    """Polls on a thread of its own until it is stopped.
+    """Polls on its own thread until it is stopped.
 
     Attributes:
         settings: Where the lake is.
-        clock: Returns the present, UTC.
         sights: What it saw so far.
     """
 
     settings: Settings
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     sights: list[Sight] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -92,7 +89,7 @@ class FreshnessReader:
                     for stream, watched in MARTS.items():
                         self._look(lake, stream, watched)
             except (MillraceError, duckdb.Error):
-                lake.close()  # the mart is not made yet, or the catalog is just away: look again
+                lake.close()  # no mart yet, or the catalog does not answer: look again
         lake.close()
 
     def _look(self, lake: Lake, stream: str, watched: Watched) -> None:
@@ -100,7 +97,7 @@ class FreshnessReader:
             newest = int(lake.query(f"select coalesce(max(last_batch_id), 0) from {watched.mart}")[0][0])
         except duckdb.CatalogException:
             return  # not built yet
-        seen_at, before = self.clock(), self._seen[stream]
+        seen_at, before = datetime.now(UTC), self._seen[stream]
         if newest <= before:
             return
         self._seen[stream] = newest

@@ -22,7 +22,7 @@ class Counts:
     Attributes:
         readings: Distinct readings.
         duplicates: Second deliveries of a reading.
-        late: Of the readings, those that were held back.
+        late: Of the readings, those that were delayed.
         malformed: Messages that hold no reading.
     """
 
@@ -47,7 +47,7 @@ class Network:
 
     @property
     def counts(self) -> Counts:
-        """What was taken in so far."""
+        """What was accepted so far."""
         return Counts(**self._tally)
 
     def take(self, topic: str, payload: bytes, *, elapsed_s: float) -> None:

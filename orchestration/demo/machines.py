@@ -10,6 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
+from ingestion.settings import PROJECT_DIR
+
+MACHINES = PROJECT_DIR / "dbt_project" / "seeds" / "machines.csv"
+"""dbt's seed of machines."""
+
 _AMBIENT_CELSIUS = 22.0
 _IDLE_POWER_SHARE = 0.12
 _FAULT_SECONDS = (18.0, 35.0)

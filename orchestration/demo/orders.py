@@ -45,7 +45,7 @@ class OrderBook:
         machines: That orders are for.
         random: Its own generator.
         orders_per_second: New orders.
-        run_id: Goes into the ids, lest two runs make the same.
+        run_id: Part of the ids, so that two runs never make the same.
     """
 
     def __init__(

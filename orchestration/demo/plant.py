@@ -94,8 +94,8 @@ class Orders:
         self.sent = 0
         self.tombstones = 0
         create_orders_topic(servers)
-        # The embedded broker's memory engine tells the log's end as base offset of its last batch plus one,
-        # so records that share a batch would stay unseen: each gets a batch of its own.
+        # The embedded broker reports as the log's end the base offset of its last batch plus one. The other
+        # records of that batch would stay unseen, so each record gets its own batch.
         self._producer = KafkaProducer(
             bootstrap_servers=servers, client_id="simulated-plant", batch_size=0, linger_ms=0, acks="all",
             compression_type=None,

@@ -51,7 +51,7 @@ class Delivery:
 
     @property
     def complete(self) -> bool:
-        """Whether everything that belongs into the marts is there, once."""
+        """Whether everything that belongs in the marts is there, once."""
         return self.raw + self.rejected >= self.sent and self.marts == self.expected
 
 
@@ -180,7 +180,7 @@ def _problems(
 def hops(lake: Lake, runs: Sequence[RunRecord], sights: Sequence[Sight]) -> dict[str, float]:
     """Median seconds of each hop of an event's way to a mart, over the batches that were seen.
 
-    A run that goes on is launched once: most events wait for its next cycle only.
+    A run that goes on is launched once: most events wait only for its next cycle.
     """
     started = {
         (row[0], int(row[1])): row[2]
@@ -203,7 +203,7 @@ def hops(lake: Lake, runs: Sequence[RunRecord], sights: Sequence[Sight]) -> dict
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """Nearest-rank percentile of sorted values; None of none."""
+    """Nearest-rank percentile of sorted values; None when there are no values."""
     if not ordered:
         return None
     return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2)

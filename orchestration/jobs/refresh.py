@@ -6,6 +6,7 @@ from dagster import (
     AssetCheckKey,
     AssetSelection,
     DefaultScheduleStatus,
+    JobDefinition,
     ScheduleDefinition,
     define_asset_job,
     in_process_executor,
@@ -13,6 +14,9 @@ from dagster import (
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from orchestration.keys import AUDIT_JOB, REFRESH_JOB
+
+Job = JobDefinition | UnresolvedAssetJobDefinition
+"""What a sensor or a schedule can launch."""
 
 
 def refresh_job(audits: Sequence[AssetCheckKey]) -> UnresolvedAssetJobDefinition:
@@ -39,7 +43,7 @@ def audit_job(audits: Sequence[AssetCheckKey]) -> UnresolvedAssetJobDefinition:
     )
 
 
-def audit_schedule(job: UnresolvedAssetJobDefinition) -> ScheduleDefinition:
+def audit_schedule(job: Job) -> ScheduleDefinition:
     """Once an hour."""
     return ScheduleDefinition(
         name="hourly_audit", job=job, cron_schedule="7 * * * *", default_status=DefaultScheduleStatus.RUNNING

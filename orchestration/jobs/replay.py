@@ -29,8 +29,9 @@ from ingestion.formats.decode import decoder
 from ingestion.land.replay import parse_bound, replay
 from ingestion.land.session import LakeSession
 from orchestration.assets.models import MODELS_OP
+from orchestration.jobs.refresh import Job
 from orchestration.keys import REPAIR_TAG, REPLAY_JOB
-from orchestration.sensors.arrivals import RefreshPlan, Repairs
+from orchestration.run.plan import RefreshPlan, Repairs
 
 
 class ReplayConfig(Config):
@@ -101,11 +102,11 @@ def replay_job(streams: Sequence[Stream]) -> JobDefinition:
     return replay_events
 
 
-def repairs(jobs: Sequence[JobDefinition], plan: RefreshPlan) -> Repairs:
-    """Tells the arrivals sensor of repairs, so that what they landed reaches the models without an event.
+def repairs(jobs: Sequence[Job], plan: RefreshPlan) -> Repairs:
+    """What the arrivals sensor asks for repairs: what they landed must reach the models without a new event.
 
     Args:
-        jobs: The repairs; their only op's config names the stream.
+        jobs: The jobs that repair; the config of their only op names the stream.
         plan: What to build for a stream.
     """
 
@@ -130,7 +131,14 @@ def repairs(jobs: Sequence[JobDefinition], plan: RefreshPlan) -> Repairs:
 def repair_request(
     job_name: str, run_config: Mapping[str, Any], plan: RefreshPlan, *, ended: str
 ) -> RunRequest:
-    """The run that builds a stream's models after a repair that ended then (ISO); after a replay from raw."""
+    """The run that builds a stream's models after a repair; after a replay it rebuilds them from all of raw.
+
+    Args:
+        job_name: The repair's job.
+        run_config: The repair's, which names the stream.
+        plan: What to build for a stream.
+        ended: When the repair ended (ISO).
+    """
     ops: Mapping[str, Any] = run_config["ops"]
     (config,) = (each["config"] for each in ops.values())
     request = plan.request([config["stream"]], built=plan.fingerprint)

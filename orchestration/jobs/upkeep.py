@@ -28,8 +28,9 @@ from ingestion.clock import utc_now
 from ingestion.declare.stream import Stream
 from ingestion.land.session import LakeSession
 from ingestion.upkeep.maintenance import Report
-from orchestration.jobs.lake_upkeep import keep_up
+from orchestration.jobs.refresh import Job
 from orchestration.keys import UPKEEP_JOB
+from orchestration.records.lake_upkeep import keep_up
 
 _KEEP_RUNS = 2_000
 _KEEP_RUNS_FOR = timedelta(days=14)
@@ -71,11 +72,11 @@ def upkeep_job(streams: Sequence[Stream], checks: Sequence[AssetCheckKey]) -> Jo
     return upkeep
 
 
-def upkeep_schedule(made: JobDefinition) -> ScheduleDefinition:
-    """Every quarter of an hour: cycles of seconds leave some hundred small files meanwhile."""
+def upkeep_schedule(job: Job) -> ScheduleDefinition:
+    """Every quarter of an hour: in that time, cycles of seconds leave hundreds of small files."""
     return ScheduleDefinition(
         name="regular_upkeep",
-        job=made,
+        job=job,
         cron_schedule="12,27,42,57 * * * *",
         default_status=DefaultScheduleStatus.RUNNING,
     )
@@ -87,35 +88,33 @@ def purge(
     *,
     now: datetime,
     keep: int = _KEEP_RUNS,
-    keep_for: timedelta = _KEEP_RUNS_FOR,
 ) -> int:
     """Delete finished runs with their events and check results.
 
     Deleting a run deletes the materializations and evaluations that it recorded, so the run that
-    holds the newest one of an asset or a check stays whatever its age.
+    holds the newest one of an asset or a check stays, however old it is.
 
     Args:
         instance: Dagster's instance.
         checks: Every asset check.
         now: UTC.
-        keep: So many of the newest runs stay …
-        keep_for: … of those that are younger than this; whatever is over either limit goes.
+        keep: How many of the newest runs stay, if they are not older than two weeks.
 
     Returns:
         How many were deleted.
     """
     needed = _runs_of_state(instance, checks)
-    doomed: list[str] = []
+    deletable: list[str] = []
     seen, cursor = 0, None
     while records := instance.get_run_records(limit=_PAGE, cursor=cursor):
         cursor = records[-1].dagster_run.run_id
         for record in records:
             seen += 1
             run = record.dagster_run
-            old = seen > keep or now - record.create_timestamp > keep_for
+            old = seen > keep or now - record.create_timestamp > _KEEP_RUNS_FOR
             if old and run.status in FINISHED_STATUSES and run.run_id not in needed:
-                doomed.append(run.run_id)
-    oldest_first = doomed[::-1][:_MOST_RUNS_AT_ONCE]
+                deletable.append(run.run_id)
+    oldest_first = deletable[::-1][:_MOST_RUNS_AT_ONCE]
     for run_id in oldest_first:
         instance.delete_run(run_id)
     _forget_checks(instance, oldest_first)
@@ -123,7 +122,7 @@ def purge(
 
 
 def _forget_checks(instance: DagsterInstance, runs: Sequence[str]) -> None:
-    """Delete the check results of runs that are gone: Dagster leaves these for ever."""
+    """Delete the check results of deleted runs: Dagster leaves them forever."""
     storage = instance.event_log_storage
     if runs and isinstance(storage, SqlEventLogStorage):
         with storage.index_connection() as connection:

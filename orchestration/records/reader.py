@@ -1,4 +1,4 @@
-"""What Dagster has recorded of runs, assets and checks, read from its PostgreSQL storage with plain SQL.
+"""What Dagster has recorded about runs, assets and checks, read from its PostgreSQL storage with plain SQL.
 
 For commands that must answer at once: Dagster's own API takes seconds to import. Nothing is written here.
 The tables are those of the pinned dagster (dagster._core.storage.*.schema).
@@ -18,6 +18,7 @@ from ingestion.lake.catalog import no_catalog
 from ingestion.settings import Settings
 
 SENSOR_TAG = "dagster/sensor_name"
+_MOST_VERSIONS = 500  # a check that fails with every cycle must not keep every version
 Outcome = Literal["passed", "warned", "failed", "could_not_run", "running"]
 
 
@@ -29,7 +30,7 @@ class RunRecord:
         run_id: Dagster's id.
         job: The job's name.
         status: SUCCESS, FAILURE, STARTED …
-        sensor: The sensor that asked for it; empty when somebody else did.
+        sensor: The sensor that asked for it; empty for a run that no sensor asked for.
         created_at: UTC.
         started_at: UTC, or None before the start.
         ended_at: UTC, or None before the end.
@@ -117,18 +118,17 @@ class DagsterRecords:
             (_naive(moment),),
         )
 
-    def failed_versions(self, *, since: datetime, most: int = 500) -> frozenset[int]:
-        """The versions of the lake in which a check failed, for its SQL names them; the newest `most`.
+    def failed_versions(self, *, since: datetime) -> frozenset[int]:
+        """The versions of the lake in which a check failed, the newest 500: the SQL of its result reads them.
 
         Args:
             since: UTC.
-            most: A check that fails with every cycle must not keep every version.
         """
         failed = self._checks(
             "select asset_key, check_name, execution_status, evaluation_event, evaluation_event_timestamp "
             "from asset_check_executions where execution_status = 'FAILED' and create_timestamp >= %s "
             "and evaluation_event not like '%%AssetCheckSeverity.WARN%%' order by id desc limit %s",
-            (_naive(since), most),
+            (_naive(since), _MOST_VERSIONS),
         )
         return frozenset(
             int(check.numbers["snapshot_id"]) for check in failed if "snapshot_id" in check.numbers
@@ -162,7 +162,7 @@ class DagsterRecords:
                 cursor.execute(sql, parameters)
                 return cursor.fetchall()
         except psycopg2.errors.UndefinedTable:
-            return []  # Dagster has not made its storage yet: it has recorded nothing
+            return []  # Dagster has not created its tables yet, so it has recorded nothing
         except psycopg2.OperationalError as error:
             self.close()
             first = (str(error).strip().splitlines() or ["no answer"])[0]

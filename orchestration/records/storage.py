@@ -1,7 +1,7 @@
 """Dagster's PostgreSQL storage with connections that are kept.
 
-dagster-postgres opens a connection for every event it writes, and a run of ours writes a few hundred.
-Its own switch for the web server keeps them open; here every process uses it.
+dagster-postgres opens a connection for every event it writes, and a run writes a few hundred. It has a
+switch that keeps connections open, meant for the web server; here every process uses it.
 """
 
 from typing import Any, cast
@@ -14,7 +14,7 @@ from sqlalchemy import event
 
 _STATEMENT_MILLISECONDS = 60_000
 _RECYCLE_SECONDS = 3_600
-_MOST_BESIDES = 20
+_MOST_EXTRA_CONNECTIONS = 20
 _with_tables: set[str] = set()
 
 
@@ -27,13 +27,13 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         should_autocreate_tables: bool = True,
         inst_data: ConfigurableClassData | None = None,
     ) -> None:
-        # Each of the three storages looks for its tables over a new connection: once a process is enough.
+        # Each of the three storages opens a connection to look for its tables: once per process is enough.
         super().__init__(
             postgres_url, should_autocreate_tables and postgres_url not in _with_tables, inst_data
         )
         _with_tables.add(postgres_url)
         for storage in (self.event_log_storage, self.run_storage, self.schedule_storage):
-            storage.optimize_for_webserver(_STATEMENT_MILLISECONDS, _RECYCLE_SECONDS, _MOST_BESIDES)
+            storage.optimize_for_webserver(_STATEMENT_MILLISECONDS, _RECYCLE_SECONDS, _MOST_EXTRA_CONNECTIONS)
         event.listen(cast(Any, self.event_log_storage)._engine, "connect", _do_not_wait_for_the_disk)
 
     @classmethod
@@ -50,9 +50,9 @@ class PooledPostgresStorage(DagsterPostgresStorage):
 
 
 def _do_not_wait_for_the_disk(connection: Any, _record: object) -> None:
-    """A run's hundreds of events are history: after a crash the last half second of it may be missing.
+    """A run's events are only history: after a crash, those of the last half second may be missing.
 
-    What Millrace decides by (the ledger, and Dagster's runs and cursors) is written by other sessions.
+    The ledger and Dagster's runs and cursors, which decide what happens next, are written by other sessions.
     """
     with connection.cursor() as cursor:
         cursor.execute("set synchronous_commit = off")

@@ -1,1 +1,1 @@
-"""What happens inside a run: its cycles, what it shares, how far its batches have come."""
+"""What happens inside a run: batches, cycles, the plan of what is built, what a run shares."""

@@ -1,7 +1,7 @@
-"""A run goes on: while events keep coming it ingests, builds and checks again, without a new process.
+"""A run goes on: while events keep coming, it ingests, builds and checks again, without a new process.
 
-A cycle does what a run's own steps do, over connections that are open and code that is loaded. Each is
-recorded as materialisations and check results of its own. Which runs may go on: sensors/arrivals.py.
+A cycle does what a run's own steps do, over connections that are open and code that is loaded. Each cycle
+is recorded with its own materialisations and check results. Which runs may go on: sensors/arrivals.py.
 """
 
 import time
@@ -28,9 +28,9 @@ from ingestion.land.session import LakeSession
 from ingestion.log.port import Log
 from ingestion.settings import PROJECT_DIR, Settings
 from ingestion.watch.lag import LagMeter
-from orchestration.assets.raw import breaks, ingest_batch
 from orchestration.fingerprint import fingerprint
 from orchestration.keys import GOES_ON_TAG, STREAM_METADATA, UNTIL_TAG, raw_key
+from orchestration.run.land import breaks, ingest_batch
 
 Event = AssetMaterialization | AssetCheckEvaluation
 Build = Callable[[AbstractSet[AssetKey]], Iterator[MaterializeResult[None] | AssetCheckResult]]
@@ -49,12 +49,13 @@ class Cycles:
     Attributes:
         streams: The declared streams.
         models: Stream → the models that follow from it.
-        groups: The streams, apart where no table follows from both: what one waits for is no concern of the
-            other, so each group is ingested, built and checked by itself.
+        groups: The streams, apart where no table follows from both. Each group is ingested, built and checked
+            by itself, so that no stream waits for another group's models.
         budget_seconds: The shortest freshness that one of the models declares; a cycle begins at most
             four times in it.
         linger_seconds: How long a run waits for further events.
-        longest_seconds: Then a new run begins: runs' pages stay short, and paused streams get their turn.
+        longest_seconds: After this time the run ends and a new one begins: pages of runs stay short, and
+            paused streams get their turn.
     """
 
     streams: Sequence[Stream]
@@ -104,9 +105,9 @@ class Cycles:
         """The streams that have work as soon as one has; none when the run is to end."""
         give_up = time.monotonic() + self.linger_seconds
         while time.monotonic() < min(give_up, end) and unchanged():
-            behind = {lag.stream for lag in meter.measure(streams) if lag.has_work}
-            if behind:
-                return [stream for stream in streams if stream.name in behind]
+            with_work = {lag.stream for lag in meter.measure(streams) if lag.has_work}
+            if with_work:
+                return [stream for stream in streams if stream.name in with_work]
             time.sleep(_LOOK_SECONDS)
         return []
 
@@ -124,7 +125,7 @@ class Cycles:
         for stream in streams:
             try:
                 landed = ingest_batch(session, context.instance, stream, logs.of(stream))
-            except StreamBusy:  # somebody ingests it by hand: its events come with the next cycle
+            except StreamBusy:  # a command ingests it: its events come with the next cycle
                 continue
             except MillraceError as error:
                 failed[stream.name] = str(error)
@@ -142,7 +143,7 @@ class Cycles:
         if models:
             try:
                 yield from recorded(build(models))
-            except Failure as failure:  # what other streams bring is built all the same
+            except Failure as failure:  # the models of other groups are built nevertheless
                 failed |= dict.fromkeys(good, failure.description or "the models failed")
         return failed
 
@@ -174,11 +175,11 @@ def _code(session: LakeSession) -> str:
 def recorded(
     results: Iterable[MaterializeResult[None] | AssetCheckResult], *, key: AssetKey | None = None
 ) -> Iterator[Event]:
-    """Results as events of their own, for a step's results may come only once.
+    """Results as separate events: Dagster accepts only one result per asset and check of a step.
 
     Args:
-        results: Of a build, or the checks of …
-        key: … this asset.
+        results: Of a build, or the checks of one asset.
+        key: That asset.
     """
     for result in results:
         asset = _key(result.asset_key or key)

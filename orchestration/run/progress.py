@@ -1,6 +1,6 @@
-"""How far a stream's batches have come on their way to the marts: which are checked, which are in the models.
+"""Up to which batch a stream is checked, and up to which it is in the models.
 
-Kept in Dagster's instance, beside its own cursors. It may be lost: then they are checked and built again.
+Kept in Dagster's instance, next to Dagster's cursors. If it is lost, batches are checked and built again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ class _Marks:
         self._storage = instance.daemon_cursor_storage
 
     def last(self, stream: str) -> int:
-        """Number of the stream's newest batch that has come so far; 0 when none is known to have."""
+        """Number of the stream's newest batch up to which this is so; 0 when none is known."""
         return self.of([stream])[stream]
 
     def of(self, streams: Iterable[str]) -> dict[str, int]:
@@ -27,7 +27,7 @@ class _Marks:
         return {stream: int(text) if text.isdigit() else 0 for stream, text in texts.items()}
 
     def advance(self, batches: Mapping[str, int]) -> None:
-        """Record of each stream that all its batches up to this one have come so far."""
+        """Record, for each stream, that this is so up to a batch."""
         if batches:
             named = {f"millrace/{self._name}/{stream}": str(batch) for stream, batch in batches.items()}
             self._storage.set_cursor_values(named)
@@ -44,7 +44,7 @@ class CheckedBatches(_Marks):
 
 
 class ModelledBatches(_Marks):
-    """The newest batch per stream that all models that follow from it have taken in.
+    """The newest batch per stream that is in all models that follow from the stream.
 
     Args:
         instance: Dagster's instance.

@@ -1,7 +1,7 @@
-"""What a worker that waits for a run has opened: the lake's connection and dbt's.
+"""The connections that a waiting worker has open before its run comes: the lake's and dbt's.
 
 Opening them and dbt's first command take a second, which a run for one event would spend before its models.
-They may have gone stale when the run comes, for a server may have been restarted: then it opens its own.
+If a server was restarted meanwhile, they no longer work, and the run opens new ones.
 """
 
 from contextlib import suppress
@@ -22,7 +22,7 @@ def make_ready(settings: Settings) -> None:
     """Open the lake, and let dbt compile a model on it.
 
     Raises:
-        MillraceError: The lake is not there.
+        MillraceError: The lake cannot be opened.
         DbtFailed: dbt cannot reach it.
     """
     global _ready
@@ -35,7 +35,7 @@ def make_ready(settings: Settings) -> None:
 
 
 def take(settings: Settings) -> LakeSession | None:
-    """The session that was opened for these settings, if it is still good; it is given once."""
+    """The session that was opened for these settings, if it still works; it is returned once."""
     global _ready
     session, _ready = _ready, None
     if session is None:

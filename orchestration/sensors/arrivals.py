@@ -1,192 +1,45 @@
-"""The arrivals sensor: when a stream has unread events and nothing runs, ask for one run of just that.
+"""The arrivals sensor: when a stream has unread events and no run is active, it asks for a run of just that.
 
 A tick waits inside, for some seconds at most, so that an event is noticed at once although Dagster's
-sensor loop is five seconds long. It measures lag and consumes nothing.
+sensor loop takes five seconds. It measures lag and consumes nothing.
 """
 
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from dagster import (
-    AssetCheckKey,
-    AssetKey,
-    DagsterEventType,
     DagsterInstance,
-    DagsterRun,
-    DagsterRunStatus,
     DefaultSensorStatus,
-    EventLogEntry,
     RunRequest,
-    RunsFilter,
     SensorDefinition,
     SensorEvaluationContext,
     SensorResult,
     SkipReason,
     sensor,
 )
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._core.instance.ref import InstanceRef
 
 from ingestion.clock import utc_now
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
-from ingestion.lake.lake import WATCHER_SECONDS, Lake
 from ingestion.settings import Settings
-from ingestion.watch.lag import LagMeter, StreamLag
-from orchestration.keys import (
-    ARRIVALS_SENSOR,
-    GOES_ON_TAG,
-    MODELS_TAG,
-    REPAIR_TAG,
-    STREAM_METADATA,
-    STREAMS_TAG,
-    UNTIL_TAG,
-    stream_of_step,
-)
-from orchestration.run.progress import ModelledBatches
+from ingestion.watch.lag import StreamLag
+from orchestration.jobs.refresh import Job
+from orchestration.keys import ARRIVALS_SENSOR, STREAMS_TAG
+from orchestration.run.plan import RefreshPlan, Repairs
 from orchestration.sensors.backoff import Schedule
+from orchestration.sensors.outcomes import review
+from orchestration.sensors.watch import Watch
 
 _TICK_SECONDS = 9.0  # just below two of the daemon's loops of 5 s, so that ticks follow each other closely
 _LOOK_SECONDS = 0.4
-_BROKER_SECONDS = 2.0
-_MODELLED_SECONDS = 10.0  # whoever landed a batch by hand may be building it
-_NEWEST = 5  # an active run is among these: no other is started beside it, save by hand
-_ACTIVE = [
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-]
-
-Repairs = Callable[[DagsterInstance, str], RunRequest | None]
-"""Called with an ISO time: the run that the oldest repair after it asks for."""
-
-
-@dataclass(frozen=True)
-class RefreshPlan:
-    """What to build for which stream.
-
-    Attributes:
-        downstream: Stream → its raw asset and the models that new events change.
-        checks: Asset → its checks that belong to a run; those that read whole tables do not.
-        models: All models and seeds.
-        fingerprint: Changes when the text of one of them does.
-        tables: Stream → the models among those that follow from it that have to be built to show it.
-    """
-
-    downstream: Mapping[str, frozenset[AssetKey]]
-    checks: Mapping[AssetKey, frozenset[AssetCheckKey]]
-    models: frozenset[AssetKey]
-    fingerprint: str
-    tables: Mapping[str, frozenset[AssetKey]] = field(default_factory=dict)
-
-    def request(
-        self,
-        streams: Sequence[str],
-        *,
-        built: str,
-        goes_on: Sequence[str] = (),
-        until: float | None = None,
-        held: Iterable[str] = (),
-    ) -> RunRequest:
-        """A run for these streams.
-
-        Args:
-            streams: What to ingest; what follows from it is built.
-            built: Fingerprint of the models that were last built as a whole. With another one than ours
-                everything is built, so that new models and seeds exist before others read them.
-            goes_on: The streams that the run may ingest afterwards, while events keep coming.
-            until: When it has to stop doing so (Unix seconds).
-            held: Streams with a batch that their models have not taken in, perhaps for a check holds it back:
-                their models are not among those that are built only because all are.
-        """
-        keys = frozenset[AssetKey]().union(*(self.downstream[name] for name in streams))
-        held = frozenset(held) - frozenset(streams)
-        tags = {STREAMS_TAG: ",".join(streams)}
-        if goes_on:
-            tags[GOES_ON_TAG] = ",".join(goes_on)
-            if until is not None:
-                tags[UNTIL_TAG] = str(until)
-        if built != self.fingerprint:
-            keys |= self.models.difference(*(self.downstream[name] for name in held))
-            if not held:
-                tags[MODELS_TAG] = self.fingerprint
-        checks = frozenset[AssetCheckKey]().union(*(self.checks.get(key, frozenset()) for key in keys))
-        return RunRequest(asset_selection=sorted(keys), asset_check_keys=sorted(checks), tags=tags)
-
-
-class _Watch:
-    """The kept connections of the process that evaluates the sensor; ticks may come on any thread."""
-
-    def __init__(
-        self, settings: Callable[[], Settings], streams: Sequence[Stream], *, modelled_seconds: float
-    ) -> None:
-        self._load_settings = settings
-        self._streams = streams
-        self._modelled_seconds = modelled_seconds
-        self._modelled: Mapping[str, int] = {}
-        self._missing: dict[tuple[str, int], float] = {}
-        self._lock = threading.Lock()
-        self._meter: LagMeter | None = None
-        self._lake: Lake | None = None
-        self._instance: tuple[InstanceRef, DagsterInstance] | None = None
-
-    def instance(self, context: SensorEvaluationContext) -> DagsterInstance:
-        """Dagster's, kept: a context opens its own anew for every tick."""
-        reference = context.instance_ref
-        if reference is None:
-            return context.instance
-        with self._lock:
-            if self._instance is None or self._instance[0] != reference:
-                self._instance = reference, DagsterInstance.from_ref(reference)
-            return self._instance[1]
-
-    def look(self) -> list[StreamLag]:
-        with self._lock:
-            try:
-                if self._meter is None:
-                    settings = self._load_settings()
-                    self._lake = Lake(settings, read_only=True, renew_seconds=WATCHER_SECONDS)
-                    self._meter = LagMeter(
-                        settings, self._lake, timeout_seconds=_BROKER_SECONDS, clock=utc_now
-                    )
-                return self._meter.measure(self._streams)
-            except Exception:
-                self._reset()
-                raise
-
-    def not_modelled(self, instance: DagsterInstance, lags: Iterable[StreamLag]) -> dict[str, bool]:
-        """The streams whose newest batch is not in the models → whether that has been so for a while.
-
-        Then whoever landed it died, failed for another stream's sake, or never meant to build.
-        """
-        newest = {lag.stream: lag.batch_id for lag in lags if lag.batch_id}
-        with self._lock:
-            if any(self._modelled.get(name) != batch for name, batch in newest.items()):
-                self._modelled = ModelledBatches(instance).of(newest)
-            now = time.monotonic()
-            self._missing = {
-                (name, batch): self._missing.get((name, batch), now)
-                for name, batch in newest.items()
-                if self._modelled.get(name) != batch
-            }
-            return {name: now - seen >= self._modelled_seconds for (name, _), seen in self._missing.items()}
-
-    def _reset(self) -> None:
-        if self._meter is not None:
-            self._meter.close()
-        if self._lake is not None:
-            self._lake.close()
-        self._meter = self._lake = None
+_MODELLED_SECONDS = 10.0  # a command that landed a batch may still be building its models
 
 
 def arrivals_sensor(
     streams: Sequence[Stream],
     plan: RefreshPlan,
-    job: UnresolvedAssetJobDefinition,
+    job: Job,
     *,
     settings: Callable[[], Settings],
     repairs: Repairs,
@@ -200,11 +53,13 @@ def arrivals_sensor(
         plan: What to build for each.
         job: The job that runs are asked of.
         settings: Reads the settings when the first tick comes.
-        repairs: Finds repairs whose models are to be built; they go before events, or would wait forever.
+        repairs: Finds repairs whose models are to be built. They go before events: while events keep coming,
+            they would wait forever.
         tick_seconds: Longest wait of a tick.
-        modelled_seconds: So long a batch may be in the lake and not in the models before a run is asked for.
+        modelled_seconds: How long a batch may be in the lake and not in the models before a run is asked for.
     """
-    watch = _Watch(settings, streams, modelled_seconds=modelled_seconds)
+    watch = Watch(settings, streams, modelled_seconds=modelled_seconds)
+    ticks = _Ticks(watch, plan, job.name, repairs, tick_seconds)
 
     @sensor(
         name=ARRIVALS_SENSOR,
@@ -214,21 +69,40 @@ def arrivals_sensor(
         description="Asks for a run when a stream has events that are not in the lake and no run is active.",
     )
     def arrivals(context: SensorEvaluationContext) -> SensorResult:
-        instance, schedule = watch.instance(context), Schedule.loads(context.cursor)
+        return ticks.tick(watch.instance(context), Schedule.loads(context.cursor))
+
+    return arrivals
+
+
+@dataclass(frozen=True)
+class _Ticks:
+    """What every tick of the sensor uses; what one tick leaves to the next is in the schedule."""
+
+    watch: Watch
+    plan: RefreshPlan
+    job_name: str
+    repairs: Repairs
+    seconds: float
+
+    def tick(self, instance: DagsterInstance, schedule: Schedule) -> SensorResult:
+        """Look until there is a run to ask for or the time is over."""
+        # The first tick of all must not repeat old repairs: it starts from now.
         schedule = replace(schedule, repaired=schedule.repaired or utc_now().isoformat())
-        deadline, repairs_known = time.monotonic() + tick_seconds, False
-        schedule, busy = _review(instance, job.name, schedule)
+        deadline, asked_for_repairs = time.monotonic() + self.seconds, False
+        schedule, busy = review(instance, self.job_name, schedule)
         while True:
-            if not busy and not repairs_known:  # once a tick: they can wait a few seconds
-                repairs_known = True
-                repair = repairs(instance, schedule.repaired)
-                # Owed until a run of it went well; one that failed waits as its stream does.
-                if repair and not schedule.is_paused(repair.tags[STREAMS_TAG], now=time.time()):
-                    return SensorResult(run_requests=[repair], cursor=schedule.dumps())
-            request, reason = (None, busy) if busy else _consider(watch, plan, schedule, instance)
+            request, reason = None, busy
+            if not busy:
+                if not asked_for_repairs:  # once a tick: they can wait a few seconds
+                    asked_for_repairs = True
+                    repair = self._repair(instance, schedule)
+                    if repair is not None:
+                        return SensorResult(run_requests=[repair], cursor=schedule.dumps())
+                request, reason = self._consider(instance, schedule)
             if request is not None:
+                # A user may have started a run since the review; its outcome changes what is to be asked for.
                 considered = schedule
-                schedule, busy = _review(instance, job.name, schedule)  # one may have begun since, by hand
+                schedule, busy = review(instance, self.job_name, schedule)
                 if schedule != considered:
                     continue
                 if not busy:
@@ -238,83 +112,57 @@ def arrivals_sensor(
                 return SensorResult(skip_reason=SkipReason(reason), cursor=schedule.dumps())
             time.sleep(_LOOK_SECONDS)
             if busy:
-                schedule, busy = _review(instance, job.name, schedule)
+                schedule, busy = review(instance, self.job_name, schedule)
 
-    return arrivals
+    def _repair(self, instance: DagsterInstance, schedule: Schedule) -> RunRequest | None:
+        """The run of the oldest repair, owed until it succeeds; a failed one waits as its stream does."""
+        repair = self.repairs(instance, schedule.repaired)
+        if repair is None or schedule.is_paused(repair.tags[STREAMS_TAG], now=time.time()):
+            return None
+        return repair
+
+    def _consider(
+        self, instance: DagsterInstance, schedule: Schedule
+    ) -> tuple[RunRequest, str] | tuple[None, str]:
+        """A run for the streams that have work, or why there is none."""
+        try:
+            lags = self.watch.look()
+        except MillraceError as error:
+            return None, str(error)
+        # A run may have died after its commit: then there is no lag, but models and checks are still due.
+        modelled = [lag for lag in lags if self.plan.tables.get(lag.stream)]
+        not_modelled = self.watch.not_modelled(instance, modelled)
+        waiting = _waiting(lags, not_modelled, schedule)
+        now = time.time()
+        chosen = schedule.choose(waiting, now=now)
+        if chosen:
+            request = self.plan.request(
+                chosen,
+                built=schedule.models,
+                goes_on=_goes_on(chosen, lags, schedule),
+                until=schedule.next_due((lag.stream for lag in lags if not lag.error), now=now),
+                not_modelled=not_modelled,
+            )
+            return request, ""
+        problems = [lag.error for lag in lags if lag.error]
+        paused = [f"stream '{name}' failed and waits for its next try" for name in waiting]
+        return None, "; ".join(problems + paused) or "every event is in the lake"
 
 
-def _consider(
-    watch: _Watch, plan: RefreshPlan, schedule: Schedule, instance: DagsterInstance
-) -> tuple[RunRequest | None, str]:
-    """A run request, or why there is none."""
-    try:
-        lags = watch.look()
-    except MillraceError as error:
-        return None, str(error)
-    # A run may have died behind its commit: then there is no lag, but models and checks are still due.
-    missing = watch.not_modelled(instance, (lag for lag in lags if plan.tables.get(lag.stream)))
-    waiting = [
+def _waiting(lags: Sequence[StreamLag], not_modelled: Mapping[str, bool], schedule: Schedule) -> list[str]:
+    """The streams that need a run: unread events, a batch left without models, or a failure to try again."""
+    return [
         lag.stream
         for lag in lags
-        if lag.has_work or missing.get(lag.stream) or (lag.stream in schedule.pauses and not lag.error)
+        if lag.has_work or not_modelled.get(lag.stream) or (lag.stream in schedule.pauses and not lag.error)
     ]
-    now = time.time()
-    chosen = schedule.choose(waiting, now=now)
-    if chosen:
-        request = plan.request(
-            chosen,
-            built=schedule.models,
-            # A broker that is away now may be back, or a topic made, while the run goes on. A failing stream
-            # is tried alone, and what comes of it is judged at once.
-            goes_on=[]
-            if chosen[0] in schedule.pauses
-            else [lag.stream for lag in lags if lag.stream not in schedule.pauses],
-            until=schedule.next_due((lag.stream for lag in lags if not lag.error), now=now),
-            held=missing,
-        )
-        return request, ""
-    problems = [lag.error for lag in lags if lag.error]
-    paused = [f"stream '{name}' failed and waits for its next try" for name in waiting]
-    return None, "; ".join(problems + paused) or "every event is in the lake"
 
 
-def _review(instance: DagsterInstance, job_name: str, schedule: Schedule) -> tuple[Schedule, str]:
-    """Take in the newest run: its outcome when it is over, else a word that it is active."""
-    runs = instance.get_runs(RunsFilter(job_name=job_name), limit=_NEWEST)
-    active = [run for run in runs if run.status in _ACTIVE]
-    if active:
-        return schedule, f"run {active[0].run_id} is active"
-    if not runs or runs[0].run_id == schedule.judged_run:
-        return schedule, ""
-    run = runs[0]
-    streams = _tagged(run, STREAMS_TAG)
-    good = run.status == DagsterRunStatus.SUCCESS
-    touched = sorted({*streams, *_tagged(run, GOES_ON_TAG)})
-    failed = [] if good else _failed_streams(instance, run.run_id, touched)
-    models = run.tags.get(MODELS_TAG, "") if good else ""
-    if good and REPAIR_TAG in run.tags:
-        schedule = replace(schedule, repaired=run.tags[REPAIR_TAG])
-    return schedule.judge(run.run_id, streams=streams, failed=failed, now=time.time(), models=models), ""
+def _goes_on(chosen: Sequence[str], lags: Sequence[StreamLag], schedule: Schedule) -> list[str]:
+    """The streams that the run may ingest later, those of an unreachable broker too: it may come back.
 
-
-def _tagged(run: DagsterRun, tag: str) -> list[str]:
-    return [name for name in run.tags.get(tag, "").split(",") if name]
-
-
-def _failed_streams(instance: DagsterInstance, run_id: str, streams: list[str]) -> list[str]:
-    """The streams whose ingestion failed; all of the run's, when something behind them did."""
-    failures = instance.all_logs(run_id, of_type=DagsterEventType.STEP_FAILURE)
-    named = [name for entry in failures for name in _named(entry)]
-    return streams if not named or "" in named else sorted(set(named))
-
-
-def _named(entry: EventLogEntry) -> list[str]:
-    """The streams that a step's failure speaks of; an empty name when it does not say."""
-    event = entry.dagster_event
-    if event is None or entry.step_key is None:
-        return [""]
-    cause = event.step_failure_data.user_failure_data
-    told = cause.metadata.get(STREAM_METADATA) if cause else None
-    if told is not None:
-        return str(told.value).split(",")
-    return [stream_of_step(entry.step_key) or ""]
+    A failing stream is tried alone, and the outcome is judged at once.
+    """
+    if chosen[0] in schedule.pauses:
+        return []
+    return [lag.stream for lag in lags if lag.stream not in schedule.pauses]

@@ -1,4 +1,4 @@
-"""Which streams to run now: healthy ones together, failing ones apart and ever more seldom.
+"""Which streams to run now: healthy ones together, failing ones one at a time and less and less often.
 
 Pure and serialisable: the arrivals sensor keeps it in its cursor. A lost cursor only forgets the pauses.
 """
@@ -25,11 +25,11 @@ class Schedule:
     """What the sensor remembers between ticks.
 
     Attributes:
-        judged_run: The last run whose outcome is in here.
+        judged_run: The last run whose outcome is entered here.
         pauses: Failing streams.
         models: Fingerprint of the models that were last built as a whole.
-        repaired: When the last repair ended whose models were built (ISO); empty: none was looked for.
-        failed_again: The last run tried a failing stream, in vain: healthy ones go before the next try.
+        repaired: When the last repair ended whose models were built (ISO); empty before the first tick.
+        failed_again: The last run tried a failing stream and failed: healthy ones go before the next try.
     """
 
     judged_run: str = ""
@@ -40,7 +40,7 @@ class Schedule:
 
     @staticmethod
     def loads(cursor: str | None) -> "Schedule":
-        """Read a cursor; an unreadable one counts as none."""
+        """Read a cursor; an unreadable one counts as a first tick."""
         try:
             return _ADAPTER.validate_json(cursor) if cursor else Schedule()
         except ValidationError:
@@ -53,12 +53,12 @@ class Schedule:
     def judge(
         self, run_id: str, *, streams: Iterable[str], failed: Iterable[str], now: float, models: str = ""
     ) -> "Schedule":
-        """Take in the outcome of a finished run.
+        """Enter the outcome of a finished run.
 
         Args:
             run_id: The run.
             streams: What it was asked to ingest.
-            failed: Those of them that failed, or whose models did.
+            failed: Those of them that failed, or whose models failed.
             now: Unix seconds.
             models: Fingerprint of the models, if the run built them as a whole and went well.
         """
@@ -79,7 +79,7 @@ class Schedule:
     def choose(self, waiting: Iterable[str], *, now: float) -> list[str]:
         """The streams of the next run: one failing one that is due, else all healthy ones that have work.
 
-        However busy the others are, a failing one gets its turn; however many fail, so do the healthy.
+        A failing one gets its turn however busy the others are, and the healthy ones however many fail.
         """
         waiting = list(waiting)
         healthy = [name for name in waiting if name not in self.pauses]
@@ -88,7 +88,7 @@ class Schedule:
         return healthy if healthy and (self.failed_again or not due) else due[:1]
 
     def is_paused(self, stream: str, *, now: float) -> bool:
-        """Whether a failing stream has to wait still."""
+        """Whether a failing stream still has to wait."""
         return stream in self.pauses and self.pauses[stream].until > now
 
     def is_due(self, stream: str, *, now: float) -> bool:
@@ -96,7 +96,7 @@ class Schedule:
         return stream in self.pauses and self.pauses[stream].until <= now
 
     def next_due(self, streams: Iterable[str], *, now: float) -> float | None:
-        """When the next pause of one of these streams is over (Unix seconds); None: none is under way."""
+        """When the next pause of one of these streams is over (Unix seconds); None when none is running."""
         untils = [self.pauses[name].until for name in streams if name in self.pauses]
         return min((until for until in untils if until > now), default=None)
 

@@ -34,12 +34,12 @@ def failures_sensor(settings: Callable[[], Settings]) -> SensorDefinition:
     def failed_runs(context: RunFailureSensorContext) -> None:
         run = context.dagster_run
         steps = context.get_step_failure_events()
-        told = [context.failure_event.message or "", *filter(None, map(_description, steps))]
+        messages = [context.failure_event.message or "", *filter(None, map(_description, steps))]
         alert: dict[str, object] = {
             "run_id": run.run_id,
             "job": run.job_name,
             "streams": run.tags.get(STREAMS_TAG, ""),
-            "error": _first_lines("\n".join(told)),
+            "error": _first_lines("\n".join(messages)),
             "steps": [event.step_key for event in steps],
         }
         _log.error("run failed", **alert)
@@ -54,8 +54,8 @@ def post_alert(url: str, alert: dict[str, object]) -> None:
     """Post an alert as JSON; three tries, a few seconds each.
 
     Args:
-        url: http or https; never logged, for it may hold a token.
-        alert: What to tell.
+        url: http or https; never logged, because it may hold a token.
+        alert: The JSON object to post.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         _log.error("alert not posted: MILLRACE_ALERT_WEBHOOK_URL is no http(s) address")
@@ -74,9 +74,9 @@ def post_alert(url: str, alert: dict[str, object]) -> None:
 
 
 def _description(event: DagsterEvent) -> str | None:
-    """What an op that gave up by itself says (dagster.Failure)."""
-    said = event.step_failure_data.user_failure_data
-    return said.description if said else None
+    """The description that an op gave with dagster.Failure; None after any other error."""
+    failure = event.step_failure_data.user_failure_data
+    return failure.description if failure else None
 
 
 def _first_lines(message: str) -> str:

@@ -1,5 +1,5 @@
 """What `millrace up` starts, in which order, and how it is kept running and stopped.
 
-services.py says what runs, running.py in which order, lock.py who runs, runtime.py where.
+What runs is in services.py, in which order in running.py, who runs it in lock.py, where in runtime.py.
 How a single process is started and stopped is in orchestration/services.
 """

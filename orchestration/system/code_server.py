@@ -1,8 +1,8 @@
-"""The code server: holds the definitions for the daemon and the web server; new code comes in a new process.
+"""The code server: holds the definitions for the daemon and the web server; a new process loads new code.
 
 Dagster's own `code-server` does that with a process in between that forwards every call. Here clients have
-one address, a symbolic link to the socket of the process that serves. The link moves when the next one is
-ready; clients, which connect for every call, notice by its id. See Dagster on `dagster api grpc`.
+one address, a symbolic link to the socket of the process that serves. The link moves when the next process is
+ready. Clients connect for every call and notice the change by the server's id. See `dagster api grpc`.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class CodeServer:
     Args:
         name: For the status table.
         address: The path that clients know.
-        process: Makes a server for a socket; its `ready` says when that answers.
+        process: Makes a server for a socket; its `ready` is true once the server answers.
 
     Attributes:
         complaint: Why the newest code is not served, as a sentence; empty when it is.
@@ -39,17 +39,17 @@ class CodeServer:
         self._make = process
         self._generation = 0
         self._serving: ChildProcess | None = None
-        self._coming: tuple[ChildProcess, Path] | None = None
-        self._leaving: list[tuple[ChildProcess, float]] = []
+        self._next_server: tuple[ChildProcess, Path] | None = None
+        self._retired: list[tuple[ChildProcess, float]] = []
 
     @property
     def name(self) -> str:
-        """As it was given."""
+        """Name of the service."""
         return self._name
 
     @property
     def pid(self) -> int | None:
-        """Of the process that serves."""
+        """Process id of the process that serves; None when none does."""
         return self._serving.pid if self._serving is not None else None
 
     def is_running(self) -> bool:
@@ -64,24 +64,24 @@ class CodeServer:
         """
         if self.is_running():
             return
-        self._drop_coming()
+        self._drop_next()
         if self._serving is not None:
             self._serving.stop()
         for left in self._address.parent.glob(f"{self._address.stem}-*.sock"):
-            left.unlink(missing_ok=True)  # of one that was killed
-        child, socket = self._next()
+            left.unlink(missing_ok=True)  # left by a killed code server
+        child, socket = self._make_next()
         child.start()
         self._serve(child, socket)
 
     def renew(self) -> None:
-        """Begin to load the code as it is now, in a new process; `settle` puts it in the old one's place."""
-        self._drop_coming()
-        child, socket = self._next()
+        """Start a new process that loads the current code; `settle` puts it in the old one's place."""
+        self._drop_next()
+        child, socket = self._make_next()
         child.launch()
-        self._coming = child, socket
+        self._next_server = child, socket
 
     def settle(self, now_s: float) -> None:
-        """Let the next process serve once it is ready, and end those that no call can be under way to.
+        """Let the next process serve once it is ready, and end replaced ones once no call can still use them.
 
         Args:
             now_s: Seconds from a clock that never goes back.
@@ -89,36 +89,36 @@ class CodeServer:
         Raises:
             StorageError: The address cannot be moved; the next call tries it again.
         """
-        if self._coming is not None:
-            child, socket = self._coming
+        if self._next_server is not None:
+            child, socket = self._next_server
             if child.is_ready():
                 old = self._serving
                 self._serve(child, socket)
-                self._coming = None
+                self._next_server = None
                 if old is not None:
-                    self._leaving.append((old, now_s + _LAST_CALLS_SECONDS))
+                    self._retired.append((old, now_s + _LAST_CALLS_SECONDS))
             elif not child.is_running():
                 self.complaint = (
                     f"the changed code was not loaded, the old goes on: {child.log_file} ends with: "
                     f"{child.log_tail()}"
                 )
-                self._drop_coming()
-        for child, until in list(self._leaving):
+                self._drop_next()
+        for child, until in list(self._retired):
             if now_s >= until:
                 child.stop()
-                self._leaving.remove((child, until))
+                self._retired.remove((child, until))
 
     def stop(self) -> None:
         """End all of them."""
-        self._drop_coming()
-        for child, _until in self._leaving:
+        self._drop_next()
+        for child, _until in self._retired:
             child.stop()
-        self._leaving.clear()
+        self._retired.clear()
         if self._serving is not None:
             self._serving.stop()
         self._serving = None
 
-    def _next(self) -> tuple[ChildProcess, Path]:
+    def _make_next(self) -> tuple[ChildProcess, Path]:
         self._generation += 1
         socket = self._address.with_name(f"{self._address.stem}-{self._generation}.sock")
         return self._make(socket), socket
@@ -136,7 +136,7 @@ class CodeServer:
             ) from None
         self._serving, self.complaint = child, ""
 
-    def _drop_coming(self) -> None:
-        if self._coming is not None:
-            self._coming[0].stop()
-        self._coming = None
+    def _drop_next(self) -> None:
+        if self._next_server is not None:
+            self._next_server[0].stop()
+        self._next_server = None

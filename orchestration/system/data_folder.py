@@ -10,10 +10,10 @@ _LEAST_FREE_BYTES = 512 * 2**20
 
 
 def require_usable(data_dir: Path) -> None:
-    """Make the data folder and make sure that it can be written and has room.
+    """Create the data folder if it is missing, and require that it can be written and has room.
 
     Raises:
-        StorageError: Says which and what to do.
+        StorageError: It is not; the message has the remedy.
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""One running system per data folder: a lock that dies with its holder, and what the holder says of itself.
+"""One running system per data folder: a lock that dies with its holder, and what the holder publishes.
 
 Readers ask orchestration.records.overview.read_system_state; settings.system_is_running tests the lock.
 """
@@ -19,7 +19,7 @@ from ingestion.json_file import write_json
 from ingestion.settings import RUNTIME_FILE, SYSTEM_LOCK, system_is_running
 from orchestration.records.overview import STATE_FILE, SystemState
 
-_PATIENCE_SECONDS = 1.0  # somebody who only tests the lock holds it for a moment
+_PATIENCE_SECONDS = 1.0  # a process that only tests the lock holds it for a moment
 _STOP_SECONDS = 120.0
 
 
@@ -82,7 +82,7 @@ def publish(data_dir: Path, state: SystemState) -> None:
 
 
 def forget(data_dir: Path) -> None:
-    """Remove what a system that is gone said of itself."""
+    """Remove what a system that has ended had published."""
     for name in (STATE_FILE, RUNTIME_FILE):
         (data_dir / name).unlink(missing_ok=True)
 

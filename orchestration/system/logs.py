@@ -1,4 +1,4 @@
-"""Keeps the logs of a running system small. When that is done is in running.py."""
+"""Keeps the logs of a running system small; running.py decides when."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from orchestration.services.process import LOG_LIMIT_BYTES
 
 
 def trim_logs(folder: Path) -> None:
-    """Keep each log below its limit: a long one moves to `.log.1`, its writer goes on in the emptied file.
+    """Keep each log below its limit: a long one is copied to `.log.1` and emptied; its writer continues.
 
     Raises:
         StorageError: One of them could not be moved; the others are.

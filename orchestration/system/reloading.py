@@ -1,6 +1,6 @@
-"""Takes edited files in while the system runs: once they are still, and again and again while that fails.
+"""Puts edited files into use while the system runs: once they no longer change, again until it works.
 
-What taking in means is in running.py; what counts as a change is in fingerprint.py.
+What has to be done for that is in running.py; what counts as a change is in fingerprint.py.
 """
 
 import logging
@@ -23,13 +23,13 @@ class _Files:
 
 
 class Reloading:
-    """Knows which state of the files is in use: at first the one they have when this is made.
+    """Knows which state of the files is in use: at first the state at construction.
 
     Args:
         streams_file: What `prepare` reads.
         code: Files and folders that only processes read which `renew` starts; `prepare` may write there.
-        prepare: Reads the declared streams and makes what they need. Whatever it raises is a refusal.
-        renew: Starts the processes anew that the files concern. The same holds for it.
+        prepare: Reads the declared streams and makes what they need. Any exception means that it failed.
+        renew: Replaces the processes that read the files. Any exception means that it failed.
 
     Attributes:
         complaint: Why the files as they are now are not in use, as a sentence; empty when they are.
@@ -52,11 +52,11 @@ class Reloading:
         self._retry_at_s = 0.0
 
     def begin(self) -> None:
-        """The caller has prepared, and starts the processes now."""
+        """Note that the caller has prepared everything and starts the processes now."""
         self._loaded = self._seen = _Files(self._seen.declared, fingerprint(self._code))
 
     def look(self, now_s: float) -> None:
-        """Take the files in if they have changed and were the same at the last look; raises nothing.
+        """Put changed files into use if they were the same at the last look; raises nothing.
 
         Args:
             now_s: Seconds from a clock that never goes back.
@@ -68,15 +68,15 @@ class Reloading:
                 return
             if now != self._loaded:
                 self._tried, self._retry_at_s = now, now_s + _RETRY_SECONDS
-                self._take_in(now)
+                self._use(now)
             self.complaint = ""
         except Exception as error:  # an edit must not end what runs
             self.complaint = _sentence(error)
 
-    def _take_in(self, now: _Files) -> None:
-        self._loaded = None  # a part of it may work
+    def _use(self, now: _Files) -> None:
+        self._loaded = None  # if it fails half-way, neither state is in use
         self._prepare()
-        # Edits since the look: of streams.yml they come next, of the code the new processes load them.
+        # Edits since the look: streams.yml is read at a later look, code is loaded by the new processes.
         ready = _Files(now.declared, fingerprint(self._code))
         self._renew()
         self._loaded = self._seen = ready

@@ -1,4 +1,4 @@
-"""One keeper per socket, in a folder where nobody else can put a socket of theirs."""
+"""One keeper per socket, in a folder where no other user can put a socket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def only_one(socket_path: Path, *, patience_seconds: float) -> Iterator[None]:
 
     Args:
         socket_path: the socket.
-        patience_seconds: so long another holder may take to end: that of a killed system ends its runs first.
+        patience_seconds: time that another holder has to end; one of a killed system ends its runs first.
 
     Raises:
         AlreadyServed: another process holds it.
@@ -47,10 +47,10 @@ def _locked(lock: IO[str]) -> bool:
 
 
 def private_folder(path: Path) -> None:
-    """Make the folder if it is missing, and make sure that only its owner can write to it.
+    """Create the folder if it is missing, and require that only its owner can write to it.
 
     Raises:
-        PermissionError: others can write to it, or it belongs to somebody else.
+        PermissionError: others can write to it, or it belongs to another user.
     """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     state = path.stat()

@@ -1,6 +1,6 @@
 """The keeper: owns the socket and the table of runs, keeps a template ready, reaps what it forked.
 
-One thread and no code of the project, so it survives whatever a run or an edit does. Requests are ping,
+One thread and no code of the project, so no run and no edit can end it. Requests are ping,
 launch, terminate and health: protocol.py carries them, orchestration/warm/launcher.py asks.
 """
 
@@ -70,7 +70,7 @@ class Keeper:
         self._stopping = False
 
     def serve(self) -> None:
-        """Listen, import, then answer until told to stop; the runs that are alive then are ended first.
+        """Listen, import, then answer until SIGTERM or SIGINT; the runs that are alive then are ended first.
 
         Raises:
             AlreadyServed: another keeper listens on the same socket.
@@ -194,14 +194,14 @@ class Keeper:
         if template is None or self._runs.alive() or not self._waiting.is_wanted():
             return
         if template.is_ready() and template.may_wait:
-            with suppress(TemplateFailed):  # the next run tells
+            with suppress(TemplateFailed):  # the launch of the next run reports it
                 log_path = self._options.log_dir / "waiting.log"
                 log_path.unlink(missing_ok=True)
                 pid = template.fork_waiting(self._waiting.socket_path, log_path=log_path)
-                self._waiting.made(pid)
+                self._waiting.note_started(pid)
 
     def _look_for_new_code(self) -> None:
-        """Replace the template between runs, once the files have held still from one look to the next."""
+        """Replace the template between runs, once the files have not changed from one look to the next."""
         code = fingerprint(self._options.watched)
         settled, self._last_look = code == self._last_look, code
         if settled and self._template is not None and self._template.code != code:

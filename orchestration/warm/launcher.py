@@ -18,6 +18,8 @@ from dagster._serdes.config_class import ConfigurableClassData
 
 from orchestration.warm import protocol
 
+_LAUNCH_SECONDS = 90.0  # a launch that follows an edit waits for the code to load
+_ASK_SECONDS = 10.0
 _STATES = {
     "running": WorkerStatus.RUNNING,
     "finished": WorkerStatus.SUCCESS,
@@ -33,8 +35,6 @@ class WarmRunLauncher(RunLauncher[Any], ConfigurableClass):
 
     Args:
         socket_path: the Unix socket of the warm process.
-        launch_seconds: longest wait for a launch; one that follows an edit waits for the code to load.
-        ask_seconds: longest wait for the other answers.
         inst_data: Dagster's record of this configuration.
     """
 
@@ -42,13 +42,9 @@ class WarmRunLauncher(RunLauncher[Any], ConfigurableClass):
         self,
         socket_path: str,
         *,
-        launch_seconds: float = 90.0,
-        ask_seconds: float = 10.0,
         inst_data: ConfigurableClassData | None = None,
     ) -> None:
         self._socket_path = Path(socket_path)
-        self._launch_seconds = launch_seconds
-        self._ask_seconds = ask_seconds
         self._inst_data = inst_data
         super().__init__()  # type: ignore[no-untyped-call]
 
@@ -90,7 +86,7 @@ class WarmRunLauncher(RunLauncher[Any], ConfigurableClass):
         answer = protocol.call(
             self._socket_path,
             {"op": "launch", "run_id": run.run_id, "run_args": serialize_value(args)},
-            timeout_s=self._launch_seconds,
+            timeout_s=_LAUNCH_SECONDS,
         )
         self._instance.report_engine_event(
             f"Forked a process for the run (pid: {answer['pid']}).", run, cls=self.__class__
@@ -108,7 +104,7 @@ class WarmRunLauncher(RunLauncher[Any], ConfigurableClass):
         self._instance.report_run_canceling(run)
         try:
             alive = protocol.call(
-                self._socket_path, {"op": "terminate", "run_id": run_id}, timeout_s=self._ask_seconds
+                self._socket_path, {"op": "terminate", "run_id": run_id}, timeout_s=_ASK_SECONDS
             )["alive"]
         except protocol.WarmProcessAway:
             alive = False  # workers do not outlive the warm process
@@ -133,7 +129,7 @@ class WarmRunLauncher(RunLauncher[Any], ConfigurableClass):
         """
         try:
             answer = protocol.call(
-                self._socket_path, {"op": "health", "run_id": run.run_id}, timeout_s=self._ask_seconds
+                self._socket_path, {"op": "health", "run_id": run.run_id}, timeout_s=_ASK_SECONDS
             )
         except protocol.WarmProcessAway as error:
             return CheckRunHealthResult(WorkerStatus.FAILED, f"The run ended with the warm process. {error}")

@@ -75,7 +75,7 @@ def _away(socket_path: Path, why: str) -> str:
 def listen(socket_path: Path) -> socket.socket:
     """Bind and listen on a socket only this user can reach; a left-over socket file is replaced.
 
-    The caller makes sure that it is the only one (keeper.py holds a lock).
+    The caller ensures that it is the only one (keeper.py holds a lock).
     """
     socket_path.unlink(missing_ok=True)
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -1,6 +1,7 @@
 """The table of runs: which process executes which run, how it ended, and what is left to do about it.
 
-No sockets and no templates (keeper.py). The end of a run whose process died unheard is recorded by a fork.
+No sockets and no templates (keeper.py). When a run's process dies
+without reporting, a forked helper records its end.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class RunTable:
         return {"state": "finished"} if reason is None else {"state": "died", "reason": reason}
 
     def ended(self, pid: int, *, wait_status: int) -> None:
-        """Take note that a process ended; unknown ones are ignored.
+        """Note that a process ended; unknown ones are ignored.
 
         Args:
             pid: a child that has ended and is not yet reaped, so that its group cannot be another's.
@@ -113,7 +114,7 @@ class RunTable:
         self.prune_logs()
 
     def prune_logs(self) -> None:
-        """Remove the output of all but the newest runs that failed; what is alive keeps its own."""
+        """Remove the output of all but the newest runs that failed; that of living runs stays."""
         alive = set(self.alive())
         logs = [path for path in self._log_dir.glob("*.log") if path.stem not in alive]
         logs.sort(key=lambda path: path.stat().st_mtime, reverse=True)

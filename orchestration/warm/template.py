@@ -31,12 +31,12 @@ class Location:
 
 
 def serve(location: Location, *, channel: socket.socket, keeper_pid: int) -> int:
-    """Load the project, say so on the channel, then fork one worker per message until the channel closes.
+    """Load the project, report it on the channel, then fork one worker per message until the channel closes.
 
     Returns:
         An exit code: 0 after the channel closed, 1 when the project could not be loaded.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches the whole group; the keeper decides
+    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches the whole group: only the keeper acts
         signal.signal(number, signal.SIG_IGN)
     started = time.perf_counter()
     try:
@@ -63,8 +63,9 @@ def serve(location: Location, *, channel: socket.socket, keeper_pid: int) -> int
 def load(location: Location) -> None:
     """Import the definitions module and resolve every job in it, as a run of any of them would.
 
-    If the module has a function `warm_up`, it is called afterwards: what it loads, runs need not. A function
-    `make_ready` is for workers that wait for a run: it may open connections, which must not be forked.
+    If the module has a function `warm_up`, it is called afterwards; what it loads, no run has to load.
+    A function `make_ready` is for workers that wait for a run: it may open connections, which a process that
+    forks must not have.
     """
     if location.working_directory not in sys.path:
         sys.path.insert(0, location.working_directory)

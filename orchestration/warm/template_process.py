@@ -44,16 +44,16 @@ class TemplateProcess:
         self._module = module
         keeper_pid = os.getpid()
         location = template.Location(module, str(working_directory))
-        self._channel, theirs = socket.socketpair()
+        self._channel, template_end = socket.socketpair()
 
         def body() -> int:
             self._channel.close()
             if server is not None:
                 server.close()
-            return template.serve(location, channel=theirs, keeper_pid=keeper_pid)
+            return template.serve(location, channel=template_end, keeper_pid=keeper_pid)
 
         self.pid = forking.spawn(body, log_path=None)
-        theirs.close()
+        template_end.close()
         self._channel.settimeout(_LOAD_SECONDS)
 
     def wait_ready(self) -> None:

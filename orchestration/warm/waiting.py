@@ -1,7 +1,7 @@
-"""A worker that waits for its run, with open what a run would open first.
+"""A worker that waits for its run and has already opened what a run opens first.
 
-Both sides: the process, and the keeper's hold on it. One waits at a time; it takes one run, and the next is
-made when that has ended. What is opened, and whether it is still good then, is the project's (`make_ready`).
+Both sides: the process, and what the keeper knows of it. One waits at a time. It takes one run, and the next
+one is forked when that run has ended. The project decides what is opened (`make_ready`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def wait_for_run(make_ready: Callable[[], None], socket_path: Path, execute: Cal
 
 
 class WaitingWorker:
-    """The keeper's hold on the worker that waits, if there is one.
+    """What the keeper knows of the worker that waits, if there is one.
 
     Args:
         socket_path: where it listens.
@@ -59,15 +59,15 @@ class WaitingWorker:
         return self._pid if self.socket_path.exists() else None
 
     def is_wanted(self) -> bool:
-        """Whether one should be made now; after one that ended by itself, not at once."""
+        """Whether one should be forked now; after one that ended by itself, only some time later."""
         return self._pid is None and time.monotonic() >= self._next_s
 
-    def made(self, pid: int) -> None:
-        """Take note of a new one."""
+    def note_started(self, pid: int) -> None:
+        """Note the process id of a new one."""
         self._pid = pid
 
     def take(self, *, run_args: str, log_path: Path) -> int | None:
-        """Give it a run; returns its process id, or None if there is none that is ready."""
+        """Give it a run; returns its process id, or None if none is ready."""
         pid = self.ready_pid
         if pid is None:
             return None
@@ -82,13 +82,13 @@ class WaitingWorker:
         return pid
 
     def ended(self, pid: int) -> None:
-        """Take note that a process ended; others than this one are ignored."""
+        """Note that a process ended; other processes are ignored."""
         if pid == self._pid:
             self._pid = None
             self._next_s = time.monotonic() + _RETRY_SECONDS
 
     def drop(self) -> None:
-        """End it: its code is old, or nobody needs it."""
+        """End it: its code is old, or the keeper stops."""
         if self._pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)

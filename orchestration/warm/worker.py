@@ -12,7 +12,7 @@ from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import deserialize_value
 from dagster._utils.interrupts import capture_interrupts
 
-# User code can leave with any code, 0 included: only these two say that the run was executed to its end.
+# User code can exit with any code, 0 included: only these two mean that the run was executed to its end.
 DONE = 86
 DONE_WITH_FAILURE = 87
 
@@ -40,7 +40,7 @@ def execute(run_args: str) -> int:
 
 
 def record_end(run_args: str, reason: str) -> int:
-    """Tell Dagster that a run is over because its process is; nothing happens if it already knows.
+    """Record that a run is over because its process ended, unless Dagster has recorded its end.
 
     Args:
         run_args: the serialized ``ExecuteRunArgs`` the run was launched with.

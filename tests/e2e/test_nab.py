@@ -22,7 +22,8 @@ from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
 from ingestion.land.batch import Ingestor
 from ingestion.settings import PROJECT_DIR, Settings, load_settings
-from orchestration.dbt.runner import DbtProject, build_args, invoke
+from orchestration.dbt.call import DbtProject
+from orchestration.dbt.runner import build_args, invoke
 from orchestration.dbt.sources import write_sources
 from tests.ingestion.helpers import mqtt_collector
 from tests.servers.apache_kafka import ApacheKafka

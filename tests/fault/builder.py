@@ -13,10 +13,11 @@ from dagster import AssetKey, DagsterInstance
 
 from ingestion.faultpoints import faultpoint
 from ingestion.settings import load_settings
-from orchestration.assets import models
-from orchestration.build import build_defs
+from orchestration.assets.models import MODELS_OP
+from orchestration.build import build_defs, build_models, read_project
+from orchestration.dbt.manifest import load_manifest
 from orchestration.dbt.project import dbt_project
-from orchestration.dbt.runner import invoke, load_manifest
+from orchestration.dbt.runner import invoke
 from orchestration.keys import REFRESH_JOB
 from tests.fault.worker import EXIT_DONE, EXIT_REFUSED, arm, serve
 
@@ -30,8 +31,8 @@ def _note_models(event: Any) -> None:
 def main() -> None:
     """Load the definitions once, then serve."""
     settings = load_settings(**json.loads(sys.stdin.readline()))
-    models.invoke = partial(invoke, on_event=_note_models)
-    definitions = build_defs(settings=lambda: settings)
+    models = build_models(read_project(settings), run_dbt=partial(invoke, on_event=_note_models))
+    definitions = build_defs(settings=lambda: settings, asset_overrides=dict.fromkeys(models.keys, models))
     load_manifest(dbt_project(settings))
     job = definitions.resolve_job_def(REFRESH_JOB)
 
@@ -40,7 +41,7 @@ def main() -> None:
         options = {"full_refresh": order.get("full_refresh", False)}
         result = job.execute_in_process(
             asset_selection=[AssetKey(key) for key in order["assets"]],
-            run_config={"ops": {models.MODELS_OP: {"config": options}}},
+            run_config={"ops": {MODELS_OP: {"config": options}}},
             instance=DagsterInstance.ephemeral(),
             raise_on_error=False,
         )

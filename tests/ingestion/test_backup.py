@@ -27,7 +27,7 @@ from ingestion.settings import PROJECT_DIR, Settings
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from ingestion.upkeep.maintenance import upkeep_lock
 from ingestion.watch.recount import verify
-from orchestration.assets.raw import ingest_batch
+from orchestration.run.land import ingest_batch
 from orchestration.run.progress import CheckedBatches
 from tests.ingestion.helpers import ingest, kafka_stream, mqtt_collector, positions_of, produce
 from tests.ingestion.test_collector import publish, running, spooled, wait_until

@@ -20,8 +20,8 @@ from ingestion.settings import Settings
 from ingestion.watch.recount import verify
 from orchestration.jobs.replay import repair_request, replay_job
 from orchestration.keys import REPAIR_TAG, REPLAY_JOB, RETRY_JOB
+from orchestration.run.plan import RefreshPlan
 from orchestration.run.resources import lake_session
-from orchestration.sensors.arrivals import RefreshPlan
 from tests.ingestion.helpers import ingest, kafka_log, kafka_stream, positions_of, produce
 from tests.servers.apache_kafka import ApacheKafka
 

@@ -25,7 +25,7 @@ from ingestion.declare.file import load_streams
 from ingestion.lake.lake import Lake
 from ingestion.land.session import LakeSession
 from ingestion.settings import Settings, load_settings
-from orchestration.build import groups_of
+from orchestration.dbt.lineage import Lineage
 from orchestration.keys import GOES_ON_TAG, STREAM_METADATA, UNTIL_TAG, raw_key
 from orchestration.run.cycles import Cycles
 from tests.ingestion.helpers import ingest, produce
@@ -167,7 +167,7 @@ def test_streams_are_apart_where_no_table_follows_from_both() -> None:
         "c": frozenset({keys["right"], keys["both"], keys["view"]}),
     }
     tables = frozenset(keys.values()) - {keys["view"]}
-    assert set(groups_of(followers, tables)) == {frozenset("ac"), frozenset("b")}
+    assert set(Lineage({}, followers, tables).groups()) == {frozenset("ac"), frozenset("b")}
 
 
 def test_a_run_ends_when_nothing_comes(scene: Scene) -> None:

@@ -15,9 +15,12 @@ import duckdb
 import pytest
 
 from orchestration.cli.errors import sentence
+from orchestration.dbt import manifest as dbt_manifest
 from orchestration.dbt import runner as dbt_runner
+from orchestration.dbt.call import DbtProject
+from orchestration.dbt.manifest import load_manifest, parse, project_fingerprint
 from orchestration.dbt.results import DbtFailed, failure
-from orchestration.dbt.runner import DbtProject, build_args, invoke, load_manifest, parse, project_fingerprint
+from orchestration.dbt.runner import build_args, invoke
 
 FILES = {
     "dbt_project.yml": """
@@ -66,7 +69,7 @@ def project(tmp_path: Path) -> DbtProject:
 @pytest.fixture(autouse=True)
 def forget_the_kept_manifest() -> Iterator[None]:
     yield
-    dbt_runner._read_manifest.cache_clear()
+    dbt_manifest._read_manifest.cache_clear()
 
 
 def rows(project: DbtProject, sql: str) -> list[tuple[object, ...]]:
@@ -76,9 +79,7 @@ def rows(project: DbtProject, sql: str) -> list[tuple[object, ...]]:
 
 def test_arguments_say_only_what_was_asked() -> None:
     assert build_args("build") == ["build"]
-    assert build_args(
-        "run", select=["stg_a+", "tag:x"], exclude=["b"], full_refresh=True, threads=3, fail_fast=True
-    ) == [
+    assert build_args("run", select=["stg_a+", "tag:x"], exclude=["b"], full_refresh=True) == [
         "run",
         "--select",
         "stg_a+",
@@ -86,9 +87,6 @@ def test_arguments_say_only_what_was_asked() -> None:
         "--exclude",
         "b",
         "--full-refresh",
-        "--threads",
-        "3",
-        "--fail-fast",
     ]
 
 

@@ -5,10 +5,10 @@ from dagster import AssetKey
 
 from ingestion.declare.file import load_streams
 from ingestion.settings import load_settings
-from orchestration.build import refresh_plan
+from orchestration.dbt.lineage import Lineage
 from orchestration.dbt.project import parse_models
 from orchestration.keys import MODELS_TAG, raw_key
-from orchestration.sensors.arrivals import RefreshPlan
+from orchestration.run.plan import RefreshPlan, refresh_plan
 
 ORDERS, TELEMETRY = "production_orders", "plant_telemetry"
 
@@ -17,7 +17,9 @@ ORDERS, TELEMETRY = "production_orders", "plant_telemetry"
 def plan(tmp_path_factory: pytest.TempPathFactory) -> RefreshPlan:
     settings = load_settings(data_dir=tmp_path_factory.mktemp("plan"))
     streams = load_streams(settings.streams_file)
-    return refresh_plan(streams, parse_models(settings, streams))
+    parsed = parse_models(settings, streams)
+    lineage = Lineage.of(parsed, [stream.name for stream in streams])
+    return refresh_plan(lineage, fingerprint=parsed.fingerprint)
 
 
 def built(plan: RefreshPlan, *streams: str, models: str) -> set[AssetKey]:
@@ -41,9 +43,12 @@ def test_models_whose_text_has_changed_are_built_as_a_whole(plan: RefreshPlan) -
 
 
 def test_what_follows_from_a_batch_that_is_held_back_is_not_among_all_models(plan: RefreshPlan) -> None:
-    request = plan.request([ORDERS], built="another", held=[TELEMETRY])
+    request = plan.request([ORDERS], built="another", not_modelled=[TELEMETRY])
     keys = set(request.asset_selection or ())
     assert AssetKey(["staging", "stg_plant_telemetry"]) not in keys
     assert {raw_key(ORDERS), AssetKey(["marts", "order_progress"])} <= keys
     assert MODELS_TAG not in request.tags  # all of them are still to be built
-    assert plan.request([TELEMETRY], built="another", held=[TELEMETRY]).tags[MODELS_TAG] == plan.fingerprint
+    assert (
+        plan.request([TELEMETRY], built="another", not_modelled=[TELEMETRY]).tags[MODELS_TAG]
+        == plan.fingerprint
+    )

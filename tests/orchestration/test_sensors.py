@@ -40,8 +40,9 @@ from orchestration.keys import (
     UNTIL_TAG,
     raw_key,
 )
+from orchestration.run.plan import RefreshPlan
 from orchestration.run.progress import ModelledBatches
-from orchestration.sensors.arrivals import RefreshPlan, arrivals_sensor
+from orchestration.sensors.arrivals import arrivals_sensor
 from orchestration.sensors.backoff import Pause, Schedule
 from orchestration.sensors.failures import failures_sensor, post_alert
 from orchestration.services.postgres import EmbeddedPostgres

@@ -75,7 +75,7 @@ def test_a_dbt_test_s_failing_rows_stay_to_be_seen(shared_lake: Lake, lab: objec
     lake = shared_lake
     lake.query("create table lab.broken as select 1 as id union all select null")
     compiled = 'select broken.id\nfrom "lake"."lab"."broken" as broken\nwhere broken.id is null'
-    node = NodeResult("test.p.t", "fail", 0.1, None, {}, "Got 1 result", 1, None, compiled)
+    node = NodeResult("test.p.t", "fail", 0.1, None, "Got 1 result", 1, None, compiled)
     result = result_of_test(node, AssetCheckKey(AssetKey(["lab", "broken"]), "t"), lake.snapshot_id())
     lake.query("update lab.broken set id = 2")
     assert shown(lake, result.metadata["reproduce"].value) == [(None,)]

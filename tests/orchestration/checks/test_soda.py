@@ -14,7 +14,7 @@ from ingestion.settings import PROJECT_DIR
 from orchestration.checks.contracts import (
     list_checks,
 )
-from orchestration.checks.soda import preload, verify
+from orchestration.checks.soda import verify
 from tests.orchestration.checks.helpers import NOW, contract_of, not_passed, results
 
 FOUR = """
@@ -155,13 +155,12 @@ def audit(name, arguments):
 
 sys.addaudithook(audit)
 from orchestration.checks.contracts import Contract
-from orchestration.checks.soda import preload, verify
+from orchestration.checks.soda import verify
 light = "soda_core" not in sys.modules
 import duckdb
 connection = duckdb.connect()
 connection.execute("attach ':memory:' as lake; create table lake.t as select 1::bigint as id")
 contract = Contract("main", "t", sys.argv[1], "test")
-preload([contract])
 outcomes = verify(connection, contract)
 print(json.dumps({
     "light": light, "events": events, "threads": threading.active_count(), "heard": heard,
@@ -199,8 +198,7 @@ columns: [{{name: id, data_type: bigint, checks: [{checks}]}}]
 
 def test_a_contract_parsed_once_serves_every_run(lab: duckdb.DuckDBPyConnection) -> None:
     lab.execute("create table lab.four (id bigint, degrees double, seen_at timestamptz, gone varchar)")
-    contract = replace(contract_of("four", FOUR), origin="parsed early")
-    preload([contract])
+    contract = replace(contract_of("four", FOUR), origin="parsed once")
     assert results(verify(lab, contract))["id_duplicate"] == "passed"
     lab.execute("insert into lab.four values (1, 1, now(), ''), (1, 1, now(), '')")
     assert not_passed(verify(lab, contract)) == {"id_duplicate": "failed"}

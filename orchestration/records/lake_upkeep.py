@@ -1,4 +1,7 @@
-"""Upkeep of the lake as job and command do it: what Dagster's records still need stays. No Dagster here."""
+"""Upkeep of the lake, for the job and the command: versions that Dagster's records refer to stay.
+
+No Dagster here: its records are read with plain SQL (reader.py).
+"""
 
 from collections.abc import Sequence
 
@@ -10,12 +13,12 @@ from orchestration.records.reader import DagsterRecords
 
 
 def keep_up(lake: Lake, streams: Sequence[Stream], *, dry_run: bool = False) -> Report:
-    """Upkeep of the lake; the versions in which a check failed stay, for its SQL reads them again.
+    """Upkeep of the lake; versions in which a check failed stay, because the SQL of its result reads them.
 
     Args:
-        lake: For this call alone.
+        lake: Used by nothing else during the call.
         streams: The declared streams.
-        dry_run: Say what would be done.
+        dry_run: Report what would be done, and do nothing.
 
     Raises:
         MillraceError: As maintain does; or Dagster's storage does not answer.

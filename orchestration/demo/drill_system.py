@@ -1,0 +1,36 @@
+"""The drill's system: everything of `millrace up` on embedded brokers, and the drill's own sender."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from orchestration.demo.brokers import DemoBrokers
+from orchestration.demo.drill_sender import DrillSender
+from orchestration.demo.drill_steps import Stage
+from orchestration.demo.machines import MACHINES
+from orchestration.system.running import System
+
+
+def drill_system(data_dir: Path, *, progress: Callable[[str], None]) -> tuple[System, Stage]:
+    """A system for the drill, and what the drill may break in it; nothing is started yet.
+
+    Args:
+        data_dir: A wiped folder.
+        progress: Called with a few words before each step of the start.
+    """
+    brokers = DemoBrokers(data_dir)
+    sender = DrillSender(MACHINES, mqtt_port=brokers.mqtt.port, kafka_servers=brokers.kafka.bootstrap_servers)
+    system = System(
+        brokers.settings(),
+        mode="demo",
+        ui=False,
+        progress=progress,
+        brokers=brokers.services(),
+        runtime=brokers.runtime(),
+        senders=[sender],
+    )
+
+    def pids() -> Mapping[str, int | None]:
+        return {row.name: row.pid for row in system.check(time.monotonic())}
+
+    return system, Stage(data_dir, sender, pids)

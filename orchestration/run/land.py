@@ -1,0 +1,99 @@
+"""One batch inside a run: it lands in the lake, and its checks decide what may be built from it.
+
+How a batch works is in ingestion/land/batch.py. A run's first batch of a stream is a step of its own
+(assets/raw.py), the later ones are parts of its cycles (cycles.py).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    DagsterInstance,
+    MetadataValue,
+    TableColumn,
+    TableRecord,
+    TableSchema,
+)
+
+from ingestion.declare.stream import Stream
+from ingestion.formats.decode import decoder
+from ingestion.land.report import BatchReport
+from ingestion.land.session import LakeSession
+from ingestion.log.port import Log
+from orchestration.checks.adapter import run_contract
+from orchestration.checks.ledger import prove_ledger
+from orchestration.checks.raw_contracts import raw_contract
+from orchestration.keys import raw_key
+from orchestration.run.progress import CheckedBatches
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What Dagster records of a batch: the asset's metadata and the results of its checks."""
+
+    metadata: Mapping[str, Any]
+    checks: Sequence[AssetCheckResult]
+
+
+def ingest_batch(session: LakeSession, instance: DagsterInstance, stream: Stream, log: Log) -> Landed:
+    """Land one batch and check it, together with earlier batches that have not passed their checks.
+
+    Args:
+        session: The run's lake.
+        instance: Keeps which batches have passed their checks.
+        stream: The stream; its raw table exists.
+        log: Its log.
+
+    Raises:
+        MillraceError: As Ingestor.run does.
+    """
+    key, contract = raw_key(stream.name), raw_contract(stream)
+    report = session.ingestor.run(stream, log, decode=decoder(stream.format))
+    checked = CheckedBatches(instance)
+    since, newest = checked.last(stream.name), report.newest_batch_id
+    if since > newest or since == report.batch_id:
+        # The lake was restored to a time before that batch: batches with these numbers are not checked yet.
+        since = 0
+        checked.advance({stream.name: since})
+    results = [
+        prove_ledger(session.lake, stream, since_batch=since),
+        *run_contract(session.lake, contract, key, since_batch=since),
+    ]
+    if since != newest and all(result.passed for result in results):
+        checked.advance({stream.name: newest})
+    if newest and not any(breaks(result) for result in results):
+        session.released[stream.name] = newest
+    return Landed(_metadata(report, session), results)
+
+
+def breaks(check: AssetCheckResult) -> bool:
+    """Whether a check of a raw table holds back the models downstream: errors do, warnings do not."""
+    return not check.passed and check.severity == AssetCheckSeverity.ERROR
+
+
+def _metadata(report: BatchReport, session: LakeSession) -> dict[str, Any]:
+    """A batch as the asset's page shows it."""
+    windows = TableSchema([TableColumn("partition"), TableColumn("start", "int"), TableColumn("end", "int")])
+    metadata: dict[str, Any] = {
+        "dagster/row_count": report.events_landed,
+        "events_read": report.events_read,
+        "events_rejected": report.events_rejected,
+        "bytes_read": report.bytes_read,
+        "lag_events": report.lag_events,
+        "stalls": report.stalls,
+        "seconds": MetadataValue.json(dict(report.seconds)),
+        "snapshot_id": session.lake.snapshot_id(),
+        "positions": MetadataValue.table(
+            [
+                TableRecord({"partition": name, "start": window.start, "end": window.end})
+                for name, window in sorted(report.windows.items())
+            ],
+            schema=windows,
+        ),
+    }
+    if report.batch_id is not None:
+        metadata |= {"batch_id": report.batch_id, "load_id": str(report.load_id)}
+    return metadata

@@ -1,0 +1,95 @@
+"""What a run for new events builds: the streams' raw assets, the models downstream, the checks of both.
+
+When a run is asked for is decided in sensors/arrivals.py.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dagster import AssetCheckKey, AssetKey, AssetsDefinition, DagsterInstance, RunRequest
+
+from orchestration.dbt.lineage import Lineage
+from orchestration.keys import GOES_ON_TAG, MODELS_TAG, OPS_GROUP, STREAMS_TAG, UNTIL_TAG, raw_key
+
+Repairs = Callable[[DagsterInstance, str], RunRequest | None]
+"""Called with an ISO time: the run that the oldest repair after it asks for."""
+
+
+@dataclass(frozen=True)
+class RefreshPlan:
+    """What to build for which stream.
+
+    Attributes:
+        downstream: Stream → its raw asset and the models that new events change.
+        checks: Asset → its checks that belong to a run; those that read whole tables do not.
+        models: All models and seeds.
+        fingerprint: Changes when the text of one of them does.
+        tables: Stream → the models among those that follow from it that have to be built to show it.
+    """
+
+    downstream: Mapping[str, frozenset[AssetKey]]
+    checks: Mapping[AssetKey, frozenset[AssetCheckKey]]
+    models: frozenset[AssetKey]
+    fingerprint: str
+    tables: Mapping[str, frozenset[AssetKey]] = field(default_factory=dict)
+
+    def request(
+        self,
+        streams: Sequence[str],
+        *,
+        built: str,
+        goes_on: Sequence[str] = (),
+        until: float | None = None,
+        not_modelled: Iterable[str] = (),
+    ) -> RunRequest:
+        """A run for these streams.
+
+        Args:
+            streams: What to ingest; what follows from it is built.
+            built: Fingerprint of the models that were last built as a whole. If it differs from this plan's,
+                everything is built, so that new models and seeds exist before others read them.
+            goes_on: The streams that the run may ingest afterwards, while events keep coming.
+            until: When it has to stop doing so (Unix seconds).
+            not_modelled: Streams with a batch that is not in their models yet, perhaps because a check
+                holds it back: their models are not among those that are built only because all are.
+        """
+        keys = frozenset[AssetKey]().union(*(self.downstream[name] for name in streams))
+        left_out = frozenset(not_modelled) - frozenset(streams)
+        tags = {STREAMS_TAG: ",".join(streams)}
+        if goes_on:
+            tags[GOES_ON_TAG] = ",".join(goes_on)
+            if until is not None:
+                tags[UNTIL_TAG] = str(until)
+        if built != self.fingerprint:
+            keys |= self.models.difference(*(self.downstream[name] for name in left_out))
+            if not left_out:
+                tags[MODELS_TAG] = self.fingerprint
+        checks = frozenset[AssetCheckKey]().union(*(self.checks.get(key, frozenset()) for key in keys))
+        return RunRequest(asset_selection=sorted(keys), asset_check_keys=sorted(checks), tags=tags)
+
+
+def refresh_plan(
+    lineage: Lineage, *, fingerprint: str, assets: Sequence[AssetsDefinition] = ()
+) -> RefreshPlan:
+    """Plan the runs for new events.
+
+    Args:
+        lineage: The models, and what follows from each stream.
+        fingerprint: Of the models' text (ParsedModels.fingerprint).
+        assets: Those whose checks belong to a run.
+    """
+    # Views over the ledger show what is new by themselves; they are built when a model's text has changed.
+    ops_views = {key for key in lineage.keys.values() if key.path[0] == OPS_GROUP} - lineage.tables
+    return RefreshPlan(
+        checks={
+            key: frozenset(check for check in asset.check_keys if check.asset_key == key)
+            for asset in assets
+            for key in asset.keys
+        },
+        downstream={
+            stream: models - ops_views | {raw_key(stream)} for stream, models in lineage.followers.items()
+        },
+        models=frozenset(lineage.keys.values()),
+        fingerprint=fingerprint,
+        tables=lineage.tables_of(),
+    )

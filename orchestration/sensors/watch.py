@@ -1,0 +1,101 @@
+"""What the arrivals sensor looks at: the lag of every stream, and batches that no model holds yet.
+
+It keeps its connections from tick to tick. What follows from a look is decided in arrivals.py.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from dagster import DagsterInstance, SensorEvaluationContext
+from dagster._core.instance.ref import InstanceRef
+
+from ingestion.clock import utc_now
+from ingestion.declare.stream import Stream
+from ingestion.lake.lake import WATCHER_SECONDS, Lake
+from ingestion.settings import Settings
+from ingestion.watch.lag import LagMeter, StreamLag
+from orchestration.run.progress import ModelledBatches
+
+_BROKER_SECONDS = 2.0
+
+
+class Watch:
+    """The kept connections of the process that evaluates the sensor; ticks may come on any thread.
+
+    Args:
+        settings: Reads the settings at the first look, and after a failed one.
+        streams: The declared streams.
+        modelled_seconds: How long a batch may be in the lake and not in the models before it counts as left.
+    """
+
+    def __init__(
+        self, settings: Callable[[], Settings], streams: Sequence[Stream], *, modelled_seconds: float
+    ) -> None:
+        self._load_settings = settings
+        self._streams = streams
+        self._modelled_seconds = modelled_seconds
+        self._modelled: Mapping[str, int] = {}
+        self._missing_since: dict[tuple[str, int], float] = {}
+        self._lock = threading.Lock()
+        self._meter: LagMeter | None = None
+        self._lake: Lake | None = None
+        self._instance: tuple[InstanceRef, DagsterInstance] | None = None
+
+    def instance(self, context: SensorEvaluationContext) -> DagsterInstance:
+        """Dagster's instance, kept: a context opens one for every tick."""
+        reference = context.instance_ref
+        if reference is None:
+            return context.instance
+        with self._lock:
+            if self._instance is None or self._instance[0] != reference:
+                self._instance = reference, DagsterInstance.from_ref(reference)
+            return self._instance[1]
+
+    def look(self) -> list[StreamLag]:
+        """The lag of every stream; an unreachable broker is an error of its stream's entry.
+
+        Raises:
+            MillraceError: The lake or the settings cannot be read; the next look opens everything again.
+        """
+        with self._lock:
+            try:
+                if self._meter is None:
+                    settings = self._load_settings()
+                    self._lake = Lake(settings, read_only=True, renew_seconds=WATCHER_SECONDS)
+                    self._meter = LagMeter(
+                        settings, self._lake, timeout_seconds=_BROKER_SECONDS, clock=utc_now
+                    )
+                return self._meter.measure(self._streams)
+            except Exception:
+                self._reset()
+                raise
+
+    def not_modelled(self, instance: DagsterInstance, lags: Iterable[StreamLag]) -> dict[str, bool]:
+        """The streams whose newest batch is not in the models → whether that has been so for a while.
+
+        Then the run that landed it died or failed because of another stream, or it was landed from the
+        command line.
+        """
+        newest = {lag.stream: lag.batch_id for lag in lags if lag.batch_id}
+        with self._lock:
+            # Dagster's database is asked only when the lake holds a batch that was not modelled so far.
+            if any(self._modelled.get(name) != batch for name, batch in newest.items()):
+                self._modelled = ModelledBatches(instance).of(newest)
+            now = time.monotonic()
+            self._missing_since = {
+                (name, batch): self._missing_since.get((name, batch), now)
+                for name, batch in newest.items()
+                if self._modelled.get(name) != batch
+            }
+            return {
+                name: now - since >= self._modelled_seconds
+                for (name, _), since in self._missing_since.items()
+            }
+
+    def _reset(self) -> None:
+        if self._meter is not None:
+            self._meter.close()
+        if self._lake is not None:
+            self._lake.close()
+        self._meter = self._lake = None
