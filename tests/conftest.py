@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from ingestion.connectors.registry import connectors
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings, load_settings
 from orchestration.services.postgres import EmbeddedPostgres
@@ -25,8 +26,10 @@ USER, PASSWORD = "reader", "s3cret-of-the-reader"
 def _no_settings_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Neither the environment nor a .env of the machine reaches a test."""
     patch = pytest.MonkeyPatch()
-    for name in [name for name in os.environ if name.startswith("MILLRACE_")]:
-        patch.delenv(name)
+    names = list(Settings.model_fields)
+    names += [f"{each.kind}_{field}" for each in connectors() for field in each.access.model_fields]
+    for name in names:
+        patch.delenv(f"MILLRACE_{name.upper()}", raising=False)
     patch.setenv("MILLRACE_ENV_FILE", str(tmp_path_factory.mktemp("env") / "none.env"))
     patch.setenv("DO_NOT_TRACK", "1")
     yield

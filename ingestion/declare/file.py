@@ -3,7 +3,9 @@
 What a stream may declare is in stream.py.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -45,11 +47,11 @@ def load_streams(path: Path) -> tuple[Stream, ...]:
             body = body | {"name": str(name)} if isinstance(body, dict) else body
             streams.append(Stream.model_validate(body))
         except ValidationError as error:
-            raise _config_error(path, root, str(name), error) from None
+            raise _config_error(path, root, str(name), body, error) from None
     return tuple(streams)
 
 
-def _config_error(path: Path, root: yaml.Node, stream: str, error: ValidationError) -> ConfigError:
+def _config_error(path: Path, root: yaml.Node, stream: str, body: Any, error: ValidationError) -> ConfigError:
     """The likeliest problem (a misspelt key before what it leaves missing) with its line."""
     problems = error.errors(include_url=False)
     problem = next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
@@ -59,18 +61,19 @@ def _config_error(path: Path, root: yaml.Node, stream: str, error: ValidationErr
         half = _MESSAGE_CHARACTERS // 2
         message = f"{message[:half]} … {message[-half:]}"
     if problem["type"] == "extra_forbidden":
-        message = f"unknown key '{location[-1]}'{suggest(str(location[-1]), _known_keys(location))}"
+        message = f"unknown key '{location[-1]}'{suggest(str(location[-1]), _known_keys(location, body))}"
     elif location and problem["type"] not in ("value_error", "source_kind"):
         message = f"{'.'.join(map(str, location))}: {message[0].lower()}{message[1:]}"
     return ConfigError(f"{path.name} line {_line(root, (stream, *location))}, stream '{stream}': {message}")
 
 
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+def _known_keys(location: tuple[int | str, ...], body: Mapping[str, Any]) -> list[str]:
+    """The keys that may stand where an unknown one does; of a source, those of its kind."""
     if location[0] == "fields":
         return list(FieldSpec.model_fields)
     models: list[type[BaseModel]] = [Stream]
     if location[0] == "source":
-        models = [each.spec for each in connectors()]
+        models = [each.spec for each in connectors() if each.kind in body["source"]]
     return sorted({key for model in models for key in model.model_fields} - {"name"})
 
 

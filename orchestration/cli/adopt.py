@@ -15,6 +15,7 @@ from orchestration.cli.context import out
 def adopt(settings: Settings, stream: Stream, *, as_json: bool) -> None:
     """Adopt a stream's spool and say what became of it."""
     with Lake(settings) as lake:
+        lake.prepare([stream.name])
         adoption = adopt_spool(lake, stream)
     if as_json:
         json.dump(dataclasses.asdict(adoption), sys.stdout)

@@ -271,7 +271,7 @@ def backups(
     ):
         with changed(backup):
             manifest.write_text(change(json.loads(manifest.read_text())))
-            book.run(situation, "restore", str(backup), "--mqtt-session", **there)
+            book.run(situation, "restore", str(backup), "--session", **there)
     data = min((backup / "lake").rglob("*.parquet"))
     with changed(backup):
         data.unlink()

@@ -187,7 +187,7 @@ def test_the_backup_is_restored_and_goes_on(
     session: bool,
 ) -> None:  # fmt: skip
     there = Place(tmp_path / "there", new_database(), commands)
-    options = ["--mqtt-session"] if session else []
+    options = ["--session"] if session else []
     result = there.millrace("restore", str(unpacked.backups), *options, "--json")
     assert result.code == 0, result
     assert tables(there, unpacked.expected) == unpacked.expected["tables"]
