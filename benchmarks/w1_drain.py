@@ -24,7 +24,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from benchmarks.report import Row, at_least, at_most, emit
 from ingestion.settings import PROJECT_DIR, load_settings
 from orchestration.services.postgres import EmbeddedPostgres
-from tests.servers.apache_kafka import ApacheKafka
+from tests.servers.apache_kafka import KafkaServer
 
 PARTITIONS = 4
 GUARANTEES = {
@@ -198,7 +198,7 @@ def _median(runs: list[Result], figure: Callable[[Result], float]) -> float:
 
 def compare(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Result]]:
     """Start the servers, and let the contenders take turns; the first round is not counted."""
-    kafka = ApacheKafka(folder / "kafka", cache=PROJECT_DIR / ".pytest_cache")
+    kafka = KafkaServer(folder / "kafka", cache=PROJECT_DIR / ".pytest_cache")
     postgres = EmbeddedPostgres(folder / "postgres")
     results: dict[str, list[Result]] = {name: [] for name in CONTENDERS}
     try:

@@ -1,6 +1,5 @@
 """Backups of a lake in use: what is restored goes on from its own rows, nothing lost nor doubled."""
 
-import itertools
 import shutil
 import signal
 import subprocess
@@ -32,13 +31,14 @@ from orchestration.lake_session import LakeSession
 from orchestration.progress import CheckedBatches
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
 from tests.ingestion.test_collector import publish, running, spooled, wait_until
+from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
 
 OWN = "* exclude (ingested_at, batch_id, _dlt_load_id)"  # what is not a load's
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SPOOLED = Stream.model_validate({"name": "spooled", "source": {"mqtt": "spooled/#"}})
-_numbers = itertools.count(1)
+_numbers = numbers()
 
 
 @pytest.fixture(autouse=True)

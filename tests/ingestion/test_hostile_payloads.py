@@ -17,9 +17,10 @@ from ingestion.settings import Settings
 from ingestion.sources.base import Bounds, Chunk, Start, Window
 from ingestion.sources.kafka import KafkaLog
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
+from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 
-_numbers = itertools.count(1)
+_numbers = numbers()
 LANDS = {
     "one byte": b"1",
     "huge integer": b'{"n": 123456789012345678901234567890123456789012345678901234567890}',

@@ -1,6 +1,5 @@
 """Replay: what the broker holds and the lake does not is landed once, and the ledger still adds up."""
 
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -22,9 +21,10 @@ from orchestration.replay_jobs import repair_request, replay_job
 from orchestration.resources import lake_session
 from orchestration.sensors.arrivals import RefreshPlan
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
+from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 
-_numbers = itertools.count(1)
+_numbers = numbers()
 
 
 @pytest.fixture
