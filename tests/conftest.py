@@ -59,7 +59,8 @@ def _no_settings_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> I
         patch.delenv(f"MILLRACE_{name.upper()}", raising=False)
     patch.setenv("MILLRACE_ENV_FILE", str(tmp_path_factory.mktemp("env") / "none.env"))
     patch.setenv("DO_NOT_TRACK", "1")
-    import orchestration.checks.soda_verify  # noqa: F401  # it sets variables of Soda when it is imported
+    patch.setenv("SODA_CORE_TELEMETRY_ENABLED", "false")  # these two as the product sets them
+    patch.setenv("PYTHON_DOTENV_DISABLED", "true")  # when it first uses Soda, and for good
     yield
     patch.undo()
 
