@@ -267,10 +267,11 @@ def test_a_restored_system_fetches_what_the_mqtt_broker_queued_where_it_takes_th
         there = elsewhere().model_copy(update=broker)
         restore(there, report.folder, mqtt_session=mqtt_session)
         with running(Collector(there, [SPOOLED])) as collector:
-            publish(mosquitto, [("spooled/a", b"new")])
+            mine = b"new %d" % mqtt_session
+            publish(mosquitto, [("spooled/a", mine)])
             wait_until(
-                lambda there=there: (
-                    [row["value"] for row in spooled(there.data_dir, SPOOLED.name)][-1:] == [b"new"]
+                lambda there=there, mine=mine: (
+                    [row["value"] for row in spooled(there.data_dir, SPOOLED.name)][-1:] == [mine]
                 )
             )
             fetched[mqtt_session] = collector.status()["messages"]
