@@ -15,14 +15,13 @@ drill: env
 
 # Most tests wait rather than compute: more workers than cores. docs/testing.md says more.
 WORKERS ?= 3
-PARALLEL = -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 test: env
-	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 # What `make test` leaves out for its time: the tests marked slow.
 test-all: env
-	@$(BIN)/python -m pytest $(PARALLEL) -m "slow and not long" $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "slow and not long" $(ARGS)
 
 # kill -9 by the hundred at every named place, with a table at the end; MILLRACE_FAULT_SEED repeats a run.
 # And a running system with planted secrets: where do they turn up, and whom does it call?

@@ -5,6 +5,8 @@ Nothing of the product is imported here, so that coverage sees its imports. See 
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import random
 import signal
@@ -15,6 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.names import WORKER
 
@@ -65,13 +68,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for mark in item.iter_markers("slow"):
             if not (mark.args and isinstance(mark.args[0], str) and mark.args[0].strip()):
                 raise pytest.UsageError(f"{item.nodeid}: mark it slow with the reason, slow('why').")
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None and _shares_within_its_module(item):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     seed = config.stash[_SEED]
     if seed:
         items[:] = shuffled(items, seed)
         items.sort(key=_rank)
+    if WORKER is not None:
+        _tell_groups(items)
 
 
 def shuffled(items: list[pytest.Item], seed: int) -> list[pytest.Item]:
@@ -90,10 +92,47 @@ def _rank(item: pytest.Item) -> int:
     )
 
 
-def _shares_within_its_module(item: pytest.Item) -> bool:
-    """Whether a fixture of its module is made once for several tests: then one worker runs them all."""
+def _group(item: pytest.Item) -> str | None:
+    """Whose tests one worker runs: the mark `xdist_group`, or the file when its tests share a fixture."""
+    mark = item.get_closest_marker("xdist_group")
+    if mark is not None:
+        return str(mark.args[0])
     fixtures = item._fixtureinfo.name2fixturedefs.values() if isinstance(item, pytest.Function) else ()
-    return any(one.scope in ("module", "class") for definitions in fixtures for one in definitions[-1:])
+    shares = any(definitions[-1].scope in ("module", "class") for definitions in fixtures)
+    return str(item.path) if shares else None
+
+
+def _tell_groups(items: list[pytest.Item]) -> None:
+    """The main process does not collect: it reads the groups in a file. Every worker writes the same."""
+    groups = {item.nodeid: group for item in items if (group := _group(item)) is not None}
+    partial = _groups_file().with_suffix(f".{WORKER}")
+    partial.write_text(json.dumps(groups))
+    partial.replace(_groups_file())
+
+
+def _groups_file() -> Path:
+    return Path(os.environ[ADDRESS]).with_name("groups.json")
+
+
+class GroupScheduling(LoadScopeScheduling):
+    """Hands out tests one by one, in their order, and a group's tests to one worker.
+
+    xdist's own loadgroup loses the groups under pytest 9.2: its issue 1386.
+    """
+
+    @functools.cached_property
+    def _groups(self) -> dict[str, str]:
+        groups: dict[str, str] = json.loads(_groups_file().read_text())
+        return groups
+
+    def _split_scope(self, nodeid: str) -> str:
+        return self._groups.get(nodeid, nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> GroupScheduling:
+    config.option.loadscopereorder = False
+    return GroupScheduling(config, log)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -22,7 +22,7 @@ from tests.servers.apache_kafka import KafkaServer
 from tests.servers.kafka_proxy import FETCH, KafkaProxy
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.xdist_group("breakable_kafka")
+pytestmark = [pytest.mark.xdist_group("breakable_kafka"), pytest.mark.early]
 _numbers = numbers()
 
 
