@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg2
 import pytest
@@ -25,16 +25,21 @@ T = TypeVar("T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
 
 
+@pytest.fixture(scope="session")
+def _handlers() -> dict[signal.Signals, Any]:
+    """The signal handlers of the suite."""
+    return {number: signal.getsignal(number) for number in _SIGNALS}
+
+
 @pytest.fixture(autouse=True)
-def _leaves_things_as_they_were() -> Iterator[None]:
+def _leaves_things_as_they_were(_handlers: dict[signal.Signals, Any]) -> Iterator[None]:
     """No test changes signals, environment or folder for the next one.
 
     Dagster gives SIGTERM the handler of SIGINT and leaves it so: that is put back. The rest is an error.
     """
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     environment, folder = _environment(), os.getcwd()
     yield
-    for number, handler in handlers.items():
+    for number, handler in _handlers.items():
         if signal.getsignal(number) is not handler:
             signal.signal(number, handler)
     now_folder, now = os.getcwd(), _environment()
