@@ -14,7 +14,7 @@ from tests.servers.certificates import Certificates
 
 ADDRESS = "TEST_SERVERS_SOCKET"
 """The variable with the keeper's socket, which every worker inherits."""
-START_TIMEOUT_S = 180.0
+START_TIMEOUT_S = 400.0  # Maven may have to fetch Kafka first
 
 
 def where_is(kind: str) -> dict[str, Any]:
