@@ -4,7 +4,7 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo drill test fault bench soak coverage lint lock env clean
+.PHONY: demo drill test test-all fault bench soak coverage lint lock env clean
 
 demo: env
 	@$(BIN)/millrace demo $(ARGS)
@@ -13,27 +13,34 @@ demo: env
 drill: env
 	@$(BIN)/millrace drill $(ARGS)
 
+# Most tests wait rather than compute: more workers than cores. docs/testing.md says more.
+WORKERS ?= 3
+
 test: env
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+# What `make test` leaves out for its time: the tests marked slow.
+test-all: env
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "slow and not long" $(ARGS)
 
 # kill -9 by the hundred at every named place, with a table at the end; MILLRACE_FAULT_SEED repeats a run.
 # And a running system with planted secrets: where do they turn up, and whom does it call?
 fault: env
-	@MILLRACE_FAULT_KILLS=$(or $(KILLS),25) $(BIN)/python -m pytest -m "" tests/fault tests/security --timeout 7200 -s $(ARGS)
+	@MILLRACE_FAULT_KILLS=$(or $(KILLS),25) $(BIN)/python -m pytest -n 0 --order-seed 0 -m "" tests/fault tests/security --timeout 7200 -s $(ARGS)
 
 bench: env
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 # From launch to model built, ours against the stock chain: fails when the ratio is half or more.
 guard: env
-	@$(BIN)/python -m pytest benchmarks/test_reaction.py $(ARGS)
+	@$(BIN)/python -m pytest -n 0 benchmarks/test_reaction.py $(ARGS)
 
 # Load, readers, a modeller and upkeep for ten minutes or hours (ARGS="--for 7200"): what grows?
 soak: env
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 coverage: env
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/python -m pytest -n 0 --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: env
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models

@@ -13,7 +13,7 @@ from ingestion.collect.status import status_file
 from ingestion.connectors.mqtt.connector import MQTT
 from ingestion.settings import PROJECT_DIR, Settings, load_settings, system_is_running
 from orchestration.records.overview import STATE_FILE
-from tests.servers.apache_kafka import ApacheKafka
+from tests.servers.apache_kafka import ApacheKafka, KafkaServer
 from tests.servers.mosquitto import Mosquitto
 from tests.waiting import eventually
 
@@ -40,7 +40,7 @@ class Brokers:
 @contextmanager
 def brokers(folder: Path) -> Iterator[Brokers]:
     """Start both; they end with the block."""
-    kafka = ApacheKafka(folder / "kafka", cache=PROJECT_DIR / ".pytest_cache")
+    kafka = KafkaServer(folder / "kafka", cache=PROJECT_DIR / ".pytest_cache")
     # As an operator would set it for a subscriber that may pause: Mosquitto drops beyond this.
     mosquitto = Mosquitto(folder / "mosquitto", max_queued_messages=1_000_000, max_inflight_messages=2_000)
     try:

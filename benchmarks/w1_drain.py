@@ -26,7 +26,7 @@ from ingestion.connectors.kafka.access import KafkaAccess
 from ingestion.formats.decode import decoder
 from ingestion.settings import PROJECT_DIR, load_settings
 from orchestration.services.postgres import EmbeddedPostgres
-from tests.servers.apache_kafka import ApacheKafka
+from tests.servers.apache_kafka import KafkaServer
 
 PARTITIONS = 4
 GUARANTEES = {
@@ -202,7 +202,7 @@ def _median(runs: list[Result], figure: Callable[[Result], float]) -> float:
 
 def compare(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Result]]:
     """Start the servers, and let the contenders take turns; the first round is not counted."""
-    kafka = ApacheKafka(folder / "kafka", cache=PROJECT_DIR / ".pytest_cache")
+    kafka = KafkaServer(folder / "kafka", cache=PROJECT_DIR / ".pytest_cache")
     postgres = EmbeddedPostgres(folder / "postgres")
     results: dict[str, list[Result]] = {name: [] for name in CONTENDERS}
     try:

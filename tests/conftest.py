@@ -1,9 +1,10 @@
 """Fixtures that more than one folder of tests uses: PostgreSQL, brokers, a fresh lake per test."""
 
-import itertools
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import psycopg2
 import pytest
@@ -12,14 +13,48 @@ from ingestion.connectors.registry import connectors
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings, load_settings
 from orchestration.services.postgres import EmbeddedPostgres
-from tests.ingestion.helpers import produce
-from tests.servers import ServerMissing
-from tests.servers.apache_kafka import ApacheKafka
-from tests.servers.certificates import Certificates, make_certificates
+from tests.names import numbers
+from tests.servers import SECURED_PASSWORD, SECURED_USER, ServerMissing
+from tests.servers.apache_kafka import ApacheKafka, KafkaServer
+from tests.servers.certificates import Certificates
 from tests.servers.mosquitto import Mosquitto
+from tests.servers.shared import shared_certificates, shared_kafka, shared_postgres_folder
 
-USER, PASSWORD = "reader", "s3cret-of-the-reader"
+USER, PASSWORD = SECURED_USER, SECURED_PASSWORD
 """Of the secured Kafka."""
+T = TypeVar("T")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@pytest.fixture(scope="session")
+def _handlers() -> dict[signal.Signals, Any]:
+    """The signal handlers of the suite."""
+    return {number: signal.getsignal(number) for number in _SIGNALS}
+
+
+@pytest.fixture(autouse=True)
+def _leaves_things_as_they_were(_handlers: dict[signal.Signals, Any]) -> Iterator[None]:
+    """No test changes signals, environment or folder for the next one.
+
+    Dagster gives SIGTERM the handler of SIGINT and leaves it so: that is put back. The rest is an error.
+    """
+    environment, folder = _environment(), os.getcwd()
+    yield
+    for number, handler in _handlers.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
+    now_folder, now = os.getcwd(), _environment()
+    os.chdir(folder)
+    os.environ.update(environment)
+    for name in now.keys() - environment.keys():
+        del os.environ[name]
+    changed = {name for name in now.keys() | environment.keys() if now.get(name) != environment.get(name)}
+    assert not changed, f"the test has changed environment variables: {sorted(changed)}"
+    assert now_folder == folder, "the test has changed the working folder"
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,17 +67,16 @@ def _no_settings_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> I
         patch.delenv(f"MILLRACE_{name.upper()}", raising=False)
     patch.setenv("MILLRACE_ENV_FILE", str(tmp_path_factory.mktemp("env") / "none.env"))
     patch.setenv("DO_NOT_TRACK", "1")
+    patch.setenv("SODA_CORE_TELEMETRY_ENABLED", "false")  # these two as the product sets them
+    patch.setenv("PYTHON_DOTENV_DISABLED", "true")  # when it first uses Soda, and for good
     yield
     patch.undo()
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """The embedded PostgreSQL, one for the session; each lake gets a database of its own."""
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
-    server.start()
-    yield server
-    server.stop()
+def postgres() -> EmbeddedPostgres:
+    """The embedded PostgreSQL, one for the run; each lake gets a database of its own."""
+    return EmbeddedPostgres(shared_postgres_folder())
 
 
 @pytest.fixture
@@ -56,10 +90,10 @@ def own_catalog(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
 @pytest.fixture(scope="session")
 def new_database(postgres: EmbeddedPostgres) -> Callable[[], str]:
     """Creates an empty database and returns its URL."""
-    numbers = itertools.count(1)
+    mine = numbers()
 
     def create() -> str:
-        name = f"test_{next(numbers)}"
+        name = f"test_{next(mine)}"
         connection = psycopg2.connect(postgres.libpq("lake"))
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -96,57 +130,54 @@ def kafka_settings(request: pytest.FixtureRequest, settings: Settings, apache_ka
 
 
 @pytest.fixture(scope="session")
-def apache_kafka(
+def apache_kafka() -> ApacheKafka:
+    """A real Apache Kafka, one for the run; skips only where Maven or Java is missing."""
+    return _there(shared_kafka)
+
+
+@pytest.fixture(scope="session")
+def breakable_kafka(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
-) -> Iterator[ApacheKafka]:
-    """A real Apache Kafka, one for the session; skips only where Maven or Java is missing."""
-    try:
-        server = ApacheKafka(tmp_path_factory.mktemp("kafka"), cache=pytestconfig.rootpath / ".pytest_cache")
-    except ServerMissing as missing:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(missing))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """An authority, and what it signed for 127.0.0.1."""
-    return make_certificates(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(scope="session")
-def secured(
-    apache_kafka: ApacheKafka,
-    certificates: Certificates,
-    tmp_path_factory: pytest.TempPathFactory,
-    pytestconfig: pytest.Config,
-) -> Iterator[ApacheKafka]:
-    """A Kafka with SASL and TLS listeners and a topic `guarded` of two events."""
-    server = ApacheKafka(
-        tmp_path_factory.mktemp("secured"),
-        cache=pytestconfig.rootpath / ".pytest_cache",
-        sasl_users={USER: PASSWORD},
-        certificate=certificates.server,
+) -> Iterator[KafkaServer]:
+    """A Kafka that tests may stop, kill or freeze; they are of the group `breakable_kafka`, in one worker."""
+    server = _there(
+        lambda: KafkaServer(
+            tmp_path_factory.mktemp("kafka"),
+            cache=pytestconfig.rootpath / ".pytest_cache",
+            sasl_users={USER: PASSWORD},
+        )
     )
     server.start()
-    server.create_topic("guarded", partitions=1)
-    produce(server.bootstrap_servers, "guarded", [b"1", b"2"])
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def certificates() -> Certificates:
+    """An authority, and what it signed for 127.0.0.1, as the secured Kafka has them."""
+    return _there(shared_certificates)
+
+
+@pytest.fixture(scope="session")
+def secured(apache_kafka: ApacheKafka, certificates: Certificates) -> ApacheKafka:
+    """A Kafka with SASL and TLS listeners and a topic `guarded` of two events."""
+    return apache_kafka
 
 
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     """A Mosquitto with its defaults, for one test."""
+    server = _there(lambda: Mosquitto(tmp_path / "mosquitto"))
+    server.start()
+    yield server
+    server.stop()
+
+
+def _there(get: Callable[[], T]) -> T:
+    """A server, or the test is skipped where its program is not installed; in CI that is an error."""
     try:
-        server = Mosquitto(tmp_path / "mosquitto")
+        return get()
     except ServerMissing as missing:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(missing))
-    server.start()
-    yield server
-    server.stop()

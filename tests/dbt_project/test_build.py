@@ -14,6 +14,8 @@ from orchestration.services.process import wait_until
 from tests.dbt_project.conftest import STREAMS, Warehouse
 from tests.dbt_project.raw import START, Event, order_event, reading
 
+pytestmark = pytest.mark.early
+
 
 @pytest.fixture(scope="module")
 def built(new_warehouse: Callable[[], Warehouse]) -> Warehouse:

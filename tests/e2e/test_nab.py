@@ -54,9 +54,12 @@ BUCKETS = (
     "date_trunc('{unit}', {time}) as bucket, count(*) as readings, sum({value}::decimal(38, 12)) as total"
 )
 
-pytestmark = pytest.mark.skipif(
-    not NAB.is_dir(), reason="the NAB series are not beside the project (shared/data/nab)"
-)
+pytestmark = [
+    pytest.mark.early,
+    pytest.mark.skipif(
+        not NAB.is_dir(), reason="the NAB series are not beside the project (shared/data/nab)"
+    ),
+]
 
 
 @pytest.fixture

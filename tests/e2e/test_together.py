@@ -45,6 +45,9 @@ def command(name: str, *arguments: str, env: dict[str, str]) -> dict[str, Any]:
 
 
 @pytest.mark.e2e
+@pytest.mark.slow(
+    "starts a whole demo a second time and works beside it for a minute; test_demo.py is in make test"
+)
 def test_modeller_readers_and_a_backup_see_no_error_while_everything_runs(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     env = environment(folder)

@@ -4,7 +4,6 @@ MILLRACE_FAULT_KILLS sets the kills per place (`make fault`). The seed is printe
 repeats it.
 """
 
-import itertools
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +17,7 @@ from tests.fault.conftest import Count, Tally
 from tests.fault.oracle import KafkaOracle, make_producer
 from tests.fault.orders import Worker, order_for
 from tests.fault.seeds import KILLS, SEED
+from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 
 PLACES = ["batch.polled", "loader.extracted", "loader.normalized", "loader.loaded", "loader.committed"]
@@ -30,7 +30,7 @@ KILLS_OF_A_STREAM = 20
 KILLS_OF_A_CHAIN = 4
 """So many orders die one after another, each beginning with what the last one left."""
 CRASHES = 6 * KILLS
-_numbers = itertools.count(1)
+_numbers = numbers()
 
 
 class Scene:

@@ -15,6 +15,7 @@ from tests.fault.orders import Worker, order_for
 from tests.fault.seeds import RUNS_KILLED, SEED
 from tests.servers.apache_kafka import ApacheKafka
 
+pytestmark = pytest.mark.early
 TOPIC = "production_orders"  # of the project's own streams.yml
 TABLES = ["staging.stg_production_orders", "intermediate.int_order_events", "marts.order_progress"]
 ASSETS = [["raw", TOPIC], *(table.split(".") for table in TABLES)]

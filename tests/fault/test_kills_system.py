@@ -3,7 +3,6 @@
 A start takes half a minute, so these run with `make fault` only (conftest.py).
 """
 
-import itertools
 import json
 import subprocess
 from collections.abc import Iterator
@@ -25,13 +24,14 @@ from tests.e2e.test_demo import MILLRACE, environment, processes_of
 from tests.fault.conftest import Count, Tally
 from tests.fault.oracle import KafkaOracle
 from tests.fault.seeds import RUNS_KILLED, SYSTEMS_KILLED
+from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
 from tests.waiting import eventually
 
 TOPIC = "production_orders"
 DAEMONS_OF_A_SYSTEM = 5
-_numbers = itertools.count(1)
+_numbers = numbers()
 
 
 class Running:

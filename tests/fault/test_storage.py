@@ -3,7 +3,6 @@
 The disks are real: small tmpfs mounts, for which the tests need root.
 """
 
-import itertools
 import os
 import shutil
 import subprocess
@@ -21,9 +20,10 @@ from tests.fault.oracle import KafkaOracle
 from tests.fault.orders import Worker, order_for
 from tests.fault.worker import EXIT_DONE, EXIT_REFUSED
 from tests.ingestion.helpers import ingest, kafka_stream
+from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 
-_numbers = itertools.count(1)
+_numbers = numbers()
 MIB = 2**20
 
 

@@ -1,6 +1,5 @@
 """Backups of a lake in use: what is restored goes on from its own rows, nothing lost nor doubled."""
 
-import itertools
 import shutil
 import signal
 import subprocess
@@ -31,13 +30,14 @@ from orchestration.run.land import ingest_batch
 from orchestration.run.progress import CheckedBatches
 from tests.ingestion.helpers import ingest, kafka_stream, mqtt_collector, positions_of, produce
 from tests.ingestion.test_collector import publish, running, spooled, wait_until
+from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
 
 OWN = "* exclude (ingested_at, batch_id, _dlt_load_id)"  # what is not a load's
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SPOOLED = Stream.model_validate({"name": "spooled", "source": {"mqtt": "spooled/#"}})
-_numbers = itertools.count(1)
+_numbers = numbers()
 
 
 @pytest.fixture(autouse=True)
@@ -266,10 +266,11 @@ def test_a_restored_system_fetches_what_the_mqtt_broker_queued_where_it_takes_th
         there = elsewhere().replaced(**broker)
         restore(there, report.folder, session=session)
         with running(mqtt_collector(there, [SPOOLED])) as collector:
-            publish(mosquitto, [("spooled/a", b"new")])
+            mine = b"new %d" % session
+            publish(mosquitto, [("spooled/a", mine)])
             wait_until(
-                lambda there=there: (
-                    [row["value"] for row in spooled(there.data_dir, SPOOLED.name)][-1:] == [b"new"]
+                lambda there=there, mine=mine: (
+                    [row["value"] for row in spooled(there.data_dir, SPOOLED.name)][-1:] == [mine]
                 )
             )
             fetched[session] = collector.status()["messages"]

@@ -1,6 +1,5 @@
 """Micro-batches from a real Apache Kafka into a real lake."""
 
-import itertools
 import time
 from collections.abc import Iterator
 
@@ -19,9 +18,10 @@ from ingestion.land.batch import Ingestor
 from ingestion.log.port import Window
 from ingestion.settings import Settings
 from tests.ingestion.helpers import both_clients, ingest, kafka_log, kafka_stream, positions_of, produce
+from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 
-_numbers = itertools.count(1)
+_numbers = numbers()
 
 
 @pytest.fixture

@@ -18,15 +18,22 @@ from ingestion.land.batch import Ingestor
 from ingestion.log.port import Window
 from ingestion.settings import Settings, load_settings
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
-from tests.servers.apache_kafka import ApacheKafka
+from tests.names import numbers
+from tests.servers.apache_kafka import KafkaServer
 from tests.servers.kafka_proxy import FETCH, KafkaProxy
 from tests.waiting import eventually
 
-_numbers = itertools.count(1)
+pytestmark = [pytest.mark.xdist_group("breakable_kafka"), pytest.mark.early]
+_numbers = numbers()
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(breakable_kafka: KafkaServer) -> KafkaServer:
+    return breakable_kafka
 
 
 @pytest.fixture
-def kafka_settings(request: pytest.FixtureRequest, settings: Settings, apache_kafka: ApacheKafka) -> Settings:
+def kafka_settings(request: pytest.FixtureRequest, settings: Settings, apache_kafka: KafkaServer) -> Settings:
     return load_settings(
         data_dir=settings.data_dir,
         catalog=settings.catalog,
@@ -38,7 +45,7 @@ def kafka_settings(request: pytest.FixtureRequest, settings: Settings, apache_ka
 
 
 @pytest.fixture
-def topic(apache_kafka: ApacheKafka) -> Iterator[str]:
+def topic(apache_kafka: KafkaServer) -> Iterator[str]:
     name = f"faulty_{next(_numbers)}"
     apache_kafka.create_topic(name)
     yield name
@@ -56,7 +63,7 @@ def _drained(lake: Lake, topic: str, settings: Settings) -> bool:
 
 
 def test_a_restart_while_polling_loses_and_doubles_nothing(
-    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka
+    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: KafkaServer
 ) -> None:
     produce(apache_kafka.bootstrap_servers, topic, [b'"%s"' % (b"x" * 900_000)] * 24)
     polls = itertools.count(1)
@@ -73,7 +80,7 @@ def test_a_restart_while_polling_loses_and_doubles_nothing(
 
 
 def test_a_broker_that_was_away_is_drained_by_itself(
-    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka
+    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: KafkaServer
 ) -> None:
     produce(apache_kafka.bootstrap_servers, topic, [b"1"] * 5)
     assert _drained(lake, topic, kafka_settings)
@@ -90,7 +97,7 @@ def test_a_broker_that_was_away_is_drained_by_itself(
 
 
 def test_a_broker_that_freezes_between_two_polls_fails_the_batch_and_not_the_stream(
-    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka
+    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: KafkaServer
 ) -> None:
     # More than one fetch brings (50 MiB), and nothing that compresses.
     produce(apache_kafka.bootstrap_servers, topic, [b'"%s"' % os.urandom(400_000).hex().encode()] * 100)
@@ -119,7 +126,7 @@ def test_a_broker_that_freezes_between_two_polls_fails_the_batch_and_not_the_str
     indirect=["kafka_settings"],
 )
 def test_a_connection_that_brings_nothing_is_replaced_once(
-    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka, stalls: int
+    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: KafkaServer, stalls: int
 ) -> None:
     """Everything but events is answered, as when a middlebox has lost one connection of several."""
     produce(apache_kafka.bootstrap_servers, topic, [b"1"] * 5)
@@ -150,7 +157,7 @@ def test_a_connection_that_brings_nothing_is_replaced_once(
 
 
 def test_a_partition_whose_window_is_full_is_read_again_by_the_next_batch(
-    lake: Lake, kafka_settings: Settings, apache_kafka: ApacheKafka, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, kafka_settings: Settings, apache_kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Paused instead, its fetched records were parked in kafka-python, which then never asked for more."""
     monkeypatch.setattr("ingestion.connectors.kafka.log._POLL_BLOCKS", 4)  # 4,096 would have to be left over
@@ -173,7 +180,7 @@ def test_a_partition_whose_window_is_full_is_read_again_by_the_next_batch(
 
 
 def test_the_holes_of_a_compacted_topic_are_no_gaps(
-    lake: Lake, kafka_settings: Settings, apache_kafka: ApacheKafka
+    lake: Lake, kafka_settings: Settings, apache_kafka: KafkaServer
 ) -> None:
     topic = f"compacted_{next(_numbers)}"
     config = {

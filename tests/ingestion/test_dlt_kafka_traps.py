@@ -1,6 +1,5 @@
 """Where dlt's own Kafka source falls, on a real Kafka: each of its traps is a promise of ours."""
 
-import itertools
 import time
 from contextlib import closing
 
@@ -12,10 +11,11 @@ from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
 from ingestion.watch.lag import LagMeter, StreamLag
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
+from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 from tests.waiting import eventually
 
-_numbers = itertools.count(1)
+_numbers = numbers()
 
 
 @pytest.fixture

@@ -17,9 +17,10 @@ from ingestion.log.envelope import EVENT_SCHEMA, SOURCE_SCHEMA
 from ingestion.log.port import Bounds, Chunk, Start, Window
 from ingestion.settings import Settings
 from tests.ingestion.helpers import ingest, kafka_log, kafka_stream, positions_of, produce
+from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 
-_numbers = itertools.count(1)
+_numbers = numbers()
 LANDS = {
     "one byte": b"1",
     "huge integer": b'{"n": 123456789012345678901234567890123456789012345678901234567890}',

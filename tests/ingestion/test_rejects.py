@@ -1,6 +1,5 @@
 """Rejects: the budget, landing them later, dismissing them; each once, under the old identity."""
 
-import itertools
 import json
 import os
 import subprocess
@@ -27,9 +26,10 @@ from ingestion.settings import PROJECT_DIR, Settings
 from orchestration.jobs.rejects import retry_job
 from orchestration.run.resources import lake_session
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
+from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 
-_numbers = itertools.count(1)
+_numbers = numbers()
 BAD_LINE = b"{'n': 2}"
 VALUES = [b'{"n": 1}', BAD_LINE, b"", None, b"\xff\xfe", BAD_LINE]
 

@@ -1,6 +1,5 @@
 """Replay: what the broker holds and the lake does not is landed once, and the ledger still adds up."""
 
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -23,9 +22,10 @@ from orchestration.keys import REPAIR_TAG, REPLAY_JOB, RETRY_JOB
 from orchestration.run.plan import RefreshPlan
 from orchestration.run.resources import lake_session
 from tests.ingestion.helpers import ingest, kafka_log, kafka_stream, positions_of, produce
+from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 
-_numbers = itertools.count(1)
+_numbers = numbers()
 
 
 @pytest.fixture

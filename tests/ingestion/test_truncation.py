@@ -1,7 +1,5 @@
 """Retention passed our position: refused, or accepted with the gap written down in the same load."""
 
-import itertools
-
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
@@ -11,9 +9,10 @@ from ingestion.lake.ledger import prove
 from ingestion.settings import Settings
 from ingestion.watch.recount import StreamCount, verify
 from tests.ingestion.helpers import ingest, kafka_log, kafka_stream, positions_of, produce
+from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 
-_numbers = itertools.count(1)
+_numbers = numbers()
 
 
 @pytest.fixture

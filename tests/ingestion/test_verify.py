@@ -1,6 +1,5 @@
 """The recount agrees with a sound lake, and finds each thing that is not."""
 
-import itertools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,9 +21,10 @@ from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from ingestion.watch.recount import PartitionCount, StreamCount, verify
 from tests.ingestion.helpers import ingest, kafka_log, produce
 from tests.ingestion.test_rejects import single_quotes
+from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 
-_numbers = itertools.count(1)
+_numbers = numbers()
 FIRST = [b'{"id": 1}', b'{"id": 2}', b'{"id": 1}', None, b"{'id': 3}", b"{", b"{}"]
 """One redelivery, one tombstone, one reject that tomorrow's decoder takes, one that none does."""
 

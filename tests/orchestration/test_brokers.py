@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.mqtt import EmbeddedMqtt
 from orchestration.services.process import ServiceError, wait_until
 from orchestration.system.running import System
+from tests.conftest import PASSWORD, USER
 from tests.servers import ServerMissing
-from tests.servers.apache_kafka import ApacheKafka
+from tests.servers.apache_kafka import ApacheKafka, KafkaServer
 from tests.servers.mosquitto import Mosquitto
 
 
@@ -178,20 +179,6 @@ def test_mosquitto_keeps_queued_messages_over_a_crash(tmp_path: Path) -> None:
         broker.stop()
 
 
-@pytest.fixture(scope="module")
-def apache_kafka(
-    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
-) -> Iterator[ApacheKafka]:
-    cache = pytestconfig.rootpath / ".pytest_cache"
-    try:
-        server = ApacheKafka(tmp_path_factory.mktemp("kafka"), cache=cache, sasl_users={"alice": "s3cret"})
-    except ServerMissing as reason:
-        pytest.skip(str(reason))
-    server.start()
-    yield server
-    server.stop()
-
-
 @pytest.mark.kafka
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
 def test_apache_kafka_authenticates(apache_kafka: ApacheKafka, mechanism: str) -> None:
@@ -200,22 +187,23 @@ def test_apache_kafka_authenticates(apache_kafka: ApacheKafka, mechanism: str) -
     security = {
         "security_protocol": "SASL_PLAINTEXT",
         "sasl_mechanism": mechanism,
-        "sasl_plain_username": "alice",
-        "sasl_plain_password": "s3cret",
+        "sasl_plain_username": USER,
+        "sasl_plain_password": PASSWORD,
     }
     assert round_trip(apache_kafka.sasl_bootstrap_servers, topic, **security) == TEN
 
 
 @pytest.mark.kafka
-def test_apache_kafka_keeps_messages_over_a_crash(apache_kafka: ApacheKafka) -> None:
-    apache_kafka.create_topic("orders", partitions=2, config={"cleanup.policy": "delete"})
-    assert round_trip(apache_kafka.bootstrap_servers, "orders") == TEN
-    apache_kafka.kill()
-    apache_kafka.start()
-    assert round_trip(apache_kafka.bootstrap_servers, "orders") == TEN * 2
-    apache_kafka.delete_topic("orders")
-    apache_kafka.create_topic("orders")
-    assert round_trip(apache_kafka.bootstrap_servers, "orders") == TEN
+@pytest.mark.xdist_group("breakable_kafka")
+def test_apache_kafka_keeps_messages_over_a_crash(breakable_kafka: KafkaServer) -> None:
+    breakable_kafka.create_topic("orders", partitions=2, config={"cleanup.policy": "delete"})
+    assert round_trip(breakable_kafka.bootstrap_servers, "orders") == TEN
+    breakable_kafka.kill()
+    breakable_kafka.start()
+    assert round_trip(breakable_kafka.bootstrap_servers, "orders") == TEN * 2
+    breakable_kafka.delete_topic("orders")
+    breakable_kafka.create_topic("orders")
+    assert round_trip(breakable_kafka.bootstrap_servers, "orders") == TEN
 
 
 def test_the_collector_comes_with_the_first_mqtt_stream_and_goes_with_the_last(

@@ -1,6 +1,5 @@
 """A run that goes on, on a real Kafka and a real lake; a builder that notes what it is asked replaces dbt."""
 
-import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,9 +28,10 @@ from orchestration.dbt.lineage import Lineage
 from orchestration.keys import GOES_ON_TAG, STREAM_METADATA, UNTIL_TAG, raw_key
 from orchestration.run.cycles import Cycles
 from tests.ingestion.helpers import ingest, produce
+from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 
-_numbers = itertools.count(1)
+_numbers = numbers()
 MART = AssetKey(["marts", "counted"])
 ONE_CYCLE = {"budget_seconds": 0.4, "linger_seconds": 2.0}
 

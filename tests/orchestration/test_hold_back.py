@@ -15,6 +15,7 @@ from orchestration.run.resources import lake_session
 from tests.ingestion.helpers import kafka_stream, produce
 from tests.servers.apache_kafka import ApacheKafka
 
+pytestmark = pytest.mark.xdist_group("held_back")  # its tests make the same topic, one after another
 TOPIC = "held_back"
 MODEL = AssetKey(["marts", "reads_it"])
 

@@ -1,26 +1,31 @@
 """What a waiting worker has opened: taken once, and only while it is good."""
 
+from collections.abc import Callable, Iterator
+
 import psycopg2
 import pytest
 
 from ingestion.declare.file import load_streams
 from ingestion.lake.lake import Lake
-from ingestion.settings import Settings
+from ingestion.settings import Settings, load_settings
 from orchestration.dbt.project import FULL_SCAN, NO_ASSETS, parse_models
 from orchestration.dbt.runner import build_args, invoke
 from orchestration.run import readiness
 
 
-@pytest.fixture
-def built(lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings of a lake with the project's models."""
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[], str]) -> Iterator[Settings]:
+    """Settings of a lake with the project's models, which no test changes."""
+    settings = load_settings(data_dir=tmp_path_factory.mktemp("built") / "data", catalog=new_database())
     assert settings.catalog is not None
-    monkeypatch.setenv("MILLRACE_DATA_DIR", str(settings.data_dir))
-    monkeypatch.setenv("MILLRACE_CATALOG", settings.catalog.get_secret_value())
-    lake.prepare(stream.name for stream in load_streams(settings.streams_file))
-    lake.publish_access()
-    build(settings)
-    return settings
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MILLRACE_DATA_DIR", str(settings.data_dir))
+        patch.setenv("MILLRACE_CATALOG", settings.catalog.get_secret_value())
+        with Lake(settings) as lake:
+            lake.prepare(stream.name for stream in load_streams(settings.streams_file))
+            lake.publish_access()
+        build(settings)
+        yield settings
 
 
 def build(settings: Settings) -> None:

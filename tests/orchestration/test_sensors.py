@@ -1,6 +1,5 @@
 """The arrivals sensor on a real lake and a real Kafka, and the alert that a failed run posts."""
 
-import itertools
 import json
 import os
 import signal
@@ -47,10 +46,11 @@ from orchestration.sensors.backoff import Pause, Schedule
 from orchestration.sensors.failures import failures_sensor, post_alert
 from orchestration.services.postgres import EmbeddedPostgres
 from tests.ingestion.helpers import ingest, produce
+from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 from tests.waiting import eventually
 
-_numbers = itertools.count(1)
+_numbers = numbers()
 MART = AssetKey(["marts", "counted"])
 
 

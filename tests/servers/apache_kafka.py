@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from kafka.admin import KafkaAdminClient, NewTopic
@@ -78,104 +79,69 @@ def kafka_jars(cache: Path) -> Path:
     return jars
 
 
-class ApacheKafka:
-    """One broker; its ports and folder stay the same over restarts.
+@dataclass(frozen=True)
+class KafkaPorts:
+    """Where the listeners of one broker are.
 
     Attributes:
-        proxied_port: Of a listener whose clients are told to come to …
-        proxy_port: … this port, where a test may put a proxy.
+        plain: Without authentication.
+        controller: For the broker itself.
+        sasl: SASL_PLAINTEXT; nobody listens there without users.
+        ssl: TLS; nobody listens there without a certificate.
+        sasl_ssl: TLS and SASL.
+        proxied: Of a listener whose clients are sent to …
+        proxy: … this port, where a test may put a proxy.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        cache: Path,
-        sasl_users: Mapping[str, str] | None = None,
-        certificate: Path | None = None,
-        settings: Mapping[str, str] | None = None,
-    ) -> None:
-        """Fetch the jars and write the configuration.
+    plain: int
+    controller: int
+    sasl: int
+    ssl: int
+    sasl_ssl: int
+    proxied: int
+    proxy: int
+
+
+class ApacheKafka:
+    """A running broker, whoever started it: its addresses and its topics."""
+
+    def __init__(self, ports: KafkaPorts) -> None:
+        """Nothing is started.
 
         Args:
-            folder: Empty or missing folder for configuration, log and data.
-            cache: Folder for the jars, kept between test runs.
-            sasl_users: Name → password; adds a SASL_PLAINTEXT listener with PLAIN and SCRAM for them.
-            certificate: PEM of a PKCS#8 key and its chain; adds an SSL listener and, with users, SASL_SSL.
-            settings: Further broker settings; they win over ours.
-
-        Raises:
-            ServerMissing: Java or Maven is not installed.
+            ports: Of the broker.
         """
-        self._java = _installed("java", package="a Java runtime, 17 or newer")
-        self._jars = kafka_jars(cache)
-        self._folder = folder.absolute()
-        self._users = dict(sasl_users or {})
-        self._certificate = certificate
-        self._port, self._controller_port, self._sasl_port, self._ssl_port, self._sasl_ssl_port = free_ports(
-            5
-        )
-        self.proxied_port, self.proxy_port = free_ports(2)
-        self._config = self._folder / "server.properties"
-        self._data = self._folder / "data"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        lines = {**self._settings(), **(settings or {})}
-        self._config.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
-        self._config.chmod(0o600)
-        self._child = ChildProcess(
-            ProcessSpec(
-                name="apache-kafka",
-                argv=self._java_command("kafka.Kafka", str(self._config)),
-                log_folder=self._folder / "log",
-                ready=self._serves,
-                ready_timeout_s=60,
-                stop_timeout_s=20,
-            )
-        )
+        self.ports = ports
 
     @property
     def bootstrap_servers(self) -> str:
         """`host:port` of the listener without authentication."""
-        return f"127.0.0.1:{self._port}"
+        return f"127.0.0.1:{self.ports.plain}"
 
     @property
     def sasl_bootstrap_servers(self) -> str:
         """`host:port` of the SASL_PLAINTEXT listener."""
-        return f"127.0.0.1:{self._sasl_port}"
+        return f"127.0.0.1:{self.ports.sasl}"
 
     @property
     def ssl_bootstrap_servers(self) -> str:
         """`host:port` of the SSL listener."""
-        return f"127.0.0.1:{self._ssl_port}"
+        return f"127.0.0.1:{self.ports.ssl}"
 
     @property
     def sasl_ssl_bootstrap_servers(self) -> str:
         """`host:port` of the SASL_SSL listener."""
-        return f"127.0.0.1:{self._sasl_ssl_port}"
+        return f"127.0.0.1:{self.ports.sasl_ssl}"
 
     @property
-    def pid(self) -> int | None:
-        """Process id, or None when it does not run."""
-        return self._child.pid
+    def proxied_port(self) -> int:
+        """Of a listener whose clients are sent to `proxy_port`."""
+        return self.ports.proxied
 
-    def start(self) -> None:
-        """Start it, formatting its storage first when new, and wait until it answers."""
-        if not self._data.exists():
-            self._format()
-        self._child.start()
-
-    def stop(self) -> None:
-        """Shut it down cleanly."""
-        self._child.stop()
-
-    def kill(self) -> None:
-        """End it at once, as a crash would."""
-        self._child.kill()
-
-    def restart(self) -> None:
-        """Stop and start on the same ports and data."""
-        self.stop()
-        self.start()
+    @property
+    def proxy_port(self) -> int:
+        """Where a test may put a proxy."""
+        return self.ports.proxy
 
     def create_topic(
         self, name: str, *, partitions: int = 1, config: Mapping[str, str] | None = None
@@ -202,13 +168,85 @@ class ApacheKafka:
 
     def _until(self, condition: Callable[[], bool], complaint: str) -> None:
         if not wait_until(condition, timeout_s=20, interval_s=0.05):
-            raise RuntimeError(f"{complaint} after 20 s; the log ends with: {self._child.log_tail()}")
+            raise RuntimeError(f"{complaint} after 20 s: see the broker's log.")
 
     def _admin(self) -> KafkaAdminClient:
         return KafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
 
+
+class KafkaServer(ApacheKafka):
+    """A broker that this process starts and stops; its ports and folder stay the same over restarts."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        cache: Path,
+        sasl_users: Mapping[str, str] | None = None,
+        certificate: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """Fetch the jars and write the configuration.
+
+        Args:
+            folder: Empty or missing folder for configuration, log and data.
+            cache: Folder for the jars, kept between test runs.
+            sasl_users: Name → password; adds a SASL_PLAINTEXT listener with PLAIN and SCRAM for them.
+            certificate: PEM of a PKCS#8 key and its chain; adds an SSL listener and, with users, SASL_SSL.
+            settings: Further broker settings; they win over ours.
+
+        Raises:
+            ServerMissing: Java or Maven is not installed.
+        """
+        super().__init__(KafkaPorts(*free_ports(7)))
+        self._java = _installed("java", package="a Java runtime, 17 or newer")
+        self._jars = kafka_jars(cache)
+        self._folder = folder.absolute()
+        self._users = dict(sasl_users or {})
+        self._certificate = certificate
+        self._config = self._folder / "server.properties"
+        self._data = self._folder / "data"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        lines = {**self._settings(), **(settings or {})}
+        self._config.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
+        self._config.chmod(0o600)
+        self._child = ChildProcess(
+            ProcessSpec(
+                name="apache-kafka",
+                argv=self._java_command("kafka.Kafka", str(self._config)),
+                log_folder=self._folder / "log",
+                ready=self._serves,
+                ready_timeout_s=60,
+                stop_timeout_s=20,
+            )
+        )
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, or None when it does not run."""
+        return self._child.pid
+
+    def start(self) -> None:
+        """Start it, formatting its storage first when new, and wait until it answers."""
+        if not self._data.exists():
+            self._format()
+        self._child.start()
+
+    def stop(self) -> None:
+        """Shut it down cleanly."""
+        self._child.stop()
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self._child.kill()
+
+    def restart(self) -> None:
+        """Stop and start on the same ports and data."""
+        self.stop()
+        self.start()
+
     def _serves(self) -> bool:
-        if not accepts_tcp(self._port):
+        if not accepts_tcp(self.ports.plain):
             return False
         try:
             admin = self._admin()
@@ -224,25 +262,25 @@ class ApacheKafka:
 
     def _settings(self) -> dict[str, str]:
         listeners = {
-            "CLIENT": self._port,
-            "PROXIED": self.proxied_port,
-            "CONTROLLER": self._controller_port,
+            "CLIENT": self.ports.plain,
+            "PROXIED": self.ports.proxied,
+            "CONTROLLER": self.ports.controller,
         }
         protocols = dict.fromkeys(listeners, "PLAINTEXT")
         if self._users:
-            listeners["SASL"] = self._sasl_port
+            listeners["SASL"] = self.ports.sasl
             protocols["SASL"] = "SASL_PLAINTEXT"
         if self._certificate is not None:
-            listeners["TLS"], protocols["TLS"] = self._ssl_port, "SSL"
+            listeners["TLS"], protocols["TLS"] = self.ports.ssl, "SSL"
         if self._certificate is not None and self._users:
-            listeners["SASLTLS"], protocols["SASLTLS"] = self._sasl_ssl_port, "SASL_SSL"
+            listeners["SASLTLS"], protocols["SASLTLS"] = self.ports.sasl_ssl, "SASL_SSL"
         addresses = {name: f"{name}://127.0.0.1:{port}" for name, port in listeners.items()}
-        told = addresses | {"PROXIED": f"PROXIED://127.0.0.1:{self.proxy_port}"}
+        told = addresses | {"PROXIED": f"PROXIED://127.0.0.1:{self.ports.proxy}"}
         advertised = [address for name, address in told.items() if name != "CONTROLLER"]
         return {
             "process.roles": "broker,controller",
             "node.id": "1",
-            "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
+            "controller.quorum.voters": f"1@127.0.0.1:{self.ports.controller}",
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "CLIENT",
             "listeners": ",".join(addresses.values()),

@@ -1,0 +1,16 @@
+"""Names that no other worker of the run gives to something on a shared server."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+"""`gw0`, `gw1`, …; None in a run without workers."""
+
+
+def numbers() -> Iterator[int]:
+    """1, 2, 3, … in a run without workers; each worker counts from a number of its own."""
+    own = int(WORKER.removeprefix("gw")) + 1 if WORKER else 0
+    return itertools.count(own * 10_000 + 1)

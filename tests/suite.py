@@ -1,0 +1,177 @@
+"""The suite as a whole, a pytest plugin: shared servers, random order, the reason of a slow test.
+
+Nothing of the product is imported here, so that coverage sees its imports. See docs/testing.md.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+from tests.names import WORKER
+
+ADDRESS = "TEST_SERVERS_SOCKET"
+FIRST = ("slow", "e2e", "early")
+"""Marks of the tests that begin first, so that no worker is left alone with one of them at the end."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--order-seed",
+        type=int,
+        default=None,
+        metavar="N",
+        help="repeat the order of an earlier run, whose seed is in its first lines; 0 for the files' order",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # `nohup … &` ignores SIGINT, and every child would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.stash[_SEED] = _seed(config)
+
+
+_SEED = pytest.StashKey[int]()
+
+
+def _seed(config: pytest.Config) -> int:
+    given = getattr(config, "workerinput", {}).get("order_seed", config.getoption("order_seed"))
+    return random.SystemRandom().randint(1, 10**6) if given is None else given
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """All workers have to collect in the same order."""
+    node.workerinput["order_seed"] = node.config.stash[_SEED]
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"order: --order-seed {config.stash[_SEED]}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Shuffle files, and tests within them; then take the long ones first."""
+    for item in items:
+        for mark in item.iter_markers("slow"):
+            if not (mark.args and isinstance(mark.args[0], str) and mark.args[0].strip()):
+                raise pytest.UsageError(f"{item.nodeid}: mark it slow with the reason, slow('why').")
+    seed = config.stash[_SEED]
+    if seed:
+        items[:] = shuffled(items, seed)
+        items.sort(key=_rank)
+    if WORKER is not None:
+        _tell_groups(items)
+
+
+def shuffled(items: list[pytest.Item], seed: int) -> list[pytest.Item]:
+    """The same items, file by file, in the order of a seed."""
+    dice = random.Random(seed)
+    files = [list(tests) for _, tests in groupby(items, key=lambda item: item.path)]
+    dice.shuffle(files)
+    for tests in files:
+        dice.shuffle(tests)
+    return [item for tests in files for item in tests]
+
+
+def _rank(item: pytest.Item) -> int:
+    return min(
+        (FIRST.index(mark.name) for mark in item.iter_markers() if mark.name in FIRST), default=len(FIRST)
+    )
+
+
+def _group(item: pytest.Item) -> str | None:
+    """Whose tests one worker runs: the mark `xdist_group`, or the file when its tests share a fixture."""
+    mark = item.get_closest_marker("xdist_group")
+    if mark is not None:
+        return str(mark.args[0])
+    fixtures = item._fixtureinfo.name2fixturedefs.values() if isinstance(item, pytest.Function) else ()
+    shares = any(definitions[-1].scope in ("module", "class") for definitions in fixtures)
+    return str(item.path) if shares else None
+
+
+def _tell_groups(items: list[pytest.Item]) -> None:
+    """The main process does not collect: it reads the groups in a file. Every worker writes the same."""
+    groups = {item.nodeid: group for item in items if (group := _group(item)) is not None}
+    partial = _groups_file().with_suffix(f".{WORKER}")
+    partial.write_text(json.dumps(groups))
+    partial.replace(_groups_file())
+
+
+def _groups_file() -> Path:
+    return Path(os.environ[ADDRESS]).with_name("groups.json")
+
+
+class GroupScheduling(LoadScopeScheduling):
+    """Hands out tests one by one, in their order, and a group's tests to one worker.
+
+    xdist's own loadgroup loses the groups under pytest 9.2: its issue 1386.
+    """
+
+    @functools.cached_property
+    def _groups(self) -> dict[str, str]:
+        groups: dict[str, str] = json.loads(_groups_file().read_text())
+        return groups
+
+    def _split_scope(self, nodeid: str) -> str:
+        return self._groups.get(nodeid, nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> GroupScheduling:
+    config.option.loadscopereorder = False
+    return GroupScheduling(config, log)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """The run's main process has the keeper of its servers; workers are children and inherit the address."""
+    config = session.config
+    if WORKER is None and not config.option.collectonly:
+        config.stash[_KEEPER] = Keeper(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    keeper = config.stash.get(_KEEPER, None)
+    if keeper is not None:
+        keeper.close()
+
+
+class Keeper:
+    """Our end of tests/servers/keeper.py."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        base = config._tmp_path_factory.getbasetemp()
+        self._folder = tempfile.TemporaryDirectory(prefix="millrace-tests-")
+        address = Path(self._folder.name) / "servers"  # the path of a socket has to be short
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.servers.keeper", str(address), str(base / "servers"),
+             str(config.rootpath / ".pytest_cache")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=config.rootpath, start_new_session=True,
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"ready\n"
+        os.environ[ADDRESS] = str(address)
+
+    def close(self) -> None:
+        """Let it stop its servers, and wait."""
+        os.environ.pop(ADDRESS, None)
+        try:
+            self._process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._folder.cleanup()
+
+
+_KEEPER = pytest.StashKey[Keeper]()
