@@ -1,6 +1,6 @@
 """Every error a user may see: one sentence that names the thing, the place and the remedy.
 
-Anything else that is raised is a defect of ours. The CLI prints these without a traceback.
+Anything else that is raised is a defect of Millrace. The CLI prints these without a traceback.
 """
 
 
@@ -17,7 +17,7 @@ class CatalogUnavailable(MillraceError):
 
 
 class StorageError(MillraceError):
-    """A folder or bucket cannot be written or read."""
+    """A folder cannot be written or read."""
 
 
 class SourceUnavailable(MillraceError):

@@ -26,7 +26,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingestion.errors import ConfigError
 
-# dlt reads it before any setting of ours reaches it, and would call home from a plain `millrace ingest`.
+# dlt reads it before our settings reach it, and would call home from a plain `millrace ingest`.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent

@@ -4,7 +4,7 @@
   Only batches after the watermark are read. Of several deliveries with one business id the first stays, by batch,
   partition and position; events without a business id all stay. A delivery is compared with what is already there within
   `dedup_window_minutes` around its event time: an unchanged redelivery is found however late it comes, one whose
-  event time was stamped anew only within the window. The test `staged_once` finds the rest.
+  event time was stamped again only within the window. The test `staged_once` finds the rest.
 #}
 {% macro staging(stream) -%}
     {%- if not execute -%}

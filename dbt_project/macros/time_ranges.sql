@@ -1,6 +1,6 @@
 {#
   The stretches of time that some rows touch, as pairs of literals [from, to): whole minutes, at most `most` stretches,
-  separated at the widest gaps. Literals let DuckLake skip files, and several stretches keep one late event, or one
+  separated at the longest gaps. Literals let DuckLake skip files, and several stretches keep one late event, or one
   broken clock, from making a batch read everything between.
 
   Arguments: `rows` is a relation or a parenthesised query, `column` a timestamptz of it, `margin_minutes` widens each stretch.

@@ -30,7 +30,7 @@
     {%- set fields = meta.fields or {} -%}
     {%- for name in fields if name in envelope_columns() -%}
         {%- do exceptions.raise_compiler_error(
-            "Field '" ~ name ~ "' of stream '" ~ stream ~ "' has the name of a column of ours; "
+            "Field '" ~ name ~ "' of stream '" ~ stream ~ "' has the name of a column that staging adds; "
             ~ "call it otherwise in ingestion/streams.yml and add 'path: " ~ name ~ "' to it"
         ) -%}
     {%- endfor -%}
@@ -100,7 +100,7 @@
 {#
   A JSON value's text as a type, or null. Stricter than a plain cast where that would change a value in silence: no
   rounding to integers, no NaN or infinity, no year beyond 9999. Times may be ISO 8601 (UTC if they say no zone) or numbers
-  since 1970, whose size tells seconds, milliseconds, microseconds and nanoseconds apart.
+  since 1970, whose size shows whether it is seconds, milliseconds, microseconds or nanoseconds.
 #}
 {% macro typed_value(text, type) -%}
     {%- if type == 'varchar' -%}

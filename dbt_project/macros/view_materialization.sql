@@ -1,5 +1,5 @@
 {#
-  Views, left alone while their SQL is the same. dbt's own materialisation makes each view anew on every run, which is
+  Views, left alone while their SQL is the same. dbt's own materialisation makes each view again on every run, which is
   several catalog commits per view and micro-batch for nothing.
 #}
 {% materialization view, adapter='duckdb' -%}

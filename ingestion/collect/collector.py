@@ -38,7 +38,7 @@ class _Taken(NamedTuple):
 
 
 class Collector:
-    """Fills the spools of one kind's streams until it is told to stop.
+    """Fills the spools of one kind's streams until it is stopped.
 
     Args:
         settings: Access and data folder.

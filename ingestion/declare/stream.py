@@ -57,7 +57,7 @@ def _identifier(value: str) -> str:
 def _field_type(value: str) -> str:
     if not _TYPE.fullmatch(value):
         raise ValueError(
-            f"'{value}' is no type; use varchar, bigint, integer, double, boolean, timestamp, date, json"
+            f"'{value}' is not a type; use varchar, bigint, integer, double, boolean, timestamp, date, json"
             " or decimal(p,s)"
         )
     return value
@@ -65,7 +65,7 @@ def _field_type(value: str) -> str:
 
 def _json_path(value: str) -> str:
     if not value or any(not part or '"' in part or "'" in part for part in value.split(".")):
-        raise ValueError(f"'{value}' is no path; write the keys with dots between them, as in meta.line")
+        raise ValueError(f"'{value}' is not a path; write the keys with dots between them, as in meta.line")
     return value
 
 
@@ -157,10 +157,10 @@ class Stream(_Model):
     @model_validator(mode="after")
     def _names_agree(self) -> "Stream":
         if self.name in RESERVED_NAMES:
-            raise ValueError(f"'{self.name}' is the name of a table of ours; choose another")
+            raise ValueError(f"'{self.name}' is the name of a table that Millrace keeps; choose another")
         for name in self.fields.keys() & STAGING_COLUMNS:
             raise ValueError(
-                f"field '{name}' has the name of a column of ours; call it otherwise and add 'path: {name}'"
+                f"field '{name}' has the name of a column that staging adds; rename it and add 'path: {name}'"
             )
         for role, names in (
             ("event_time", (self.event_time,) if self.event_time else ()),

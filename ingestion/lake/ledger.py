@@ -45,6 +45,8 @@ class Defect:
     message: str
 
 
+# One sentence a row, the first that holds: where windows do not join, counts may differ for that reason, and
+# a repair (an empty window with resolutions) is judged by other rules than a batch that read the log.
 _WINDOWS = """
 with retries as (
     select
@@ -146,7 +148,7 @@ def prove(lake: Lake, stream: str, *, since_batch: int = 0) -> Proof:
     Args:
         lake: The lake.
         stream: The stream's name.
-        since_batch: Check the batches behind this one only; the work is proportional to them.
+        since_batch: Check the batches after this one only; the work is proportional to them.
     """
     queries = [query.format(stream=stream) for query in (_WINDOWS, _COUNTS)]
     parameters = {"stream": stream, "since": since_batch}

@@ -157,7 +157,7 @@ def scan(fd: int, tail: Tail, *, salt: int, path: Path) -> Tail:
     is written after the fsync of the one before.
 
     Raises:
-        SpoolCorrupt: A bad frame has a good one behind it.
+        SpoolCorrupt: A good frame follows a bad one.
     """
     while True:
         header = os.pread(fd, HEADER_BYTES, tail.offset)

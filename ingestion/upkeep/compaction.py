@@ -81,7 +81,7 @@ class Compactor:
         lock: Makes what keeps conflicting writers out; held for one merge at a time.
         target_bytes: Smaller files are merged, until they are about as large.
         least_files: A partition is worth a merge when it has so many small files.
-        delete_threshold: A file is written anew when this share of its rows is deleted.
+        delete_threshold: A file is rewritten when this share of its rows is deleted.
     """
 
     def __init__(

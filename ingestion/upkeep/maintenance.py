@@ -32,7 +32,7 @@ class Limits:
     Attributes:
         target_file_bytes: Smaller files are merged.
         least_files: So many small files in one partition make a merge worth while.
-        delete_threshold: Files with a larger share of deleted rows are written anew.
+        delete_threshold: Files with a larger share of deleted rows are rewritten.
         keep_every_snapshot: Each version stays so long …
         keep_snapshots: … and the last of each hour so long: how far time travel reaches back.
         grace: For so long a file stays after its last reader may have planned on it.

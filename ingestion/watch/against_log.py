@@ -62,7 +62,7 @@ def bounds_of(log: Log | None) -> tuple[dict[str, Bounds] | None, list[str]]:
 def bounds_around(
     before: Mapping[str, Bounds] | None, after: Mapping[str, Bounds] | None
 ) -> dict[str, Bounds] | None:
-    """Bounds that were asked around a look at the lake: ingestion goes on meanwhile, which is no loss."""
+    """Bounds that were asked around a look at the lake: ingestion goes on meanwhile, and nothing is lost."""
     if after is None:
         return None
     asked = before or {}
@@ -77,7 +77,7 @@ def against_log(
     if name in bounds and stream.source.skips_truncated:
         after = after_truncation({name: position}, bounds)[name]
         if lost := after.next - position.next:
-            warnings.append(f"retention deleted {lost} unread positions; the next batch goes on behind them")
+            warnings.append(f"retention deleted {lost} unread positions; the next batch goes on after them")
         position = after
     try:
         check_log(stream.name, log, {name: position}, bounds)

@@ -183,7 +183,7 @@ def _partition(
     if row["skipped"]:
         warnings.append(
             f"{row['skipped']} positions are lost: retention deleted them before they were read, and "
-            "'on_truncated: earliest' went on behind them"
+            "'on_truncated: earliest' went on after them"
         )
     if bounds is not None and log is not None:
         lost, endangered = against_log(stream, log, name, position, bounds)

@@ -32,7 +32,7 @@ def load_contracts(folder: Path, models: Iterable[AssetKey]) -> dict[AssetKey, C
     contracts = {}
     for path in sorted(folder.glob("*.yml")):
         if path.stem not in keys:
-            raise ConfigError(f"{path} is named for '{path.stem}', which is no model; rename or remove it")
+            raise ConfigError(f"{path} is named for '{path.stem}', which is not a model; rename or remove it")
         contracts[keys[path.stem]] = load_contract(path)
     return contracts
 

@@ -139,10 +139,10 @@ def _read_checks(contract: Contract) -> Iterator[ContractCheck]:
 def _read_check(contract: Contract, item: Any, column: str | None) -> ContractCheck:
     where = f"{contract.origin}, {f'column {column}' if column else 'checks'}"
     if not isinstance(item, Mapping) or len(item) != 1:
-        raise ConfigError(f"{where}: {item!r} is no check; write its type with a colon, as in 'missing:'")
+        raise ConfigError(f"{where}: {item!r} is not a check; write its type with a colon, as in 'missing:'")
     kind, body = next(iter(item.items()))
     if kind not in CHECK_TYPES:
-        raise ConfigError(f"{where}: '{kind}' is no check; known are {', '.join(sorted(CHECK_TYPES))}")
+        raise ConfigError(f"{where}: '{kind}' is not a check; known are {', '.join(sorted(CHECK_TYPES))}")
     body = {} if body is None else body
     if not isinstance(body, Mapping):
         raise ConfigError(f"{where}: '{kind}' must be empty or a mapping, not {body!r}")

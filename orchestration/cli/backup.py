@@ -19,7 +19,7 @@ from orchestration.system.lock import only_system
 
 def backup(settings: Settings, destination: Path) -> BackupReport:
     """Take a backup, of a running system or of one that stands still."""
-    # A running system has told where its catalog is.
+    # The settings of a running system name its catalog.
     if settings.catalog is None:
         with _alone(settings) as found:
             return backup(found, destination)

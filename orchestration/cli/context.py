@@ -77,7 +77,7 @@ def log_to_stderr(*, verbose: bool) -> None:
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
-    # Libraries chatter about what becomes an error sentence of ours; a service that ends is worth a line.
+    # Libraries log at length what becomes an error of one sentence; a service that ends is worth a line.
     logging.basicConfig(stream=sys.stderr, level=logging.INFO if verbose else logging.ERROR)
     if not verbose:
         logging.getLogger("orchestration").setLevel(logging.WARNING)

@@ -54,7 +54,7 @@ _BATCH_COLUMNS = {
     "stream": "The stream.",
     "batch_id": _POSITION["batch_id"],
     "source_partition": _POSITION["source_partition"],
-    "log_id": "Identity of the log; a topic that is made anew gets another one.",
+    "log_id": "Identity of the log; a topic that is made again gets another one.",
     "start_position": "First position of the batch.",
     "end_position": "Position after the last one of the batch.",
     "log_end_position": "The log's end when the batch was planned.",

@@ -64,7 +64,7 @@ def _nothing(_: Stage) -> str:
 
 def _malformed(stage: Stage) -> str:
     stage.sender.spoil(_MANY)
-    return f"{_MANY} messages that are no JSON, to each broker"
+    return f"{_MANY} messages that are not JSON, to each broker"
 
 
 def _again(stage: Stage) -> str:

@@ -47,7 +47,7 @@ class ReplayConfig(Config):
     since: str = Field(
         default="", description="A position, as in orders-0@17, or a time (UTC); nothing: all."
     )
-    until: str = Field(default="", description="Likewise; itself no part of the window.")
+    until: str = Field(default="", description="End of the window (exclusive): a position or a time (UTC).")
 
 
 def replay_job(streams: Sequence[Stream]) -> JobDefinition:

@@ -94,7 +94,7 @@ class Overview:
 
 @dataclass(frozen=True)
 class SystemState:
-    """What a running `millrace up` tells about itself in <data_dir>/system.json.
+    """What a running `millrace up` reports about itself in <data_dir>/system.json.
 
     Attributes:
         pid: The supervising process.
@@ -114,7 +114,7 @@ class SystemState:
 
 
 def read_system_state(data_dir: Path) -> SystemState | None:
-    """What the running system tells; None when none runs."""
+    """What the running system reports; None when none runs."""
     if not system_is_running(data_dir):
         return None
     try:

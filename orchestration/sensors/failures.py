@@ -58,7 +58,7 @@ def post_alert(url: str, alert: dict[str, object]) -> None:
         alert: The JSON object to post.
     """
     if urlsplit(url).scheme not in ("http", "https"):
-        _log.error("alert not posted: MILLRACE_ALERT_WEBHOOK_URL is no http(s) address")
+        _log.error("alert not posted: MILLRACE_ALERT_WEBHOOK_URL is not an http(s) address")
         return
     request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
         url, data=json.dumps(alert).encode(), headers={"Content-Type": "application/json"}, method="POST"

@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True, help="TCP port to listen on")
     port: int = parser.parse_args().port
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    # A client that closes its connection is no error worth a line in the log.
+    # A client that closes its connection is not an error worth a line in the log.
     logging.getLogger("amqtt.broker").setLevel(logging.CRITICAL)
     asyncio.run(serve(port))
 

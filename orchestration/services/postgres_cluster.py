@@ -133,7 +133,7 @@ def renew_password(folder: PostgresFolder, *, binaries: Path, account: Account |
 def write_settings(
     folder: PostgresFolder, *, account: Account | None, socket_folder: Path, max_connections: int, major: int
 ) -> None:
-    """Write the two configuration files; a change of ours takes effect with the next start."""
+    """Write the two configuration files; a change takes effect with the next start."""
     settings: dict[str, str | int] = {
         **_SETTINGS,
         "data_directory": str(folder.data),

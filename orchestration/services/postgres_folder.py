@@ -72,7 +72,7 @@ class PostgresFolder:
         return Path(tempfile.gettempdir()) / f"millrace-{digest}"
 
     def prepare(self) -> None:
-        """Make the folder, or check that it is one of ours.
+        """Make the folder, or check that Millrace made it.
 
         Raises:
             ServiceError: It cannot be written, or holds something else.
@@ -162,7 +162,7 @@ class PostgresFolder:
         found = path.lstat()
         trusted = {os.geteuid(), account.uid if account is not None else os.geteuid()}
         if not stat.S_ISDIR(found.st_mode) or found.st_uid not in trusted:
-            raise ServiceError(f"{path} is not a folder of ours: delete it and start again.")
+            raise ServiceError(f"{path} was not made by Millrace: delete it and start again.")
         give_to(path, account)
         path.chmod(0o700)
         return path
@@ -195,7 +195,7 @@ def write_private(path: Path, text: str, *, group: int | None = None) -> None:
 
 
 def give_to(path: Path, account: Account | None) -> None:
-    """Make `account` the owner of a file or folder of ours."""
+    """Make `account` the owner of one of our files or folders."""
     if account is not None:
         os.chown(path, account.uid, account.gid, follow_symlinks=False)
 

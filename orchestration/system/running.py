@@ -46,7 +46,7 @@ class System:
         settings: As loaded; what is not configured is embedded.
         mode: up or demo, for those who ask.
         ui: Whether the web UI is started.
-        progress: Told in a few words what comes next.
+        progress: Called with a few words about what comes next.
         brokers: Embedded brokers, started before anything that needs them.
         senders: Whatever sends to them, started last.
         runtime: Settings' names → values that every process of this system must use.
@@ -94,8 +94,8 @@ class System:
     def complaints(self) -> tuple[str, ...]:
         """What does not work although everything runs, a sentence each: edits not in use, say."""
         code = self._code_server.complaint if self._code_server is not None else ""
-        told = (self._reloading.complaint, code, *self._failures.values())
-        return tuple(dict.fromkeys(sentence for sentence in told if sentence))
+        sentences = (self._reloading.complaint, code, *self._failures.values())
+        return tuple(dict.fromkeys(sentence for sentence in sentences if sentence))
 
     def start(self) -> None:
         """Start everything; when something fails, stop what was started and raise.

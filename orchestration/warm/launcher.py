@@ -75,7 +75,7 @@ class WarmRunLauncher(RunLauncher[Any], ConfigurableClass):
         origin = run.job_code_origin
         if origin is None:
             raise ValueError(
-                f"Run {run.run_id} has no code origin, so its job cannot be loaded: launch it anew."
+                f"Run {run.run_id} has no code origin, so its job cannot be loaded: launch it again."
             )
         args = ExecuteRunArgs(
             job_origin=origin,

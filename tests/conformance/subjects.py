@@ -25,6 +25,8 @@ class LogSubject:
         stream: The stream.
         settings: How its broker is reached.
         away: The same with a broker that nobody reaches; None where nothing is connected.
+        refused: The same with a login that the broker refuses, and what must not be in the error; None where
+            there are no logins.
         send: Append values with the times that they get; None: the broker's own.
         erase: Delete the events below a position.
         replace: Delete the log and make it again, with one event.
@@ -40,6 +42,7 @@ class LogSubject:
     replace: Callable[[], None]
     remove: Callable[[], None]
     send_with_holes: Callable[[Sequence[bytes]], None] | None = None
+    refused: Callable[[], tuple[Settings, str]] | None = None
     opened: list[Log] = field(default_factory=list)
 
     def open(self, settings: Settings | None = None, *, timeout_seconds: float = 10) -> Log:

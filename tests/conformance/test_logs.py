@@ -16,6 +16,7 @@ from ingestion.log.positions import Position, check_log, find_break
 from ingestion.settings import Settings
 from tests.conformance.subjects import LogSubject, kafka_subject, spool_subject, tape_subject
 from tests.fakes.registered import fakes
+from tests.servers.apache_kafka import KafkaServer
 
 SUBJECTS = {"tape": ["tape"], "kafka": ["kafka-python", "librdkafka"], "mqtt": ["spool"], "pigeon": ["spool"]}
 """Kind → who stands for it here."""
@@ -38,9 +39,21 @@ def subject(request: pytest.FixtureRequest, settings: Settings) -> Iterator[LogS
         made = spool_subject(settings, name)
     else:
         made = kafka_subject(settings, name, request.getfixturevalue("apache_kafka"), request.param)
+        made.refused = lambda: wrong_login(made.settings, request.getfixturevalue("secured"))
     yield made
     for log in made.opened:
         log.close()
+
+
+def wrong_login(settings: Settings, server: KafkaServer) -> tuple[Settings, str]:
+    """A user whom the broker knows, with another password."""
+    secret = "wr0ng-and-private"
+    login = {
+        "kafka_username": "reader",
+        "kafka_password": secret,
+        "kafka_security_protocol": "SASL_PLAINTEXT",
+    }
+    return settings.replaced(kafka_bootstrap_servers=server.sasl_bootstrap_servers, **login), secret
 
 
 def only(bounds: dict[str, Bounds]) -> tuple[str, Bounds]:
@@ -185,6 +198,16 @@ def test_each_break_has_a_sentence_of_its_own(subject: LogSubject) -> None:
     }
     assert len(set(told.values())) == len(Break)
     assert all(len(sentence) > 20 and not sentence.endswith(".") for sentence in told.values())
+
+
+def test_a_refused_login_is_an_error_without_the_password(subject: LogSubject) -> None:
+    if subject.refused is None:
+        assert subject.away is None or subject.stream.kind == "tape"  # nothing asks for a login
+        return
+    settings, secret = subject.refused()
+    with pytest.raises(SourceUnavailable, match=r"stream 's': .* refuses user 'reader'") as caught:
+        subject.open(settings, timeout_seconds=3).bounds()
+    assert secret not in str(caught.value)
 
 
 def test_a_broker_that_is_away_is_an_error_in_time(subject: LogSubject) -> None:

@@ -148,7 +148,7 @@ instants as (
 marked as (
     select
         *,
-        -- "filter" instead of "case" would make DuckDB count each frame anew.
+        -- "filter" instead of "case" would make DuckDB count each frame from its start.
         count(case when not is_breach then 1 end) over (
             partition by rule_id, machine_id order by event_at rows unbounded preceding
         ) as run_number,

@@ -114,7 +114,7 @@ def _columns(
         if number > 127:
             number, at = more(number, data, at)
         end = at + (number >> 1)
-        number, at = data[at + 1], at + 2  # behind the attributes, which mean nothing yet
+        number, at = data[at + 1], at + 2  # after the attributes, which mean nothing yet
         if number > 127:
             number, at = more(number, data, at)
         timestamps.append(base_timestamp + ((number >> 1) ^ -(number & 1)))

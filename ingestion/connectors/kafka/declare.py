@@ -44,5 +44,5 @@ class KafkaSource(SourceSpec):
                 if len(self.kafka) > 1:
                     raise ValueError("a pattern stands alone; put the alternatives into it")
             elif not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic) or topic in (".", ".."):
-                raise ValueError(f"'{topic}' is no Kafka topic name; a pattern begins with ^")
+                raise ValueError(f"'{topic}' is not a Kafka topic name; a pattern begins with ^")
         return self

@@ -172,13 +172,13 @@ class KafkaLog:
         return {
             Break.GONE: f"is in the lake up to {position}, but the broker has it no more; "
             "restore the topic, or declare its successor as a new stream",
-            Break.OTHER_LOG: "was deleted and made again: its positions start over and cannot be told from "
-            "those in the lake; declare the new topic as a new stream",
+            Break.OTHER_LOG: "was deleted and made again: its positions start over and would be taken "
+            "for those in the lake; declare the new topic as a new stream",
             Break.ENDS_BEFORE: f"ends at {end}, before our position {position}: it lost events or was "
             "made again; declare it as a new stream to read it from its beginning",
             Break.BEGINS_AFTER: f"begins at {begin}, after our position {position}: retention deleted "
             f"{begin - position} unread positions; set 'on_truncated: earliest' on its source to go on "
-            "behind the gap",
+            "after the gap",
         }[broken]
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ def tls_problem(access: KafkaAccess) -> str:
     try:
         context = ssl.create_default_context(cafile=access.ssl_ca_file)
     except OSError as error:
-        return f"the file {access.ssl_ca_file} is no certificate: {error.strerror or error}"
+        return f"the file {access.ssl_ca_file} is not a certificate: {error.strerror or error}"
     for server in access.servers:
         host, _, port = server.rpartition(":")
         host = host.strip("[]")

@@ -13,7 +13,7 @@ Headers = list[tuple[str | bytes, bytes | None]] | None
 _NO_TIMESTAMP = -1
 _FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999  # of the years 1 and 9999
 TIMESTAMP_HEADER = "kafka_timestamp"
-"""Where a record's time stamp is kept that is no date: a sender's microseconds, as a rule."""
+"""Where a time stamp is kept that is not a date: usually a sender's microseconds."""
 
 
 class Rows:
@@ -89,7 +89,7 @@ class Rows:
 
 
 def headers_as_text(headers: Headers) -> str | None:
-    """Headers as a JSON object; a repeated name gives a list, bytes that are no UTF-8 \\x and digits."""
+    """Headers as a JSON object; a repeated name gives a list, bytes that are not UTF-8 \\x and digits."""
     if not headers:
         return None
     collected: dict[str, Any] = {}
@@ -105,7 +105,7 @@ def headers_as_text(headers: Headers) -> str | None:
 
 
 def _with_timestamps(headers: Iterable[Headers], timestamps: list[int]) -> list[Headers]:
-    """Headers that also tell the time stamps that are no dates, for these stand nowhere else."""
+    """Headers that also hold the time stamps that are not dates, since no other column does."""
     return [
         each if _FIRST_MS <= stamp <= _LAST_MS else [*(each or []), (TIMESTAMP_HEADER, str(stamp).encode())]
         for each, stamp in zip(headers, timestamps, strict=True)

@@ -34,7 +34,7 @@ from ingestion.connectors.mqtt.session import SessionFile
 from ingestion.connectors.mqtt.topics import Subscription
 from ingestion.errors import StorageError
 
-_EVICTIONS_TOLD = 3
+_EVICTIONS_REPORTED = 3
 """Connections in a row that ended within the longest wait."""
 
 _log = structlog.get_logger(__name__)
@@ -289,10 +289,11 @@ class MqttConnection:
         if not flags.is_disconnect_packet_from_server and str(reason) == "Protocol error":
             self._lost("brought what cannot be read")
         elif self.connected:
-            lived, told = time.monotonic() - self._attempted, str(reason) == TAKEN_OVER
+            lived = time.monotonic() - self._attempted
+            named = str(reason) == TAKEN_OVER
             self._evictions = self._evictions + 1 if lived < self._retry.most_seconds else 1
-            if told or self._evictions >= _EVICTIONS_TOLD:
-                self._failed(taken_over(self.address, self._session.client_id, told=told), wait_long=True)
+            if named or self._evictions >= _EVICTIONS_REPORTED:
+                self._failed(taken_over(self.address, self._session.client_id, named=named), wait_long=True)
                 return
             why = f"was closed by it ({reason})" if flags.is_disconnect_packet_from_server else "was lost"
             self._lost(why)

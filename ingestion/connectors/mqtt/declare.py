@@ -11,7 +11,9 @@ def _topic_filter(value: str) -> str:
     levels = value.split("/")
     whole = all(level in ("+", "#") or not set(level) & {"+", "#"} for level in levels)
     if not value or "\0" in value or not whole or "#" in levels[:-1]:
-        raise ValueError(f"'{value}' is no MQTT topic filter; + stands for one level, # for all at the end")
+        raise ValueError(
+            f"'{value}' is not an MQTT topic filter; + stands for one level, # for all at the end"
+        )
     return value
 
 

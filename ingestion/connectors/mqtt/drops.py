@@ -39,7 +39,7 @@ class DropCounter:
         before, self._count = self._count, count
         if count == before:
             return False
-        with suppress(StorageError):  # the spool tells of a disk that is full
+        with suppress(StorageError):  # the spool reports a full disk
             write_json(self._path, {"broker": self._broker, "count": count})
         # A broker that was restarted counts from zero.
         more = 0 if before is None else count - before if count > before else count

@@ -1,4 +1,4 @@
-"""What an MQTT client tells a broker of itself, in MQTT 3.1.1 and in 5: who it is, what session it wants.
+"""What an MQTT client says about itself, in MQTT 3.1.1 and in 5: who it is, what session it wants.
 
 When it does so, and what happens afterwards, is in connection.py.
 """
@@ -27,10 +27,10 @@ _SESSION_NEVER_EXPIRES = 0xFFFFFFFF
 
 
 def _read_text(buffer: bytes, most: int) -> tuple[str, int]:
-    """A property's text and how many bytes it took (MQTT 5, 1.5.4); what is no UTF-8 becomes U+FFFD.
+    """A property's text and how many bytes it took (MQTT 5, 1.5.4); what is not UTF-8 becomes U+FFFD.
 
     The library's own gives up the connection over U+FEFF, which the standard allows: the broker would send
-    that message again after each reconnection, and nothing behind it would ever arrive.
+    that message again after each reconnection, and nothing after it would ever arrive.
     """
     size = int.from_bytes(buffer[:2], "big")
     if most < 2 + size:

@@ -55,12 +55,22 @@ def refused(address: str, reason: str, user: str | None) -> str:
     return f"the MQTT broker at {address} refused {who} ({reason}); check MILLRACE_MQTT_{check}"
 
 
-def taken_over(address: str, client_id: str, *, told: bool) -> str:
-    """Who ended our session, and what to do about the other one; `told` if the broker gave this reason."""
-    what = "gave our session to" if told else "lets us in and hangs up soon, as if there were"
+def taken_over(address: str, client_id: str, *, named: bool) -> str:
+    """Who ended our session, and what to do about the other one.
+
+    Args:
+        address: Of the broker.
+        client_id: Ours.
+        named: The broker gave this reason; MQTT 3.1.1 brokers only close the connection.
+    """
+    what = (
+        "gave our session to another client with our client id"
+        if named
+        else "accepts the connection and closes it again, probably because another client uses the id"
+    )
     return (
-        f"the MQTT broker at {address} {what} another client with our client id '{client_id}'; stop the "
-        "other collector or, if its data folder is a copy of ours, delete collector/session.json there"
+        f"the MQTT broker at {address} {what} '{client_id}'; stop the "
+        "other collector or, if its data folder is a copy of this one, delete collector/session.json there"
     )
 
 
