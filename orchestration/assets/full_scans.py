@@ -52,7 +52,7 @@ def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:
         }
         if missing:
             names = ", ".join(sorted(key.to_user_string() for key in missing))
-            context.log.info(f"not checked, for no run has built them yet: {names}")
+            context.log.info(f"not checked, because no run has built them yet: {names}")
         args = build_args("test", select=[FULL_SCAN], exclude=[NO_ASSETS, *nodes.selectors(missing)])
         try:
             results = invoke(parsed.project, args).nodes

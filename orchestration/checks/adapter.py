@@ -74,7 +74,7 @@ def contract_audit(name: str, contracts: Mapping[AssetKey, Contract]) -> AssetCh
         existing = session.lake.tables()
         for key, contract in contracts.items():
             if (contract.schema, contract.table) not in existing:
-                context.log.info(f"not checked, for no run has built it yet: {key.to_user_string()}")
+                context.log.info(f"not checked, because no run has built it yet: {key.to_user_string()}")
             elif any(check.asset_key == key for check in context.selected_asset_check_keys):
                 yield from run_contract(session.lake, contract, key)
 

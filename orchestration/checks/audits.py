@@ -30,7 +30,7 @@ def fails_with_its_checks(audit: Audit) -> Audit:
         if failed:
             more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
             raise Failure(
-                f"the audit found what must not be: {'; '.join(failed[:_NAMED])}{more}; "
+                f"the audit failed: {'; '.join(failed[:_NAMED])}{more}; "
                 "the checks in the web UI have the measured values and the SQL",
                 allow_retries=False,
             )

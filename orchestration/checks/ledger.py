@@ -33,7 +33,7 @@ def ledger_check_spec(stream: Stream) -> AssetCheckSpec:
     return AssetCheckSpec(
         LEDGER_CHECK,
         asset=raw_key(stream.name),
-        description="No position is missing or doubled, and every event read is landed or rejected.",
+        description="No position is missing or appears twice, and every event read is landed or rejected.",
         blocking=True,
     )
 
@@ -44,7 +44,7 @@ def ledger_audit(streams: Sequence[Stream]) -> AssetChecksDefinition:
         AssetCheckSpec(
             LEDGER_AUDIT,
             asset=raw_key(stream.name),
-            description="The ledger's proof over all batches, and no unread event has left the broker.",
+            description="The ledger's proof over all batches, and the broker has deleted no unread event.",
         )
         for stream in streams
     ]

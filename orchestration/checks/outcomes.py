@@ -129,7 +129,7 @@ def _message(contract: Contract, check: ContractCheck, verdict: Result, measured
 
 def _found(check: ContractCheck, measured: float | str | None) -> str:
     if measured is None:
-        return "there are no rows to tell"
+        return "there are no rows to measure"
     if isinstance(measured, str):
         return measured
     number = f"{measured:.12g}"

@@ -92,7 +92,7 @@ def batches_contract() -> Contract:
             {
                 "failed_rows": {
                     "qualifier": "window",
-                    "name": "a window ends at or behind its start",
+                    "name": "a window ends at or after its start",
                     "expression": "not coalesce(start_position between 0 and end_position, false)",
                 }
             },

@@ -78,7 +78,8 @@ def _show(outcomes: list[Outcome]) -> None:
     for outcome in bad:
         out.print(Text(f"  {outcome.step.title}: {_why(outcome)}", "red"))
     if not bad:
-        out.print(Text("Good: every acknowledged event is in the lake, once, whatever broke.", "green"))
+        good = "Good: every acknowledged event is in the lake exactly once, after every fault."
+        out.print(Text(good, "green"))
 
 
 def _why(outcome: Outcome) -> str:

@@ -8,8 +8,8 @@ from ingestion.errors import MillraceError
 _ONE_SENTENCE = {
     errno.ENOSPC: "the disk is full; make room or name another folder with --data-dir",
     errno.EDQUOT: "the disk quota is used up; make room or name another folder with --data-dir",
-    errno.EACCES: "this user may not; correct the folder's permissions or name another with --data-dir",
-    errno.EPERM: "this user may not; correct the folder's permissions or name another with --data-dir",
+    errno.EACCES: "permission denied; correct the folder's permissions or name another with --data-dir",
+    errno.EPERM: "permission denied; correct the folder's permissions or name another with --data-dir",
     errno.EROFS: "the file system is read-only; name another folder with --data-dir",
     errno.ENOTDIR: "a part of the path is a file; name another folder with --data-dir",
     errno.EEXIST: "a file is in its place; name another folder with --data-dir",

@@ -148,8 +148,8 @@ def web_ui(settings: Settings) -> Iterator[Finding]:
     if settings.ui_host not in ("127.0.0.1", "::1", "localhost"):
         yield Finding(
             "web UI", "note",
-            f"everybody who reaches {settings.ui_host} could start runs, for the web UI knows no users: put "
-            "a proxy that does in front of it",
+            f"everybody who reaches {settings.ui_host} could start runs, because the web UI knows no users: "
+            "put a proxy that does in front of it",
         )  # fmt: skip
 
 

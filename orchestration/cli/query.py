@@ -103,7 +103,7 @@ def print_table(answer: Answer, console: Console, *, limit: int) -> None:
         table.add_row(*("[dim]null[/]" if value is None else _escaped(value) for value in row))
         shown += 1
     console.print(table, soft_wrap=False)
-    rest = "; there are more: --limit, --json and --csv give them" if more else ""
+    rest = "; there are more rows: use --limit, --json or --csv" if more else ""
     console.print(f"[dim]{shown} row{'' if shown == 1 else 's'}{rest}[/]")
 
 

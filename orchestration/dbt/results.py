@@ -87,8 +87,8 @@ def failure(command: str, nodes: tuple[NodeResult, ...], exception: Exception | 
     if exception is not None:
         sentences.append(f"dbt stopped: {_one_line(str(exception))}.")
     if any(conflict in sentence for sentence in sentences for conflict in _CONFLICTS):
-        sentences.append("Another writer came first: say the command again.")
-    return DbtFailed(f"{' '.join(sentences)} This was `{command}`.".strip(), nodes)
+        sentences.append("Another writer committed first: run the command again.")
+    return DbtFailed(f"{' '.join(sentences)} The command was `{command}`.".strip(), nodes)
 
 
 def _sentence(node: NodeResult) -> str:

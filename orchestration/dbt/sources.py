@@ -22,7 +22,7 @@ _POSITION = {
     "batch_id": "Number of the batch within its stream, counting up in commit order.",
     "source_partition": "The log's partition, as in orders-0.",
     "position": "Position within the partition.",
-    "event_id": "Partition and position, as in orders-0@17: what makes an event this event.",
+    "event_id": "Partition and position, as in orders-0@17: the event's identity.",
     "event_key": "The key it was sent with; for a source without keys, the topic.",
 }
 _ARRIVAL = {

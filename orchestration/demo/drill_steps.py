@@ -81,7 +81,7 @@ def _kill_run(stage: Stage) -> str:
         return bool(found)
 
     if not stage.wait(look, seconds=_RUN_SECONDS):
-        return "no run came within a minute"
+        return "no run began within a minute"
     os.kill(found[0], signal.SIGKILL)
     return f"kill -9 of pid {found[0]}, in the middle of a batch"
 

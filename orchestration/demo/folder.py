@@ -19,8 +19,8 @@ def require_demo_folder(data_dir: Path) -> None:
         return
     if {path.name for path in data_dir.iterdir()} - _HARMLESS:
         raise ConfigError(
-            f"{data_dir} holds a lake or other data that is not a demo's, and the demo would wipe it: name "
-            "another folder, as in 'millrace --data-dir .millrace-demo demo'"
+            f"{data_dir} holds a lake or other data that does not belong to a demo, and the demo would "
+            "delete it: choose another folder, as in 'millrace --data-dir .millrace-demo demo'"
         )
 
 

@@ -26,8 +26,8 @@ class RetryConfig(Config):
     """
 
     stream: str = Field(description="The stream's name.")
-    reason: str = Field(default="", description=f"One of {', '.join(sorted(reasons()))}; nothing: any.")
-    event_ids: list[str] = Field(default=[], description="As in orders-0@17; none: all open ones.")
+    reason: str = Field(default="", description=f"One of {', '.join(sorted(reasons()))}; empty: any reason.")
+    event_ids: list[str] = Field(default=[], description="As in orders-0@17; empty: all open rejects.")
 
 
 def retry_job(streams: Sequence[Stream]) -> JobDefinition:
@@ -67,7 +67,7 @@ def retry_job(streams: Sequence[Stream]) -> JobDefinition:
     @job(
         name=RETRY_JOB,
         executor_def=in_process_executor,
-        description="Decode rejects again; a run of 'refresh' then brings the models what landed.",
+        description="Decode rejects again; a run of 'refresh' then builds the models with what landed.",
     )
     def retry_rejects() -> None:
         decode_again()

@@ -45,7 +45,7 @@ class ReplayConfig(Config):
 
     stream: str = Field(description="The stream's name.")
     since: str = Field(
-        default="", description="A position, as in orders-0@17, or a time (UTC); nothing: all."
+        default="", description="A position, as in orders-0@17, or a time (UTC); empty: from the beginning."
     )
     until: str = Field(default="", description="End of the window (exclusive): a position or a time (UTC).")
 
@@ -58,7 +58,10 @@ def replay_job(streams: Sequence[Stream]) -> JobDefinition:
     """
     declared = {stream.name: stream for stream in streams}
 
-    @op(required_resource_keys={"lake_session"}, description="Lands what the lake misses of a window.")
+    @op(
+        required_resource_keys={"lake_session"},
+        description="Lands the events of a window that the lake does not hold.",
+    )
     def compare_and_land(context: OpExecutionContext, config: ReplayConfig) -> None:
         if config.stream not in declared:
             raise Failure(f"stream '{config.stream}' is not declared; declared are {', '.join(declared)}")
@@ -94,7 +97,8 @@ def replay_job(streams: Sequence[Stream]) -> JobDefinition:
     @job(
         name=REPLAY_JOB,
         executor_def=in_process_executor,
-        description="Land what the lake misses of a window; a run of 'refresh' then rebuilds the models.",
+        description="Land the events of a window that the lake does not hold; a run of 'refresh' then "
+        "rebuilds the models.",
     )
     def replay_events() -> None:
         compare_and_land()

@@ -56,7 +56,7 @@ def upkeep_job(streams: Sequence[Stream], checks: Sequence[AssetCheckKey]) -> Jo
         if report.failed:
             raise Failure("; ".join(report.failed), allow_retries=False)
 
-    @op(description="Deletes old runs; what assets and checks show as their newest state stays.")
+    @op(description="Deletes old runs, except those that recorded the newest state of an asset or check.")
     def purge_runs(context: OpExecutionContext) -> None:
         context.add_output_metadata({"runs_deleted": purge(context.instance, checks, now=utc_now())})
 

@@ -117,7 +117,7 @@ def _why(service: Service, error: Exception) -> str:
         return str(error)
     _log.info("Starting %s failed.", service.name, exc_info=error)
     what = " ".join(str(error).split()) or type(error).__name__
-    return f"{service.name} was not started ({what}); it is tried again; remove the cause or see its log."
+    return f"{service.name} was not started ({what}); Millrace tries again; remove the cause or see its log."
 
 
 def _grown_stable(history: _History, now_s: float) -> _History:

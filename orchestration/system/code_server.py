@@ -99,7 +99,8 @@ class CodeServer:
                     self._retired.append((old, now_s + _LAST_CALLS_SECONDS))
             elif not child.is_running():
                 self.complaint = (
-                    f"the changed code was not loaded, the old goes on: {child.log_file} ends with: "
+                    "the changed code could not be loaded, so the old code stays in use: "
+                    f"{child.log_file} ends with: "
                     f"{child.log_tail()}"
                 )
                 self._drop_next()

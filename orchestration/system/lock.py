@@ -62,7 +62,7 @@ def _acquire(descriptor: int, data_dir: Path) -> None:
             holder = holder_pid(data_dir)
             who = f"pid {holder}" if holder else "another process"
             raise AlreadyRunning(
-                f"Millrace runs on {data_dir} already ({who}): 'millrace status' shows it, "
+                f"Millrace already runs on {data_dir} ({who}): 'millrace status' shows it, "
                 "'millrace down' stops it"
             ) from None
 

@@ -22,7 +22,8 @@ def trim_logs(folder: Path) -> None:
                 os.truncate(path, 0)  # writers append, so they continue at the new end
         except OSError as error:
             failure = StorageError(
-                f"{path} grows, for it cannot be moved to {path.stem}.log.1 ({error.strerror or error}); "
+                f"{path} keeps growing, because it cannot be moved to {path.stem}.log.1 "
+                f"({error.strerror or error}); "
                 "free that disk or repair its permissions"
             )
     if failure is not None:

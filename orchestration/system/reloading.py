@@ -91,4 +91,4 @@ def _sentence(error: Exception) -> str:
         return str(error)
     _log.info("Taking edited files in failed.", exc_info=error)
     what = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return f"the edited files are not in use yet ({what}); it is tried again; 'millrace doctor' shows more"
+    return f"the edited files are not in use yet ({what}); Millrace tries again; 'millrace doctor' shows more"

@@ -154,7 +154,8 @@ class Keeper:
         answer = answers.get(str(request.get("op")))
         if answer is None:
             return {
-                "error": f"The warm process knows no {request.get('op')!r}: ask for one of {list(answers)}."
+                "error": f"The warm process does not know the request {request.get('op')!r}: "
+                f"ask for one of {list(answers)}."
             }
         self._reap()
         try:

@@ -112,7 +112,7 @@ class WarmRunLauncher(RunLauncher[Any], ConfigurableClass):
             current = self._instance.get_run_by_id(run_id)
             if current is not None and not current.is_finished:
                 self._instance.report_run_canceled(
-                    current, "The run was canceled; it had no process any more."
+                    current, "The run was canceled; it no longer had a process."
                 )
         return True
 

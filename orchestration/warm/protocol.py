@@ -62,7 +62,7 @@ def call(socket_path: Path, request: Mapping[str, object], *, timeout_s: float) 
         except OSError as error:
             raise WarmProcessAway(_away(socket_path, error.strerror or str(error))) from error
     if answer is None:
-        raise WarmProcessAway(_away(socket_path, "it hung up without an answer"))
+        raise WarmProcessAway(_away(socket_path, "it closed the connection without an answer"))
     if "error" in answer:
         raise WarmProcessRefused(str(answer["error"]))
     return answer

@@ -126,7 +126,7 @@ class TemplateProcess:
             ) from error
         except OSError as error:
             raise TemplateFailed(
-                f"The process that holds {self._module} broke off: {error.strerror}."
+                f"The process that holds {self._module} closed the connection: {error.strerror}."
             ) from error
         if answer is None:
             raise TemplateFailed(

@@ -55,10 +55,16 @@ def ingest(lake: Lake, stream: Stream, settings: Settings) -> BatchReport:
         log.close()
 
 
-def kafka_log(stream: Stream, settings: Settings, *, timeout_seconds: float | None = None) -> KafkaLog:
-    """A stream's log through kafka-python."""
+def kafka_log(
+    stream: Stream,
+    settings: Settings,
+    *,
+    timeout_seconds: float | None = None,
+    of: type[KafkaLog] = KafkaLog,
+) -> KafkaLog:
+    """A stream's log through kafka-python, or through a class of the test's own."""
     access = settings.access("kafka", KafkaAccess)
-    return KafkaLog(
+    return of(
         stream.name,
         stream.source,
         access,

@@ -233,7 +233,7 @@ def test_ingestion_and_retention_at_work_meanwhile_are_no_loss(
                 work()
             return held
 
-    log = Busy(stream, kafka_settings)
+    log = kafka_log(stream, kafka_settings, of=Busy)
     counted = verify(lake, stream, log=log)
     log.close()
     assert (counted.verdict, only(counted).end) == ("ok", 7 if moment == "after" else 12)

@@ -194,7 +194,7 @@ def test_three_in_a_row_with_a_failing_one_between(project: DbtProject) -> None:
         invoke(broken, build_args("build"), manifest=manifest)
     message = str(caught.value)
     assert message.startswith("model.tiny.total (error): ")
-    assert message.endswith("This was `dbt build`.")
+    assert message.endswith("The command was `dbt build`.")
     assert sentence(caught.value) == message
     assert "Could not convert string 'abc'" in message
     assert "1 nodes downstream were skipped" in message
@@ -221,7 +221,7 @@ def test_a_failing_test_names_the_rows(project: DbtProject) -> None:
 def test_a_conflict_with_another_writer_says_what_to_do(why: str) -> None:
     told = str(failure("dbt build --select " + "fqn:model " * 100, (), RuntimeError(why)))
     assert told.startswith(f"dbt stopped: {why.split()[0]}")
-    assert "Another writer came first: say the command again." in told[:200]
+    assert "Another writer committed first: run the command again." in told[:200]
 
 
 def test_selection_and_full_refresh(project: DbtProject) -> None:

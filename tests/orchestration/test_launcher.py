@@ -350,7 +350,7 @@ def test_nobody_else_reaches_the_socket(shared: Site) -> None:
 
 
 def test_nonsense_and_silence_do_no_harm(shared: Site) -> None:
-    with pytest.raises(protocol.WarmProcessRefused, match="knows no 'dance'"):
+    with pytest.raises(protocol.WarmProcessRefused, match="does not know the request 'dance'"):
         protocol.call(shared.socket_path, {"op": "dance"}, timeout_s=20)
     with pytest.raises(protocol.WarmProcessRefused, match="lacks 'run_id'"):
         protocol.call(shared.socket_path, {"op": "health"}, timeout_s=20)
