@@ -33,14 +33,14 @@ SPOOLS = ("telemetry", "everything")
 KILLS_ITSELF = """
 import os, signal, sys
 from ingestion import faultpoints
-from ingestion.collect.collector import main
+from ingestion.collect.__main__ import main
 places = []
 def hook(place):
     places.append(place)
     if places.count(sys.argv[1]) == int(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
 faultpoints.install_hook(hook)
-sys.exit(main())
+sys.exit(main(["mqtt"]))
 """
 
 

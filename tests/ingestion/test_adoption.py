@@ -143,5 +143,5 @@ def test_a_spool_that_continues_the_lake_and_a_topic_are_left_alone(lake: Lake, 
     assert (adopt(lake, PLANT).broken, adopt(lake, PLANT).events) == ("", 1)
     ingest(lake, PLANT, settings)
     assert numbers(lake) == [0, 1, 2, 3]
-    with pytest.raises(ConfigError, match="only an MQTT stream has a spool"):
+    with pytest.raises(ConfigError, match="only a collected stream has a spool"):
         adopt(lake, kafka_stream("orders"))

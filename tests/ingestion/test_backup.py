@@ -213,7 +213,7 @@ def test_killed_anywhere_a_backup_or_a_restore_is_not_there_and_can_be_said_agai
     with upkeep_lock(here), pytest.raises(StreamBusy, match="upkeep"):
         back_up(here, backups, now=NOON)
     report = back_up(here, backups, now=NOON)
-    with pytest.raises(BackupError, match="knows of no MQTT session"):
+    with pytest.raises(BackupError, match="knows of no collector's session"):
         restore(there, backups, session=True)
     for point in ("restore.files", "restore.spool"):
         killed_at(point, f"restore(settings, Path({str(backups)!r}))", there)

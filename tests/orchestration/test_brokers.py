@@ -221,7 +221,7 @@ def test_the_collector_comes_with_the_first_mqtt_stream_and_goes_with_the_last(
     def collectors_after(content: str) -> list[bool]:
         file.write_text(content)
         system.streams = load_streams(file)
-        system.renew_collector()
+        system.renew_collectors()
         return [row.running for row in system.check(0.0) if row.name == "collector"]
 
     try:
