@@ -63,27 +63,30 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Shuffle files, and tests within them; then take the long ones first."""
-    for item in items:
-        for mark in item.iter_markers("slow"):
-            if not (mark.args and isinstance(mark.args[0], str) and mark.args[0].strip()):
-                raise pytest.UsageError(f"{item.nodeid}: mark it slow with the reason, slow('why').")
-    seed = config.stash[_SEED]
-    if seed:
-        items[:] = shuffled(items, seed)
-        items.sort(key=_rank)
+    refuse_slow_without_reason(items)
+    items[:] = arranged(items, config.stash[_SEED])
     if WORKER is not None:
         _tell_groups(items)
 
 
-def shuffled(items: list[pytest.Item], seed: int) -> list[pytest.Item]:
-    """The same items, file by file, in the order of a seed."""
+def refuse_slow_without_reason(items: list[pytest.Item]) -> None:
+    """Whoever moves a test out of `make test` says why."""
+    for item in items:
+        for mark in item.iter_markers("slow"):
+            if not (mark.args and isinstance(mark.args[0], str) and mark.args[0].strip()):
+                raise pytest.UsageError(f"{item.nodeid}: mark it slow with the reason, slow('why').")
+
+
+def arranged(items: list[pytest.Item], seed: int) -> list[pytest.Item]:
+    """Long tests, then the others: files, and tests of a file, in the order of a seed; 0 changes nothing."""
+    if not seed:
+        return items
     dice = random.Random(seed)
     files = [list(tests) for _, tests in groupby(items, key=lambda item: item.path)]
     dice.shuffle(files)
     for tests in files:
         dice.shuffle(tests)
-    return [item for tests in files for item in tests]
+    return sorted((item for tests in files for item in tests), key=_rank)
 
 
 def _rank(item: pytest.Item) -> int:

@@ -5,58 +5,51 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.children import PROJECT
+from tests.suite import arranged, refuse_slow_without_reason
 from tests.waiting import eventually
 
-ORDER = """
-import pytest
-@pytest.mark.parametrize("number", range(9))
-def test_any(number): print("ran", number)
-@pytest.mark.early
-def test_long(): print("ran long")
-"""
+
+@dataclass(frozen=True)
+class Item:
+    """As much of a pytest.Item as the order looks at."""
+
+    path: str
+    number: int
+    marks: tuple[pytest.Mark, ...] = ()
+
+    @property
+    def nodeid(self) -> str:
+        return f"{self.path}::{self.number}"
+
+    def iter_markers(self, name: str | None = None) -> Iterator[pytest.Mark]:
+        return (mark for mark in self.marks if name in (None, mark.name))
 
 
-def run(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
-    (folder / "test_it.py").write_text(text)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-c",
-        PROJECT / "pyproject.toml",
-        "-s",
-        "-p",
-        "no:cacheprovider",
-    ]
-    return subprocess.run(
-        [*command, *options, folder / "test_it.py"], capture_output=True, text=True, cwd=PROJECT
-    )
+def test_a_seed_repeats_its_order_file_by_file_and_long_tests_begin() -> None:
+    long = Item("c", 0, (pytest.mark.early.mark,))
+    items = [Item(path, number) for path in "ab" for number in range(9)] + [long]
+    order = arranged(items, 7)
+    assert order == arranged(items, 7)
+    assert order != arranged(items, 8)
+    assert sorted(order, key=items.index) == items
+    assert order[0] == long
+    assert len({item.path for item in order[1:10]}) == 1
+    assert arranged(items, 0) == items
 
 
-def order(folder: Path, *options: str) -> list[str]:
-    told = run(folder, ORDER, *options).stdout
-    return [line.rpartition("ran ")[2] for line in told.splitlines() if "ran " in line]
-
-
-def test_a_seed_repeats_its_order_and_long_tests_begin(tmp_path: Path) -> None:
-    first = order(tmp_path, "--order-seed", "7")
-    assert first == order(tmp_path, "--order-seed", "7")
-    assert first != order(tmp_path, "--order-seed", "8")
-    assert first[0] == "long"
-    assert order(tmp_path, "--order-seed", "0") == [*map(str, range(9)), "long"]
-
-
-@pytest.mark.parametrize(("mark", "refused"), [("slow", True), ("slow('')", True), ("slow('why')", False)])
-def test_a_slow_test_says_why(tmp_path: Path, mark: str, refused: bool) -> None:
-    done = run(tmp_path, f"import pytest\n@pytest.mark.{mark}\ndef test_it(): pass\n", "-m", "slow")
-    assert ("mark it slow with the reason" in done.stdout + done.stderr) == refused
-    assert (done.returncode == 0) != refused
+@pytest.mark.parametrize("reason", [(), ("",), (3,)])
+def test_a_slow_test_says_why(reason: tuple[object, ...]) -> None:
+    refuse_slow_without_reason([Item("a", 1, (pytest.mark.slow("a minute of waiting").mark,)), Item("a", 2)])
+    with pytest.raises(pytest.UsageError, match="a::1: mark it slow with the reason"):
+        refuse_slow_without_reason([Item("a", 1, (pytest.mark.slow(*reason).mark,))])
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])

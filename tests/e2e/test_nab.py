@@ -146,7 +146,7 @@ def test_every_reading_arrives_once_and_aggregates_equal_the_files(
     listening = threading.Thread(target=collector.run, args=(stop,))
     listening.start()
     try:
-        eventually(lambda: collector.status()["connected"], "the collector connects")
+        eventually(lambda: collector.status()["subscribed"], "the collector has subscribed")
         _publish_mqtt(mosquitto, payloads["machine_temperature"])
         for series in ("cpu_utilization", "request_latency"):
             apache_kafka.create_topic(series, partitions=3)
