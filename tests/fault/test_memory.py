@@ -44,7 +44,7 @@ def test_a_backlog_of_many_batches_takes_the_memory_of_one(settings: Settings) -
         batch_max_events=BATCH_EVENTS,
     )  # fmt: skip
     text = json.dumps(order["settings"], default=str)
-    # The same lake, so the second goes on behind the first: 2 batches, then 18.
+    # The same lake, so the second goes on after the first: 2 batches, then 18.
     (few, memory_of_few), (many, memory_of_many) = _drain(2, text), _drain(20, text)
     assert (few, many) == (2 * BATCH_EVENTS, 18 * BATCH_EVENTS)
     print(f"{memory_of_few / 1024:.0f} MiB for 2 batches, {memory_of_many / 1024:.0f} MiB for 18")
