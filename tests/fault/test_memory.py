@@ -11,6 +11,7 @@ from tests.fault.orders import order_for
 BATCH_EVENTS = 20_000
 DRAIN = """
 import json, resource, sys
+from ingestion.formats.decode import decoder
 from ingestion.land.batch import Ingestor
 from ingestion.lake.lake import Lake
 from ingestion.settings import load_settings
