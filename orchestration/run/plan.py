@@ -25,6 +25,9 @@ class RefreshPlan:
         models: All models and seeds.
         fingerprint: Changes when the text of one of them does.
         tables: Stream → the models among those that follow from it that have to be built to show it.
+        text: Changes with every edit of the dbt project.
+        left_out: The models that cannot be built now, because the project is broken.
+        followers: Model → the models that follow from it.
     """
 
     downstream: Mapping[str, frozenset[AssetKey]]
@@ -32,6 +35,9 @@ class RefreshPlan:
     models: frozenset[AssetKey]
     fingerprint: str
     tables: Mapping[str, frozenset[AssetKey]] = field(default_factory=dict)
+    text: str = ""
+    left_out: frozenset[AssetKey] = frozenset()
+    followers: Mapping[AssetKey, frozenset[AssetKey]] = field(default_factory=dict)
 
     def request(
         self,
@@ -69,13 +75,20 @@ class RefreshPlan:
 
 
 def refresh_plan(
-    lineage: Lineage, *, fingerprint: str, assets: Sequence[AssetsDefinition] = ()
+    lineage: Lineage,
+    *,
+    fingerprint: str,
+    text: str = "",
+    left_out: Iterable[AssetKey] = (),
+    assets: Sequence[AssetsDefinition] = (),
 ) -> RefreshPlan:
     """Plan the runs for new events.
 
     Args:
         lineage: The models, and what follows from each stream.
         fingerprint: Of the models' text (ParsedModels.fingerprint).
+        text: Of everything that was parsed (ParsedModels.text).
+        left_out: The models that cannot be built now.
         assets: Those whose checks belong to a run.
     """
     # Views over the ledger show what is new by themselves; they are built when a model's text has changed.
@@ -92,4 +105,7 @@ def refresh_plan(
         models=frozenset(lineage.keys.values()),
         fingerprint=fingerprint,
         tables=lineage.tables_of(),
+        text=text,
+        left_out=frozenset(left_out),
+        followers=lineage.following,
     )
