@@ -102,6 +102,7 @@ def build_defs(
         fingerprint=project.parsed.fingerprint,
         text=project.parsed.text,
         left_out=left_out_keys(project.parsed.broken).values(),
+        problems=project.problems,
         assets=built,
     )
     repairing = repairs([jobs[RETRY_JOB], jobs[REPLAY_JOB]], plan)
