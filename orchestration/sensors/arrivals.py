@@ -91,9 +91,9 @@ class _Ticks:
         """Look until there is a run to ask for or the time is over."""
         # The first tick of all must not repeat old repairs: it starts from now.
         schedule = replace(schedule, repaired=schedule.repaired or utc_now().isoformat())
-        schedule = self._see_project(schedule)
         deadline, asked_for_repairs = time.monotonic() + self.seconds, False
         schedule, busy = review(instance, self.job_name, schedule)
+        schedule = self._see_project(schedule)  # after the outcome of a run that the edit is to mend
         while True:
             request, reason = None, busy
             if not busy:

@@ -75,7 +75,7 @@ def _judged(instance: DagsterInstance, run: DagsterRun, schedule: Schedule) -> S
     failures = instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_FAILURE)
     faults = [fault for entry in failures if (fault := _fault(entry, touched)) is not None]
     if not faults:
-        killed = not failures and run.status == DagsterRunStatus.FAILURE
+        killed = run.status == DagsterRunStatus.FAILURE and not _was_interrupted(instance, run)
         return schedule.judge_death(run.run_id, streams=touched, tried=tried, killed=killed, now=now)
     failed_models = {name for fault in faults for name in fault.models}
     if failed_models:
@@ -83,6 +83,13 @@ def _judged(instance: DagsterInstance, run: DagsterRun, schedule: Schedule) -> S
     failed = sorted({name for fault in faults for name in fault.streams})
     # Of the others the run says nothing: a stream that was paused before stays so.
     return schedule.judge(run.run_id, streams=streams, failed=failed, now=now)
+
+
+def _was_interrupted(instance: DagsterInstance, run: DagsterRun) -> bool:
+    """Whether the run was asked to stop, as all are when the system stops."""
+    ends = instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_FAILURE)
+    errors = [entry.dagster_event.job_failure_data.error for entry in ends if entry.dagster_event]
+    return any(error is not None and error.cls_name in _INTERRUPTED for error in errors)
 
 
 def _tagged(run: DagsterRun, tag: str) -> list[str]:
