@@ -1,10 +1,12 @@
 """build_defs(): a fresh Definitions for the UI, the daemon, the warm process and tests.
 
 Loading touches no service: it reads streams.yml and parses the dbt project (kept until it changes).
+Landing is defined by streams.yml alone: what is wrong with models costs only models.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from dagster import AssetChecksDefinition, AssetKey, AssetsDefinition, Definitions, SensorDefinition
 
@@ -12,16 +14,18 @@ from ingestion.declare.file import load_streams
 from ingestion.declare.stream import Stream
 from ingestion.settings import Settings, load_settings
 from orchestration.assets.full_scans import full_scan_checks
+from orchestration.assets.left_out import left_out_keys, left_out_specs
 from orchestration.assets.models import models_asset
 from orchestration.assets.raw import ledger_specs, raw_asset, source_specs
-from orchestration.checks.adapter import contract_audit, load_contracts
-from orchestration.checks.contracts import Contract
+from orchestration.checks.adapter import contract_audit
+from orchestration.checks.contracts import Contract, read_contracts
 from orchestration.checks.freshness import declared_budgets
 from orchestration.checks.ledger import ledger_audit
 from orchestration.checks.raw_contracts import batches_contract, rejects_contract
+from orchestration.dbt.broken import publish_problems
 from orchestration.dbt.call import DbtProject
 from orchestration.dbt.lineage import Lineage
-from orchestration.dbt.project import DBT_PROJECT_DIR, ParsedModels, parse_models
+from orchestration.dbt.project import DBT_PROJECT_DIR, ParsedModels, parse_models, without_models
 from orchestration.dbt.results import DbtResult
 from orchestration.dbt.runner import invoke
 from orchestration.jobs.refresh import Job, audit_job, audit_schedule, refresh_job
@@ -48,17 +52,20 @@ class Project:
         parsed: The dbt project.
         lineage: Its models, and what follows from each stream.
         contracts: Model → its contract.
+        problems: What is wrong with it, a sentence each.
     """
 
     streams: Sequence[Stream]
     parsed: ParsedModels
     lineage: Lineage
     contracts: Mapping[AssetKey, Contract]
+    problems: tuple[str, ...] = ()
 
 
 def build_defs(
     *,
     settings: Callable[[], Settings] = load_settings,
+    dbt_folder: Path = DBT_PROJECT_DIR,
     asset_overrides: Mapping[AssetKey, Asset] | None = None,
     check_overrides: Mapping[str, AssetChecksDefinition] | None = None,
     job_overrides: Mapping[str, Job] | None = None,
@@ -71,6 +78,7 @@ def build_defs(
 
     Args:
         settings: Reads the settings; called now for files, and again by runs and sensors for addresses.
+        dbt_folder: The folder of the dbt project.
         asset_overrides: Asset key → what defines it instead.
         check_overrides: Name of an op of checks → the checks instead.
         job_overrides: Name → the job instead.
@@ -78,18 +86,25 @@ def build_defs(
         resource_overrides: Name → the resource instead.
 
     Raises:
-        ConfigError: streams.yml or a contract is wrong.
-        DbtFailed: The dbt project does not parse.
+        ConfigError: streams.yml is wrong.
         ValueError: An override replaces nothing, or has another key or name than what it replaces.
     """
-    project = read_project(settings())
-    assets = by_key(_assets(project), asset_overrides)
+    project, models = _with_models(read_project(settings(), dbt_folder=dbt_folder))
+    publish_problems(settings().data_dir, project.problems)
+    assets = by_key([*_landing(project.streams), *models], asset_overrides)
     audits = by_name("op of checks", _audits(project), check_overrides, name=lambda each: each.node_def.name)
     built = [asset for asset in assets if isinstance(asset, AssetsDefinition)]
     jobs = by_name(
         "job", _jobs(project, built, [*audits.values()]), job_overrides, name=lambda each: each.name
     )
-    plan = refresh_plan(project.lineage, fingerprint=project.parsed.fingerprint, assets=built)
+    plan = refresh_plan(
+        project.lineage,
+        fingerprint=project.parsed.fingerprint,
+        text=project.parsed.text,
+        left_out=left_out_keys(project.parsed.broken).values(),
+        problems=project.problems,
+        assets=built,
+    )
     repairing = repairs([jobs[RETRY_JOB], jobs[REPLAY_JOB]], plan)
     sensors = [
         arrivals_sensor(project.streams, plan, jobs[REFRESH_JOB], settings=settings, repairs=repairing),
@@ -107,18 +122,33 @@ def build_defs(
     )
 
 
-def read_project(settings: Settings) -> Project:
+def read_project(settings: Settings, *, dbt_folder: Path = DBT_PROJECT_DIR) -> Project:
     """Read streams.yml, the dbt project and the contracts.
 
+    Args:
+        settings: Where streams.yml and the data folder are.
+        dbt_folder: The folder of the dbt project.
+
     Raises:
-        ConfigError: streams.yml or a contract is wrong.
-        DbtFailed: The dbt project does not parse.
+        ConfigError: streams.yml is wrong.
     """
     streams = load_streams(settings.streams_file)
-    parsed = parse_models(settings, streams)
+    return _project(streams, parse_models(settings, streams, folder=dbt_folder))
+
+
+def _project(streams: Sequence[Stream], parsed: ParsedModels) -> Project:
     lineage = Lineage.of(parsed, [stream.name for stream in streams])
-    contracts = load_contracts(DBT_PROJECT_DIR / "contracts", lineage.keys.values())
-    return Project(streams, parsed, lineage, contracts)
+    keys = {key.path[-1]: key for key in lineage.keys.values()}
+    contracts, problems = read_contracts(
+        parsed.project.project_dir / "contracts", keys.keys(), left_out=parsed.broken.names()
+    )
+    return Project(
+        streams,
+        parsed,
+        lineage,
+        {keys[name]: contract for name, contract in contracts.items()},
+        (*parsed.broken.problems, *problems),
+    )
 
 
 def build_models(
@@ -143,21 +173,31 @@ def build_models(
     )
 
 
-def _assets(project: Project) -> list[Asset]:
-    return [
-        *source_specs(project.streams),
-        *ledger_specs(),
-        *(raw_asset(stream) for stream in project.streams),
-        build_models(project),
-    ]
+def _with_models(project: Project) -> tuple[Project, list[Asset]]:
+    """The project and its models as assets; what dbt accepts and Dagster does not costs only the models."""
+    try:
+        return project, _models(project)
+    except Exception as error:
+        project = _project(project.streams, without_models(project.parsed.project, error))
+        return project, _models(project)
+
+
+def _models(project: Project) -> list[Asset]:
+    built = [build_models(project)] if project.lineage.keys else []
+    return [*built, *left_out_specs(project.parsed.broken, project.lineage.keys)]
+
+
+def _landing(streams: Sequence[Stream]) -> list[Asset]:
+    return [*source_specs(streams), *ledger_specs(), *(raw_asset(stream) for stream in streams)]
 
 
 def _audits(project: Project) -> list[AssetChecksDefinition]:
     """What reads whole tables, hourly: too slow for every run."""
     hourly = {key: contract for key, contract in project.contracts.items() if key.path[0] == OPS_GROUP}
     hourly |= {raw_key("batches"): batches_contract(), raw_key("rejects"): rejects_contract()}
+    scans = [full_scan_checks(project.parsed)] if project.lineage.keys else []
     return [
-        full_scan_checks(project.parsed),
+        *scans,
         ledger_audit(project.streams),
         contract_audit("hourly_contracts", hourly),
     ]

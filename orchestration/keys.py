@@ -23,8 +23,17 @@ UNTIL_TAG = "millrace/until"
 REPAIR_TAG = "millrace/repair"
 """On a run that follows a repair: when the repair ended (ISO)."""
 
+LEFT_OUT_TAG = "millrace/left_out"
+"""On a run: the models that it leaves out which failed before or follow from one that did."""
+
 STREAM_METADATA = "millrace_stream"
 """On a step's failure: the streams that failed, if the step does more than one."""
+
+MODELS_METADATA = "millrace_models"
+"""On a step's failure: the models that failed, with commas between, or EVERY_MODEL."""
+
+EVERY_MODEL = "*"
+"""Stands for all models where a failure names none."""
 
 MODELS_TAG = "millrace/models"
 """On a run that builds every model and seed: the fingerprint of their text."""

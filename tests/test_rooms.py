@@ -47,7 +47,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "build",
             "definitions",
         ),
-        ("keys fingerprint", "dbt", "records", "services", "system", "demo", "cli"),
+        ("keys fingerprint", "dbt", "checks", "records", "services", "system", "demo", "cli"),
         ("fingerprint", "warm"),
     ],
 }

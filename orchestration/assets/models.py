@@ -36,7 +36,8 @@ from orchestration.dbt.project import FULL_SCAN, NO_ASSETS, ParsedModels
 from orchestration.dbt.results import DbtFailed, DbtResult, NodeResult
 from orchestration.dbt.runner import build_args, invoke
 from orchestration.dbt.translator import ModelTranslator
-from orchestration.run.cycles import Cycles, recorded
+from orchestration.keys import EVERY_MODEL, MODELS_METADATA
+from orchestration.run.cycles import Cycles, left_out, recorded
 from orchestration.run.progress import ModelledBatches
 
 _FULL_REFRESH = "Rebuild the selected incremental models from all of raw, not from its new batches."
@@ -152,7 +153,7 @@ class ModelsRun:
             exclude=[FULL_SCAN, NO_ASSETS],
             full_refresh=context.op_execution_context.op_config["full_refresh"],
         )
-        yield from self._build(context.selected_asset_keys, args, context.selected_asset_check_keys)
+        yield from self._build(args, context.selected_asset_check_keys)
         yield from self._freshness.run(only=context.selected_asset_check_keys)
 
     def _build_again(self, keys: AbstractSet[AssetKey]) -> Iterator[Any]:
@@ -161,17 +162,15 @@ class ModelsRun:
         # A view shows what is new without being built; its contract is due as the tables' are.
         self._contracts.built(keys)
         args = build_args("build", select=nodes.selectors(keys), exclude=[FULL_SCAN, NO_ASSETS, _VIEWS])
-        yield from self._build(keys, args, frozenset(nodes.checks.values()))
+        yield from self._build(args, frozenset(nodes.checks.values()))
         yield from self._freshness.run()
 
-    def _build(
-        self, keys: AbstractSet[AssetKey], args: list[str], checks: AbstractSet[AssetCheckKey]
-    ) -> Iterator[Any]:
+    def _build(self, args: list[str], checks: AbstractSet[AssetCheckKey]) -> Iterator[Any]:
         """One dbt build: its results, then the contracts that are due; a failure comes after both."""
         lake, nodes = self._session.lake, self._parts.nodes
         failure: DbtFailed | None = None
         try:
-            results = self._run_dbt(keys, args)
+            results = self._run_dbt(args)
         except DbtFailed as error:
             failure, results = error, error.nodes
         yield from _model_results(results, nodes, checks, lake.snapshot_id())
@@ -182,23 +181,53 @@ class ModelsRun:
         )
         yield from self._contracts.run(lake)
         if failure is not None:
-            raise Failure(str(failure), allow_retries=False)
+            raise Failure(
+                str(failure),
+                metadata={MODELS_METADATA: ",".join(_failed(failure, nodes))},
+                allow_retries=False,
+            )
 
-    def _run_dbt(self, keys: AbstractSet[AssetKey], args: list[str]) -> tuple[NodeResult, ...]:
+    def _run_dbt(self, args: list[str]) -> tuple[NodeResult, ...]:
         """Build, then record how fresh the marts are and which batches they now hold."""
-        complete = {stream for stream, tables in self._parts.tables.items() if tables and tables <= keys}
         # Read before dbt begins: of what lands meanwhile, these models may not have seen all.
-        batches = {stream: batch for stream, batch in self._session.released.items() if stream in complete}
-        began_at = utc_now()
-        results = self._parts.run_dbt(self._parts.project, args).nodes
+        released, began_at = dict(self._session.released), utc_now()
+        try:
+            results = self._parts.run_dbt(self._parts.project, args).nodes
+        except DbtFailed as error:  # other streams' models have been built
+            self._advance(released, error.nodes)
+            raise
         self._freshness.built(self._session.lake, began_at=began_at, visible_at=utc_now())
-        ModelledBatches(self._context.instance).advance(batches)
+        self._advance(released, results)
         return results
+
+    def _advance(self, released: Mapping[str, int], results: Sequence[NodeResult]) -> None:
+        """Record the batches that are now in all models of their stream that the run does not leave out."""
+        assets, waived = self._parts.nodes.assets, left_out(self._context)
+        built = {assets.get(result.unique_id) for result in results if result.status in _DONE}
+        wanted = {stream: tables - waived for stream, tables in self._parts.tables.items()}
+        ModelledBatches(self._context.instance).advance(
+            {
+                stream: batch
+                for stream, batch in released.items()
+                if wanted[stream] and wanted[stream] <= built
+            }
+        )
 
 
 def _started_at(context: AssetExecutionContext) -> datetime:
     record = context.instance.get_run_record_by_id(context.run_id)
     return datetime.fromtimestamp((record and record.start_time) or time.time(), UTC)
+
+
+def _failed(failure: DbtFailed, nodes: NodeKeys) -> list[str]:
+    """The models that failed, or whose tests did; EVERY_MODEL when dbt names none."""
+    failed = [result.unique_id for result in failure.nodes if result.failed]
+    keys = {nodes.assets.get(each) or _tested(nodes.checks.get(each)) for each in failed}
+    return sorted(EVERY_MODEL if key is None else key.to_user_string() for key in keys) or [EVERY_MODEL]
+
+
+def _tested(check: AssetCheckKey | None) -> AssetKey | None:
+    return None if check is None else check.asset_key
 
 
 def _model_results(

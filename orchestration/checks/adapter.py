@@ -1,7 +1,6 @@
 """Contract outcomes → Dagster asset checks. Four outcomes stay four; only `passed` is a pass."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 from dagster import (
     AssetCheckExecutionContext,
@@ -14,27 +13,11 @@ from dagster import (
     multi_asset_check,
 )
 
-from ingestion.errors import ConfigError
 from ingestion.lake.lake import Lake
 from ingestion.land.session import LakeSession
 from orchestration.checks.audits import fails_with_its_checks
-from orchestration.checks.contracts import Contract, list_checks, load_contract
+from orchestration.checks.contracts import Contract, list_checks
 from orchestration.checks.soda import verify
-
-
-def load_contracts(folder: Path, models: Iterable[AssetKey]) -> dict[AssetKey, Contract]:
-    """The contracts of the models: <folder>/<model>.yml → the model's asset.
-
-    Raises:
-        ConfigError: A contract is named for no model.
-    """
-    keys = {key.path[-1]: key for key in models}
-    contracts = {}
-    for path in sorted(folder.glob("*.yml")):
-        if path.stem not in keys:
-            raise ConfigError(f"{path} is named for '{path.stem}', which is not a model; rename or remove it")
-        contracts[keys[path.stem]] = load_contract(path)
-    return contracts
 
 
 def check_specs(contract: Contract, key: AssetKey, *, blocking: bool) -> list[AssetCheckSpec]:

@@ -4,7 +4,7 @@ Running a contract is soda.py; contracts of the raw tables are generated in raw_
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -97,6 +97,36 @@ def load_contract(path: Path) -> Contract:
     contract = Contract(parts[1], parts[2], text, path.name)
     list_checks(contract)
     return contract
+
+
+def read_contracts(
+    folder: Path, models: Set[str], *, left_out: Set[str]
+) -> tuple[dict[str, Contract], tuple[str, ...]]:
+    """The contracts of the models, <folder>/<model>.yml.
+
+    Args:
+        folder: Where they are.
+        models: Names of the models that can be built.
+        left_out: Names of those that cannot be built now; their contracts wait.
+
+    Returns:
+        Model's name → contract, and a sentence for each file that is not a contract of a model.
+    """
+    contracts, problems = dict[str, Contract](), list[str]()
+    for path in sorted(folder.glob("*.yml")):
+        try:
+            if path.stem in models:
+                contracts[path.stem] = load_contract(path)
+            elif path.stem not in left_out:
+                raise ConfigError(
+                    f"{path.name} is named for '{path.stem}', which is not a model; rename or remove it"
+                )
+        except ConfigError as error:
+            problems.append(
+                f"{folder.parent.name}/{folder.name}/{path.name} is not checked: {error}. "
+                "Once corrected, it is taken up at once."
+            )
+    return contracts, tuple(problems)
 
 
 def declares_variable(contract: Contract, name: str) -> bool:

@@ -5,7 +5,7 @@ It selects nothing: what a run builds is in run/plan.py, how models become asset
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dagster import AssetCheckKey, AssetCheckSpec, AssetKey, AssetSpec
 
@@ -54,11 +54,13 @@ class Lineage:
         keys: dbt's id → asset, of every model and seed.
         followers: Stream → the models that follow from it, views included.
         tables: The models that have to be built to show what is new; a view shows it by itself.
+        following: Model → the models that follow from it.
     """
 
     keys: Mapping[str, AssetKey]
     followers: Mapping[str, frozenset[AssetKey]]
     tables: frozenset[AssetKey]
+    following: Mapping[AssetKey, frozenset[AssetKey]] = field(default_factory=dict)
 
     @staticmethod
     def of(parsed: ParsedModels, streams: Iterable[str]) -> "Lineage":
@@ -75,12 +77,14 @@ class Lineage:
         children: Mapping[str, list[str]] = parsed.manifest["child_map"]
         return Lineage(
             keys,
-            {stream: _descendants(ledger | {sources[stream]}, children, keys) for stream in streams},
+            # Without a project that parses there is no source, and nothing follows from a stream.
+            {stream: _descendants(ledger | {sources.get(stream, "")}, children, keys) for stream in streams},
             frozenset(
                 key
                 for unique_id, key in keys.items()
                 if nodes[unique_id]["config"]["materialized"] not in _NOT_BUILT
             ),
+            {key: _descendants({unique_id}, children, keys) - {key} for unique_id, key in keys.items()},
         )
 
     def tables_of(self) -> dict[str, frozenset[AssetKey]]:

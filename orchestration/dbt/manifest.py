@@ -1,6 +1,7 @@
 """The project's manifest, parsed once per state of the project and shared by processes through a folder.
 
-A state is everything that parsing depends on. Running commands on a manifest is runner.py's.
+A state is everything that parsing depends on. The state of a broken project holds what can be built, and what
+cannot (set_aside.py). Running commands on a manifest is runner.py's.
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from orchestration.dbt.broken import Broken
 from orchestration.dbt.call import DbtProject, call_dbt
-from orchestration.dbt.results import failure
+from orchestration.dbt.results import DbtFailed, failure
+from orchestration.dbt.set_aside import parse_the_rest, without_circles
 from orchestration.fingerprint import fingerprint
 
 _KEPT_STATES = 3
+MANIFEST = "manifest.json"
+_BROKEN = "broken.json"
 _PACKAGES = ("dbt-core", "dbt-adapters", "dbt-duckdb")
 
 # dbt's static parser leaves native threads running, and a process with threads cannot fork safely.
@@ -52,33 +57,70 @@ def _versions() -> list[str]:
 def parse(project: DbtProject) -> Path:
     """Write the project's manifest, unless the current state of the project has one already.
 
-    Safe under concurrent callers, and never connects to a database.
+    Safe under concurrent callers, and never connects to a database. What cannot be built is not in it.
 
     Returns:
         The manifest.json of this state.
 
     Raises:
-        DbtFailed: the project does not parse.
+        DbtFailed: No model can be built.
     """
+    state = parsed_state(project)
+    manifest_json = state / MANIFEST
+    if not manifest_json.exists():
+        raise DbtFailed(" ".join(broken_in(state).problems))
+    return manifest_json
+
+
+def parsed_state(project: DbtProject) -> Path:
+    """The folder of the project's current state, parsed if need be; what is broken is written there too."""
     state = project.state_dir / "parsed" / project_fingerprint(project)
-    manifest_json = state / "manifest.json"
-    if manifest_json.exists():
-        return manifest_json
+    if state.exists():
+        return state
     with _lock(project.state_dir):
-        if manifest_json.exists():
-            return manifest_json
+        if state.exists():
+            return state
         work = Path(tempfile.mkdtemp(prefix="parsing-", dir=project.state_dir))
         try:
-            outcome = call_dbt(project, _PARSE, manifest=None, on_event=None, target_path=work)
-            if not outcome.success:
-                raise failure("dbt parse", (), outcome.exception)
-            work.joinpath("manifest.msgpack").write_bytes(_packed(outcome.result))
+            manifest, broken = _parse(project, work)
+            if broken.problems:
+                work.joinpath(_BROKEN).write_text(broken.dumps(), encoding="utf-8")
+            if manifest is not None:
+                work.joinpath("manifest.msgpack").write_bytes(_packed(manifest))
+            else:
+                work.joinpath(MANIFEST).unlink(missing_ok=True)
             state.parent.mkdir(exist_ok=True)
             work.rename(state)  # appears whole or not at all
         finally:
             shutil.rmtree(work, ignore_errors=True)
         _forget_old_states(state.parent)
-    return manifest_json
+    return state
+
+
+def broken_in(state: Path) -> Broken:
+    """What of the project was broken in a state."""
+    path = state / _BROKEN
+    return Broken.loads(path.read_text(encoding="utf-8")) if path.exists() else Broken()
+
+
+def _parse(project: DbtProject, work: Path) -> tuple[Any, Broken]:
+    """dbt's Manifest of all that can be built, whose JSON is in `work`; None when nothing can."""
+
+    def whole(project: DbtProject) -> Any:
+        return call_dbt(project, _PARSE, manifest=None, on_event=None, target_path=work)
+
+    outcome, broken = whole(project), Broken()
+    manifest = outcome.result
+    if not outcome.success:
+        if isinstance(outcome.exception, OSError):  # the machine's fault, and gone with the next try
+            raise failure("dbt parse", (), outcome.exception)
+        with tempfile.TemporaryDirectory(prefix="rest-", dir=project.state_dir) as folder:
+            manifest, broken = parse_the_rest(project, outcome.exception, parse=whole, folder=Path(folder))
+    if manifest is not None:
+        broken += without_circles(project, manifest)
+    if manifest is not None and broken.problems:
+        manifest.writable_manifest().write(str(work / MANIFEST))
+    return manifest, broken
 
 
 def load_manifest(project: DbtProject) -> Any:
@@ -87,7 +129,7 @@ def load_manifest(project: DbtProject) -> Any:
     A process that forks loads it once before; its children have it for nothing.
 
     Raises:
-        DbtFailed: the project does not parse.
+        DbtFailed: No model can be built.
     """
     return _read_manifest(parse(project).with_name("manifest.msgpack"))
 

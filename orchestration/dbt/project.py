@@ -6,25 +6,30 @@ How dbt runs in this process is in runner.py; how models become assets in assets
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ingestion.declare.stream import Stream
 from ingestion.settings import PROJECT_DIR, Settings
+from orchestration.dbt.broken import Broken
 from orchestration.dbt.call import DbtProject
-from orchestration.dbt.manifest import parse
+from orchestration.dbt.manifest import MANIFEST, broken_in, parsed_state, project_fingerprint
+from orchestration.dbt.results import DbtFailed
+from orchestration.dbt.set_aside import nothing_can_be_built
 from orchestration.dbt.sources import write_sources
 
 DBT_PROJECT_DIR = PROJECT_DIR / "dbt_project"
 FULL_SCAN = "tag:full_scan"
 NO_ASSETS = "resource_type:unit_test"
+_NO_MODELS: Mapping[str, Any] = {"nodes": {}, "sources": {}, "child_map": {}}
 
 
-def dbt_project(settings: Settings, *, target: str = "prod") -> DbtProject:
+def dbt_project(settings: Settings, *, target: str = "prod", folder: Path = DBT_PROJECT_DIR) -> DbtProject:
     """The project with the folders and the target of an installation."""
     return DbtProject(
-        project_dir=DBT_PROJECT_DIR,
-        profiles_dir=DBT_PROJECT_DIR,
+        project_dir=folder,
+        profiles_dir=folder,
         state_dir=settings.data_dir / "dbt",
         target=target,
         environment={"MILLRACE_DATA_DIR": str(settings.data_dir)},
@@ -33,10 +38,19 @@ def dbt_project(settings: Settings, *, target: str = "prod") -> DbtProject:
 
 @dataclass(frozen=True)
 class ParsedModels:
-    """The project and its manifest, as the JSON that dagster-dbt reads."""
+    """The project and its manifest, as the JSON that dagster-dbt reads.
+
+    Attributes:
+        project: The project.
+        manifest: All that can be built.
+        text: Identifies the state of every file that was parsed.
+        broken: What cannot be built, and why.
+    """
 
     project: DbtProject
     manifest: Mapping[str, Any]
+    text: str = ""
+    broken: Broken = field(default_factory=Broken)
 
     @property
     def fingerprint(self) -> str:
@@ -66,12 +80,36 @@ def freshness_seconds(parsed: ParsedModels) -> dict[str, float]:
     }
 
 
-def parse_models(settings: Settings, streams: Sequence[Stream]) -> ParsedModels:
+def parse_models(
+    settings: Settings, streams: Sequence[Stream], *, folder: Path = DBT_PROJECT_DIR
+) -> ParsedModels:
     """Render the sources and parse the project; quick when nothing changed, and without a database.
 
-    Raises:
-        DbtFailed: The project does not parse.
+    A broken project is not an error: what cannot be built is in the result, with the reasons.
+
+    Args:
+        settings: Where everything is.
+        streams: The declared streams.
+        folder: The folder of dbt_project.yml and profiles.yml.
     """
-    write_sources(streams, DBT_PROJECT_DIR)
-    project = dbt_project(settings)
-    return ParsedModels(project, json.loads(parse(project).read_text()))
+    write_sources(streams, folder)
+    project = dbt_project(settings, folder=folder)
+    try:
+        state = parsed_state(project)
+    except DbtFailed as error:
+        return without_models(project, error)
+    broken = broken_in(state)
+    manifest = _NO_MODELS if broken.everything else json.loads((state / MANIFEST).read_text())
+    return ParsedModels(project, manifest, state.name, broken)
+
+
+def without_models(project: DbtProject, error: Exception) -> ParsedModels:
+    """The project when no model of it can be built.
+
+    Args:
+        project: The project.
+        error: Why.
+    """
+    return ParsedModels(
+        project, _NO_MODELS, project_fingerprint(project), nothing_can_be_built(project, error)
+    )

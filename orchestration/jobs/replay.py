@@ -146,7 +146,8 @@ def repair_request(
     ops: Mapping[str, Any] = run_config["ops"]
     (config,) = (each["config"] for each in ops.values())
     request = plan.request([config["stream"]], built=plan.fingerprint)
-    full = {"ops": {MODELS_OP: {"config": {"full_refresh": True}}}} if job_name == REPLAY_JOB else {}
+    rebuilds = job_name == REPLAY_JOB and bool(plan.models)
+    full = {"ops": {MODELS_OP: {"config": {"full_refresh": True}}}} if rebuilds else {}
     return RunRequest(
         run_config=full,
         tags={**request.tags, REPAIR_TAG: ended},

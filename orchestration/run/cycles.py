@@ -5,7 +5,7 @@ is recorded with its own materialisations and check results. Which runs may go o
 """
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import dataclass
@@ -29,7 +29,15 @@ from ingestion.log.port import Log
 from ingestion.settings import PROJECT_DIR, Settings
 from ingestion.watch.lag import LagMeter
 from orchestration.fingerprint import fingerprint
-from orchestration.keys import GOES_ON_TAG, STREAM_METADATA, UNTIL_TAG, raw_key
+from orchestration.keys import (
+    EVERY_MODEL,
+    GOES_ON_TAG,
+    LEFT_OUT_TAG,
+    MODELS_METADATA,
+    STREAM_METADATA,
+    UNTIL_TAG,
+    raw_key,
+)
 from orchestration.run.land import breaks, ingest_batch
 
 Event = AssetMaterialization | AssetCheckEvaluation
@@ -69,7 +77,7 @@ class Cycles:
         """Go on until nothing has come for a while, the code has changed or the run is long enough.
 
         Raises:
-            Failure: A stream's batch, its checks or the models failed; its metadata names the stream.
+            Failure: A stream's batch, its checks or models failed; its metadata names the streams and models.
         """
         allowed = context.run.tags.get(GOES_ON_TAG, "").split(",")
         streams = [stream for stream in self.streams if stream.name in allowed]
@@ -82,16 +90,11 @@ class Cycles:
         meter = LagMeter(session.settings, session.lake, timeout_seconds=_BROKER_SECONDS, clock=utc_now)
         with closing(meter), _Logs(session.settings) as logs:
             while waiting := self._wait(meter, streams, end=end, unchanged=lambda: _code(session) == code):
-                began, failed = time.monotonic(), dict[str, str]()
+                began, faults = time.monotonic(), _Faults()
                 for group in self.groups:
                     together = [stream for stream in waiting if stream.name in group]
-                    failed |= yield from self._cycle(context, session, logs, together, build)
-                if failed:
-                    raise Failure(
-                        "; ".join(dict.fromkeys(failed.values())),
-                        metadata={STREAM_METADATA: ",".join(failed)},
-                        allow_retries=False,
-                    )
+                    yield from self._cycle(context, session, logs, together, build, faults)
+                faults.raise_for_any()
                 seconds = time.monotonic() - began
                 names = ", ".join(stream.name for stream in waiting)
                 context.log.info(
@@ -118,34 +121,56 @@ class Cycles:
         logs: "_Logs",
         streams: Iterable[Stream],
         build: Build,
-    ) -> Generator[Event, None, dict[str, str]]:
-        """One cycle of streams whose models belong together; returns those that failed and why."""
-        failed: dict[str, str] = {}
-        good, models = list[str](), set[AssetKey]()
+        faults: "_Faults",
+    ) -> Iterator[Event]:
+        """One cycle of streams whose models belong together; what fails is noted, and the others go on."""
+        models = set[AssetKey]()
         for stream in streams:
             try:
                 landed = ingest_batch(session, context.instance, stream, logs.of(stream))
             except StreamBusy:  # a command ingests it: its events come with the next cycle
                 continue
             except MillraceError as error:
-                failed[stream.name] = str(error)
+                faults.streams[stream.name] = str(error)
                 continue
             yield AssetMaterialization(raw_key(stream.name), metadata=landed.metadata)
             yield from recorded(landed.checks, key=raw_key(stream.name))
             broken = [check for check in landed.checks if breaks(check)]
             if broken:
-                failed[stream.name] = "; ".join(
+                faults.streams[stream.name] = "; ".join(
                     check.description or str(check.check_name) for check in broken
                 )
             else:
-                good.append(stream.name)
                 models |= self.models[stream.name]
+        models -= left_out(context)
         if models:
             try:
                 yield from recorded(build(models))
             except Failure as failure:  # the models of other groups are built nevertheless
-                failed |= dict.fromkeys(good, failure.description or "the models failed")
-        return failed
+                named = failure.metadata.get(MODELS_METADATA)
+                faults.models[str(named.value) if named else EVERY_MODEL] = failure.description or ""
+
+
+class _Faults:
+    """What failed in a cycle, each with its reason: streams by name, models by names with commas between."""
+
+    def __init__(self) -> None:
+        self.streams: dict[str, str] = {}
+        self.models: dict[str, str] = {}
+
+    def raise_for_any(self) -> None:
+        """Raise Failure if anything failed; its metadata names it."""
+        named = {STREAM_METADATA: self.streams, MODELS_METADATA: self.models}
+        metadata = {name: ",".join(failed) for name, failed in named.items() if failed}
+        if metadata:
+            reasons = dict.fromkeys([*self.streams.values(), *self.models.values()])
+            raise Failure("; ".join(reasons), metadata=metadata, allow_retries=False)
+
+
+def left_out(context: AssetExecutionContext) -> frozenset[AssetKey]:
+    """The models that this run leaves out because they failed before."""
+    names = context.run.tags.get(LEFT_OUT_TAG, "").split(",")
+    return frozenset(AssetKey.from_user_string(name) for name in names if name)
 
 
 class _Logs:

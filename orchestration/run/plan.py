@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 from dagster import AssetCheckKey, AssetKey, AssetsDefinition, DagsterInstance, RunRequest
 
 from orchestration.dbt.lineage import Lineage
-from orchestration.keys import GOES_ON_TAG, MODELS_TAG, OPS_GROUP, STREAMS_TAG, UNTIL_TAG, raw_key
+from orchestration.keys import (
+    EVERY_MODEL,
+    GOES_ON_TAG,
+    LEFT_OUT_TAG,
+    MODELS_TAG,
+    OPS_GROUP,
+    STREAMS_TAG,
+    UNTIL_TAG,
+    raw_key,
+)
 
 Repairs = Callable[[DagsterInstance, str], RunRequest | None]
 """Called with an ISO time: the run that the oldest repair after it asks for."""
@@ -25,6 +34,10 @@ class RefreshPlan:
         models: All models and seeds.
         fingerprint: Changes when the text of one of them does.
         tables: Stream → the models among those that follow from it that have to be built to show it.
+        text: Changes with every edit of the dbt project.
+        left_out: The models that cannot be built now, because the project is broken.
+        followers: Model → the models that follow from it.
+        problems: What is wrong with the dbt project, a sentence each.
     """
 
     downstream: Mapping[str, frozenset[AssetKey]]
@@ -32,6 +45,26 @@ class RefreshPlan:
     models: frozenset[AssetKey]
     fingerprint: str
     tables: Mapping[str, frozenset[AssetKey]] = field(default_factory=dict)
+    text: str = ""
+    left_out: frozenset[AssetKey] = frozenset()
+    followers: Mapping[AssetKey, frozenset[AssetKey]] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    def with_followers(self, names: Iterable[str]) -> frozenset[AssetKey]:
+        """Models and what follows from them.
+
+        Args:
+            names: As in marts/orders, or EVERY_MODEL; unknown ones are ignored.
+        """
+        names = frozenset(names)
+        if EVERY_MODEL in names:
+            return self.models
+        chosen = frozenset(key for key in self.models if key.to_user_string() in names)
+        return chosen.union(*(self.followers.get(key, frozenset()) for key in chosen))
+
+    def streams_of(self, models: frozenset[AssetKey]) -> frozenset[str]:
+        """The streams that one of these models follows from."""
+        return frozenset(stream for stream, keys in self.downstream.items() if keys & models)
 
     def request(
         self,
@@ -41,6 +74,8 @@ class RefreshPlan:
         goes_on: Sequence[str] = (),
         until: float | None = None,
         not_modelled: Iterable[str] = (),
+        due: frozenset[AssetKey] = frozenset(),
+        paused: frozenset[AssetKey] = frozenset(),
     ) -> RunRequest:
         """A run for these streams.
 
@@ -52,6 +87,8 @@ class RefreshPlan:
             until: When it has to stop doing so (Unix seconds).
             not_modelled: Streams with a batch that is not in their models yet, perhaps because a check
                 holds it back: their models are not among those that are built only because all are.
+            due: Models that have to be tried again.
+            paused: Models that must not be built now, followers of failing ones included.
         """
         keys = frozenset[AssetKey]().union(*(self.downstream[name] for name in streams))
         left_out = frozenset(not_modelled) - frozenset(streams)
@@ -64,18 +101,30 @@ class RefreshPlan:
             keys |= self.models.difference(*(self.downstream[name] for name in left_out))
             if not left_out:
                 tags[MODELS_TAG] = self.fingerprint
+        keys = (keys | due) - paused
+        if paused:
+            tags[LEFT_OUT_TAG] = ",".join(sorted(key.to_user_string() for key in paused))
         checks = frozenset[AssetCheckKey]().union(*(self.checks.get(key, frozenset()) for key in keys))
         return RunRequest(asset_selection=sorted(keys), asset_check_keys=sorted(checks), tags=tags)
 
 
 def refresh_plan(
-    lineage: Lineage, *, fingerprint: str, assets: Sequence[AssetsDefinition] = ()
+    lineage: Lineage,
+    *,
+    fingerprint: str,
+    text: str = "",
+    left_out: Iterable[AssetKey] = (),
+    problems: tuple[str, ...] = (),
+    assets: Sequence[AssetsDefinition] = (),
 ) -> RefreshPlan:
     """Plan the runs for new events.
 
     Args:
         lineage: The models, and what follows from each stream.
         fingerprint: Of the models' text (ParsedModels.fingerprint).
+        text: Of everything that was parsed (ParsedModels.text).
+        left_out: The models that cannot be built now.
+        problems: What is wrong with the dbt project.
         assets: Those whose checks belong to a run.
     """
     # Views over the ledger show what is new by themselves; they are built when a model's text has changed.
@@ -92,4 +141,8 @@ def refresh_plan(
         models=frozenset(lineage.keys.values()),
         fingerprint=fingerprint,
         tables=lineage.tables_of(),
+        text=text,
+        left_out=frozenset(left_out),
+        followers=lineage.following,
+        problems=problems,
     )

@@ -14,23 +14,24 @@ from ingestion.land.session import LakeSession
 from ingestion.settings import Settings
 from orchestration.dbt import runner
 from orchestration.dbt.project import dbt_project
+from orchestration.dbt.results import DbtFailed
 
 _ready: LakeSession | None = None
 
 
 def make_ready(settings: Settings) -> None:
-    """Open the lake, and let dbt compile a model on it.
+    """Open the lake, and let dbt compile a model on it; a run lands without dbt too.
 
     Raises:
         MillraceError: The lake cannot be opened.
-        DbtFailed: dbt cannot reach it.
     """
     global _ready
     session = LakeSession(settings)
     session.open()
     streams = load_streams(settings.streams_file)
     if streams:
-        runner.connect(dbt_project(settings), f"stg_{streams[0].name}")
+        with suppress(DbtFailed):
+            runner.connect(dbt_project(settings), f"stg_{streams[0].name}")
     _ready = session
 
 

@@ -5,8 +5,9 @@ sensor loop takes five seconds. It measures lag and consumes nothing.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import partial
 
 from dagster import (
     DagsterInstance,
@@ -28,6 +29,7 @@ from orchestration.jobs.refresh import Job
 from orchestration.keys import ARRIVALS_SENSOR, STREAMS_TAG
 from orchestration.run.plan import RefreshPlan, Repairs
 from orchestration.sensors.backoff import Schedule
+from orchestration.sensors.failures import alert_of_project, place_of
 from orchestration.sensors.outcomes import review
 from orchestration.sensors.watch import Watch
 
@@ -59,7 +61,7 @@ def arrivals_sensor(
         modelled_seconds: How long a batch may be in the lake and not in the models before a run is asked for.
     """
     watch = Watch(settings, streams, modelled_seconds=modelled_seconds)
-    ticks = _Ticks(watch, plan, job.name, repairs, tick_seconds)
+    ticks = _Ticks(watch, plan, job.name, repairs, partial(alert_of_project, settings), tick_seconds)
 
     @sensor(
         name=ARRIVALS_SENSOR,
@@ -82,6 +84,7 @@ class _Ticks:
     plan: RefreshPlan
     job_name: str
     repairs: Repairs
+    alert: Callable[[Sequence[str]], None]
     seconds: float
 
     def tick(self, instance: DagsterInstance, schedule: Schedule) -> SensorResult:
@@ -90,6 +93,7 @@ class _Ticks:
         schedule = replace(schedule, repaired=schedule.repaired or utc_now().isoformat())
         deadline, asked_for_repairs = time.monotonic() + self.seconds, False
         schedule, busy = review(instance, self.job_name, schedule)
+        schedule = self._see_project(schedule)  # after the outcome of a run that the edit is to mend
         while True:
             request, reason = None, busy
             if not busy:
@@ -114,12 +118,28 @@ class _Ticks:
             if busy:
                 schedule, busy = review(instance, self.job_name, schedule)
 
+    def _see_project(self, schedule: Schedule) -> Schedule:
+        """Take in an edit of the dbt project: pauses of models end, and new faults are alerted."""
+        plan = self.plan
+        not_built = schedule.not_built.for_project(
+            plan.text,
+            models={key.to_user_string() for key in plan.models},
+            broken=[key.to_user_string() for key in plan.left_out],
+        )
+        faults = {place_of(problem): problem for problem in plan.problems}
+        new = [problem for place, problem in faults.items() if place not in schedule.alerted]
+        if new:
+            self.alert(new)
+        return replace(schedule, not_built=not_built, alerted=tuple(faults))
+
     def _repair(self, instance: DagsterInstance, schedule: Schedule) -> RunRequest | None:
-        """The run of the oldest repair, owed until it succeeds; a failed one waits as its stream does."""
+        """The run of the oldest repair, owed until it succeeds; it waits while its stream or a model does."""
         repair = self.repairs(instance, schedule.repaired)
-        if repair is None or schedule.is_paused(repair.tags[STREAMS_TAG], now=time.time()):
+        now = time.time()
+        if repair is None or schedule.is_paused(repair.tags[STREAMS_TAG], now=now):
             return None
-        return repair
+        paused = self.plan.with_followers(schedule.not_built.paused(now=now))
+        return None if paused.intersection(repair.asset_selection or ()) else repair
 
     def _consider(
         self, instance: DagsterInstance, schedule: Schedule
@@ -130,32 +150,46 @@ class _Ticks:
         except MillraceError as error:
             return None, str(error)
         # A run may have died after its commit: then there is no lag, but models and checks are still due.
-        modelled = [lag for lag in lags if self.plan.tables.get(lag.stream)]
-        not_modelled = self.watch.not_modelled(instance, modelled)
-        waiting = _waiting(lags, not_modelled, schedule)
         now = time.time()
+        paused = self.plan.with_followers(schedule.not_built.paused(now=now))
+        modelled = [lag for lag in lags if self.plan.tables.get(lag.stream, frozenset()) - paused]
+        not_modelled = self.watch.not_modelled(instance, modelled)
+        due = self.plan.with_followers(schedule.not_built.due(now=now)) - paused
+        owed = self.plan.streams_of(due).union(schedule.unfinished)
+        waiting = _waiting(lags, not_modelled, schedule, owed=owed)
         chosen = schedule.choose(waiting, now=now)
         if chosen:
             request = self.plan.request(
                 chosen,
                 built=schedule.models,
                 goes_on=_goes_on(chosen, lags, schedule),
-                until=schedule.next_due((lag.stream for lag in lags if not lag.error), now=now),
+                until=_until(schedule, [lag.stream for lag in lags if not lag.error], now=now),
                 not_modelled=not_modelled,
+                due=due,
+                paused=paused,
             )
             return request, ""
         problems = [lag.error for lag in lags if lag.error]
-        paused = [f"stream '{name}' failed and waits for its next try" for name in waiting]
-        return None, "; ".join(problems + paused) or "every event is in the lake"
+        resting = [f"stream '{name}' failed and waits for its next try" for name in waiting]
+        return None, "; ".join(problems + resting) or "every event is in the lake"
 
 
-def _waiting(lags: Sequence[StreamLag], not_modelled: Mapping[str, bool], schedule: Schedule) -> list[str]:
-    """The streams that need a run: unread events, a batch left without models, or a failure to try again."""
+def _waiting(
+    lags: Sequence[StreamLag], not_modelled: Mapping[str, bool], schedule: Schedule, *, owed: Set[str]
+) -> list[str]:
+    """The streams that need a run: unread events, a batch left without models, or something to try again."""
+    again = owed | schedule.pauses.keys()
     return [
         lag.stream
         for lag in lags
-        if lag.has_work or not_modelled.get(lag.stream) or (lag.stream in schedule.pauses and not lag.error)
+        if lag.has_work or not_modelled.get(lag.stream) or (lag.stream in again and not lag.error)
     ]
+
+
+def _until(schedule: Schedule, streams: Sequence[str], *, now: float) -> float | None:
+    """When a run has to end, because a stream or a model that failed is due then."""
+    dues = (schedule.next_due(streams, now=now), schedule.not_built.next_due(now=now))
+    return min((due for due in dues if due is not None), default=None)
 
 
 def _goes_on(chosen: Sequence[str], lags: Sequence[StreamLag], schedule: Schedule) -> list[str]:

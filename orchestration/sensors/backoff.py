@@ -1,23 +1,19 @@
 """Which streams to run now: healthy ones together, failing ones one at a time and less and less often.
 
 Pure and serialisable: the arrivals sensor keeps it in its cursor. A lost cursor only forgets the pauses.
+Models that fail have pauses of their own (model_pauses.py) and hold up no stream.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pydantic import TypeAdapter, ValidationError
 
-_FIRST_PAUSE_SECONDS = 10.0
-_LONGEST_PAUSE_SECONDS = 300.0
+from orchestration.keys import EVERY_MODEL
+from orchestration.sensors.model_pauses import ModelPauses
+from orchestration.sensors.pause import Pause
 
-
-@dataclass(frozen=True)
-class Pause:
-    """A failing stream's state: failures in a row, and when to try again (Unix seconds)."""
-
-    failures: int
-    until: float
+_SUSPICIOUS_DEATHS = 2
 
 
 @dataclass(frozen=True)
@@ -30,6 +26,10 @@ class Schedule:
         models: Fingerprint of the models that were last built as a whole.
         repaired: When the last repair ended whose models were built (ISO); empty before the first tick.
         failed_again: The last run tried a failing stream and failed: healthy ones go before the next try.
+        not_built: Failing and broken models.
+        died: How many runs in a row ended without a word: interrupted, killed.
+        unfinished: The streams of the last run, if it ended so; they are owed a run.
+        alerted: The files of the dbt project whose faults were alerted.
     """
 
     judged_run: str = ""
@@ -37,6 +37,10 @@ class Schedule:
     models: str = ""
     repaired: str = ""
     failed_again: bool = False
+    not_built: ModelPauses = field(default_factory=ModelPauses)
+    died: int = 0
+    unfinished: tuple[str, ...] = ()
+    alerted: tuple[str, ...] = ()
 
     @staticmethod
     def loads(cursor: str | None) -> "Schedule":
@@ -58,23 +62,57 @@ class Schedule:
         Args:
             run_id: The run.
             streams: What it was asked to ingest.
-            failed: Those of them that failed, or whose models failed.
+            failed: Those of them that failed.
             now: Unix seconds.
             models: Fingerprint of the models, if the run built them as a whole and went well.
         """
         pauses = {name: pause for name, pause in self.pauses.items() if name not in set(streams)}
         failed = list(failed)
         for name in failed:
-            failures = self.pauses[name].failures + 1 if name in self.pauses else 1
-            seconds = min(_FIRST_PAUSE_SECONDS * 2 ** (failures - 1), _LONGEST_PAUSE_SECONDS)
-            pauses[name] = Pause(failures, now + seconds)
+            pauses[name] = Pause.after(self.pauses.get(name), now=now)
         return replace(
             self,
             judged_run=run_id,
             pauses=pauses,
             models=models or self.models,
             failed_again=any(name in self.pauses for name in failed),
+            died=0,
+            unfinished=(),
         )
+
+    def judge_models(self, *, tried: frozenset[str] | None, failed: Iterable[str], now: float) -> "Schedule":
+        """Enter what became of a run's models.
+
+        Args:
+            tried: The models that it was to build; None for all.
+            failed: Those of them that failed.
+            now: Unix seconds.
+        """
+        return replace(self, not_built=self.not_built.judge(tried=tried, failed=failed, now=now))
+
+    def judge_death(
+        self, run_id: str, *, streams: Sequence[str], tried: frozenset[str] | None, killed: bool, now: float
+    ) -> "Schedule":
+        """Enter a run that ended without naming a fault.
+
+        The first time nobody is to blame: its streams are tried again, together. If that run dies too,
+        the models may be the reason: events land without them for a while. If a run dies even without
+        models, each stream is tried alone.
+
+        Args:
+            run_id: The run.
+            streams: What it may have ingested.
+            tried: The models that it was to build; None for all.
+            killed: Whether its process died, rather than being asked to stop.
+            now: Unix seconds.
+        """
+        died = self.died + 1 if killed else 0
+        judged = replace(self, judged_run=run_id, failed_again=False, died=died, unfinished=tuple(streams))
+        if died < _SUSPICIOUS_DEATHS:
+            return judged
+        if tried is None or tried:
+            return judged.judge_models(tried=tried, failed=[EVERY_MODEL], now=now)
+        return replace(self.judge(run_id, streams=streams, failed=streams, now=now), died=died)
 
     def choose(self, waiting: Iterable[str], *, now: float) -> list[str]:
         """The streams of the next run: one failing one that is due, else all healthy ones that have work.

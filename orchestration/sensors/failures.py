@@ -1,8 +1,10 @@
-"""A failed run is logged in one line and, where a webhook is configured, posted to it as JSON."""
+"""Failed runs and faults of the dbt project: each is logged, and posted where a webhook is configured."""
 
 import json
+import re
+import threading
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 import structlog
@@ -48,6 +50,26 @@ def failures_sensor(settings: Callable[[], Settings]) -> SensorDefinition:
             post_alert(url.get_secret_value(), {"event": "run_failed"} | alert)
 
     return failed_runs
+
+
+def alert_of_project(settings: Callable[[], Settings], problems: Sequence[str]) -> None:
+    """Log and post what is wrong with the dbt project, without waiting for the webhook.
+
+    Args:
+        settings: Reads the settings.
+        problems: A sentence each.
+    """
+    alert: dict[str, object] = {"error": "\n".join(problems)}
+    _log.error("models are left out", **alert)
+    url = settings().alert_webhook_url
+    if url is not None:
+        arguments = (url.get_secret_value(), {"event": "models_left_out"} | alert)
+        threading.Thread(target=post_alert, args=arguments, daemon=True).start()
+
+
+def place_of(problem: str) -> str:
+    """The file that a sentence about the dbt project begins with."""
+    return re.split(r"[:,] ", problem, maxsplit=1)[0].partition(" is not checked")[0]
 
 
 def post_alert(url: str, alert: dict[str, object]) -> None:

@@ -1,7 +1,12 @@
-"""The outcome of the newest run, read from Dagster's storage and entered in the schedule (backoff.py)."""
+"""The outcome of the newest run, read from Dagster's storage and entered in the schedule (backoff.py).
+
+A failure is of streams, of models, or of neither: the run was interrupted or its process died.
+"""
 
 import time
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from dagster import (
     DagsterEventType,
@@ -9,12 +14,17 @@ from dagster import (
     DagsterRun,
     DagsterRunStatus,
     EventLogEntry,
+    MetadataValue,
     RunsFilter,
 )
 
+from orchestration.assets.models import MODELS_OP
 from orchestration.keys import (
+    EVERY_MODEL,
     GOES_ON_TAG,
+    MODELS_METADATA,
     MODELS_TAG,
+    RAW_GROUP,
     REPAIR_TAG,
     STREAM_METADATA,
     STREAMS_TAG,
@@ -23,6 +33,7 @@ from orchestration.keys import (
 from orchestration.sensors.backoff import Schedule
 
 _NEWEST = 5  # an active run is among these: the sensor starts none beside it, only a user may
+_INTERRUPTED = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 _ACTIVE = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
@@ -53,35 +64,69 @@ def review(instance: DagsterInstance, job_name: str, schedule: Schedule) -> tupl
 
 
 def _judged(instance: DagsterInstance, run: DagsterRun, schedule: Schedule) -> Schedule:
-    streams = _tagged(run, STREAMS_TAG)
+    streams, tried, now = _tagged(run, STREAMS_TAG), _models(run), time.time()
     if run.status == DagsterRunStatus.SUCCESS:
         schedule = replace(schedule, repaired=run.tags.get(REPAIR_TAG, schedule.repaired))
+        schedule = schedule.judge_models(tried=tried, failed=[], now=now)
         models = run.tags.get(MODELS_TAG, "")
-        return schedule.judge(run.run_id, streams=streams, failed=[], now=time.time(), models=models)
+        return schedule.judge(run.run_id, streams=streams, failed=[], now=now, models=models)
     # A run that goes on may have failed over any stream that it was allowed to ingest.
     touched = sorted({*streams, *_tagged(run, GOES_ON_TAG)})
-    failed = _failed_streams(instance, run.run_id, touched)
-    return schedule.judge(run.run_id, streams=streams, failed=failed, now=time.time())
+    failures = instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_FAILURE)
+    faults = [fault for entry in failures if (fault := _fault(entry, touched)) is not None]
+    if not faults:
+        killed = run.status == DagsterRunStatus.FAILURE and not _was_interrupted(instance, run)
+        return schedule.judge_death(run.run_id, streams=touched, tried=tried, killed=killed, now=now)
+    failed_models = {name for fault in faults for name in fault.models}
+    if failed_models:
+        schedule = schedule.judge_models(tried=tried, failed=sorted(failed_models), now=now)
+    failed = sorted({name for fault in faults for name in fault.streams})
+    # Of the others the run says nothing: a stream that was paused before stays so.
+    return schedule.judge(run.run_id, streams=streams, failed=failed, now=now)
+
+
+def _was_interrupted(instance: DagsterInstance, run: DagsterRun) -> bool:
+    """Whether the run was asked to stop, as all are when the system stops."""
+    ends = instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_FAILURE)
+    errors = [entry.dagster_event.job_failure_data.error for entry in ends if entry.dagster_event]
+    return any(error is not None and error.cls_name in _INTERRUPTED for error in errors)
 
 
 def _tagged(run: DagsterRun, tag: str) -> list[str]:
     return [name for name in run.tags.get(tag, "").split(",") if name]
 
 
-def _failed_streams(instance: DagsterInstance, run_id: str, streams: list[str]) -> list[str]:
-    """The streams whose ingestion failed; all of the run's when a later step did."""
-    failures = instance.all_logs(run_id, of_type=DagsterEventType.STEP_FAILURE)
-    named = [name for entry in failures for name in _named(entry)]
-    return streams if not named or "" in named else sorted(set(named))
+def _models(run: DagsterRun) -> frozenset[str] | None:
+    """The models that a run was to build; None for all."""
+    if run.asset_selection is None:
+        return None
+    return frozenset(key.to_user_string() for key in run.asset_selection if key.path[0] != RAW_GROUP)
 
 
-def _named(entry: EventLogEntry) -> list[str]:
-    """The streams that a step's failure names; an empty name when it names none."""
+@dataclass(frozen=True)
+class _Fault:
+    """What a step's failure names."""
+
+    streams: Sequence[str] = ()
+    models: Sequence[str] = ()
+
+
+def _fault(entry: EventLogEntry, touched: Sequence[str]) -> _Fault | None:
+    """What failed in a step; None if it was interrupted."""
     event = entry.dagster_event
     if event is None or entry.step_key is None:
-        return [""]
-    cause = event.step_failure_data.user_failure_data
-    streams = cause.metadata.get(STREAM_METADATA) if cause else None
-    if streams is not None:
-        return str(streams.value).split(",")
-    return [stream_of_step(entry.step_key) or ""]
+        return _Fault(streams=touched)
+    data = event.step_failure_data
+    named = data.user_failure_data.metadata if data.user_failure_data else {}
+    if STREAM_METADATA in named or MODELS_METADATA in named:
+        return _Fault(_names(named, STREAM_METADATA), _names(named, MODELS_METADATA))
+    if data.error is not None and data.error.cls_name in _INTERRUPTED:
+        return None
+    if entry.step_key == MODELS_OP:
+        return _Fault(models=[EVERY_MODEL])
+    stream = stream_of_step(entry.step_key)
+    return _Fault(streams=touched if stream is None else [stream])
+
+
+def _names(metadata: Mapping[str, MetadataValue[Any]], key: str) -> list[str]:
+    return str(metadata[key].value).split(",") if key in metadata else []

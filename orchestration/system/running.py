@@ -19,6 +19,7 @@ from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.settings import PROJECT_DIR, Settings, load_settings
+from orchestration.dbt.broken import read_problems
 from orchestration.dbt.sources import write_sources
 from orchestration.records.overview import ServiceRow, SystemState
 from orchestration.services.postgres import EmbeddedPostgres
@@ -82,6 +83,7 @@ class System:
         self._socket = services.code_socket(settings)
         self._code_server: CodeServer | None = None
         self._failures: dict[str, str] = {}
+        self._broken: tuple[str, ...] = ()
         self._supervise([])
         self._next_look_s = self._next_trim_s = 0.0
 
@@ -92,9 +94,9 @@ class System:
 
     @property
     def complaints(self) -> tuple[str, ...]:
-        """What does not work although everything runs, a sentence each: edits not in use, say."""
+        """What does not work although everything runs, a sentence each: broken models, edits not in use."""
         code = self._code_server.complaint if self._code_server is not None else ""
-        sentences = (self._reloading.complaint, code, *self._failures.values())
+        sentences = (self._reloading.complaint, code, *self._failures.values(), *self._broken)
         return tuple(dict.fromkeys(sentence for sentence in sentences if sentence))
 
     def start(self) -> None:
@@ -220,6 +222,7 @@ class System:
         if now_s >= self._next_look_s:
             self._next_look_s = now_s + _LOOK_SECONDS
             if self._code_server is not None:
+                self._broken = read_problems(self.settings.data_dir)
                 self._reloading.look(now_s)
                 self._attempt("code", partial(self._code_server.settle, now_s))
         if now_s >= self._next_trim_s:

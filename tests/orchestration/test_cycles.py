@@ -25,7 +25,7 @@ from ingestion.lake.lake import Lake
 from ingestion.land.session import LakeSession
 from ingestion.settings import Settings, load_settings
 from orchestration.dbt.lineage import Lineage
-from orchestration.keys import GOES_ON_TAG, STREAM_METADATA, UNTIL_TAG, raw_key
+from orchestration.keys import GOES_ON_TAG, MODELS_METADATA, STREAM_METADATA, UNTIL_TAG, raw_key
 from orchestration.run.cycles import Cycles
 from tests.ingestion.helpers import ingest, produce
 from tests.names import numbers
@@ -147,7 +147,7 @@ def test_models_that_fail_hold_back_their_own_group_only(scene: Scene) -> None:
 
     def fail(cycle: int) -> None:
         if cycle == 1:
-            raise Failure("no such column")
+            raise Failure("no such column", metadata={MODELS_METADATA: "marts/counted"})
 
     result = scene.run(goes_on=",".join(scene.names), then=fail)
     assert not result.success
@@ -155,7 +155,7 @@ def test_models_that_fail_hold_back_their_own_group_only(scene: Scene) -> None:
     assert scene.rows(scene.right) == 3
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     told = failure.step_failure_data.user_failure_data
-    assert told.metadata[STREAM_METADATA].value == scene.left
+    assert {name: value.value for name, value in told.metadata.items()} == {MODELS_METADATA: "marts/counted"}
     assert "no such column" in told.description
 
 

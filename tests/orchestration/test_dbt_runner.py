@@ -239,8 +239,10 @@ def test_the_target_decides_where(project: DbtProject) -> None:
 
 
 def test_a_project_that_does_not_parse_says_where(project: DbtProject) -> None:
-    (project.project_dir / "models/bad.sql").write_text("select * from {{ ref('nowhere') }}")
-    with pytest.raises(DbtFailed, match=r"bad.*depends on a node named 'nowhere'.*`dbt parse`"):
+    folder = project.project_dir / "macros"
+    folder.mkdir()
+    (folder / "bad.sql").write_text("{% macro bad( %}")
+    with pytest.raises(DbtFailed, match=r"project/macros/bad\.sql, line 1: Reached EOF"):
         invoke(project, build_args("build"))
 
 

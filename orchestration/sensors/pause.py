@@ -1,0 +1,20 @@
+"""How long something that fails waits for its next try: ever longer, up to a bound."""
+
+from dataclasses import dataclass
+
+_FIRST_SECONDS = 10.0
+_LONGEST_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Pause:
+    """The state of what fails: failures in a row, and when to try again (Unix seconds)."""
+
+    failures: int
+    until: float
+
+    @staticmethod
+    def after(before: "Pause | None", *, now: float) -> "Pause":
+        """The pause after one more failure."""
+        failures = 1 if before is None else before.failures + 1
+        return Pause(failures, now + min(_FIRST_SECONDS * 2 ** (failures - 1), _LONGEST_SECONDS))
