@@ -3,7 +3,7 @@
     {%- for node in graph.sources.values() if node.source_name == 'raw' and node.name == stream -%}
         {{ return(node.config.meta) }}
     {%- endfor -%}
-    {%- do exceptions.raise_compiler_error("Stream '" ~ stream ~ "' is not declared; add it to ingestion/streams.yml") -%}
+    {%- do exceptions.raise_compiler_error("Stream '" ~ stream ~ "' is not declared; add it to streams.yml") -%}
 {%- endmacro %}
 
 
@@ -31,7 +31,7 @@
     {%- for name in fields if name in envelope_columns() -%}
         {%- do exceptions.raise_compiler_error(
             "Field '" ~ name ~ "' of stream '" ~ stream ~ "' has the name of a column that staging adds; "
-            ~ "call it otherwise in ingestion/streams.yml and add 'path: " ~ name ~ "' to it"
+            ~ "call it otherwise in streams.yml and add 'path: " ~ name ~ "' to it"
         ) -%}
     {%- endfor -%}
     {%- set paths = [] -%}

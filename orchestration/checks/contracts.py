@@ -92,7 +92,7 @@ def load_contract(path: Path) -> Contract:
     if len(parts) != 3 or not all(parts):
         raise ConfigError(
             f"{path.name}: 'dataset' is '{dataset}' but must name the lake, a schema and a table,"
-            " as in lake/marts/machine_minute"
+            " as in lake/marts/orders"
         )
     contract = Contract(parts[1], parts[2], text, path.name)
     list_checks(contract)

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingestion.declare.stream import Stream
-from ingestion.settings import PROJECT_DIR, Settings
+from ingestion.settings import Settings
 from orchestration.dbt.call import DbtProject
 from orchestration.dbt.manifest import parse
 from orchestration.dbt.sources import write_sources
 
-DBT_PROJECT_DIR = PROJECT_DIR / "dbt_project"
 FULL_SCAN = "tag:full_scan"
 NO_ASSETS = "resource_type:unit_test"
 
@@ -23,8 +22,8 @@ NO_ASSETS = "resource_type:unit_test"
 def dbt_project(settings: Settings, *, target: str = "prod") -> DbtProject:
     """The project with the folders and the target of an installation."""
     return DbtProject(
-        project_dir=DBT_PROJECT_DIR,
-        profiles_dir=DBT_PROJECT_DIR,
+        project_dir=settings.dbt_folder,
+        profiles_dir=settings.dbt_folder,
         state_dir=settings.data_dir / "dbt",
         target=target,
         environment={"MILLRACE_DATA_DIR": str(settings.data_dir)},
@@ -72,6 +71,6 @@ def parse_models(settings: Settings, streams: Sequence[Stream]) -> ParsedModels:
     Raises:
         DbtFailed: The project does not parse.
     """
-    write_sources(streams, DBT_PROJECT_DIR)
+    write_sources(streams, settings.dbt_folder)
     project = dbt_project(settings)
     return ParsedModels(project, json.loads(parse(project).read_text()))

@@ -14,9 +14,7 @@ import yaml
 from ingestion.formats.decode import reasons
 
 SOURCES_FILE = Path("models") / "sources" / "streams.yml"
-_HEADER = (
-    "# Written by Millrace from ingestion/streams.yml when that changes. Edit that file, not this one.\n"
-)
+_HEADER = "# Written by Millrace from streams.yml when that changes. Edit that file, not this one.\n"
 
 _POSITION = {
     "batch_id": "Number of the batch within its stream, counting up in commit order.",

@@ -20,7 +20,7 @@ from tests.dbt_project.raw import RawWriter
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = ROOT / "dbt_project"
-STREAMS = load_streams(ROOT / "ingestion" / "streams.yml")
+STREAMS = load_streams(ROOT / "streams.yml")
 
 
 @dataclass

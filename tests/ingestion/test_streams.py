@@ -9,7 +9,7 @@ from ingestion.connectors.kafka.declare import KafkaSource
 from ingestion.connectors.mqtt.declare import MqttSource
 from ingestion.declare.file import load_streams
 from ingestion.errors import ConfigError
-from ingestion.settings import PROJECT_DIR
+from tests.repository import REPOSITORY
 
 
 def _load(tmp_path: Path, text: str):
@@ -19,7 +19,7 @@ def _load(tmp_path: Path, text: str):
 
 
 def test_the_projects_own_file_is_valid() -> None:
-    streams = {stream.name: stream for stream in load_streams(PROJECT_DIR / "ingestion" / "streams.yml")}
+    streams = {stream.name: stream for stream in load_streams(REPOSITORY / "streams.yml")}
     assert isinstance(streams["production_orders"].source, KafkaSource)
     assert isinstance(streams["plant_telemetry"].source, MqttSource)
     assert streams["plant_telemetry"].fields["measured_at"].type == "timestamp"
@@ -50,13 +50,13 @@ def test_six_lines_declare_a_stream(tmp_path: Path) -> None:
         ("a:\n  source: {kafka: t, mqtt: u}\n", 2, "one of kafka and mqtt"),
         ("Abc:\n  source: {mqtt: a/#}\n", 1, "lower_snake_case"),
         ("a__b:\n  source: {mqtt: a/#}\n", 1, "lower_snake_case"),
-        ("batches:\n  source: {mqtt: a/#}\n", 1, "name of a table of ours"),
+        ("batches:\n  source: {mqtt: a/#}\n", 1, "name of a table that Millrace keeps"),
         ("a:\n  source: {mqtt: a/#/b}\n", 2, "topic filter"),
         ("a:\n  source: {mqtt: a, qos: 2}\n", 2, "qos"),
-        ("a:\n  source: {kafka: 'x; drop'}\n", 2, "no Kafka topic"),
-        ("a:\n  source: {kafka: ../../x}\n", 2, "no Kafka topic"),
+        ("a:\n  source: {kafka: 'x; drop'}\n", 2, "not a Kafka topic"),
+        ("a:\n  source: {kafka: ../../x}\n", 2, "not a Kafka topic"),
         ("a:\n  source: {kafka: '^(x'}\n", 2, "regular expression"),
-        ("a:\n  source: {kafka: t}\n\n  fields:\n    x: flot\n", 5, "is no type"),
+        ("a:\n  source: {kafka: t}\n\n  fields:\n    x: flot\n", 5, "is not a type"),
         ("a:\n  source: {kafka: t}\n  event_time: at\n  fields: {x: date}\n", 1, "not among the fields"),
         ("a:\n  source: {kafka: t}\n  fields: {position: bigint}\n", 1, "add 'path: position'"),
         ("a:\n  source: {kafka: t, start: soon}\n", 2, "ISO time"),
