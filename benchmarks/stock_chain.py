@@ -26,7 +26,7 @@ from benchmarks.w3_chain import Reader, send
 from ingestion.declare.file import load_streams
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings, load_settings
-from orchestration.dbt.sources import write_sources
+from orchestration.dbt.prepared import prepare_project
 from orchestration.services.postgres import EmbeddedPostgres
 from tests.repository import REPOSITORY
 from tests.servers.ports import free_ports
@@ -79,9 +79,13 @@ def stock(folder: Path, servers: Brokers) -> Iterator[Settings]:
     values = servers.settings() | {"catalog": postgres.dsn("lake")}
     settings = load_settings(data_dir=folder / "data", **values)
     project, home = folder / "dbt", folder / "home"
-    shutil.copytree(REPOSITORY / "dbt_project", project, ignore=shutil.ignore_patterns("target", "logs"))
+    shutil.copytree(
+        REPOSITORY / "dbt_project",
+        project,
+        ignore=shutil.ignore_patterns("target", "logs", "dbt_packages", ".millrace_package"),
+    )
     streams = load_streams(settings.streams_file)
-    write_sources(streams, project)
+    prepare_project(streams, project)
     with Lake(settings) as lake:
         lake.prepare(stream.name for stream in streams)
         lake.publish_access()

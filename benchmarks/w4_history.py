@@ -177,7 +177,7 @@ class Chain:
         from orchestration.checks.adapter import load_contracts
         from orchestration.dbt.lineage import model_keys
         from orchestration.dbt.manifest import load_manifest
-        from orchestration.dbt.project import DBT_REPOSITORY, parse_models
+        from orchestration.dbt.project import contract_folders, parse_models
 
         self.lake = Lake(settings)
         streams = load_streams(settings.streams_file)
@@ -187,7 +187,7 @@ class Chain:
         parsed = parse_models(settings, streams)
         self._project, self._manifest = parsed.project, load_manifest(parsed.project)
         keys = model_keys(parsed)
-        contracts = load_contracts(DBT_REPOSITORY / "contracts", keys.values())
+        contracts = load_contracts(contract_folders(settings), keys.values())
         names = ("machine_status", "machine_minute", "alerts")
         self._contracts = [contract for key, contract in contracts.items() if key.path[-1] in names]
         fill(self.lake, rows=rows, loads=loads, build=self._build_all)

@@ -21,7 +21,7 @@ from orchestration.checks.ledger import ledger_audit
 from orchestration.checks.raw_contracts import batches_contract, rejects_contract
 from orchestration.dbt.call import DbtProject
 from orchestration.dbt.lineage import Lineage
-from orchestration.dbt.project import ParsedModels, parse_models
+from orchestration.dbt.project import ParsedModels, contract_folders, parse_models
 from orchestration.dbt.results import DbtResult
 from orchestration.dbt.runner import invoke
 from orchestration.jobs.refresh import Job, audit_job, audit_schedule, refresh_job
@@ -117,7 +117,7 @@ def read_project(settings: Settings) -> Project:
     streams = load_streams(settings.streams_file)
     parsed = parse_models(settings, streams)
     lineage = Lineage.of(parsed, [stream.name for stream in streams])
-    contracts = load_contracts(settings.dbt_folder / "contracts", lineage.keys.values())
+    contracts = load_contracts(contract_folders(settings), lineage.keys.values())
     return Project(streams, parsed, lineage, contracts)
 
 

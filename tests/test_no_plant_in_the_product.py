@@ -19,8 +19,7 @@ def names_of(project: Path) -> set[str]:
     """Streams, models and seeds of a project."""
     dbt = project / "dbt_project"
     files = [*dbt.glob("models/*/*.sql"), *dbt.glob("seeds/*.csv")]
-    own = {file.stem for file in files if file.parent.name != "ops"}
-    return own | {stream.name for stream in load_streams(project / "streams.yml")}
+    return {file.stem for file in files} | {stream.name for stream in load_streams(project / "streams.yml")}
 
 
 def strangers(text: str, names: set[str]) -> Iterator[str]:

@@ -22,15 +22,15 @@ from orchestration.checks.contracts import Contract, list_checks, load_contract
 from orchestration.checks.soda import verify
 
 
-def load_contracts(folder: Path, models: Iterable[AssetKey]) -> dict[AssetKey, Contract]:
-    """The contracts of the models: <folder>/<model>.yml → the model's asset.
+def load_contracts(folders: Iterable[Path], models: Iterable[AssetKey]) -> dict[AssetKey, Contract]:
+    """The contracts of the models: <model>.yml in one of the folders → the model's asset.
 
     Raises:
         ConfigError: A contract is named for no model.
     """
     keys = {key.path[-1]: key for key in models}
     contracts = {}
-    for path in sorted(folder.glob("*.yml")):
+    for path in sorted(path for folder in folders for path in folder.glob("*.yml")):
         if path.stem not in keys:
             raise ConfigError(f"{path} is named for '{path.stem}', which is not a model; rename or remove it")
         contracts[keys[path.stem]] = load_contract(path)

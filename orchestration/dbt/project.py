@@ -7,13 +7,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ingestion.declare.stream import Stream
 from ingestion.settings import Settings
 from orchestration.dbt.call import DbtProject
 from orchestration.dbt.manifest import parse
-from orchestration.dbt.sources import write_sources
+from orchestration.dbt.prepared import PACKAGE, prepare_project
 
 FULL_SCAN = "tag:full_scan"
 NO_ASSETS = "resource_type:unit_test"
@@ -24,10 +25,16 @@ def dbt_project(settings: Settings, *, target: str = "prod") -> DbtProject:
     return DbtProject(
         project_dir=settings.dbt_folder,
         profiles_dir=settings.dbt_folder,
+        packages=(PACKAGE,),
         state_dir=settings.data_dir / "dbt",
         target=target,
         environment={"MILLRACE_DATA_DIR": str(settings.data_dir)},
     )
+
+
+def contract_folders(settings: Settings) -> tuple[Path, ...]:
+    """Where contracts are: the product's own, and the project's."""
+    return (PACKAGE / "contracts", settings.dbt_folder / "contracts")
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,6 @@ def parse_models(settings: Settings, streams: Sequence[Stream]) -> ParsedModels:
     Raises:
         DbtFailed: The project does not parse.
     """
-    write_sources(streams, settings.dbt_folder)
+    prepare_project(streams, settings.dbt_folder)
     project = dbt_project(settings)
     return ParsedModels(project, json.loads(parse(project).read_text()))

@@ -19,7 +19,7 @@ from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings, load_settings
-from orchestration.dbt.sources import write_sources
+from orchestration.dbt.prepared import prepare_project
 from orchestration.records.overview import ServiceRow, SystemState
 from orchestration.services.postgres import EmbeddedPostgres
 from orchestration.services.process import Service, ServiceError, wait_until
@@ -152,7 +152,7 @@ class System:
             lake.publish_access()
         finally:
             lake.close()
-        write_sources(streams, self.settings.dbt_folder)
+        prepare_project(streams, self.settings.dbt_folder)
         prepare_instance(self.settings)
 
     def _take_in(self) -> None:

@@ -23,8 +23,8 @@ from ingestion.lake.ledger import prove
 from ingestion.land.batch import Ingestor
 from ingestion.settings import Settings, load_settings
 from orchestration.dbt.call import DbtProject
+from orchestration.dbt.prepared import prepare_project
 from orchestration.dbt.runner import build_args, invoke
-from orchestration.dbt.sources import write_sources
 from tests.ingestion.helpers import mqtt_collector
 from tests.repository import REPOSITORY
 from tests.servers.apache_kafka import ApacheKafka
@@ -119,13 +119,13 @@ def _dbt_project(tmp_path: Path, streams: tuple[Stream, ...], settings: Settings
     folder = tmp_path / "dbt"
     ours = REPOSITORY / "dbt_project"
     shutil.copytree(ours / "macros", folder / "macros")
-    for name in ("dbt_project.yml", "profiles.yml"):
+    for name in ("dbt_project.yml", "packages.yml", "profiles.yml"):
         shutil.copy(ours / name, folder / name)
     (folder / "models" / "staging").mkdir(parents=True)
-    write_sources(streams, folder)
     for stream in streams:
         model = folder / "models" / "staging" / f"stg_{stream.name}.sql"
         model.write_text(f"{{{{ staging('{stream.name}') }}}}\n")
+    prepare_project(streams, folder)
     return DbtProject(
         project_dir=folder,
         profiles_dir=folder,

@@ -51,7 +51,7 @@ columns:
         ("dataset: lake/marts", "must name the lake, a schema and a table"),
         ("dataset: lake/marts/t", "'columns' must be a list"),
         ("dataset: lake/marts/t\ncolumns: [{name: a, checks: [missing]}]", "write its type with a colon"),
-        ("dataset: lake/marts/t\ncolumns: [{name: a, checks: [misssing: ]}]", "'misssing' is no check"),
+        ("dataset: lake/marts/t\ncolumns: [{name: a, checks: [misssing: ]}]", "'misssing' is not a check"),
         (
             "dataset: lake/marts/t\ncolumns: [{name: a, checks: [missing: , missing: ]}]",
             "two checks are named 'a_missing'",
