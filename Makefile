@@ -43,7 +43,8 @@ coverage: env
 	@$(BIN)/python -m pytest -n 0 --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: env
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models \
+	  && $(BIN)/sqlfluff lint --disable-progress-bar --config dbt_project/.sqlfluff orchestration/dbt/package/models
 
 env: $(VENV)/.locked
 

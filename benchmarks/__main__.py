@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from benchmarks.report import Row, collect, machine, show, write
-from ingestion.settings import PROJECT_DIR
+from tests.repository import REPOSITORY
 
 _MODULES = {
     "w1": "w1_drain", "w2": "w2_paced", "w3": "w3_chain", "w4": "w4_history", "w5": "w5_mess",
@@ -31,7 +31,7 @@ def run(name: str, arguments: list[str]) -> list[Row]:
     argv = [sys.executable, "-m", f"benchmarks.{_MODULES[name]}", *arguments]
     print("──", name, *arguments, flush=True)
     done = subprocess.run(
-        argv, cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=None, text=True, timeout=_LONGEST_SECONDS
+        argv, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=None, text=True, timeout=_LONGEST_SECONDS
     )
     told = [line for line in done.stdout.splitlines() if not line.startswith("ROW ")]
     print("\n".join(told), end="\n" if told else "", flush=True)

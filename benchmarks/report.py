@@ -12,9 +12,9 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from ingestion.settings import PROJECT_DIR
+from tests.repository import REPOSITORY
 
-_PAGE = PROJECT_DIR / "docs" / "performance.md"
+_PAGE = REPOSITORY / "docs" / "performance.md"
 _BEGIN, _END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 _PACKAGES = ("dagster", "dbt-core", "dlt", "duckdb", "kafka-python", "soda-core")
 

@@ -17,8 +17,8 @@ from kafka import KafkaProducer
 from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.system import ORDERS, PARTITIONS
-from ingestion.settings import PROJECT_DIR
 from orchestration.demo.machines import read_machines
+from tests.repository import REPOSITORY
 
 _STAGES = ("created", "started", "completed")
 _TICK_SECONDS = 0.02
@@ -35,7 +35,7 @@ class Orders:
         self.acknowledged = 0
         self._run = run
         self._sent = 0
-        self._machines = read_machines(PROJECT_DIR / "dbt_project" / "seeds" / "machines.csv")
+        self._machines = read_machines(REPOSITORY / "dbt_project" / "seeds" / "machines.csv")
         self._producer = KafkaProducer(
             bootstrap_servers=servers, acks="all", linger_ms=5, compression_type="lz4"
         )
@@ -70,7 +70,7 @@ class Telemetry:
     def __init__(self, port: int, run: str) -> None:
         self.acknowledged = self._sent = 0
         self._run, self._dice = run, random.Random(7)
-        self._machines = read_machines(PROJECT_DIR / "dbt_project" / "seeds" / "machines.csv")
+        self._machines = read_machines(REPOSITORY / "dbt_project" / "seeds" / "machines.csv")
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"sender-{run}")
         self._client.max_inflight_messages_set(1_000)
         self._client.on_publish = self._count

@@ -25,11 +25,12 @@ from rich.console import Console
 
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
-from ingestion.settings import PROJECT_DIR, Settings, load_settings
+from ingestion.settings import Settings, load_settings
 from orchestration.cli.tables import table
 from orchestration.records.overview import read_system_state
 from tests.e2e.test_demo import MILLRACE, environment
 from tests.e2e.test_together import DBT, marts_are_there
+from tests.repository import REPOSITORY
 from tests.waiting import eventually
 
 SAMPLE_SECONDS = 10.0
@@ -143,7 +144,7 @@ def sample(settings: Settings, lake: Lake, *, began: float, left: float) -> Samp
     )  # fmt: skip
 
 
-def beside(argv: Sequence[str], env: dict[str, str], *, cwd: Path = PROJECT_DIR) -> subprocess.Popen[str]:
+def beside(argv: Sequence[str], env: dict[str, str], *, cwd: Path = REPOSITORY) -> subprocess.Popen[str]:
     """A process that works beside the system."""
     return subprocess.Popen(
         argv, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -159,7 +160,7 @@ def soak(
     log = (folder.parent / "demo.log").open("w+")
     demo = subprocess.Popen(
         [*MILLRACE, "demo", "--for", str(demo_seconds), "--rate", str(options.rate), "--no-ui"],
-        cwd=PROJECT_DIR, env=env, stdout=log, stderr=subprocess.STDOUT,
+        cwd=REPOSITORY, env=env, stdout=log, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
         eventually(lambda: marts_are_there(folder), "the marts have rows", seconds=_START_SECONDS)
@@ -171,7 +172,7 @@ def soak(
             ("upkeep", lambda: beside([*MILLRACE, "maintain"], env)),
             (
                 "dbt",
-                lambda: beside([DBT, "build"], env | {"USER": "modeller"}, cwd=PROJECT_DIR / "dbt_project"),
+                lambda: beside([DBT, "build"], env | {"USER": "modeller"}, cwd=REPOSITORY / "dbt_project"),
             ),
         ]
         began, turn, next_task = time.monotonic(), 0, UPKEEP_SECONDS / 2

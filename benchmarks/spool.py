@@ -23,7 +23,7 @@ from benchmarks.report import Row, at_least, at_most, emit
 from benchmarks.system import environment
 from ingestion.collect.status import status_file
 from ingestion.connectors.mqtt.connector import MQTT
-from ingestion.settings import PROJECT_DIR
+from tests.repository import REPOSITORY
 from tests.servers.mosquitto import Mosquitto
 from tests.waiting import eventually
 
@@ -67,7 +67,7 @@ def measure(folder: Path, *, messages: int, publishers: int) -> list[Row]:
     values = {"mqtt_host": mosquitto.host, "mqtt_port": str(mosquitto.port)}
     collector = subprocess.Popen(
         [sys.executable, "-m", "ingestion.collect", "mqtt"],
-        cwd=PROJECT_DIR,
+        cwd=REPOSITORY,
         env=environment(data_dir, values),
     )
     seconds: list[dict[str, Any]] = []

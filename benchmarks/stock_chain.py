@@ -25,9 +25,10 @@ from benchmarks.system import ORDERS, Brokers, brokers, environment, millrace_up
 from benchmarks.w3_chain import Reader, send
 from ingestion.declare.file import load_streams
 from ingestion.lake.lake import Lake
-from ingestion.settings import PROJECT_DIR, Settings, load_settings
-from orchestration.dbt.sources import write_sources
+from ingestion.settings import Settings, load_settings
+from orchestration.dbt.prepared import prepare_project
 from orchestration.services.postgres import EmbeddedPostgres
+from tests.repository import REPOSITORY
 from tests.servers.ports import free_ports
 
 _LONGEST_SECONDS = 300
@@ -78,9 +79,13 @@ def stock(folder: Path, servers: Brokers) -> Iterator[Settings]:
     values = servers.settings() | {"catalog": postgres.dsn("lake")}
     settings = load_settings(data_dir=folder / "data", **values)
     project, home = folder / "dbt", folder / "home"
-    shutil.copytree(PROJECT_DIR / "dbt_project", project, ignore=shutil.ignore_patterns("target", "logs"))
+    shutil.copytree(
+        REPOSITORY / "dbt_project",
+        project,
+        ignore=shutil.ignore_patterns("target", "logs", "dbt_packages", ".millrace_package"),
+    )
     streams = load_streams(settings.streams_file)
-    write_sources(streams, project)
+    prepare_project(streams, project)
     with Lake(settings) as lake:
         lake.prepare(stream.name for stream in streams)
         lake.publish_access()
@@ -101,7 +106,7 @@ def stock(folder: Path, servers: Brokers) -> Iterator[Settings]:
     with open(folder / "dagster.log", "wb") as log:
         process = subprocess.Popen(
             [bin_dir / "dagster", "dev", "-m", "benchmarks.stock_definitions", "-p", str(port)],
-            cwd=PROJECT_DIR, env=env, stdout=log, stderr=log,
+            cwd=REPOSITORY, env=env, stdout=log, stderr=log,
         )  # fmt: skip
     try:
         yield settings

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from ingestion.collect.status import status_file
 from ingestion.connectors.mqtt.connector import MQTT
-from ingestion.settings import PROJECT_DIR, Settings, load_settings, system_is_running
+from ingestion.settings import Settings, load_settings, system_is_running
 from orchestration.records.overview import STATE_FILE
+from tests.repository import REPOSITORY
 from tests.servers.apache_kafka import ApacheKafka, KafkaServer
 from tests.servers.mosquitto import Mosquitto
 from tests.waiting import eventually
@@ -40,7 +41,7 @@ class Brokers:
 @contextmanager
 def brokers(folder: Path) -> Iterator[Brokers]:
     """Start both; they end with the block."""
-    kafka = KafkaServer(folder / "kafka", cache=PROJECT_DIR / ".pytest_cache")
+    kafka = KafkaServer(folder / "kafka", cache=REPOSITORY / ".pytest_cache")
     # As an operator would set it for a subscriber that may pause: Mosquitto drops beyond this.
     mosquitto = Mosquitto(folder / "mosquitto", max_queued_messages=1_000_000, max_inflight_messages=2_000)
     try:
@@ -87,7 +88,7 @@ def millrace_up(data_dir: Path, values: dict[str, str], *, ui: bool = True) -> I
     with open(data_dir / "up.log", "wb") as log:
         process = subprocess.Popen(
             argv if ui else [*argv, "--no-ui"],
-            cwd=PROJECT_DIR, env=environment(data_dir, {"ui_port": "0", **values}), stdout=log, stderr=log,
+            cwd=REPOSITORY, env=environment(data_dir, {"ui_port": "0", **values}), stdout=log, stderr=log,
         )  # fmt: skip
 
     def ready() -> bool:

@@ -24,8 +24,9 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from benchmarks.report import Row, at_least, at_most, emit
 from ingestion.connectors.kafka.access import KafkaAccess
 from ingestion.formats.decode import decoder
-from ingestion.settings import PROJECT_DIR, load_settings
+from ingestion.settings import load_settings
 from orchestration.services.postgres import EmbeddedPostgres
+from tests.repository import REPOSITORY
 from tests.servers.apache_kafka import KafkaServer
 
 PARTITIONS = 4
@@ -130,7 +131,7 @@ def measure(name: str, options: dict[str, Any]) -> Result:
     """Run a contender in a process of its own; wall and CPU seconds, peak memory in MiB."""
     child = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.w1_drain", "--child", name, "--options", json.dumps(options)],
-        cwd=PROJECT_DIR,
+        cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -202,7 +203,7 @@ def _median(runs: list[Result], figure: Callable[[Result], float]) -> float:
 
 def compare(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Result]]:
     """Start the servers, and let the contenders take turns; the first round is not counted."""
-    kafka = KafkaServer(folder / "kafka", cache=PROJECT_DIR / ".pytest_cache")
+    kafka = KafkaServer(folder / "kafka", cache=REPOSITORY / ".pytest_cache")
     postgres = EmbeddedPostgres(folder / "postgres")
     results: dict[str, list[Result]] = {name: [] for name in CONTENDERS}
     try:

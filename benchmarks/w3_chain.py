@@ -25,8 +25,9 @@ from benchmarks.system import ORDERS, TELEMETRY, Brokers, Running, brokers, mill
 from benchmarks.tree import Peak, cpu_seconds
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
-from ingestion.settings import PROJECT_DIR, Settings
+from ingestion.settings import Settings
 from orchestration.records.reader import DagsterRecords
+from tests.repository import REPOSITORY
 
 _COUNTS = {
     ORDERS: "select coalesce(sum(events), 0) from marts.order_progress",
@@ -45,7 +46,7 @@ def send(
         argv += ["--kafka", servers.kafka.bootstrap_servers]
     if only.get("mqtt", True):
         argv += ["--mqtt-port", str(servers.mosquitto.port)]
-    done = subprocess.run(argv, cwd=PROJECT_DIR, capture_output=True, text=True, timeout=seconds + 180)
+    done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=seconds + 180)
     assert done.returncode == 0, done.stderr[-2000:]
     return {name: int(count) for name, count in json.loads(done.stdout).items()}
 
@@ -58,7 +59,7 @@ class Sights:
         with self._file.open("wb") as out, (data_dir / "watch.log").open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.watch", str(data_dir)],
-                cwd=PROJECT_DIR, stdout=out, stderr=log,
+                cwd=REPOSITORY, stdout=out, stderr=log,
             )  # fmt: skip
 
     def all(self) -> list[dict[str, Any]]:

@@ -31,9 +31,10 @@ from ingestion.lake.ledger import prove
 from ingestion.land.batch import Ingestor
 from ingestion.log.envelope import SOURCE_SCHEMA
 from ingestion.log.port import Bounds, Chunk, Start, Window
-from ingestion.settings import PROJECT_DIR, Settings, load_settings
+from ingestion.settings import Settings, load_settings
 from orchestration.demo.machines import read_machines
 from orchestration.services.postgres import EmbeddedPostgres
+from tests.repository import REPOSITORY
 
 STREAM = "plant_telemetry"
 PARTITION = f"{STREAM}-0"
@@ -104,7 +105,7 @@ class GeneratedLog:
         return dict.fromkeys(partitions, 0)
 
     def read(self, windows: Mapping[str, Window]) -> Iterator[Chunk]:
-        machines = read_machines(PROJECT_DIR / "dbt_project" / "seeds" / "machines.csv")
+        machines = read_machines(REPOSITORY / "dbt_project" / "seeds" / "machines.csv")
         window, now = windows[PARTITION], datetime.now(UTC)
         rows = []
         for position in range(window.start, window.end):
@@ -140,8 +141,7 @@ def fill(lake: Lake, *, rows: int, loads: int, build: Callable[[], None]) -> Non
         return build()
     span = timedelta(days=_HISTORY_DAYS)
     machines = [
-        machine.machine_id
-        for machine in read_machines(PROJECT_DIR / "dbt_project" / "seeds" / "machines.csv")
+        machine.machine_id for machine in read_machines(REPOSITORY / "dbt_project" / "seeds" / "machines.csv")
     ]
     common = {
         "per_load": rows // loads, "partition": PARTITION, "step_us": int(span.total_seconds() * 1e6 / rows),
@@ -177,7 +177,7 @@ class Chain:
         from orchestration.checks.adapter import load_contracts
         from orchestration.dbt.lineage import model_keys
         from orchestration.dbt.manifest import load_manifest
-        from orchestration.dbt.project import DBT_PROJECT_DIR, parse_models
+        from orchestration.dbt.project import contract_folders, parse_models
 
         self.lake = Lake(settings)
         streams = load_streams(settings.streams_file)
@@ -187,7 +187,7 @@ class Chain:
         parsed = parse_models(settings, streams)
         self._project, self._manifest = parsed.project, load_manifest(parsed.project)
         keys = model_keys(parsed)
-        contracts = load_contracts(DBT_PROJECT_DIR / "contracts", keys.values())
+        contracts = load_contracts(contract_folders(settings), keys.values())
         names = ("machine_status", "machine_minute", "alerts")
         self._contracts = [contract for key, contract in contracts.items() if key.path[-1] in names]
         fill(self.lake, rows=rows, loads=loads, build=self._build_all)
@@ -270,7 +270,7 @@ class Contender:
         }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.w4_history", "--child", json.dumps(options)],
-            cwd=PROJECT_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         print(f"{rows:,} rows in {loads:,} loads: made in {self._answer()['ready']:.0f} s", flush=True)
 

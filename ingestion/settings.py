@@ -25,11 +25,19 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingestion.errors import ConfigError
+from ingestion.project import (
+    DBT_FOLDER,
+    PACKAGES,
+    PRODUCT_DIR,
+    PROJECT_VARIABLE,
+    STREAMS_FILE,
+    NoProject,
+    find_project,
+)
 
 # dlt reads it before our settings reach it, and would call home from a plain `millrace ingest`.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
-PROJECT_DIR = Path(__file__).resolve().parent.parent
 RUNTIME_FILE = "runtime.env"
 SYSTEM_LOCK = "system.lock"
 DEMO_MARKER = "demo"
@@ -38,8 +46,9 @@ _PREFIX = "MILLRACE_"
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def _from_project(path: Path) -> Path:
-    return (PROJECT_DIR / path.expanduser()).resolve()
+def _from_project(path: Path, info: ValidationInfo) -> Path:
+    project: Path = (info.context or info.data).get("project", Path())
+    return (project / path.expanduser()).resolve()
 
 
 ProjectPath = Annotated[Path, AfterValidator(_from_project)]
@@ -49,12 +58,11 @@ ProjectPath = Annotated[Path, AfterValidator(_from_project)]
 class Settings(BaseSettings):
     """Where things are and how to reach them."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, env_file=PROJECT_DIR / ".env", frozen=True, extra="ignore", validate_default=True
-    )
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore", validate_default=True)
 
+    project: Path = Field(default=Path(), description="the project's folder, found by load_settings")
     data_dir: ProjectPath = Path(".millrace")
-    streams_file: ProjectPath = Path("ingestion/streams.yml")
+    streams_file: ProjectPath = Path(STREAMS_FILE)
     catalog: SecretStr | None = Field(default=None, description="postgresql:// URL; empty: embedded")
     lake_path: str | None = Field(default=None, description="folder; empty: data_dir/lake")
     dagster_catalog: SecretStr | None = Field(
@@ -96,7 +104,7 @@ class Settings(BaseSettings):
             if name in names and value.get_secret_value()
         }
         try:
-            return model.model_validate(values)
+            return model.model_validate(values, context={"project": self.project})
         except ValidationError as error:
             raise _wrong(error, prefix=f"{kind}_") from None
 
@@ -107,11 +115,21 @@ class Settings(BaseSettings):
         return _with_variables(self.model_copy(update=fields), {**self._variables, **variables})
 
     @property
+    def dbt_folder(self) -> Path:
+        """The project's models, seeds, tests and contracts."""
+        return self.project / DBT_FOLDER
+
+    @property
+    def watched_code(self) -> tuple[Path, ...]:
+        """Folders that running processes load again when they change: our packages, the dbt project."""
+        return (*(PRODUCT_DIR / name for name in PACKAGES), self.dbt_folder)
+
+    @property
     def resolved_lake_path(self) -> str:
         """The lake's data path: a folder as an absolute path with a slash, an address as given."""
         if self.lake_path and "://" in self.lake_path:
             return self.lake_path.rstrip("/") + "/"
-        folder = (PROJECT_DIR / self.lake_path).resolve() if self.lake_path else self.data_dir / "lake"
+        folder = (self.project / self.lake_path).resolve() if self.lake_path else self.data_dir / "lake"
         return f"{folder}/"
 
 
@@ -120,6 +138,7 @@ class _Location(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", validate_default=True)
 
+    project: Path
     data_dir: ProjectPath = Path(".millrace")
 
 
@@ -134,12 +153,15 @@ def load_settings(**overrides: object) -> Settings:
         **overrides: Values of fields, or of brokers' variables without their prefix.
 
     Raises:
+        NoProject: The current folder belongs to no project, and MILLRACE_PROJECT names none.
         ConfigError: With the variable's name, never its value.
     """
-    env_file = PROJECT_DIR / os.environ.get("MILLRACE_ENV_FILE", ".env")
+    if "project" not in overrides:
+        overrides["project"] = current_project()
+    env_file = Path(str(overrides["project"]), os.environ.get("MILLRACE_ENV_FILE", ".env"))
     fields = {name: value for name, value in overrides.items() if name in Settings.model_fields}
     try:
-        location = _Location(_env_file=env_file, **_only(fields, "data_dir"))  # type: ignore[arg-type, call-arg]
+        location = _Location(_env_file=env_file, **_only(fields, "project", "data_dir"))  # type: ignore[arg-type, call-arg]
         files = [env_file]
         if system_is_running(location.data_dir):
             runtime = location.data_dir / RUNTIME_FILE
@@ -148,6 +170,24 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         raise _wrong(error, prefix="") from None
     return _with_variables(settings, _read_variables(files) | overrides)
+
+
+def current_project(*, required: bool = True) -> Path:
+    """The project's folder: MILLRACE_PROJECT, or the nearest from the current folder upwards.
+
+    Args:
+        required: Whether there must be one; else the current folder takes its place.
+
+    Raises:
+        NoProject: There is none, and one is required.
+        ConfigError: MILLRACE_PROJECT names a folder that is not a project.
+    """
+    try:
+        return find_project(Path.cwd(), named=os.environ.get(PROJECT_VARIABLE, ""))
+    except NoProject:
+        if required:
+            raise
+        return Path.cwd()
 
 
 def _read_variables(files: Iterable[Path]) -> dict[str, object]:

@@ -25,7 +25,7 @@ from orchestration.checks.raw_contracts import batches_contract, rejects_contrac
 from orchestration.dbt.broken import publish_problems
 from orchestration.dbt.call import DbtProject
 from orchestration.dbt.lineage import Lineage
-from orchestration.dbt.project import DBT_PROJECT_DIR, ParsedModels, parse_models, without_models
+from orchestration.dbt.project import ParsedModels, contract_folders, parse_models, without_models
 from orchestration.dbt.results import DbtResult
 from orchestration.dbt.runner import invoke
 from orchestration.jobs.refresh import Job, audit_job, audit_schedule, refresh_job
@@ -65,7 +65,7 @@ class Project:
 def build_defs(
     *,
     settings: Callable[[], Settings] = load_settings,
-    dbt_folder: Path = DBT_PROJECT_DIR,
+    dbt_folder: Path | None = None,
     asset_overrides: Mapping[AssetKey, Asset] | None = None,
     check_overrides: Mapping[str, AssetChecksDefinition] | None = None,
     job_overrides: Mapping[str, Job] | None = None,
@@ -78,7 +78,7 @@ def build_defs(
 
     Args:
         settings: Reads the settings; called now for files, and again by runs and sensors for addresses.
-        dbt_folder: The folder of the dbt project.
+        dbt_folder: The folder of the dbt project; the settings' by default.
         asset_overrides: Asset key → what defines it instead.
         check_overrides: Name of an op of checks → the checks instead.
         job_overrides: Name → the job instead.
@@ -122,12 +122,12 @@ def build_defs(
     )
 
 
-def read_project(settings: Settings, *, dbt_folder: Path = DBT_PROJECT_DIR) -> Project:
+def read_project(settings: Settings, *, dbt_folder: Path | None = None) -> Project:
     """Read streams.yml, the dbt project and the contracts.
 
     Args:
         settings: Where streams.yml and the data folder are.
-        dbt_folder: The folder of the dbt project.
+        dbt_folder: The folder of the dbt project; the settings' by default.
 
     Raises:
         ConfigError: streams.yml is wrong.
@@ -139,9 +139,9 @@ def read_project(settings: Settings, *, dbt_folder: Path = DBT_PROJECT_DIR) -> P
 def _project(streams: Sequence[Stream], parsed: ParsedModels) -> Project:
     lineage = Lineage.of(parsed, [stream.name for stream in streams])
     keys = {key.path[-1]: key for key in lineage.keys.values()}
-    contracts, problems = read_contracts(
-        parsed.project.project_dir / "contracts", keys.keys(), left_out=parsed.broken.names()
-    )
+    # Contracts wait for their models: while none can be built, which ones there are is unknown.
+    folders = () if parsed.broken.everything else contract_folders(parsed.project.project_dir)
+    contracts, problems = read_contracts(folders, keys.keys(), left_out=parsed.broken.names())
     return Project(
         streams,
         parsed,

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from ingestion.settings import PROJECT_DIR
+from tests.repository import REPOSITORY
 
 WORDS = re.compile(
     r"\b(?:lest|likewise|anew|of ours|whatever becomes|told|tells|stirred|widest)\b"
@@ -26,7 +26,7 @@ def strangers(text: str) -> list[str]:
 
 def _files() -> list[str]:
     listed = subprocess.run(
-        ["git", "ls-files", "--", *PLACES], capture_output=True, text=True, check=True, cwd=PROJECT_DIR
+        ["git", "ls-files", "--", *PLACES], capture_output=True, text=True, check=True, cwd=REPOSITORY
     )
     return [name for name in listed.stdout.split() if not name.endswith((".png", ".csv"))]
 
@@ -35,8 +35,8 @@ def test_no_text_of_the_product_has_words_that_are_read_twice() -> None:
     found = [
         f"{name}:{stranger}"
         for name in _files()
-        if (PROJECT_DIR / name).exists()
-        for stranger in strangers((PROJECT_DIR / name).read_text(encoding="utf-8"))
+        if (REPOSITORY / name).exists()
+        for stranger in strangers((REPOSITORY / name).read_text(encoding="utf-8"))
     ]
     assert not found, "\n".join(found)
 

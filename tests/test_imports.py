@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.settings import PROJECT_DIR
+from tests.repository import REPOSITORY
 
 BROKER_CLIENTS = {"kafka", "confluent_kafka", "paho"}
 _ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
@@ -42,18 +42,18 @@ def _imports(path: Path) -> Iterator[str]:
 
 
 def _files(package: str) -> list[str]:
-    return sorted(str(path.relative_to(PROJECT_DIR)) for path in (PROJECT_DIR / package).rglob("*.py"))
+    return sorted(str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / package).rglob("*.py"))
 
 
 @pytest.mark.parametrize("name", _files("ingestion"))
 def test_ingestion_knows_neither_dagster_nor_dbt_nor_soda(name: str) -> None:
     forbidden = {"dagster", "dagster_dbt", "dbt", "soda_core", "soda_duckdb", "orchestration"}
-    assert not {module.split(".")[0] for module in _imports(PROJECT_DIR / name)} & forbidden
+    assert not {module.split(".")[0] for module in _imports(REPOSITORY / name)} & forbidden
 
 
 @pytest.mark.parametrize("name", [*_files("ingestion"), *_files("orchestration")])
 def test_each_library_has_its_room(name: str) -> None:
-    for module in _imports(PROJECT_DIR / name):
+    for module in _imports(REPOSITORY / name):
         allowed = ALLOWED.get(module.split(".")[0])
         demo = name.startswith("orchestration/demo/") and module.split(".")[0] in BROKER_CLIENTS
         assert allowed is None or name in allowed or demo, f"{name} imports {module}"
@@ -78,7 +78,7 @@ def reads_of_the_environment(source: str) -> list[int]:
 @pytest.mark.parametrize("name", [*_files("ingestion"), *_files("orchestration")])
 def test_only_settings_reads_the_environment(name: str) -> None:
     if name != "ingestion/settings.py":
-        lines = reads_of_the_environment((PROJECT_DIR / name).read_text())
+        lines = reads_of_the_environment((REPOSITORY / name).read_text())
         assert not lines, f"{name} reads the environment on line {lines}"
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from ingestion.connectors.registry import CONNECTORS
 from ingestion.formats.registry import FORMATS
-from ingestion.settings import PROJECT_DIR
+from tests.repository import REPOSITORY
 
 HOMES = ("ingestion/connectors/registry.py", "orchestration/services/", "orchestration/demo/")
 
@@ -43,9 +43,9 @@ def strangers(source: str, kinds: frozenset[str]) -> Iterator[str]:
 
 def _files() -> list[str]:
     files = [
-        path for package in ("ingestion", "orchestration") for path in (PROJECT_DIR / package).rglob("*.py")
+        path for package in ("ingestion", "orchestration") for path in (REPOSITORY / package).rglob("*.py")
     ]
-    return sorted(str(path.relative_to(PROJECT_DIR)) for path in files)
+    return sorted(str(path.relative_to(REPOSITORY)) for path in files)
 
 
 @pytest.mark.parametrize("kind", CONNECTORS)
@@ -55,7 +55,7 @@ def test_a_kind_is_known_at_home_only(kind: str) -> None:
         f"{name} {stranger}"
         for name in _files()
         if not name.startswith(homes)
-        for stranger in strangers((PROJECT_DIR / name).read_text(), frozenset({kind}))
+        for stranger in strangers((REPOSITORY / name).read_text(), frozenset({kind}))
     ]
     assert not found, "\n".join(found)
 
@@ -66,7 +66,7 @@ def test_a_format_is_known_at_home_only() -> None:
     for name in _files():
         if name.startswith("ingestion/formats/") or name == "ingestion/declare/stream.py":
             continue
-        for node in ast.walk(ast.parse((PROJECT_DIR / name).read_text())):
+        for node in ast.walk(ast.parse((REPOSITORY / name).read_text())):
             if isinstance(node, ast.ImportFrom) and node.module in {
                 f"ingestion.formats.{each}" for each in FORMATS
             }:
@@ -105,6 +105,6 @@ def test_rooms_that_other_engines_load_import_neither_dlt_duckdb_nor_dagster(roo
         "print(sorted({'dlt', 'duckdb', 'dagster', 'dbt', 'psycopg2'} & sys.modules.keys()))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=PROJECT_DIR, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY, check=True
     )
     assert done.stdout.strip() == "[]"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.report import Row, emit
 from benchmarks.w1_drain import PARTITIONS, fill
-from ingestion.settings import PROJECT_DIR
+from tests.repository import REPOSITORY
 from tests.servers.apache_kafka import KafkaServer
 
 _INSTALL_SECONDS = 900
@@ -121,7 +121,7 @@ def measure(folder: Path, home: Path, names: list[str], *, events: int, rounds: 
             tool = Path(error.cmd[0]).name if isinstance(error, subprocess.CalledProcessError) else "it"
             rows.append(Row("W1 peers", name, "left out", note=f"does not install here: {tool} failed"))
     runs: dict[tuple[str, bool], list[tuple[float, float]]] = {}
-    kafka = KafkaServer(folder / "kafka", cache=PROJECT_DIR / ".pytest_cache")
+    kafka = KafkaServer(folder / "kafka", cache=REPOSITORY / ".pytest_cache")
     kafka.start()
     try:
         kafka.create_topic("w1", partitions=PARTITIONS)

@@ -4,7 +4,7 @@ Running a contract is soda.py; contracts of the raw tables are generated in raw_
 """
 
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -92,7 +92,7 @@ def load_contract(path: Path) -> Contract:
     if len(parts) != 3 or not all(parts):
         raise ConfigError(
             f"{path.name}: 'dataset' is '{dataset}' but must name the lake, a schema and a table,"
-            " as in lake/marts/machine_minute"
+            " as in lake/marts/orders"
         )
     contract = Contract(parts[1], parts[2], text, path.name)
     list_checks(contract)
@@ -100,12 +100,12 @@ def load_contract(path: Path) -> Contract:
 
 
 def read_contracts(
-    folder: Path, models: Set[str], *, left_out: Set[str]
+    folders: Iterable[Path], models: Set[str], *, left_out: Set[str]
 ) -> tuple[dict[str, Contract], tuple[str, ...]]:
-    """The contracts of the models, <folder>/<model>.yml.
+    """The contracts of the models: <model>.yml in one of the folders.
 
     Args:
-        folder: Where they are.
+        folders: Where they are.
         models: Names of the models that can be built.
         left_out: Names of those that cannot be built now; their contracts wait.
 
@@ -113,7 +113,7 @@ def read_contracts(
         Model's name → contract, and a sentence for each file that is not a contract of a model.
     """
     contracts, problems = dict[str, Contract](), list[str]()
-    for path in sorted(folder.glob("*.yml")):
+    for path in sorted(path for folder in folders for path in folder.glob("*.yml")):
         try:
             if path.stem in models:
                 contracts[path.stem] = load_contract(path)
@@ -123,7 +123,7 @@ def read_contracts(
                 )
         except ConfigError as error:
             problems.append(
-                f"{folder.parent.name}/{folder.name}/{path.name} is not checked: {error}. "
+                f"{path.parent.parent.name}/{path.parent.name}/{path.name} is not checked: {error}. "
                 "Once corrected, it is taken up at once."
             )
     return contracts, tuple(problems)

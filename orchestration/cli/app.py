@@ -73,7 +73,7 @@ def down(context: typer.Context) -> None:
     """Stop what 'millrace up' or 'demo' runs on this data folder."""
     from orchestration.cli.up import down as run_down
 
-    raise typer.Exit(run_down(context.obj.settings()))
+    raise typer.Exit(run_down(context.obj.settings(needs_project=False)))
 
 
 @app.command()
@@ -120,7 +120,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command()
 def query(
     context: typer.Context,
-    sql: Annotated[str, typer.Argument(help='One SELECT, as in "from marts.machine_status".')],
+    sql: Annotated[str, typer.Argument(help='One SELECT, as in "from marts.ops_batches".')],
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Rows shown in the table.")] = 200,

@@ -44,12 +44,17 @@ class Globals:
     data_dir: Path | None = None
     verbose: bool = False
 
-    def settings(self) -> "Settings":
-        """The settings, with --data-dir taken from the current folder."""
-        from ingestion.connectors.registry import connectors
-        from ingestion.settings import load_settings
+    def settings(self, *, needs_project: bool = True) -> "Settings":
+        """The settings, with --data-dir taken from the current folder.
 
-        settings = load_settings(**self.overrides())
+        Args:
+            needs_project: Whether the command works in a project only.
+        """
+        from ingestion.connectors.registry import connectors
+        from ingestion.settings import current_project, load_settings
+
+        project = current_project(required=needs_project)
+        settings = load_settings(project=project, **self.overrides())
         for connector in connectors():  # a wrong variable is an error of every command, not of some streams
             settings.access(connector.kind, connector.access)
         return settings

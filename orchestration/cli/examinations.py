@@ -156,14 +156,15 @@ def web_ui(settings: Settings) -> Iterator[Finding]:
 def dbt(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:
     """What of the dbt project cannot be built: a problem for each file."""
     from orchestration.checks.contracts import read_contracts
-    from orchestration.dbt.project import DBT_PROJECT_DIR, parse_models
+    from orchestration.dbt.project import contract_folders, parse_models
 
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     parsed = parse_models(settings, streams)
     nodes = parsed.manifest["nodes"].values()
     models = {node["name"] for node in nodes if node["resource_type"] == "model"}
     seeds = {node["name"] for node in nodes if node["resource_type"] == "seed"}
-    _, unread = read_contracts(DBT_PROJECT_DIR / "contracts", models | seeds, left_out=parsed.broken.names())
+    folders = () if parsed.broken.everything else contract_folders(settings.dbt_folder)
+    _, unread = read_contracts(folders, models | seeds, left_out=parsed.broken.names())
     for problem in (*parsed.broken.problems, *unread):
         yield Finding("dbt", "problem", problem)
     if not parsed.broken.problems:

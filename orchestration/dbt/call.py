@@ -43,6 +43,7 @@ class DbtProject:
         target: the target in profiles.yml; None for its default.
         variables: values for `var()`.
         environment: values for `env_var()`, exported while dbt works; they may be secret.
+        packages: folders of packages that it uses; a change there is a change of the project.
     """
 
     project_dir: Path
@@ -51,6 +52,7 @@ class DbtProject:
     target: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    packages: tuple[Path, ...] = ()
 
 
 def call_dbt(

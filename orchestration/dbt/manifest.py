@@ -38,7 +38,7 @@ def project_fingerprint(project: DbtProject) -> str:
     """Identify all that parsing depends on: files, dbt's versions, target, variables, environment."""
     digest = hashlib.blake2b(digest_size=12)
     parts: list[object] = [
-        fingerprint([project.project_dir, project.profiles_dir]),
+        fingerprint([project.project_dir, project.profiles_dir, *project.packages]),
         _versions(),
         str(project.project_dir.absolute()),
         project.target,

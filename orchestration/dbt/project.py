@@ -11,29 +11,34 @@ from pathlib import Path
 from typing import Any
 
 from ingestion.declare.stream import Stream
-from ingestion.settings import PROJECT_DIR, Settings
+from ingestion.settings import Settings
 from orchestration.dbt.broken import Broken
 from orchestration.dbt.call import DbtProject
 from orchestration.dbt.manifest import MANIFEST, broken_in, parsed_state, project_fingerprint
+from orchestration.dbt.prepared import PACKAGE, prepare_project
 from orchestration.dbt.results import DbtFailed
 from orchestration.dbt.set_aside import nothing_can_be_built
-from orchestration.dbt.sources import write_sources
 
-DBT_PROJECT_DIR = PROJECT_DIR / "dbt_project"
 FULL_SCAN = "tag:full_scan"
 NO_ASSETS = "resource_type:unit_test"
 _NO_MODELS: Mapping[str, Any] = {"nodes": {}, "sources": {}, "child_map": {}}
 
 
-def dbt_project(settings: Settings, *, target: str = "prod", folder: Path = DBT_PROJECT_DIR) -> DbtProject:
+def dbt_project(settings: Settings, *, target: str = "prod", folder: Path | None = None) -> DbtProject:
     """The project with the folders and the target of an installation."""
     return DbtProject(
-        project_dir=folder,
-        profiles_dir=folder,
+        project_dir=folder or settings.dbt_folder,
+        profiles_dir=folder or settings.dbt_folder,
+        packages=(PACKAGE,),
         state_dir=settings.data_dir / "dbt",
         target=target,
         environment={"MILLRACE_DATA_DIR": str(settings.data_dir)},
     )
+
+
+def contract_folders(project_dir: Path) -> tuple[Path, ...]:
+    """Where contracts are: the product's own, and the project's."""
+    return (PACKAGE / "contracts", project_dir / "contracts")
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def freshness_seconds(parsed: ParsedModels) -> dict[str, float]:
 
 
 def parse_models(
-    settings: Settings, streams: Sequence[Stream], *, folder: Path = DBT_PROJECT_DIR
+    settings: Settings, streams: Sequence[Stream], *, folder: Path | None = None
 ) -> ParsedModels:
     """Render the sources and parse the project; quick when nothing changed, and without a database.
 
@@ -90,9 +95,9 @@ def parse_models(
     Args:
         settings: Where everything is.
         streams: The declared streams.
-        folder: The folder of dbt_project.yml and profiles.yml.
+        folder: The folder of dbt_project.yml and profiles.yml; the project's by default.
     """
-    write_sources(streams, folder)
+    prepare_project(streams, folder or settings.dbt_folder)
     project = dbt_project(settings, folder=folder)
     try:
         state = parsed_state(project)

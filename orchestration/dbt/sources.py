@@ -1,6 +1,6 @@
 """Declared streams → dbt_project/models/sources/streams.yml, so that SQL needs no second list of them.
 
-Typing the payload is SQL's work (dbt_project/macros/typed_events.sql). Nothing here imports dbt or Dagster.
+Typing the payload is SQL's work (package/macros/typed_events.sql). Nothing here imports dbt or Dagster.
 """
 
 import os
@@ -14,9 +14,7 @@ import yaml
 from ingestion.formats.decode import reasons
 
 SOURCES_FILE = Path("models") / "sources" / "streams.yml"
-_HEADER = (
-    "# Written by Millrace from ingestion/streams.yml when that changes. Edit that file, not this one.\n"
-)
+_HEADER = "# Written by Millrace from streams.yml when that changes. Edit that file, not this one.\n"
 
 _POSITION = {
     "batch_id": "Number of the batch within its stream, counting up in commit order.",
@@ -169,9 +167,14 @@ def write_sources(streams: Iterable[StreamLike], project_dir: Path) -> Path:
         Path of the file.
     """
     path = project_dir / SOURCES_FILE
-    text = render_sources(streams)
+    replace_text(path, render_sources(streams))
+    return path
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file atomically, and only if its text changes."""
     if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return path
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
@@ -183,7 +186,6 @@ def write_sources(streams: Iterable[StreamLike], project_dir: Path) -> Path:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    return path
 
 
 def _stream_table(stream: StreamLike) -> dict[str, Any]:

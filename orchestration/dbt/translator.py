@@ -8,7 +8,7 @@ from dagster_dbt import DagsterDbtTranslator
 
 
 class ModelTranslator(DagsterDbtTranslator):
-    """A model's key is its folder and its name: staging/stg_orders, marts/machine_minute."""
+    """A model's key is its folder and its name: staging/stg_orders, marts/orders."""
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> AssetKey:
         """Key of a node; a source's is declared in its meta."""

@@ -19,9 +19,14 @@ def drill_system(data_dir: Path, *, progress: Callable[[str], None]) -> tuple[Sy
         progress: Called with a few words before each step of the start.
     """
     brokers = DemoBrokers(data_dir)
-    sender = DrillSender(MACHINES, mqtt_port=brokers.mqtt.port, kafka_servers=brokers.kafka.bootstrap_servers)
+    settings = brokers.settings()
+    sender = DrillSender(
+        settings.dbt_folder / MACHINES,
+        mqtt_port=brokers.mqtt.port,
+        kafka_servers=brokers.kafka.bootstrap_servers,
+    )
     system = System(
-        brokers.settings(),
+        settings,
         mode="demo",
         ui=False,
         progress=progress,

@@ -10,10 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from ingestion.settings import PROJECT_DIR
-
-MACHINES = PROJECT_DIR / "dbt_project" / "seeds" / "machines.csv"
-"""dbt's seed of machines."""
+MACHINES = Path("seeds") / "machines.csv"
+"""The plant's machines, below its dbt project: a seed."""
 
 _AMBIENT_CELSIUS = 22.0
 _IDLE_POWER_SHARE = 0.12

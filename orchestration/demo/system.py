@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ingestion.errors import ConfigError
 from ingestion.lake.lake import Lake
-from ingestion.settings import PROJECT_DIR, Settings
+from ingestion.settings import Settings
 from orchestration.demo.brokers import DemoBrokers
 from orchestration.demo.freshness import MARTS, FreshnessReader
 from orchestration.demo.machines import MACHINES
@@ -137,7 +137,8 @@ def _with_free_ui_port(settings: Settings) -> Settings:
 
 def _plant(settings: Settings, brokers: DemoBrokers, *, report: Path, rate: float) -> ChildProcess:
     argv = (
-        sys.executable, "-m", "orchestration.demo.plant", "--machines", str(MACHINES),
+        sys.executable, "-P", "-m", "orchestration.demo.plant",
+        "--machines", str(settings.dbt_folder / MACHINES),
         "--report", str(report), "--rate", str(rate),
         "--mqtt-port", str(brokers.mqtt.port), "--kafka", brokers.kafka.bootstrap_servers,
     )  # fmt: skip
@@ -147,7 +148,6 @@ def _plant(settings: Settings, brokers: DemoBrokers, *, report: Path, rate: floa
             argv,
             log_folder(settings),
             ready=report.exists,
-            cwd=PROJECT_DIR,
             stop_timeout_s=_PLANT_STOP_SECONDS,
         )
     )

@@ -26,7 +26,7 @@ from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError, StreamBusy
 from ingestion.land.session import LakeSession
 from ingestion.log.port import Log
-from ingestion.settings import PROJECT_DIR, Settings
+from ingestion.settings import Settings
 from ingestion.watch.lag import LagMeter
 from orchestration.fingerprint import fingerprint
 from orchestration.keys import (
@@ -47,7 +47,6 @@ Build = Callable[[AbstractSet[AssetKey]], Iterator[MaterializeResult[None] | Ass
 _LOOK_SECONDS = 0.25
 _BROKER_SECONDS = 2.0
 _CYCLES_PER_BUDGET = 4.0
-_CODE = ("ingestion", "orchestration", "dbt_project")
 
 
 @dataclass(frozen=True)
@@ -194,7 +193,7 @@ class _Logs:
 
 
 def _code(session: LakeSession) -> str:
-    return fingerprint([*(PROJECT_DIR / name for name in _CODE), session.settings.streams_file])
+    return fingerprint([*session.settings.watched_code, session.settings.streams_file])
 
 
 def recorded(

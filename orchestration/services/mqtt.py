@@ -26,11 +26,9 @@ class EmbeddedMqtt(EmbeddedBroker):
         port = port or free_port()
         spec = ProcessSpec(
             name="mqtt",
-            argv=(sys.executable, "-m", "orchestration.services.mqtt_broker", "--port", str(port)),
+            argv=(sys.executable, "-P", "-m", "orchestration.services.mqtt_broker", "--port", str(port)),
             log_folder=folder / "log",
             ready=lambda: accepts_tcp(port),
             ready_timeout_s=20,
-            # `-m` looks for the package in the working folder, so this also works without an installation.
-            cwd=Path(__file__).parents[2],
         )
         super().__init__(spec, port=port, die_with_parent=die_with_parent)

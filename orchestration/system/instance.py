@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ingestion.lake.catalog import no_catalog
+from ingestion.project import PROJECT_VARIABLE
 from ingestion.settings import Settings
 
 _STORAGE_VARIABLE = "MILLRACE_DAGSTER_STORAGE"
@@ -39,6 +40,7 @@ def dagster_environment(settings: Settings) -> dict[str, str]:
     return {
         "DAGSTER_HOME": str(dagster_home(settings)),
         _STORAGE_VARIABLE: url,
+        PROJECT_VARIABLE: str(settings.project),
         "MILLRACE_DATA_DIR": str(settings.data_dir),
         "DO_NOT_TRACK": "1",
     }

@@ -18,9 +18,9 @@ from ingestion.declare.file import load_streams
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
-from ingestion.settings import PROJECT_DIR, Settings, load_settings
+from ingestion.settings import Settings, load_settings
 from orchestration.dbt.broken import read_problems
-from orchestration.dbt.sources import write_sources
+from orchestration.dbt.prepared import prepare_project
 from orchestration.records.overview import ServiceRow, SystemState
 from orchestration.services.postgres import EmbeddedPostgres
 from orchestration.services.process import Service, ServiceError, wait_until
@@ -67,7 +67,7 @@ class System:
         self.settings = settings
         self._reloading = Reloading(
             settings.streams_file,
-            [PROJECT_DIR / name for name in services.WATCHED],
+            settings.watched_code,
             prepare=self._take_in,
             renew=self._renew,
         )
@@ -121,7 +121,9 @@ class System:
                 service.start()
             if self._runtime:
                 write_runtime(self.settings.data_dir, self._runtime)
-                self.settings = load_settings(data_dir=self.settings.data_dir, **self._runtime)
+                self.settings = load_settings(
+                    project=self.settings.project, data_dir=self.settings.data_dir, **self._runtime
+                )
             self._progress("preparing the lake")
             self._prepare(self.streams)
             self._reloading.begin()
@@ -152,7 +154,7 @@ class System:
             lake.publish_access()
         finally:
             lake.close()
-        write_sources(streams, PROJECT_DIR / "dbt_project")
+        prepare_project(streams, self.settings.dbt_folder)
         prepare_instance(self.settings)
 
     def _take_in(self) -> None:

@@ -14,13 +14,13 @@ import yaml
 from ingestion.connectors.port import CollectingConnector
 from ingestion.connectors.registry import connectors
 from ingestion.errors import ConfigError
-from ingestion.settings import PROJECT_DIR, Settings, child_environment
+from ingestion.project import PRODUCT_DIR
+from ingestion.settings import Settings, child_environment
 from orchestration.services.process import ChildProcess, ProcessSpec, accepts_tcp
 from orchestration.system.code_server import CodeServer
 from orchestration.system.instance import dagster_environment, dagster_home, launcher_socket
 
 DEFINITIONS = "orchestration.definitions"
-WATCHED = ("ingestion", "orchestration", "dbt_project")
 QUIET = {
     "DO_NOT_TRACK": "1",
     "DAGSTER_DISABLE_TELEMETRY": "true",
@@ -56,10 +56,10 @@ def warm_process(settings: Settings, env: Mapping[str, str]) -> ChildProcess:
     """The process that runs are forked from. Launches that come while it still imports wait at its socket."""
     path = launcher_socket(settings)
     clients = [library for connector in connectors() for library in connector.libraries]
-    watched = [str(PROJECT_DIR / name) for name in WATCHED] + [str(settings.streams_file)]
+    watched = [str(path) for path in (*settings.watched_code, settings.streams_file)]
     return _python(
         settings, env, "warm", "-m", "orchestration.warm", "--socket", str(path), "--module", DEFINITIONS,
-        "--log-dir", str(log_folder(settings) / "runs"), "--working-directory", str(PROJECT_DIR),
+        "--log-dir", str(log_folder(settings) / "runs"), "--working-directory", str(PRODUCT_DIR),
         *(part for place in watched for part in ("--watch", place)),
         *(part for name in clients for part in ("--client", name)), ready=path.exists,
         stop_timeout_s=25.0,
@@ -72,7 +72,7 @@ def code_server(settings: Settings, env: Mapping[str, str], *, path: Path) -> Co
     def process(socket: Path) -> ChildProcess:
         return _python(
             settings, env, "code-server", "-m", "dagster", "api", "grpc", "--socket", str(socket),
-            "--module-name", DEFINITIONS, "--working-directory", str(PROJECT_DIR),
+            "--module-name", DEFINITIONS, "--working-directory", str(PRODUCT_DIR),
             "--location-name", "millrace", "--lazy-load-user-code", "--log-level", "warning",
             ready=lambda: listens(socket),
         )  # fmt: skip
@@ -146,16 +146,17 @@ def _python(
     ready: Callable[[], bool] = lambda: True,
     stop_timeout_s: float = 15.0,
 ) -> ChildProcess:
+    """A process of Python in the project's folder, from which it imports nothing (-P)."""
     return ChildProcess(
         ProcessSpec(
             name=name,
-            argv=(sys.executable, *arguments),
+            argv=(sys.executable, "-P", *arguments),
             log_folder=log_folder(settings),
             ready=ready,
             ready_timeout_s=_LOAD_SECONDS,
             stop_timeout_s=stop_timeout_s,
             env=env,
-            cwd=PROJECT_DIR,
+            cwd=settings.project,
         )
     )
 

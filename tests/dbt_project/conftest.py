@@ -15,12 +15,12 @@ from ingestion.declare.file import load_streams
 from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
 from ingestion.settings import load_settings
-from orchestration.dbt.sources import write_sources
+from orchestration.dbt.prepared import prepare_project
 from tests.dbt_project.raw import RawWriter
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = ROOT / "dbt_project"
-STREAMS = load_streams(ROOT / "ingestion" / "streams.yml")
+STREAMS = load_streams(ROOT / "streams.yml")
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Warehouse:
     def declare(self, streams: tuple[Stream, ...]) -> None:
         """Make the raw tables and the dbt sources of streams."""
         self.lake.prepare([stream.name for stream in streams])
-        write_sources(streams, self.project)
+        prepare_project(streams, self.project)
         self.manifests.clear()
 
 
@@ -89,7 +89,9 @@ def explain(result: dbtRunnerResult) -> str:
 
 def copy_project(folder: Path) -> Path:
     """Copy the project without what dbt writes into it."""
-    ignored = shutil.ignore_patterns("target", "logs", "dbt_packages", "streams.yml", ".user.yml")
+    ignored = shutil.ignore_patterns(
+        "target", "logs", "dbt_packages", ".millrace_package", "streams.*", ".user.yml"
+    )
     return Path(shutil.copytree(PROJECT, folder, ignore=ignored))
 
 

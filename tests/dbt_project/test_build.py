@@ -74,16 +74,18 @@ def test_a_run_with_nothing_new_commits_nothing(built: Warehouse) -> None:
 
 
 def test_a_view_is_made_anew_when_its_sql_changed(built: Warehouse) -> None:
-    model = "ops/ops_rejects.sql"
-    original = (built.project / "models" / model).read_text()
+    name, model = "int_reasons", "intermediate/int_reasons.sql"
+    original = "select reason, count(*) as rejects from {{ source('raw', 'rejects') }} group by reason"
     try:
-        built.write_model(model, original.replace("count(*) as rejects", "count(*) + 100 as rejects"))
-        built.dbt("run", "--select", "ops_rejects")
-        assert built.rows("marts.ops_rejects", "reason, rejects") == [("empty", 101), ("not_json", 102)]
-    finally:
         built.write_model(model, original)
-        built.dbt("run", "--select", "ops_rejects")
-    assert built.rows("marts.ops_rejects", "reason, rejects") == [("empty", 1), ("not_json", 2)]
+        built.dbt("run", "--select", name)
+        assert built.rows(f"intermediate.{name}") == [("empty", 1), ("not_json", 2)]
+        built.write_model(model, original.replace("count(*)", "count(*) + 100"))
+        built.dbt("run", "--select", name)
+        assert built.rows(f"intermediate.{name}") == [("empty", 101), ("not_json", 102)]
+    finally:
+        (built.project / "models" / model).unlink()
+        built.manifests.clear()
 
 
 def test_a_third_stream_takes_one_line(warehouse: Warehouse) -> None:

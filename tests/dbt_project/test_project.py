@@ -9,6 +9,7 @@ from dbt.contracts.graph.manifest import Manifest
 
 from ingestion.declare.stream import Stream
 from ingestion.log.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA, RESOLUTION_SCHEMA
+from orchestration.dbt.prepared import PACKAGE, prepare_project
 from orchestration.dbt.sources import render_sources, write_sources
 from tests.dbt_project.conftest import PROJECT, STREAMS, copy_project, explain, run_dbt
 
@@ -20,7 +21,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     """The parsed project; the data folder does not even exist."""
     folder = tmp_path_factory.mktemp("parse")
     project = copy_project(folder / "dbt")
-    write_sources(STREAMS, project)
+    prepare_project(STREAMS, project)
     result = run_dbt(project, folder / "no-lake", "parse", "--warn-error")
     assert result.success, explain(result)
     assert isinstance(result.result, Manifest)
@@ -41,7 +42,8 @@ def test_staging_documents_exactly_the_declared_fields(stream: Stream) -> None:
 def test_every_model_has_one_yaml_and_names_its_grain(manifest: Manifest) -> None:
     for node in manifest.nodes.values():
         if node.resource_type == "model":
-            path = PROJECT / Path(node.original_file_path).with_suffix(".yml")
+            folder = PACKAGE if node.package_name == "millrace" else PROJECT
+            path = folder / Path(node.original_file_path).with_suffix(".yml")
             assert path.is_file(), path
             assert "One row per" in node.description.split(". ")[-1], node.name
 
@@ -103,6 +105,6 @@ def test_unchanged_sources_are_not_written_again(tmp_path: Path) -> None:
 def test_braces_in_a_description_do_not_break_dbt(tmp_path: Path) -> None:
     stream = STREAMS[0].model_copy(update={"description": "Sends {{ value }} and {% block %}."})
     project = copy_project(tmp_path / "dbt")
-    write_sources((stream, *STREAMS[1:]), project)
+    prepare_project((stream, *STREAMS[1:]), project)
     result = run_dbt(project, tmp_path / "no-lake", "parse")
     assert result.success, explain(result)

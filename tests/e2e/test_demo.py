@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ingestion.settings import PROJECT_DIR
+from tests.repository import REPOSITORY
 from tests.security.callers import calls, strangers, watched
 
 SECONDS = 60
@@ -50,7 +50,7 @@ def test_the_demo_is_good_and_leaves_nothing_behind(tmp_path: Path) -> None:
     env = environment(folder) | watched(tmp_path / "seen")
     demo = subprocess.run(
         [*MILLRACE, "demo", "--for", str(SECONDS), "--no-ui"],
-        cwd=PROJECT_DIR, env=env, capture_output=True, text=True, timeout=540,
+        cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=540,
     )  # fmt: skip
     told = demo.stdout
     assert demo.returncode == 0, told + demo.stderr
@@ -83,5 +83,5 @@ def test_the_demo_is_good_and_leaves_nothing_behind(tmp_path: Path) -> None:
     report = json.loads((folder / "plant.json").read_text())
     assert report["finished"]
     assert report["faults"] >= 3
-    down = subprocess.run([*MILLRACE, "down"], cwd=PROJECT_DIR, env=env, capture_output=True, text=True)
+    down = subprocess.run([*MILLRACE, "down"], cwd=REPOSITORY, env=env, capture_output=True, text=True)
     assert "nothing runs" in down.stdout

@@ -21,16 +21,17 @@ from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
 from ingestion.land.batch import Ingestor
-from ingestion.settings import PROJECT_DIR, Settings, load_settings
+from ingestion.settings import Settings, load_settings
 from orchestration.dbt.call import DbtProject
+from orchestration.dbt.prepared import prepare_project
 from orchestration.dbt.runner import build_args, invoke
-from orchestration.dbt.sources import write_sources
 from tests.ingestion.helpers import mqtt_collector
+from tests.repository import REPOSITORY
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
 from tests.waiting import eventually
 
-NAB = PROJECT_DIR.parent / "shared" / "data" / "nab"
+NAB = REPOSITORY.parent / "shared" / "data" / "nab"
 SERIES = {
     "machine_temperature": "machine_temperature_system_failure.csv",
     "cpu_utilization": "cpu_utilization_asg_misconfiguration.csv",
@@ -116,15 +117,15 @@ def _ingest_all(lake: Lake, streams: tuple[Stream, ...], settings: Settings) -> 
 def _dbt_project(tmp_path: Path, streams: tuple[Stream, ...], settings: Settings) -> DbtProject:
     """The project's macros and profile with a one-line staging model for each stream."""
     folder = tmp_path / "dbt"
-    ours = PROJECT_DIR / "dbt_project"
+    ours = REPOSITORY / "dbt_project"
     shutil.copytree(ours / "macros", folder / "macros")
-    for name in ("dbt_project.yml", "profiles.yml"):
+    for name in ("dbt_project.yml", "packages.yml", "profiles.yml"):
         shutil.copy(ours / name, folder / name)
     (folder / "models" / "staging").mkdir(parents=True)
-    write_sources(streams, folder)
     for stream in streams:
         model = folder / "models" / "staging" / f"stg_{stream.name}.sql"
         model.write_text(f"{{{{ staging('{stream.name}') }}}}\n")
+    prepare_project(streams, folder)
     return DbtProject(
         project_dir=folder,
         profiles_dir=folder,

@@ -12,8 +12,8 @@ import duckdb
 import pytest
 
 from ingestion.lake.engine import engine_config
-from ingestion.settings import PROJECT_DIR
 from tests.e2e.test_demo import MILLRACE, environment
+from tests.repository import REPOSITORY
 from tests.waiting import eventually
 
 SECONDS = 60
@@ -37,7 +37,7 @@ def marts_are_there(folder: Path) -> bool:
 def command(name: str, *arguments: str, env: dict[str, str]) -> dict[str, Any]:
     done = subprocess.run(
         [*MILLRACE, name, *arguments, "--json"],
-        cwd=PROJECT_DIR, env=env, capture_output=True, text=True, timeout=120,
+        cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
@@ -53,7 +53,7 @@ def test_modeller_readers_and_a_backup_see_no_error_while_everything_runs(tmp_pa
     env = environment(folder)
     demo = subprocess.Popen(
         [*MILLRACE, "demo", "--no-ui"],
-        cwd=PROJECT_DIR, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=REPOSITORY, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
         eventually(lambda: marts_are_there(folder), "the marts have rows", seconds=180)
@@ -63,7 +63,7 @@ def test_modeller_readers_and_a_backup_see_no_error_while_everything_runs(tmp_pa
         readers = [
             subprocess.Popen(
                 reader,
-                cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             )
             for _ in range(READERS)
         ]  # fmt: skip
@@ -71,7 +71,7 @@ def test_modeller_readers_and_a_backup_see_no_error_while_everything_runs(tmp_pa
         while not builds or time.monotonic() + longest < deadline:
             began = time.monotonic()
             build = subprocess.run(
-                [DBT, "build"], cwd=PROJECT_DIR / "dbt_project", env=env | {"USER": "modeller"},
+                [DBT, "build"], cwd=REPOSITORY / "dbt_project", env=env | {"USER": "modeller"},
                 capture_output=True, text=True, timeout=300,
             )  # fmt: skip
             assert build.returncode == 0, build.stdout[-4000:]

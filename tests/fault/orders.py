@@ -7,7 +7,8 @@ from typing import Any
 
 from ingestion.connectors.kafka.access import KafkaAccess
 from ingestion.declare.stream import Stream
-from ingestion.settings import PROJECT_DIR, Settings
+from ingestion.settings import Settings
+from tests.repository import REPOSITORY
 
 
 class Worker:
@@ -19,7 +20,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=PROJECT_DIR,
+            cwd=REPOSITORY,
         )
 
     def run(self, **order: Any) -> int:

@@ -18,13 +18,14 @@ from ingestion.collect.status import status_file
 from ingestion.connectors.mqtt.connector import MQTT
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
-from ingestion.settings import PROJECT_DIR, load_settings
+from ingestion.settings import load_settings
 from orchestration.records.overview import read_system_state
 from tests.e2e.test_demo import MILLRACE, environment, processes_of
 from tests.fault.conftest import Count, Tally
 from tests.fault.oracle import KafkaOracle
 from tests.fault.seeds import RUNS_KILLED, SYSTEMS_KILLED
 from tests.names import numbers
+from tests.repository import REPOSITORY
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
 from tests.waiting import eventually
@@ -55,7 +56,7 @@ class Running:
     def start(self) -> None:
         """As a user would: at once, whatever is still ending."""
         self._up = subprocess.Popen(
-            [*MILLRACE, "up", "--no-ui"], cwd=PROJECT_DIR, env=self._env, stdout=self._log, stderr=self._log
+            [*MILLRACE, "up", "--no-ui"], cwd=REPOSITORY, env=self._env, stdout=self._log, stderr=self._log
         )
         eventually(self._collects, "the system runs", seconds=180)
 

@@ -5,8 +5,9 @@ import subprocess
 import sys
 
 from ingestion.declare.stream import Stream
-from ingestion.settings import PROJECT_DIR, Settings
+from ingestion.settings import Settings
 from tests.fault.orders import order_for
+from tests.repository import REPOSITORY
 
 BATCH_EVENTS = 20_000
 DRAIN = """
@@ -33,7 +34,7 @@ def _drain(batches: int, order: str) -> tuple[int, int]:
     """Events read, and the most memory that it took, in KiB."""
     done = subprocess.run(
         [sys.executable, "-c", DRAIN, str(batches)],
-        input=order, cwd=PROJECT_DIR, capture_output=True, text=True, check=True,
+        input=order, cwd=REPOSITORY, capture_output=True, text=True, check=True,
     )  # fmt: skip
     read, memory = done.stdout.split()
     return int(read), int(memory)

@@ -30,7 +30,6 @@ from tests.frozen import golden
 from tests.frozen.golden import KAFKA_STREAM, MQTT_STREAM, PLACE
 from tests.frozen.product import (
     COMMAND,
-    PROJECT_DIR,
     EmbeddedPostgres,
     Lake,
     Limits,
@@ -43,6 +42,7 @@ from tests.frozen.product import (
     prove,
     retry,
 )
+from tests.repository import REPOSITORY
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
 
@@ -88,7 +88,7 @@ class Workshop:
         } | variables
         ours = {f"MILLRACE_{name.upper()}": str(value) for name, value in wanted.items()}
         print("millrace", *arguments, flush=True)
-        subprocess.run([sys.executable, "-c", COMMAND, *arguments], cwd=PROJECT_DIR, env=os.environ | ours,
+        subprocess.run([sys.executable, "-c", COMMAND, *arguments], cwd=REPOSITORY, env=os.environ | ours,
                        check=True)  # fmt: skip
 
 
@@ -309,7 +309,7 @@ def pack(shop: Workshop) -> None:
 
 def require_anonymous(stage: Path) -> None:
     """Refuse to store what says where it was made, or a password; Parquet files are unpacked for it."""
-    places = (str(PROJECT_DIR), str(Path.home()), tempfile.gettempdir(), "/home/", "/usr/", "127.0.0.1")
+    places = (str(REPOSITORY), str(Path.home()), tempfile.gettempdir(), "/home/", "/usr/", "127.0.0.1")
     pattern = re.compile(rb"postgresql:|(?i:password)|" + "|".join(map(re.escape, places)).encode())
     for path in stage.rglob("*"):
         if path.is_file():
@@ -330,7 +330,7 @@ def main() -> None:
         folder = Path(name)
         folder.chmod(0o755)  # PostgreSQL does not run as root, and its user has to get in
         postgres = EmbeddedPostgres(folder / "postgres")
-        kafka = ApacheKafka(folder / "kafka", cache=PROJECT_DIR / ".pytest_cache")
+        kafka = ApacheKafka(folder / "kafka", cache=REPOSITORY / ".pytest_cache")
         mosquitto = Mosquitto(folder / "mosquitto")
         try:
             for server in (postgres, kafka, mosquitto):

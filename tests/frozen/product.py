@@ -25,7 +25,7 @@ from ingestion.land.report import BatchReport
 from ingestion.land.resolutions import retry
 from ingestion.log.envelope import SOURCE_SCHEMA
 from ingestion.log.port import Bounds, Break, Chunk, Window
-from ingestion.settings import PROJECT_DIR, Settings, load_settings
+from ingestion.settings import Settings, load_settings
 from ingestion.spool.intake import Limits
 from orchestration.dbt.sources import render_sources
 from orchestration.services.postgres import EmbeddedPostgres
@@ -93,7 +93,6 @@ def declared(settings: Settings, name: str) -> Stream:
 
 __all__ = [
     "COMMAND",
-    "PROJECT_DIR",
     "SOURCE_SCHEMA",
     "BatchReport",
     "Bounds",

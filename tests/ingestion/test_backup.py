@@ -22,7 +22,7 @@ from ingestion.faultpoints import install_hook
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
 from ingestion.land.session import LakeSession
-from ingestion.settings import PROJECT_DIR, Settings
+from ingestion.settings import Settings
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from ingestion.upkeep.maintenance import upkeep_lock
 from ingestion.watch.recount import verify
@@ -31,6 +31,7 @@ from orchestration.run.progress import CheckedBatches
 from tests.ingestion.helpers import ingest, kafka_stream, mqtt_collector, positions_of, produce
 from tests.ingestion.test_collector import publish, running, spooled, wait_until
 from tests.names import numbers
+from tests.repository import REPOSITORY
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
 
@@ -313,5 +314,5 @@ install_hook(lambda name: os.kill(os.getpid(), signal.SIGKILL) if name == {point
 settings = load_settings(data_dir=Path({str(settings.data_dir)!r}), catalog={url!r})
 {call}
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_DIR, check=False, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False, timeout=120)
     assert done.returncode == -signal.SIGKILL

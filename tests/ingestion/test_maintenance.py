@@ -25,11 +25,12 @@ from ingestion.lake.ledger import prove, read_state
 from ingestion.land.batch import Ingestor
 from ingestion.log.envelope import SOURCE_SCHEMA
 from ingestion.log.port import Bounds, Chunk, Start, Window
-from ingestion.settings import PROJECT_DIR, Settings
+from ingestion.settings import Settings
 from ingestion.spool.frames import segments
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from ingestion.upkeep.compaction import Compactor, Table
 from ingestion.upkeep.maintenance import Limits, Report, maintain
+from tests.repository import REPOSITORY
 
 STREAM = Stream.model_validate({"name": "events", "source": {"kafka": "events"}})
 LATER = timedelta(days=30)
@@ -350,7 +351,7 @@ def test_a_kill_changes_nothing_and_the_next_upkeep_finishes(
         [sys.executable, "-c", _KILLED, str(settings.data_dir), place, str(passes)],
         input=settings.catalog.get_secret_value(),
         text=True,
-        cwd=PROJECT_DIR,
+        cwd=REPOSITORY,
         timeout=120,
         check=False,
     )

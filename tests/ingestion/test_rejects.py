@@ -22,11 +22,12 @@ from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove, read_state
 from ingestion.land.rejects import list_rejects, show
 from ingestion.land.resolutions import resolve, retry
-from ingestion.settings import PROJECT_DIR, Settings
+from ingestion.settings import Settings
 from orchestration.jobs.rejects import retry_job
 from orchestration.run.resources import lake_session
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
 from tests.names import numbers
+from tests.repository import REPOSITORY
 from tests.servers.apache_kafka import ApacheKafka
 
 _numbers = numbers()
@@ -214,7 +215,7 @@ def command(rejected: str, kafka_settings: Settings, tmp_path: Path) -> Callable
     def run(*arguments: str) -> tuple[int, str, str]:
         done = subprocess.run(
             [sys.executable, "-c", "from orchestration.cli import main; main()", *arguments],
-            capture_output=True, text=True, timeout=120, cwd=PROJECT_DIR, env=environment,
+            capture_output=True, text=True, timeout=120, cwd=REPOSITORY, env=environment,
         )  # fmt: skip
         assert "Traceback" not in done.stderr
         return done.returncode, done.stdout, done.stderr

@@ -9,7 +9,7 @@ from ingestion.connectors.kafka.declare import KafkaSource
 from ingestion.connectors.mqtt.declare import MqttSource
 from ingestion.declare.file import load_streams
 from ingestion.errors import ConfigError
-from ingestion.settings import PROJECT_DIR
+from tests.repository import REPOSITORY
 
 
 def _load(tmp_path: Path, text: str):
@@ -19,7 +19,7 @@ def _load(tmp_path: Path, text: str):
 
 
 def test_the_projects_own_file_is_valid() -> None:
-    streams = {stream.name: stream for stream in load_streams(PROJECT_DIR / "ingestion" / "streams.yml")}
+    streams = {stream.name: stream for stream in load_streams(REPOSITORY / "streams.yml")}
     assert isinstance(streams["production_orders"].source, KafkaSource)
     assert isinstance(streams["plant_telemetry"].source, MqttSource)
     assert streams["plant_telemetry"].fields["measured_at"].type == "timestamp"

@@ -22,12 +22,13 @@ from kafka.admin import NewTopic
 from ingestion.connectors.mqtt.access import MqttAccess
 from ingestion.connectors.registry import connectors
 from ingestion.lake.lake import Lake
-from ingestion.settings import PROJECT_DIR, Settings, load_settings, system_is_running
+from ingestion.settings import Settings, load_settings, system_is_running
 from orchestration.cli.query import QueryRefused, ask
 from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.process import free_port, is_alive, wait_until
 from orchestration.system.lock import AlreadyRunning, only_system
 from orchestration.system.runtime import write_runtime
+from tests.repository import REPOSITORY
 from tests.security.callers import strangers, watched
 
 TOPIC = "production_orders"  # of the project's own streams.yml, whose dbt sources a running system renders
@@ -63,7 +64,7 @@ def millrace(tmp_path: Path) -> Millrace:
             capture_output=True,
             text=True,
             timeout=120,
-            cwd=PROJECT_DIR,
+            cwd=REPOSITORY,
             env=environment(tmp_path, **variables),
         )
         return Result(done.returncode, done.stdout, done.stderr)
@@ -113,7 +114,7 @@ def test_light_commands_import_nothing_heavy() -> None:
         "heavy = {'dagster', 'dbt', 'dlt', 'soda_core', 'kafka', 'paho'} & set(sys.modules); "
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_DIR, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -328,7 +329,7 @@ def test_doctor_names_a_misspelt_key_once(millrace: Millrace, tmp_path: Path) ->
 def test_env_example_lists_every_setting_with_its_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (PROJECT_DIR / ".env.example").read_text()
+    text = (REPOSITORY / ".env.example").read_text()
     variables = re.findall(r"^#(MILLRACE_\w+)=", text, flags=re.MULTILINE)
     names = list(Settings.model_fields)
     names += [f"{each.kind}_{field}" for each in connectors() for field in each.access.model_fields]
@@ -376,7 +377,7 @@ def test_runtime_env_of_a_killed_system_is_no_hang(millrace: Millrace, tmp_path:
         "    print('ready', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(folder)], cwd=PROJECT_DIR, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(folder)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "ready\n"
@@ -411,7 +412,7 @@ def test_up_twice_status_and_down(millrace: Millrace, tmp_path: Path) -> None:
     }
     process = subprocess.Popen(
         [sys.executable, "-c", "from orchestration.cli import main; main()", "up", "--no-ui"],
-        cwd=PROJECT_DIR, env=environment(tmp_path, **where), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        cwd=REPOSITORY, env=environment(tmp_path, **where), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True,
     )  # fmt: skip
     try:

@@ -10,7 +10,6 @@ from ingestion.settings import Settings, load_settings
 from orchestration.records.overview import OverviewReader, read_system_state
 from orchestration.services.postgres import EmbeddedPostgres
 from orchestration.services.process import wait_until
-from orchestration.system import running
 from orchestration.system.code_server import CodeServer
 from orchestration.system.lock import only_system
 from orchestration.system.reloading import Reloading
@@ -125,10 +124,9 @@ def system(
     tmp_path: Path, own_catalog: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[System]:
     """One with a Kafka stream, a catalog that may go away, and processes that only sleep."""
-    monkeypatch.setattr(running, "PROJECT_DIR", tmp_path)
     own_catalog.start()
     for name, value in {
-        "streams_file": tmp_path / "streams.yml", "data_dir": tmp_path / "data", "mqtt_host": "127.0.0.1",
+        "project": tmp_path, "data_dir": tmp_path / "data", "mqtt_host": "127.0.0.1",
         "catalog": own_catalog.dsn("lake"),
     }.items():  # fmt: skip
         monkeypatch.setenv(f"MILLRACE_{name.upper()}", str(value))

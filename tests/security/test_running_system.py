@@ -20,11 +20,12 @@ import pytest
 from paho.mqtt.publish import single
 
 from ingestion.lake.lake import Lake
-from ingestion.settings import PROJECT_DIR, load_settings
+from ingestion.settings import load_settings
 from orchestration.services.postgres import EmbeddedPostgres
 from tests.conftest import PASSWORD, USER
 from tests.e2e.test_demo import MILLRACE, processes_of
 from tests.ingestion.helpers import produce
+from tests.repository import REPOSITORY
 from tests.security.callers import calls, strangers, watched
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
@@ -126,7 +127,7 @@ def exposed(
     env = _environment(parent, variables)
     output = (parent / "up.txt").open("w")
     up = subprocess.Popen(
-        [*MILLRACE, "up", "--no-ui"], cwd=PROJECT_DIR, env=env, stdout=output, stderr=subprocess.STDOUT
+        [*MILLRACE, "up", "--no-ui"], cwd=REPOSITORY, env=env, stdout=output, stderr=subprocess.STDOUT
     )
     try:
         order = b'{"order_event_id": "o1", "order_id": "o", "event": "created", "occurred_at": "2030-01-01"}'
@@ -154,7 +155,7 @@ def exposed(
         commands = {
             name: subprocess.Popen(
                 [*MILLRACE, *command],
-                cwd=PROJECT_DIR,
+                cwd=REPOSITORY,
                 env=variant,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -215,7 +216,7 @@ def test_no_command_line_shows_a_secret(exposed: Exposed) -> None:
 
 
 def test_files_hold_no_secret_but_where_duckdb_keeps_them(exposed: Exposed) -> None:
-    places = [exposed.folder, *(PROJECT_DIR / "dbt_project" / name for name in ("target", "logs"))]
+    places = [exposed.folder, *(REPOSITORY / "dbt_project" / name for name in ("target", "logs"))]
     files = [path for place in places for path in place.rglob("*") if path.is_file()]
     assert len(files) > 50
     holding = {path: found for path in files if (found := exposed.secrets_in(path.read_bytes()))}

@@ -8,10 +8,10 @@ import pytest
 from dagster import DagsterInstance, Definitions, RunRequest, SensorResult, build_sensor_context
 
 from ingestion.lake.lake import Lake
+from ingestion.project import PRODUCT_DIR
 from ingestion.settings import Settings, load_settings
 from orchestration.build import build_defs
 from orchestration.dbt import manifest, runner
-from orchestration.dbt.project import DBT_PROJECT_DIR
 from orchestration.keys import ARRIVALS_SENSOR, REFRESH_JOB
 from orchestration.sensors.backoff import Schedule
 from tests.fakes.registered import fakes
@@ -30,11 +30,11 @@ MODELS = {
     "contracts/rights.yml": "dataset: lake/marts/rights\nchecks: [row_count: ]\ncolumns: [name: rows_read]\n",
 }
 SETTINGS_OF_DBT = """
-name: millrace
+name: tiny
 version: "0.1.0"
 profile: millrace
 models:
-  millrace:
+  tiny:
     staging: {+schema: staging, +materialized: incremental, +incremental_strategy: append_batches}
     marts: {+schema: marts, +materialized: table}
 vars: {dedup_window_minutes: 60}
@@ -143,14 +143,18 @@ def plant(
     streams.write_text(STREAMS)
     with fakes(), DagsterInstance.ephemeral() as instance:
         settings = load_settings(
-            data_dir=tmp_path / "data", catalog=new_database(), streams_file=streams, tape_deck=str(folder)
+            project=tmp_path,
+            data_dir=tmp_path / "data",
+            catalog=new_database(),
+            streams_file=streams,
+            tape_deck=str(folder),
         )
         plant = Plant(settings, folder, instance)
         for name, text in MODELS.items():
             plant.write(name, text)
         plant.write("dbt_project.yml", SETTINGS_OF_DBT)
-        for path in [DBT_PROJECT_DIR / "profiles.yml", *(DBT_PROJECT_DIR / "macros").glob("*.sql")]:
-            plant.write(str(path.relative_to(DBT_PROJECT_DIR)), path.read_text())
+        for name in ("profiles.yml", "packages.yml", "macros/millrace.sql"):
+            plant.write(name, (PRODUCT_DIR / "dbt_project" / name).read_text())
         with Lake(settings) as lake:
             lake.prepare(["left", "right"])
             lake.publish_access()

@@ -3,14 +3,16 @@
 from datetime import UTC, datetime
 
 from ingestion.declare.stream import Stream
-from ingestion.settings import PROJECT_DIR
 from orchestration.checks.contracts import Contract, load_contract
 from orchestration.checks.outcomes import Outcome
+from orchestration.dbt.prepared import PACKAGE
+from tests.repository import REPOSITORY
 
 STREAM = Stream.model_validate({"name": "readings", "source": {"mqtt": "plant/#"}})
 CONTRACTS = {
     path.stem: load_contract(path)
-    for path in sorted((PROJECT_DIR / "dbt_project" / "contracts").glob("*.yml"))
+    for folder in (PACKAGE, REPOSITORY / "dbt_project")
+    for path in sorted((folder / "contracts").glob("*.yml"))
 }
 """Of the marts, by table."""
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

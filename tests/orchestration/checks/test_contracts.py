@@ -7,7 +7,6 @@ import pytest
 
 from ingestion.declare.file import load_streams
 from ingestion.errors import ConfigError
-from ingestion.settings import PROJECT_DIR
 from orchestration.checks.contracts import (
     list_checks,
     load_contract,
@@ -15,10 +14,11 @@ from orchestration.checks.contracts import (
 from orchestration.checks.outcomes import first_line
 from orchestration.checks.raw_contracts import batches_contract, raw_contract, rejects_contract
 from tests.orchestration.checks.helpers import CONTRACTS, STREAM, contract_of
+from tests.repository import REPOSITORY
 
 
 def test_names_are_stable_and_unique() -> None:
-    streams = load_streams(PROJECT_DIR / "ingestion" / "streams.yml")
+    streams = load_streams(REPOSITORY / "streams.yml")
     contracts = [*map(raw_contract, streams), rejects_contract(), batches_contract(), *CONTRACTS.values()]
     for contract in contracts:
         names = [check.name for check in list_checks(contract)]

@@ -6,13 +6,14 @@ import pytest
 import yaml
 
 from ingestion.lake.lake import Lake
-from ingestion.settings import PROJECT_DIR
 from orchestration.checks.contracts import Contract
 from orchestration.checks.soda import verify
+from orchestration.dbt.prepared import PACKAGE
 from tests.orchestration.checks.helpers import CONTRACTS, NOW, not_passed
+from tests.repository import REPOSITORY
 
-MODELS = PROJECT_DIR / "dbt_project" / "models"
-MARTS = {path.stem: path for folder in ("marts", "ops") for path in (MODELS / folder).glob("*.sql")}
+FOLDERS = (REPOSITORY / "dbt_project" / "models" / "marts", PACKAGE / "models" / "ops")
+MARTS = {path.stem: path for folder in FOLDERS for path in folder.glob("*.sql")}
 
 MINUTE = datetime(2026, 3, 1, 11, 55, tzinfo=UTC)
 GOOD: dict[str, dict[str, object]] = {

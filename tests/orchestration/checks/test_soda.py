@@ -10,12 +10,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ingestion.settings import PROJECT_DIR
 from orchestration.checks.contracts import (
     list_checks,
 )
 from orchestration.checks.soda import verify
 from tests.orchestration.checks.helpers import NOW, contract_of, not_passed, results
+from tests.repository import REPOSITORY
 
 FOUR = """
 checks:
@@ -180,7 +180,7 @@ columns: [{{name: id, data_type: bigint, checks: [{checks}]}}]
     run = subprocess.run(
         [sys.executable, "-B", "-c", QUIET, text],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(PROJECT_DIR), "HOME": str(tmp_path), "PATH": ""},
+        env={"PYTHONPATH": str(REPOSITORY), "HOME": str(tmp_path), "PATH": ""},
         capture_output=True,
         text=True,
         timeout=120,

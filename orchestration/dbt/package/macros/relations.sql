@@ -4,7 +4,7 @@
   that each run would make every schema again. dbt asks at the beginning of a run, when nothing is uncommitted.
 #}
 {% macro duckdb__list_schemas(database) -%}
-    {{ return(run_query(_from_catalog(database | replace('"', ''), 'select schema_name from ducklake.ducklake_schema where end_snapshot is null'))) }}
+    {{ return(run_query(millrace.from_catalog(database | replace('"', ''), 'select schema_name from ducklake.ducklake_schema where end_snapshot is null'))) }}
 {%- endmacro %}
 
 
@@ -20,12 +20,12 @@
         where ducklake_schema.end_snapshot is null and lower(schema_name) = ''{{ schema_relation.schema | lower }}''
     {%- endset -%}
     {% call statement('list_relations_without_caching', fetch_result=True) -%}
-        {{ _from_catalog(schema_relation.database, query) }}
+        {{ millrace.from_catalog(schema_relation.database, query) }}
     {%- endcall %}
     {{ return(load_result('list_relations_without_caching').table) }}
 {%- endmacro %}
 
 
-{% macro _from_catalog(database, query) -%}
+{% macro from_catalog(database, query) -%}
     select * from postgres_query('__ducklake_metadata_{{ database }}', '{{ query }}')
 {%- endmacro %}

@@ -11,7 +11,7 @@
 {% test staged_once(model, stream) %}
     {%- if execute %}
     {%- set ids = [] -%}
-    {%- for id in stream_meta(stream).business_id or [] -%}
+    {%- for id in millrace.stream_meta(stream).business_id or [] -%}
         {%- do ids.append(adapter.quote(id)) -%}
     {%- endfor -%}
     {%- set identity -%}
@@ -28,7 +28,7 @@
         select
             {{ identity }} as identity,
             1 as expected_rows
-        from ({{ typed_events(stream) }}) as events
+        from ({{ millrace.typed_events(stream) }}) as events
         where batch_id <= (select coalesce(max(batch_id), 0) from {{ model }})
         group by all
     ),

@@ -31,7 +31,7 @@
 {% macro get_incremental_append_batches_sql(arg_dict) -%}
     {%- set target = arg_dict['target_relation'] -%}
     {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
-    {{ refuse_stale(target) }}
+    {{ millrace.refuse_stale(target) }}
 
     insert into {{ target }} ({{ columns }})
     select {{ columns }} from {{ arg_dict['temp_relation'] }}

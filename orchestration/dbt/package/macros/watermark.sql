@@ -7,7 +7,7 @@
     {%- if not execute or not is_incremental() -%}
         {{ return('0') }}
     {%- endif -%}
-    {{ return(watermark_of(relation, column) ~ ' /* watermark of ' ~ column ~ ' */') }}
+    {{ return(millrace.watermark_of(relation, column) ~ ' /* watermark of ' ~ column ~ ' */') }}
 {%- endmacro %}
 
 

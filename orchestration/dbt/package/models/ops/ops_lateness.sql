@@ -1,4 +1,4 @@
-{%- set streams = ['plant_telemetry', 'production_orders'] -%}
+{%- set streams = staged_streams() -%}
 
 with events as (
     {%- for stream in streams %}
@@ -9,11 +9,21 @@ with events as (
         position,
         event_at,
         ingested_at
-    from {{ ref('stg_' ~ stream) }}
-    where ingested_at > now() - interval '{{ var("ops_window_hours") }} hours'
+    from {{ ref(project_name, 'stg_' ~ stream) }}
+    where ingested_at > now() - interval '{{ var("ops_window_hours", 24) }} hours'
     {%- if not loop.last %}
     union all
     {%- endif %}
+    {%- else %}
+    select
+        stream,
+        batch_id,
+        source_partition,
+        start_position as position,
+        started_at as event_at,
+        ingested_at
+    from {{ source('raw', 'batches') }}
+    where false
     {%- endfor %}
 ),
 

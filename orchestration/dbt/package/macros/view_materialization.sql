@@ -2,14 +2,14 @@
   Views, left alone while their SQL is the same. dbt's own materialisation makes each view again on every run, which is
   several catalog commits per view and micro-batch for nothing.
 #}
-{% materialization view, adapter='duckdb' -%}
+{% macro materialize_view() -%}
     {%- set existing = load_cached_relation(this) -%}
     {%- set target_relation = this.incorporate(type='view') -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
-    {%- if existing is not none and existing.is_view and not should_full_refresh() and view_is_current(target_relation, sql) -%}
+    {%- if existing is not none and existing.is_view and not should_full_refresh() and millrace.view_is_current(target_relation, sql) -%}
         {%- do store_raw_result(name='main', message='UNCHANGED', code='UNCHANGED', rows_affected='0') -%}
     {%- else -%}
         {%- if existing is not none and not existing.is_view -%}
@@ -30,7 +30,7 @@
     {{ run_hooks(post_hooks, inside_transaction=False) }}
 
     {{ return({'relations': [target_relation]}) }}
-{%- endmaterialization %}
+{%- endmacro %}
 
 
 {# DuckDB keeps views in a normal form, so equal views have equal text, whatever their layout. #}

@@ -3,7 +3,7 @@
     {%- for node in graph.sources.values() if node.source_name == 'raw' and node.name == stream -%}
         {{ return(node.config.meta) }}
     {%- endfor -%}
-    {%- do exceptions.raise_compiler_error("Stream '" ~ stream ~ "' is not declared; add it to ingestion/streams.yml") -%}
+    {%- do exceptions.raise_compiler_error("Stream '" ~ stream ~ "' is not declared; add it to streams.yml") -%}
 {%- endmacro %}
 
 
@@ -26,12 +26,12 @@
     {%- if not execute -%}
         {{ return('select * from ' ~ relation) }}
     {%- endif -%}
-    {%- set meta = stream_meta(stream) -%}
+    {%- set meta = millrace.stream_meta(stream) -%}
     {%- set fields = meta.fields or {} -%}
-    {%- for name in fields if name in envelope_columns() -%}
+    {%- for name in fields if name in millrace.envelope_columns() -%}
         {%- do exceptions.raise_compiler_error(
             "Field '" ~ name ~ "' of stream '" ~ stream ~ "' has the name of a column that staging adds; "
-            ~ "call it otherwise in ingestion/streams.yml and add 'path: " ~ name ~ "' to it"
+            ~ "call it otherwise in streams.yml and add 'path: " ~ name ~ "' to it"
         ) -%}
     {%- endfor -%}
     {%- set paths = [] -%}
@@ -72,7 +72,7 @@
             ingested_at,
             is_json,
             {%- for name, spec in fields.items() %}
-            {{ typed_value('texts[' ~ loop.index ~ ']', spec.type) }} as {{ adapter.quote(name) }},
+            {{ millrace.typed_value('texts[' ~ loop.index ~ ']', spec.type) }} as {{ adapter.quote(name) }},
             {%- endfor %}
             texts
         from (
@@ -110,7 +110,7 @@
     {%- elif type == 'double' -%}
         case when isfinite(try_cast({{ text }} as double)) then try_cast({{ text }} as double) end
     {%- elif type == 'timestamp' -%}
-        {{ typed_timestamp(text) }}
+        {{ millrace.typed_timestamp(text) }}
     {%- elif type == 'json' -%}
         case when json_valid({{ text }}) then {{ text }}::json else to_json({{ text }}) end
     {%- else -%}

@@ -26,7 +26,7 @@
     {%- endif -%}
     {%- set keys = [key] if key is string else (key or []) -%}
 
-    {{ refuse_stale(target) }}
+    {{ millrace.refuse_stale(target) }}
 
     {%- for predicate in (predicates or ['true']) %}
     delete from {{ target }} as replaced

@@ -3,16 +3,16 @@
 
   Only batches after the watermark are read. Of several deliveries with one business id the first stays, by batch,
   partition and position; events without a business id all stay. A delivery is compared with what is already there within
-  `dedup_window_minutes` around its event time: an unchanged redelivery is found however late it comes, one whose
+  the variable `dedup_window_minutes` (60) around its event time: an unchanged redelivery is found however late it comes, one whose
   event time was stamped again only within the window. The test `staged_once` finds the rest.
 #}
 {% macro staging(stream) -%}
     {%- if not execute -%}
         {{ return('select * from ' ~ source('raw', stream)) }}
     {%- endif -%}
-    {%- set after = watermark(this) -%}
-    {%- set events = typed_events(stream, after, until=up_to_now(source('raw', stream), after)) -%}
-    {%- set ids = stream_meta(stream).business_id or [] -%}
+    {%- set after = millrace.watermark(this) -%}
+    {%- set events = millrace.typed_events(stream, after, until=millrace.up_to_now(source('raw', stream), after)) -%}
+    {%- set ids = millrace.stream_meta(stream).business_id or [] -%}
     {%- set id_columns = [] -%}
     {%- for id in ids -%}
         {%- do id_columns.append(adapter.quote(id)) -%}
@@ -39,7 +39,7 @@ first_deliveries as (
 {%- if is_incremental() %},
 
 known as (
-    {{ within(this, 'event_at', time_ranges('(' ~ events ~ ')', 'event_at', margin_minutes=var('dedup_window_minutes')), columns=id_list) }}
+    {{ millrace.within(this, 'event_at', millrace.time_ranges('(' ~ events ~ ')', 'event_at', margin_minutes=var('dedup_window_minutes', 60)), columns=id_list) }}
 ),
 
 final as (
