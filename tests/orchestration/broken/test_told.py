@@ -10,6 +10,7 @@ import pytest
 from dagster import AssetKey
 from pydantic import SecretStr
 
+from orchestration.dbt.broken import read_problems
 from orchestration.keys import LEFT_OUT_TAG
 from tests.orchestration.broken.conftest import Plant
 from tests.waiting import eventually
@@ -75,10 +76,14 @@ def test_a_model_that_fails_is_left_out_of_the_next_runs_and_a_run_for_its_repai
         False,
     )
     plant.send("right")
+    assert read_problems(plant.settings.data_dir) == ()
     request, success = plant.run(definitions)
     assert (success, request.tags[LEFT_OUT_TAG]) == (True, "marts/lefts")
+    (sentence,) = read_problems(plant.settings.data_dir)
+    assert sentence.startswith("Model marts/lefts failed. It is tried again by itself")
     plant.write("models/marts/lefts.sql", "select count(*) as rows_read from {{ ref('stg_left') }}")
     request, success = plant.run(plant.load())
     assert success
+    assert read_problems(plant.settings.data_dir) == ()
     assert LEFTS in (request.asset_selection or ())
     assert plant.built("lefts") == 1
