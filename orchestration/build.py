@@ -5,6 +5,7 @@ Landing is defined by streams.yml alone: what is wrong with models costs only mo
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dagster import AssetChecksDefinition, AssetKey, AssetsDefinition, Definitio
 
 from ingestion.declare.file import load_streams
 from ingestion.declare.stream import Stream
+from ingestion.errors import StorageError
 from ingestion.settings import Settings, load_settings
 from orchestration.assets.full_scans import full_scan_checks
 from orchestration.assets.left_out import left_out_keys, left_out_specs
@@ -90,7 +92,8 @@ def build_defs(
         ValueError: An override replaces nothing, or has another key or name than what it replaces.
     """
     project, models = _with_models(read_project(settings(), dbt_folder=dbt_folder))
-    publish_problems(settings().data_dir, project.problems)
+    with suppress(StorageError):  # what has to write there reports a full disk
+        publish_problems(settings().data_dir, project.problems)
     assets = by_key([*_landing(project.streams), *models], asset_overrides)
     audits = by_name("op of checks", _audits(project), check_overrides, name=lambda each: each.node_def.name)
     built = [asset for asset in assets if isinstance(asset, AssetsDefinition)]

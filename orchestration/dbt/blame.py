@@ -44,7 +44,7 @@ def reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).strip().splitlines()]
     # What follows repeats the text of the file.
     end = next((n for n, line in enumerate(lines) if line.startswith("----") or line == "Raw Error:"), None)
-    kept = [line for line in lines[:end] if line and not _HEADING.match(line)]
+    kept = [line for line in lines[:end] if line and not _HEADING.match(line) and not _LINE.fullmatch(line)]
     text = " ".join(kept) or type(error).__name__
     return (text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …").rstrip(".")
 

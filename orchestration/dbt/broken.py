@@ -7,11 +7,12 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ingestion.json_file import write_json
 
-_PUBLISHED = Path("dbt") / "broken.json"
+_FOLDER = Path("dbt")
+_FILES: Mapping[str, Path] = {"project": _FOLDER / "broken.json", "builds": _FOLDER / "failing.json"}
 
 
 @dataclass(frozen=True)
@@ -74,20 +75,31 @@ class Broken:
         return Broken(tuple(content["problems"]), tuple(models), content["everything"])
 
 
-def publish_problems(data_dir: Path, sentences: Iterable[str]) -> None:
-    """Tell every process of this data folder what is wrong with the project; an unchanged file stays.
+def publish_problems(
+    data_dir: Path, sentences: Iterable[str], *, of: Literal["project", "builds"] = "project"
+) -> None:
+    """Tell every process of this data folder why models are not built; an unchanged file stays.
+
+    Args:
+        data_dir: The data folder.
+        sentences: A sentence each.
+        of: What was found when the project was loaded, or when models were built.
 
     Raises:
         StorageError: The file cannot be written.
     """
     problems = list(sentences)
-    if problems != list(read_problems(data_dir)):
-        write_json(data_dir / _PUBLISHED, problems)
+    if problems != _read(data_dir / _FILES[of]):
+        write_json(data_dir / _FILES[of], problems)
 
 
 def read_problems(data_dir: Path) -> tuple[str, ...]:
-    """What was wrong with the project when it was last loaded, a sentence each."""
+    """Why models were not built when the project was last loaded and its models last run, a sentence each."""
+    return tuple(sentence for file in _FILES.values() for sentence in _read(data_dir / file))
+
+
+def _read(file: Path) -> list[str]:
     try:
-        return tuple(map(str, json.loads((data_dir / _PUBLISHED).read_text(encoding="utf-8"))))
+        return [str(sentence) for sentence in json.loads(file.read_text(encoding="utf-8"))]
     except (OSError, ValueError):
-        return ()
+        return []

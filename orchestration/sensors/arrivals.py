@@ -6,6 +6,7 @@ sensor loop takes five seconds. It measures lag and consumes nothing.
 
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -25,6 +26,7 @@ from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.settings import Settings
 from ingestion.watch.lag import StreamLag
+from orchestration.dbt.broken import publish_problems
 from orchestration.jobs.refresh import Job
 from orchestration.keys import ARRIVALS_SENSOR, STREAMS_TAG
 from orchestration.run.plan import RefreshPlan, Repairs
@@ -61,7 +63,13 @@ def arrivals_sensor(
         modelled_seconds: How long a batch may be in the lake and not in the models before a run is asked for.
     """
     watch = Watch(settings, streams, modelled_seconds=modelled_seconds)
-    ticks = _Ticks(watch, plan, job.name, repairs, partial(alert_of_project, settings), tick_seconds)
+
+    def publish(sentences: Sequence[str]) -> None:
+        with suppress(MillraceError):  # what has to write there reports a full disk
+            publish_problems(settings().data_dir, sentences, of="builds")
+
+    alert = partial(alert_of_project, settings)
+    ticks = _Ticks(watch, plan, job.name, repairs, alert, publish, tick_seconds)
 
     @sensor(
         name=ARRIVALS_SENSOR,
@@ -85,6 +93,7 @@ class _Ticks:
     job_name: str
     repairs: Repairs
     alert: Callable[[Sequence[str]], None]
+    publish: Callable[[Sequence[str]], None]
     seconds: float
 
     def tick(self, instance: DagsterInstance, schedule: Schedule) -> SensorResult:
@@ -92,8 +101,7 @@ class _Ticks:
         # The first tick of all must not repeat old repairs: it starts from now.
         schedule = replace(schedule, repaired=schedule.repaired or utc_now().isoformat())
         deadline, asked_for_repairs = time.monotonic() + self.seconds, False
-        schedule, busy = review(instance, self.job_name, schedule)
-        schedule = self._see_project(schedule)  # after the outcome of a run that the edit is to mend
+        schedule, busy = self._review(instance, schedule)
         while True:
             request, reason = None, busy
             if not busy:
@@ -106,7 +114,7 @@ class _Ticks:
             if request is not None:
                 # A user may have started a run since the review; its outcome changes what is to be asked for.
                 considered = schedule
-                schedule, busy = review(instance, self.job_name, schedule)
+                schedule, busy = self._review(instance, schedule)
                 if schedule != considered:
                     continue
                 if not busy:
@@ -116,10 +124,15 @@ class _Ticks:
                 return SensorResult(skip_reason=SkipReason(reason), cursor=schedule.dumps())
             time.sleep(_LOOK_SECONDS)
             if busy:
-                schedule, busy = review(instance, self.job_name, schedule)
+                schedule, busy = self._review(instance, schedule)
+
+    def _review(self, instance: DagsterInstance, schedule: Schedule) -> tuple[Schedule, str]:
+        """Enter the newest run's outcome, then an edit of the project: the run was of the text before it."""
+        schedule, busy = review(instance, self.job_name, schedule)
+        return (schedule if busy else self._see_project(schedule)), busy
 
     def _see_project(self, schedule: Schedule) -> Schedule:
-        """Take in an edit of the dbt project: pauses of models end, and new faults are alerted."""
+        """Take in an edit of the dbt project: pauses of models end, and new faults are reported."""
         plan = self.plan
         not_built = schedule.not_built.for_project(
             plan.text,
@@ -127,6 +140,7 @@ class _Ticks:
             broken=[key.to_user_string() for key in plan.left_out],
         )
         faults = {place_of(problem): problem for problem in plan.problems}
+        self.publish(not_built.sentences())
         new = [problem for place, problem in faults.items() if place not in schedule.alerted]
         if new:
             self.alert(new)

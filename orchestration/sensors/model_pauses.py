@@ -58,6 +58,15 @@ class ModelPauses:
         """The models whose pause is over: a run has to try them, new events or not."""
         return frozenset(self.failing) - self.paused(now=now)
 
+    def sentences(self) -> list[str]:
+        """A sentence for each model that failed, for people."""
+        remedy = "It is tried again by itself, and at once after an edit; its failed run says why."
+        names = [name for name, pause in self.failing.items() if pause.failures]
+        return [
+            f"{'Building the models' if name == EVERY_MODEL else f'Model {name}'} failed. {remedy}"
+            for name in names
+        ]
+
     def next_due(self, *, now: float) -> float | None:
         """When the next pause is over (Unix seconds); None when none is running."""
         return min((pause.until for pause in self.failing.values() if pause.until > now), default=None)

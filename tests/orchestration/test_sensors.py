@@ -311,6 +311,29 @@ def test_a_run_that_died_behind_its_commit_is_made_up_for_without_a_new_event(sc
     assert set(Schedule.loads(result.cursor).pauses) == set(scene.names)
 
 
+def test_stopping_the_system_in_the_middle_of_runs_blames_no_stream(scene: Scene) -> None:
+    scene.drain()
+
+    @op
+    def is_stopped() -> None:
+        raise KeyboardInterrupt
+
+    @job(name=REFRESH_JOB)
+    def refresh() -> None:
+        is_stopped()
+
+    cursor = Schedule(models="f1").dumps()
+    for _ in range(3):
+        tags = {STREAMS_TAG: ",".join(scene.names)}
+        refresh.execute_in_process(instance=scene.instance, tags=tags, raise_on_error=False)
+        result = scene.tick(cursor)
+        (request,) = result.run_requests
+        assert request.tags[STREAMS_TAG] == ",".join(scene.names)
+        assert MART in request.asset_selection
+        cursor = result.cursor
+    assert not Schedule.loads(cursor).pauses
+
+
 @pytest.fixture
 def webhook() -> Iterator[tuple[str, list[bytes], Callable[[int], None]]]:
     """A real HTTP server: its address, what it was sent, and a way to make its next answers fail."""

@@ -65,7 +65,7 @@ class Plant:
         path.write_text(text)
 
     def replace(self, name: str, text: str) -> None:
-        """Put a file in another's place, with the same time each time: nothing is parsed again."""
+        """Put a file in another's place, each time the same one with the same time: it is parsed once."""
         good, bad = self._kept(name)
         if (self.folder / name).exists():
             (self.folder / name).replace(good)

@@ -54,8 +54,9 @@ class Seen:
         plant.send()
         self.sent += 1
         definitions = plant.load()
-        told = read_problems(plant.settings.data_dir)
-        assert [way.told in sentence for sentence in told] == ([True] if way.told else [])
+        if way.told:
+            (sentence,) = read_problems(plant.settings.data_dir)
+            assert way.told in sentence
         request, success = plant.run(definitions)
         assert success is not fails
         assert {"left", "right"} <= {key.path[-1] for key in request.asset_selection or ()}
@@ -67,9 +68,9 @@ class Seen:
     def repaired_run(self) -> None:
         """What was left out is built at once, without a new event."""
         definitions = self.plant.load()
-        assert read_problems(self.plant.settings.data_dir) == ()
         if self.lefts < self.sent:
             assert self.plant.run(definitions)[1]
+        assert read_problems(self.plant.settings.data_dir) == ()
         self.lefts = self.rights = self.sent
         self.check()
 
