@@ -139,7 +139,7 @@ class DagsterRecords:
         rows = self._query(
             # The column of that name moves with planned builds too, of a failing model with every try.
             "select asset_key, to_timestamp((last_materialization::json ->> 'timestamp')::float8) "
-            "from asset_keys where last_materialization is not null order by asset_key",
+            "from asset_keys where last_materialization::json ->> 'timestamp' is not null order by asset_key",
             (),
         )
         return [AssetRecord(_asset(key), moment.astimezone(UTC)) for key, moment in rows]

@@ -60,7 +60,7 @@ def test_a_broken_model_and_its_followers_stay_assets_and_are_alerted_once(
     eventually(lambda: bool(received), "the alert has come", seconds=10)
     (alert,) = received
     assert alert["event"] == "models_left_out"
-    assert "these are not built: lefts, stg_left." in alert["error"]
+    assert "these are not built: lefts, ops_lateness, stg_left." in alert["error"]
 
 
 def test_a_model_that_fails_is_left_out_of_the_next_runs_and_a_run_for_its_repair_needs_no_event(
