@@ -138,8 +138,10 @@ class DagsterRecords:
         """The last build of every asset that was built."""
         rows = self._query(
             # The column of that name moves with planned builds too, of a failing model with every try.
-            "select asset_key, to_timestamp((last_materialization::json ->> 'timestamp')::float8) "
-            "from asset_keys where last_materialization::json ->> 'timestamp' is not null order by asset_key",
+            "select asset_key, to_timestamp((last_materialization::json "
+            "#>> '{event_log_entry,timestamp}')::float8) "
+            "from asset_keys where last_materialization::json #>> '{event_log_entry,timestamp}' is not null "
+            "order by asset_key",
             (),
         )
         return [AssetRecord(_asset(key), moment.astimezone(UTC)) for key, moment in rows]

@@ -61,3 +61,19 @@ def test_the_versions_in_which_a_check_failed_are_known(
     finally:
         records.close()
     assert isinstance(instance.event_log_storage, SqlEventLogStorage), "upkeep could not forget check results"
+
+
+def test_a_failed_try_to_build_is_not_the_last_build(settings: Settings, instance: DagsterInstance) -> None:
+    @asset(name="table")
+    def failing() -> None:
+        raise ValueError("no such column")
+
+    assert materialize([table], instance=instance).success
+    records = DagsterRecords(settings)
+    try:
+        (built,) = records.assets()
+        assert (built.asset, datetime.now(UTC) - built.built_at < HOUR) == ("table", True)
+        assert not materialize([failing], instance=instance, raise_on_error=False).success
+        assert records.assets() == [built]
+    finally:
+        records.close()
