@@ -34,7 +34,9 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"millrace {version('millrace')}")
+        from ingestion.project import DISTRIBUTION
+
+        typer.echo(f"millrace {version(DISTRIBUTION)}")
         raise typer.Exit
 
 

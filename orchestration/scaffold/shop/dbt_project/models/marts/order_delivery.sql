@@ -11,9 +11,11 @@ deliveries as (
 
 -- Orders with something new of either stream; a delivery that comes before its order waits for it.
 changed as (
-    select order_id from orders where batch_id > {{ watermark(this, 'last_order_batch_id') }}
+    select order_id from orders
+    where batch_id > {{ watermark(this, 'last_order_batch_id') }}
     union
-    select order_id from deliveries where batch_id > {{ watermark(this, 'last_delivery_batch_id') }}
+    select order_id from deliveries
+    where batch_id > {{ watermark(this, 'last_delivery_batch_id') }}
 ),
 
 first_deliveries as (
@@ -22,7 +24,7 @@ first_deliveries as (
         min(delivered_at) as delivered_at,
         max(batch_id) as last_batch_id
     from deliveries
-    where order_id in (select order_id from changed)
+    where order_id in (select changed.order_id from changed)
     group by order_id
 ),
 
@@ -38,7 +40,7 @@ final as (
         coalesce(first_deliveries.last_batch_id, 0) as last_delivery_batch_id
     from orders
     left join first_deliveries on orders.order_id = first_deliveries.order_id
-    where orders.order_id in (select order_id from changed)
+    where orders.order_id in (select changed.order_id from changed)
 )
 
 select * from final
