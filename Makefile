@@ -4,7 +4,7 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo drill test test-all fault bench soak coverage lint lock env clean
+.PHONY: wheel demo drill test test-all fault bench soak coverage lint lock env clean
 
 demo: env
 	@$(BIN)/millrace demo $(ARGS)
@@ -44,7 +44,11 @@ coverage: env
 
 lint: env
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models \
-	  && $(BIN)/sqlfluff lint --disable-progress-bar --config dbt_project/.sqlfluff orchestration/dbt/package/models
+	  && $(BIN)/sqlfluff lint --disable-progress-bar --config dbt_project/.sqlfluff orchestration/dbt/package/models orchestration/scaffold/shop
+
+# Everything in one file: pip install ./dist/….whl in an empty environment, then `millrace demo` in any folder.
+wheel: env
+	@rm -rf dist && $(BIN)/python -m hatchling build -t wheel
 
 env: $(VENV)/.locked
 
@@ -54,6 +58,7 @@ $(VENV)/.locked: requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip uninstall --quiet millrace 2>/dev/null || true # the name it had at first
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 

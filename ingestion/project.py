@@ -13,6 +13,9 @@ PRODUCT_DIR = Path(__file__).resolve().parent.parent
 PACKAGES = ("ingestion", "orchestration")
 STREAMS_FILE = "streams.yml"
 DBT_FOLDER = "dbt_project"
+DISTRIBUTION = "millrace-lakehouse"
+"""What pip calls the product."""
+
 PROJECT_VARIABLE = "MILLRACE_PROJECT"
 
 _RENDERED = ("models", "sources")  # the dbt project's own streams.yml is in there

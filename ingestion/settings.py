@@ -33,6 +33,7 @@ from ingestion.project import (
     STREAMS_FILE,
     NoProject,
     find_project,
+    is_project,
 )
 
 # dlt reads it before our settings reach it, and would call home from a plain `millrace ingest`.
@@ -41,6 +42,7 @@ os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 RUNTIME_FILE = "runtime.env"
 SYSTEM_LOCK = "system.lock"
 DEMO_MARKER = "demo"
+DEMO_PROJECT = "project"
 
 _PREFIX = "MILLRACE_"
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -156,12 +158,14 @@ def load_settings(**overrides: object) -> Settings:
         NoProject: The current folder belongs to no project, and MILLRACE_PROJECT names none.
         ConfigError: With the variable's name, never its value.
     """
-    if "project" not in overrides:
-        overrides["project"] = current_project()
-    env_file = Path(str(overrides["project"]), os.environ.get("MILLRACE_ENV_FILE", ".env"))
+    place = Path(str(overrides.get("project") or current_project(required=False)))
+    env_file = Path(place, os.environ.get("MILLRACE_ENV_FILE", ".env"))
     fields = {name: value for name, value in overrides.items() if name in Settings.model_fields}
     try:
-        location = _Location(_env_file=env_file, **_only(fields, "project", "data_dir"))  # type: ignore[arg-type, call-arg]
+        location = _Location(_env_file=env_file, project=place, **_only(fields, "data_dir"))  # type: ignore[arg-type, call-arg]
+        fields["data_dir"] = location.data_dir
+        if "project" not in fields:
+            fields["project"] = demo_project(location.data_dir) or current_project()
         files = [env_file]
         if system_is_running(location.data_dir):
             runtime = location.data_dir / RUNTIME_FILE
@@ -188,6 +192,12 @@ def current_project(*, required: bool = True) -> Path:
         if required:
             raise
         return Path.cwd()
+
+
+def demo_project(data_dir: Path) -> Path | None:
+    """The project that a demo has made in its data folder, for a place without the plant's."""
+    folder = data_dir / DEMO_PROJECT
+    return folder if (data_dir / DEMO_MARKER).is_file() and is_project(folder) else None
 
 
 def _read_variables(files: Iterable[Path]) -> dict[str, object]:

@@ -48,7 +48,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "build",
             "definitions",
         ),
-        ("keys fingerprint", "dbt", "checks", "records", "services", "system", "demo", "cli"),
+        ("keys fingerprint", "dbt", "checks", "records", "services", "system", "scaffold", "demo", "cli"),
         ("fingerprint", "warm"),
     ],
 }

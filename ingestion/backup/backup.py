@@ -22,6 +22,7 @@ from ingestion.errors import BackupError
 from ingestion.faultpoints import faultpoint
 from ingestion.lake.lake import Lake
 from ingestion.lake.storage import storage_of
+from ingestion.project import DISTRIBUTION
 from ingestion.settings import Settings
 from ingestion.spool.copy import SpoolHold
 from ingestion.spool.frames import sync_folder
@@ -127,7 +128,7 @@ def back_up(settings: Settings, destination: Path, *, now: datetime) -> BackupRe
             format=_FORMAT,
             taken_at=now.isoformat(timespec="seconds"),
             snapshot_id=snapshot_id,
-            millrace=version("millrace"),
+            millrace=version(DISTRIBUTION),
             duckdb=version("duckdb"),
             tables=tables,
             lake=files,

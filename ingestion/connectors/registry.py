@@ -11,6 +11,7 @@ from importlib.util import find_spec
 
 from ingestion.connectors.port import CollectingConnector, Connector
 from ingestion.errors import ConfigError
+from ingestion.project import DISTRIBUTION
 
 CONNECTORS = {
     "kafka": "ingestion.connectors.kafka.connector:KAFKA",
@@ -55,7 +56,7 @@ def require_libraries(kind: str, libraries: Iterable[str], *, extra: str) -> Non
     """
     missing = [name for name in libraries if find_spec(name.partition(".")[0]) is None]
     if missing:
-        remedy = f"install 'millrace[{extra}]'" if extra else "install the locked requirements"
+        remedy = f"install '{DISTRIBUTION}[{extra}]'" if extra else "install the locked requirements"
         raise ConfigError(f"sources of kind '{kind}' need the package {', '.join(missing)}: {remedy}")
 
 

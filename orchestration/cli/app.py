@@ -6,7 +6,7 @@ Imports stay inside the commands, so that `millrace --help` and light commands a
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from typer.exceptions import Abort, Exit, TyperException
@@ -25,6 +25,7 @@ app = typer.Typer(
 
 app.add_typer(rejects.app, name="rejects")
 
+Example = Literal["plant", "shop", "none"]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 NoUi = Annotated[bool, typer.Option("--no-ui", help="Do not start the web UI.")]
 
@@ -33,7 +34,9 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"millrace {version('millrace')}")
+        from ingestion.project import DISTRIBUTION
+
+        typer.echo(f"millrace {version(DISTRIBUTION)}")
         raise typer.Exit
 
 
@@ -54,6 +57,22 @@ def options(
     """Options that every command has; they stand before the command."""
     context.obj = Globals(data_dir, verbose)
     log_to_stderr(verbose=verbose)
+
+
+@app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is new or empty.")],
+    example: Annotated[
+        Example, typer.Option("--example", help="What it begins with: a plant, a small shop, nothing.")
+    ] = "none",
+) -> None:
+    """Write a new project: streams, dbt project, settings.
+
+    The example 'plant' is what 'millrace demo' runs.
+    """
+    from orchestration.cli.new import new as write_new
+
+    write_new(folder, example=example)
 
 
 @app.command()

@@ -53,8 +53,8 @@ class Globals:
         from ingestion.connectors.registry import connectors
         from ingestion.settings import current_project, load_settings
 
-        project = current_project(required=needs_project)
-        settings = load_settings(project=project, **self.overrides())
+        place = {} if needs_project else {"project": current_project(required=False)}
+        settings = load_settings(**place, **self.overrides())
         for connector in connectors():  # a wrong variable is an error of every command, not of some streams
             settings.access(connector.kind, connector.access)
         return settings

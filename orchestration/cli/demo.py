@@ -17,6 +17,7 @@ from orchestration.cli.live import interruptible, progress, watch
 from orchestration.cli.tables import table
 from orchestration.demo.folder import require_demo_folder, wipe
 from orchestration.demo.freshness import MARTS, FreshnessReader
+from orchestration.demo.project import plant_project
 from orchestration.demo.summary import Summary, percentile
 from orchestration.demo.system import Demo
 from orchestration.system.data_folder import require_usable
@@ -36,12 +37,13 @@ def demo(options: Globals, *, seconds: float | None, rate: float, ui: bool) -> i
     Returns:
         The exit code: 1 when a judged demo is bad.
     """
-    folder = options.settings().data_dir
+    current = options.settings(needs_project=False)
+    folder = current.data_dir
     require_demo_folder(folder)
     require_usable(folder)
     with only_system(folder), interruptible(), suppress(KeyboardInterrupt):
         wipe(folder)
-        summary = _run(folder, seconds=seconds, rate=rate, ui=ui)
+        summary = _run(folder, plant_project(current), seconds=seconds, rate=rate, ui=ui)
         if summary is None:
             return 0
         out.print(render_summary(summary))
@@ -49,9 +51,9 @@ def demo(options: Globals, *, seconds: float | None, rate: float, ui: bool) -> i
     return 0 if seconds is None else 130
 
 
-def _run(folder: Path, *, seconds: float | None, rate: float, ui: bool) -> Summary | None:
+def _run(folder: Path, project: Path, *, seconds: float | None, rate: float, ui: bool) -> Summary | None:
     """The summary of a demo that ran for its time; None for one without an end."""
-    demo = Demo(folder, rate=rate, ui=ui, progress=progress)
+    demo = Demo(folder, project=project, rate=rate, ui=ui, progress=progress)
     try:
         demo.start()
         deadline = None if seconds is None else time.monotonic() + seconds

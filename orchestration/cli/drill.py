@@ -15,6 +15,7 @@ from orchestration.demo.drill import FIRST_SECONDS, HEALED_SECONDS, Outcome, tak
 from orchestration.demo.drill_steps import STEPS
 from orchestration.demo.drill_system import drill_system
 from orchestration.demo.folder import require_demo_folder, wipe
+from orchestration.demo.project import plant_project
 from orchestration.system.data_folder import require_usable
 from orchestration.system.lock import only_system
 
@@ -27,21 +28,22 @@ def drill(options: Globals) -> int:
     Returns:
         The exit code: 1 when something did not hold.
     """
-    chosen = options.settings().data_dir
+    current = options.settings(needs_project=False)
+    chosen = current.data_dir
     folder = chosen if options.data_dir is not None else chosen.with_name(f"{chosen.name}-drill")
     require_demo_folder(folder)
     require_usable(folder)
     with only_system(folder), interruptible(), suppress(KeyboardInterrupt):
         wipe(folder)
-        outcomes = _run(folder)
+        outcomes = _run(folder, plant_project(current.replaced(data_dir=folder)))
         bad = [outcome for outcome in outcomes if not outcome.holds]
         _show(outcomes)
         return int(bool(bad))
     return 130
 
 
-def _run(folder: Path) -> list[Outcome]:
-    system, stage = drill_system(folder, progress=progress)
+def _run(folder: Path, project: Path) -> list[Outcome]:
+    system, stage = drill_system(folder, project=project, progress=progress)
     try:
         system.start()
         outcomes: list[Outcome] = []

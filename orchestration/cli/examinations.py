@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from ingestion.connectors.port import Finding
 from ingestion.declare.stream import Stream
 from ingestion.errors import CatalogUnavailable
+from ingestion.project import DISTRIBUTION
 from ingestion.settings import Settings, system_is_running
 
 _LITTLE_SPACE_BYTES = 5 * 2**30
@@ -22,7 +23,7 @@ _PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^;\s]+)$")
 def versions() -> Iterator[Finding]:
     """Installed packages against the pins of pyproject.toml."""
     wrong = []
-    for requirement in importlib.metadata.requires("millrace") or ():
+    for requirement in importlib.metadata.requires(DISTRIBUTION) or ():
         pin = _PINNED.match(requirement.split(";")[0].strip())
         if pin is None or "extra ==" in requirement:
             continue
@@ -33,11 +34,9 @@ def versions() -> Iterator[Finding]:
         if installed != pin[2]:
             wrong.append(f"{pin[1]} is {installed} instead of {pin[2]}")
     if wrong:
-        yield Finding(
-            "versions", "problem", f"{'; '.join(wrong)}: install the locked requirements with 'make env'"
-        )
+        yield Finding("versions", "problem", f"{'; '.join(wrong)}: install what {DISTRIBUTION} requires")
         return
-    shown = ("millrace", "dagster", "dbt-core", "dbt-duckdb", "dlt", "duckdb", "soda-core")
+    shown = (DISTRIBUTION, "dagster", "dbt-core", "dbt-duckdb", "dlt", "duckdb", "soda-core")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in shown)
     yield Finding("versions", "ok", f"Python {sys.version.split()[0]}, {versions}")
 
@@ -51,7 +50,7 @@ def extensions() -> Iterator[Finding]:
     missing = [name for name in EXTENSIONS if not _extension_file(name, duckdb.__version__)]
     if missing:
         packages = ", ".join(f"duckdb-extension-{name}=={duckdb.__version__}" for name in missing)
-        yield Finding("extensions", "problem", f"missing are {packages}: install them with 'make env'")
+        yield Finding("extensions", "problem", f"missing are {packages}: install them with pip")
     else:
         yield Finding("extensions", "ok", f"{', '.join(EXTENSIONS)} for DuckDB {duckdb.__version__}")
 

@@ -20,10 +20,11 @@ class DemoBrokers:
 
     Args:
         data_dir: The demo's data folder; logs go below it.
+        project: The plant's project.
     """
 
-    def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
+    def __init__(self, data_dir: Path, project: Path) -> None:
+        self._data_dir, self._project = data_dir, project
         self.kafka = EmbeddedKafka(data_dir / "brokers")
         self.mqtt = EmbeddedMqtt(data_dir / "brokers")
 
@@ -44,4 +45,10 @@ class DemoBrokers:
 
     def settings(self) -> Settings:
         """The demo's settings: these brokers, and a catalog that is embedded."""
-        return load_settings(data_dir=self._data_dir, catalog=None, dagster_catalog=None, **self.runtime())
+        return load_settings(
+            project=self._project,
+            data_dir=self._data_dir,
+            catalog=None,
+            dagster_catalog=None,
+            **self.runtime(),
+        )

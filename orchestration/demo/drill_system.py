@@ -11,14 +11,15 @@ from orchestration.demo.machines import MACHINES
 from orchestration.system.running import System
 
 
-def drill_system(data_dir: Path, *, progress: Callable[[str], None]) -> tuple[System, Stage]:
+def drill_system(data_dir: Path, *, project: Path, progress: Callable[[str], None]) -> tuple[System, Stage]:
     """A system for the drill, and what the drill may break in it; nothing is started yet.
 
     Args:
         data_dir: A wiped folder.
+        project: The plant's project.
         progress: Called with a few words before each step of the start.
     """
-    brokers = DemoBrokers(data_dir)
+    brokers = DemoBrokers(data_dir, project)
     settings = brokers.settings()
     sender = DrillSender(
         settings.dbt_folder / MACHINES,

@@ -33,6 +33,7 @@ class Demo:
 
     Args:
         data_dir: A wiped folder.
+        project: The plant's project.
         rate: Readings a second of each machine.
         ui: Whether the web UI is started; on a free port if the configured one is taken.
         progress: Called with a few words before each step of the start.
@@ -46,8 +47,10 @@ class Demo:
         ConfigError: The streams that the plant sends to are not declared.
     """
 
-    def __init__(self, data_dir: Path, *, rate: float, ui: bool, progress: Callable[[str], None]) -> None:
-        brokers = DemoBrokers(data_dir)
+    def __init__(
+        self, data_dir: Path, *, project: Path, rate: float, ui: bool, progress: Callable[[str], None]
+    ) -> None:
+        brokers = DemoBrokers(data_dir, project)
         settings = brokers.settings()
         self.report = data_dir / "plant.json"
         self.system = System(

@@ -80,3 +80,18 @@ def test_a_project_s_own_folders_shadow_no_package(project: Path) -> None:
 
 def test_the_product_is_where_it_is_imported_from() -> None:
     assert (PRODUCT_DIR / "ingestion" / "project.py").is_file()
+
+
+def test_a_demo_s_own_project_is_found_from_where_the_demo_ran(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tmp_path / ".millrace" / "project"
+    made.mkdir(parents=True)
+    (made / "streams.yml").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NoProject):
+        load_settings()
+    (tmp_path / ".millrace" / "demo").touch()
+    settings = load_settings()
+    monkeypatch.undo()
+    assert (settings.project, settings.data_dir) == (made, tmp_path / ".millrace")

@@ -11,6 +11,7 @@ from ingestion.connectors.kafka.declare import KafkaSource
 from ingestion.connectors.port import Finding
 from ingestion.errors import ConfigError
 from ingestion.log.port import Log
+from ingestion.project import DISTRIBUTION
 
 if TYPE_CHECKING:
     from ingestion.connectors.kafka.log import KafkaLog
@@ -42,8 +43,8 @@ def _client(access: KafkaAccess) -> type["KafkaLog"]:
     installed = find_spec("confluent_kafka") is not None
     if access.client == "librdkafka" and not installed:
         raise ConfigError(
-            "MILLRACE_KAFKA_CLIENT=librdkafka needs the package confluent-kafka: install 'millrace[fast]', "
-            "or set kafka-python"
+            "MILLRACE_KAFKA_CLIENT=librdkafka needs the package confluent-kafka: install "
+            f"'{DISTRIBUTION}[fast]', or set kafka-python"
         )
     if installed and access.client != "kafka-python":
         from ingestion.connectors.kafka.librdkafka import LibrdkafkaLog

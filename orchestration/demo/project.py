@@ -1,0 +1,36 @@
+"""Which project a demo runs: the current one if it is a plant's, else the example, in the data folder.
+
+So a demo needs no project, and never runs on a user's own streams.
+"""
+
+from pathlib import Path
+
+from ingestion.declare.file import load_streams
+from ingestion.errors import ConfigError
+from ingestion.project import STREAMS_FILE, is_project
+from ingestion.settings import DEMO_PROJECT, Settings
+from orchestration.demo.freshness import MARTS
+from orchestration.scaffold.new import create_project
+
+
+def plant_project(current: Settings) -> Path:
+    """A project with the streams that the plant sends to.
+
+    Args:
+        current: The settings here; its data folder is the demo's and was wiped.
+
+    Returns:
+        The current project, if it declares them, so that edits of it show; else a new one in the data folder.
+    """
+    if is_project(current.project) and _is_plant(current.project):
+        return current.project
+    folder = current.data_dir / DEMO_PROJECT
+    create_project(folder, example="plant")
+    return folder
+
+
+def _is_plant(project: Path) -> bool:
+    try:
+        return set(MARTS) <= {stream.name for stream in load_streams(project / STREAMS_FILE)}
+    except ConfigError:
+        return False
