@@ -174,7 +174,7 @@ class Chain:
     """One lake with dbt and the contracts, as a run has them."""
 
     def __init__(self, settings: Settings, *, rows: int, loads: int) -> None:
-        from orchestration.checks.adapter import load_contracts
+        from orchestration.checks.contracts import read_contracts
         from orchestration.dbt.lineage import model_keys
         from orchestration.dbt.manifest import load_manifest
         from orchestration.dbt.project import contract_folders, parse_models
@@ -187,9 +187,10 @@ class Chain:
         parsed = parse_models(settings, streams)
         self._project, self._manifest = parsed.project, load_manifest(parsed.project)
         keys = model_keys(parsed)
-        contracts = load_contracts(contract_folders(settings), keys.values())
+        folders = contract_folders(settings.dbt_folder)
+        contracts, _ = read_contracts(folders, {key.path[-1] for key in keys.values()}, left_out=set())
         names = ("machine_status", "machine_minute", "alerts")
-        self._contracts = [contract for key, contract in contracts.items() if key.path[-1] in names]
+        self._contracts = [contract for name, contract in contracts.items() if name in names]
         fill(self.lake, rows=rows, loads=loads, build=self._build_all)
         leave_versions(self.lake, min(loads, _KEPT_CYCLES))
 

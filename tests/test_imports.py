@@ -2,6 +2,8 @@
 
 import ast
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,30 @@ def test_every_way_of_reading_the_environment_is_found(source: str) -> None:
 
 def test_setting_a_variable_is_no_read() -> None:
     assert not reads_of_the_environment("os.environ.update({'A': '1'})")
+
+
+def _names(source: str) -> Iterator[tuple[str, str]]:
+    """(module, name) of each of our names that a source imports, programs in its strings included."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in (
+            "ingestion",
+            "orchestration",
+        ):
+            yield from ((str(node.module), alias.name) for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "\nfrom " in node.value:
+            with suppress(SyntaxError):
+                yield from _names(node.value)
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "tests"])
+def test_every_name_that_tests_and_benchmarks_import_is_there(folder: str) -> None:
+    """Benchmarks, and programs that tests start, are seldom run: a moved name must be found before that."""
+    missing = []
+    for path in sorted((REPOSITORY / folder).rglob("*.py")):
+        for module, name in _names(path.read_text()):
+            if not hasattr(import_module(module), name):
+                with suppress(ModuleNotFoundError):
+                    import_module(f"{module}.{name}")
+                    continue
+                missing.append(f"{path.relative_to(REPOSITORY)}: {module}.{name}")
+    assert not missing, "\n".join(missing)
