@@ -90,6 +90,7 @@ def test_broken_before_the_system_starts(plant: Plant, way: Way) -> None:
     seen.repaired_run()
 
 
+@pytest.mark.slow("six ways, three parses and three runs each: with the cold half, more than a minute")
 @every_way
 def test_broken_by_an_edit_while_the_system_runs(plant: Plant, way: Way) -> None:
     plant.load()
