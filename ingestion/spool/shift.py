@@ -28,15 +28,15 @@ class Shift:
     log_id: str = ""
     positions: int = 0
 
-    def seen(self, held: Bounds) -> Bounds:
+    def seen(self, spool: Bounds) -> Bounds:
         """A spool's own bounds as the lake sees them."""
-        if held.log_id != self.of:
-            return held
-        return Bounds(held.begin + self.positions, held.end + self.positions, self.log_id)
+        if spool.log_id != self.of:
+            return spool
+        return Bounds(spool.begin + self.positions, spool.end + self.positions, self.log_id)
 
-    def shift(self, held: Bounds) -> int:
+    def shift(self, spool: Bounds) -> int:
         """What to add to the positions of a spool with these bounds of its own."""
-        return self.positions if held.log_id == self.of else 0
+        return self.positions if spool.log_id == self.of else 0
 
 
 def read_shift(folder: Path) -> Shift:

@@ -250,13 +250,13 @@ class MqttConnection:
         self._subscribe(self._session.subscriptions, again=not wait)
         self._renew_at = time.monotonic() + wait if wait else math.inf
 
-    def _subscribe(self, held: dict[str, str], *, again: bool = False) -> None:
+    def _subscribe(self, current: dict[str, str], *, again: bool = False) -> None:
         """Bring the session to what is declared; `again`: ask also for what it is thought to hold."""
         wanted = {subscription.filter: self._terms(subscription) for subscription in self._subscriptions}
         self.refused, self._asked, self._asked_at = {}, {}, time.monotonic()
-        for topic_filter in held.keys() - wanted.keys():
+        for topic_filter in current.keys() - wanted.keys():
             self._client.unsubscribe(topic_filter)
-        kept = {f: terms for f, terms in held.items() if wanted.get(f) == terms}
+        kept = {f: terms for f, terms in current.items() if wanted.get(f) == terms}
         self._remember(kept, renewed_at=time.time() if again else None)
         if again:
             self._renew_at = math.inf
