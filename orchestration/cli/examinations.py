@@ -14,7 +14,7 @@ from ingestion.connectors.port import Finding
 from ingestion.declare.stream import Stream
 from ingestion.errors import CatalogUnavailable
 from ingestion.project import DISTRIBUTION
-from ingestion.settings import Settings, system_is_running
+from ingestion.settings import DEMO_MARKER, Settings, system_is_running
 
 _LITTLE_SPACE_BYTES = 5 * 2**30
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^;\s]+)$")
@@ -93,7 +93,9 @@ def system(settings: Settings) -> Iterator[Finding]:
 
     state = read_system_state(settings.data_dir)
     if state is None:
-        yield Finding("system", "note", f"nothing runs on {settings.data_dir}; 'millrace up' starts it")
+        ended = (settings.data_dir / DEMO_MARKER).exists()
+        remedy = "its demo has ended, and 'millrace demo' runs a new one" if ended else "'millrace up' starts it"
+        yield Finding("system", "note", f"nothing runs on {settings.data_dir}; {remedy}")
         return
     for row in state.services:
         if not row.running:

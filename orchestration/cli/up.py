@@ -22,8 +22,9 @@ def up(settings: Settings, *, ui: bool) -> int:
     with only_system(settings.data_dir), interruptible(), suppress(KeyboardInterrupt):
         if (settings.data_dir / DEMO_MARKER).exists():
             raise ConfigError(
-                f"{settings.data_dir} holds a demo lake, whose brokers are gone: delete the folder, or name "
-                "another with --data-dir or MILLRACE_DATA_DIR"
+                f"{settings.data_dir} holds a demo lake, whose brokers are gone: name another folder with "
+                "--data-dir or MILLRACE_DATA_DIR, or delete this one; 'millrace new' makes a project for "
+                "streams of your own"
             )
         system = System(settings, mode="up", ui=ui, progress=progress)
         try:

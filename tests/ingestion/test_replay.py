@@ -143,7 +143,7 @@ def test_a_repair_asks_for_the_stream_s_models(job: str, full: bool) -> None:
     plan = RefreshPlan(
         downstream={"orders": frozenset({orders}), "other": frozenset({AssetKey("other")})},
         checks={},
-        models=frozenset(),
+        models=frozenset({orders}),
         fingerprint="now",
     )
     config = {"ops": {"any": {"config": {"stream": "orders"}}}}

@@ -22,7 +22,7 @@ from kafka.admin import NewTopic
 from ingestion.connectors.mqtt.access import MqttAccess
 from ingestion.connectors.registry import connectors
 from ingestion.lake.lake import Lake
-from ingestion.settings import Settings, load_settings, system_is_running
+from ingestion.settings import DEMO_MARKER, Settings, load_settings, system_is_running
 from orchestration.cli.query import QueryRefused, ask
 from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.process import free_port, is_alive, wait_until
@@ -130,6 +130,17 @@ def test_no_lake(millrace: Millrace) -> None:
     sentence = millrace("query", "select 1").sentence
     assert "millrace up" in sentence
     assert "MILLRACE_CATALOG" in sentence
+
+
+def test_after_a_demo_nothing_sends_the_user_to_a_command_that_refuses(millrace: Millrace, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / DEMO_MARKER).touch()
+    assert "millrace new" in millrace("query", "select 1").sentence
+    assert "millrace new" in millrace("up", "--no-ui").sentence
+    findings = json.loads(millrace("doctor", "--json").out)
+    (system,) = [row["message"] for row in findings if row["part"] == "system"]
+    assert "'millrace demo'" in system
+    assert "millrace up" not in system
 
 
 def test_catalog_away(millrace: Millrace) -> None:

@@ -87,7 +87,7 @@ def test_code_that_does_not_load_is_shown_and_code_that_ends_the_process_changes
     before = server.pid
     server.renew()
     assert wait_until(lambda: settled(server, before=before), timeout_s=60)
-    assert "the old goes on" in server.complaint
+    assert "the old code stays in use" in server.complaint
     assert server.pid == before
     assert "first" in told(tmp_path)
 
