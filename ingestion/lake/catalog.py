@@ -43,8 +43,8 @@ def no_catalog(settings: Settings) -> CatalogUnavailable:
     """The error for a folder on which nothing runs."""
     if (settings.data_dir / DEMO_MARKER).exists() and not system_is_running(settings.data_dir):
         return CatalogUnavailable(
-            f"the demo on {settings.data_dir} has ended: 'millrace demo' runs a new one there; for streams of "
-            "your own, 'millrace new' makes a project and 'millrace up' runs it on another data folder"
+            f"the demo on {settings.data_dir} has ended: 'millrace demo' runs a new one there; for streams "
+            "of your own, 'millrace new' makes a project and 'millrace up' runs it on another data folder"
         )
     return CatalogUnavailable(
         f"no lake is running on {settings.data_dir}: start one with 'millrace up', "

@@ -132,7 +132,7 @@ def test_no_lake(millrace: Millrace) -> None:
     assert "MILLRACE_CATALOG" in sentence
 
 
-def test_after_a_demo_nothing_sends_the_user_to_a_command_that_refuses(millrace: Millrace, tmp_path: Path) -> None:
+def test_after_a_demo_nobody_is_sent_to_a_command_that_refuses(millrace: Millrace, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / DEMO_MARKER).touch()
     assert "millrace new" in millrace("query", "select 1").sentence
