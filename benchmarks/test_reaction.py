@@ -20,7 +20,7 @@ from dagster._core.workspace.load_target import PythonFileTarget
 from orchestration.warm import protocol
 from tests.waiting import eventually
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 LARGEST_RATIO = 0.5
 DEFINITIONS = """
 import sys

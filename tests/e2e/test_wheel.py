@@ -67,7 +67,7 @@ def test_a_demo_runs_in_an_empty_folder(bin_dir: Path, tmp_path: Path) -> None:
     assert "Good: every event of both brokers reached the marts" in said
     assert (tmp_path / ".millrace" / "project" / "streams.yml").is_file()
     status = run([bin_dir / "millrace", "status"], tmp_path, code=1)  # the demo has ended
-    assert f"no lake is running on {tmp_path / '.millrace'}:" in status
+    assert f"the demo on {tmp_path / '.millrace'} has ended" in status
 
 
 def test_projects_are_made_and_parsed(bin_dir: Path, tmp_path: Path) -> None:
