@@ -94,8 +94,10 @@ def system(settings: Settings) -> Iterator[Finding]:
     state = read_system_state(settings.data_dir)
     if state is None:
         ended = (settings.data_dir / DEMO_MARKER).exists()
-        told = "its demo has ended, 'millrace demo' runs a new one" if ended else "'millrace up' starts it"
-        yield Finding("system", "note", f"nothing runs on {settings.data_dir}; {told}")
+        remedy = "'millrace up' starts it"
+        if ended:
+            remedy = "its demo has ended, and 'millrace demo' runs a new one"
+        yield Finding("system", "note", f"nothing runs on {settings.data_dir}; {remedy}")
         return
     for row in state.services:
         if not row.running:
