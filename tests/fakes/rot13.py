@@ -47,7 +47,7 @@ class Rot13Format:
 
 
 def _refuse(word: str) -> None:
-    raise ValueError(f"{word} is no JSON")
+    raise ValueError(f"{word} is not JSON")
 
 
 ROT13 = Rot13Format()

@@ -110,7 +110,7 @@ class TapeLog:
         return {
             Break.GONE: f"is in the lake up to {position}, but the reel is lost; find it",
             Break.OTHER_LOG: "was recorded over; declare the new reel as a new stream",
-            Break.ENDS_BEFORE: f"ends before our position {position}: the reel was cut; declare it anew",
+            Break.ENDS_BEFORE: f"ends before our position {position}: the reel was cut; declare it again",
             Break.BEGINS_AFTER: f"begins after our position {position}: its beginning was erased",
         }[broken]
 

@@ -28,7 +28,7 @@ def check(name: str, text: str) -> None:
             stored.splitlines(), text.splitlines(), f"snapshots/{name}", "today", lineterm="", n=2
         )
         pytest.fail(
-            "\n".join(["what was frozen has changed; MILLRACE_FREEZE=1 stores it anew", *lines]),
+            "\n".join(["what was frozen has changed; MILLRACE_FREEZE=1 stores it again", *lines]),
             pytrace=False,
         )
 

@@ -1,6 +1,6 @@
 """Everything that Dagster knows of Millrace, as text: assets, checks, jobs, schedules, sensors, resources.
 
-How it is compared and stored anew: snapshot.py.
+How it is compared and stored again: snapshot.py.
 """
 
 from collections.abc import Iterator, Mapping

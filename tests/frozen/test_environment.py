@@ -1,6 +1,6 @@
 """Every variable of the environment: its default, what it accepts, and what is said of a wrong value.
 
-Each value is tried on the command line. How it is compared and stored anew: snapshot.py.
+Each value is tried on the command line. How it is compared and stored again: snapshot.py.
 """
 
 import re

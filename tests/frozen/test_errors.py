@@ -1,7 +1,7 @@
 """Error texts that a user may see, each with the situation that gives it.
 
 Nearly all come from the command line; logs that a broker could hold are in memory. How they are compared
-and stored anew: snapshot.py.
+and stored again: snapshot.py.
 """
 
 import fcntl
@@ -95,7 +95,7 @@ def brokers_and_catalog(book: Book, new_database: Callable[[], str], tmp_path: P
     )  # fmt: skip
     book.run("no catalog", "query", "select 1", catalog="")
     book.run("no catalog", "ingest", MQTT_STREAM, catalog="")
-    book.run("catalog is no PostgreSQL", "query", "select 1", catalog="mysql://me@there/lake")
+    book.run("catalog is not a PostgreSQL", "query", "select 1", catalog="mysql://me@there/lake")
     book.run("catalog is away", "query", "select 1", catalog=f"postgresql://me@{CLOSED}/lake")
     empty = new_database()
     refused = re.sub("//[^@]*@", "//stranger:wrong@", empty).partition("&passfile")[0]
@@ -288,7 +288,7 @@ def damage(book: Book, place: Place) -> None:
     book.chapter("a data folder in the way, and damage")
     book.run("the demo would wipe a lake", "demo", "--for", "5", "--no-ui")
     (place.data / "demo").touch()
-    book.run("a demo's folder is no system's", "up", "--no-ui")
+    book.run("a demo's folder is not a system's", "up", "--no-ui")
     (place.data / "demo").unlink()
     min((place.data / "lake" / "raw" / MQTT_STREAM).rglob("*.parquet")).unlink()
     book.run("a file of the lake is missing", "verify", MQTT_STREAM)

@@ -1,6 +1,6 @@
 """The help of `millrace` and of every command below it, found by walking the command line itself.
 
-How it is compared and stored anew: snapshot.py.
+How it is compared and stored again: snapshot.py.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """The dbt sources that streams.yml is rendered to: of the project's own file, and of one with every option.
 
-How they are compared and stored anew: snapshot.py.
+How they are compared and stored again: snapshot.py.
 """
 
 from pathlib import Path
