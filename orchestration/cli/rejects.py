@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestration.cli.commands.options import AsJson
 from orchestration.cli.context import err, out
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List what could not be decoded, try it again, or dismiss it with a note.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 StreamName = Annotated[str, typer.Argument(help="Which stream.")]
 EventIds = Annotated[list[str] | None, typer.Argument(help="Which events, as in orders-0@17.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="With this reason only, as in not_json.")]

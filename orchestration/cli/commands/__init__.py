@@ -1,0 +1,1 @@
+"""The commands with their options and help, one file for each panel of `millrace --help`."""

@@ -1,0 +1,76 @@
+"""What is there, and whether it is right. Commands import what they need when they run."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from orchestration.cli.commands.options import AsJson
+
+PANEL = "Looking"
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=PANEL)
+def status(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show what runs, how far each stream is, and what was built and checked last."""
+    from orchestration.cli.status import look, show
+
+    settings = context.obj.settings()
+    raise typer.Exit(show(look(settings, context.obj.streams(settings)), as_json=as_json))
+
+
+@app.command(rich_help_panel=PANEL)
+def query(
+    context: typer.Context,
+    sql: Annotated[str, typer.Argument(help='One SELECT, as in "from marts.ops_batches".')],
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Rows shown in the table.")] = 200,
+) -> None:
+    """Ask the lake with SQL, without changing anything."""
+    from orchestration.cli import query as asking
+    from orchestration.cli.context import out
+
+    asking.require_one_format(as_json=as_json, as_csv=as_csv)
+    answer = asking.ask(context.obj.settings(), sql)
+    if as_json:
+        asking.write_json(answer)
+    elif as_csv:
+        asking.write_csv(answer)
+    else:
+        asking.print_table(answer, out, limit=limit)
+
+
+@app.command(rich_help_panel=PANEL)
+def verify(
+    context: typer.Context,
+    streams: Annotated[
+        list[str] | None, typer.Argument(help="Which streams; all when none is named.")
+    ] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--from", help="Only batches ingested at this time (UTC) or later.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option("--to", help="Only batches ingested before this time (UTC).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recount everything: broker, ledger, raw, rejects, staging. Exit 1 if something does not add up."""
+    settings = context.obj.settings()
+    declared = context.obj.streams(settings)
+    from orchestration.cli import verify as verifying
+    from orchestration.cli.ingest import choose
+
+    chosen = choose(declared, streams or ())
+    counts = verifying.recount(settings, chosen, since=since, until=until)
+    raise typer.Exit(verifying.show(counts, as_json=as_json))
+
+
+@app.command(rich_help_panel=PANEL)
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Check this installation part by part; each problem comes with its remedy. Exit 1 if there is any."""
+    from orchestration.cli.doctor import examine, show
+
+    findings = examine(context.obj)
+    raise typer.Exit(show(findings, as_json=as_json))

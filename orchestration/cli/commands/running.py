@@ -1,0 +1,71 @@
+"""Starts and stops whole systems. Commands import what they need when they run."""
+
+from typing import Annotated
+
+import typer
+
+from orchestration.cli.commands.options import NoUi
+
+PANEL = "Running"
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=PANEL)
+def up(context: typer.Context, no_ui: NoUi = False) -> None:
+    """Start everything and keep it running until Ctrl-C.
+
+    Ingestion, models and checks run by themselves; the web UI shows them. PostgreSQL is embedded unless
+    MILLRACE_CATALOG names one.
+    """
+    from orchestration.cli.up import up as run_up
+
+    raise typer.Exit(run_up(context.obj.settings(), ui=not no_ui))
+
+
+@app.command(rich_help_panel=PANEL)
+def down(context: typer.Context) -> None:
+    """Stop what 'millrace up' or 'demo' runs on this data folder."""
+    from orchestration.cli.up import down as run_down
+
+    raise typer.Exit(run_down(context.obj.settings(needs_project=False)))
+
+
+@app.command(rich_help_panel=PANEL)
+def demo(
+    context: typer.Context,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--for", min=5, help="End after so many seconds with a summary; exit 1 if it is bad."),
+    ] = None,
+    rate: Annotated[
+        float, typer.Option("--rate", min=0.1, max=50, help="Readings a second of each of 12 machines.")
+    ] = 1.0,
+    no_ui: NoUi = False,
+) -> None:
+    """Show everything on a simulated plant: brokers, events, models, checks. Nothing to set up.
+
+    The data folder must be new or an earlier demo's, which is wiped.
+    """
+    from orchestration.cli.demo import demo as run_demo
+
+    raise typer.Exit(run_demo(context.obj, seconds=seconds, rate=rate, ui=not no_ui))
+
+
+@app.command(rich_help_panel=PANEL)
+def drill(context: typer.Context) -> None:
+    """Break a demo system on purpose, step by step, and count after each what was lost or doubled.
+
+    Takes about three minutes, in a folder of its own. Exit 1 if anything did not hold.
+    """
+    from orchestration.cli.drill import drill as run_drill
+
+    raise typer.Exit(run_drill(context.obj))
+
+
+@app.command(rich_help_panel=PANEL)
+def collect(context: typer.Context) -> None:
+    """Run the collectors in the foreground; 'millrace up' runs them by itself."""
+    from orchestration.cli.collect import collect as run_collect
+
+    settings = context.obj.settings()
+    run_collect(settings, context.obj.streams(settings))
