@@ -100,6 +100,14 @@ class Log(Protocol):
         """Yield the windows' events; ends when each partition has reached its window's end."""
         ...
 
+    def first_times(self, windows: Mapping[str, Window]) -> dict[str, datetime | None]:
+        """When the first event of each window came, by its time stamp (UTC); None where it has none.
+
+        Cheap, for those who only watch: little more than one event a partition is read. A partition is left
+        out whose window holds no event, or whose answer did not come in time.
+        """
+        ...
+
     def confirm(self, positions: Mapping[str, int]) -> None:
         """Report to the broker what is in the lake, for its dashboards and for trimming. May do nothing."""
         ...

@@ -4,6 +4,7 @@ Listening to senders belongs to collect/; nothing is connected here. Why there i
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -71,6 +72,15 @@ class SpoolLog:
                 start, position = first + shift, first + shift + table.num_rows
                 columns = [pa.repeat(name, table.num_rows), pa.arange(start, position), *table.columns]
                 yield Chunk(pa.table(columns, schema=SOURCE_SCHEMA), {name: position})
+
+    def first_times(self, windows: Mapping[str, Window]) -> dict[str, datetime | None]:
+        """When the first event of each window was received: of its frame, which is read alone."""
+        shift, times = self._shift(), dict[str, datetime | None]()
+        for name, window in windows.items():
+            start = window.start - shift
+            for _, table in self._reader.read(start, min(start + 1, window.end - shift)):
+                times[name] = table["event_time"][0].as_py()
+        return times
 
     def confirm(self, positions: Mapping[str, int]) -> None:
         """Trim what is in the lake."""

@@ -4,7 +4,7 @@ The log knows its end, the ledger the lake's position; the difference is the lag
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -15,9 +15,10 @@ from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
-from ingestion.log.port import Bounds, Log
+from ingestion.log.port import Bounds, Log, Window
 from ingestion.log.positions import Position, is_another_log
 from ingestion.settings import Settings
+from ingestion.watch.unread import Beginnings, OldestUnread
 
 _ASK_SECONDS = 5.0
 """A drained log is asked what it holds this often; in between, only whether it has moved."""
@@ -33,48 +34,56 @@ class StreamLag:
 
     Attributes:
         stream: The stream's name.
-        events: Positions in the log that are not in the lake. Zero means: all is in.
-        seconds: Age of the newest event in the lake while something is unread; 0 when all is in.
+        events: Positions in the log that are to be read and are not in the lake. Zero means: all is in.
+        seconds: Age of the oldest unread event, by its own time stamp; 0 when all is in; None where it is not
+            known, and where the meter does not ask for it.
         position: Sum of the partitions' positions, for display.
         partitions: How many partitions the log has.
         batch_id: Number of the newest batch in the lake; 0: none.
         never_read: The log has partitions of which the lake knows nothing yet.
         replaced: A partition is gone or another log than the lake knows, perhaps an empty one.
+        truncated: A partition begins after the lake's position: events were deleted unread.
         error: Why the lag is unknown, as a sentence; empty when it is known.
     """
 
     stream: str
     events: int = 0
-    seconds: float = 0.0
+    seconds: float | None = None
     position: int = 0
     partitions: int = 0
     batch_id: int = 0
     never_read: bool = False
     replaced: bool = False
+    truncated: bool = False
     error: str = ""
 
     @property
     def has_work(self) -> bool:
         """Whether a batch would find something to do (a broken stream would find its error)."""
-        return self.events > 0 or self.never_read or self.replaced
+        return self.events > 0 or self.never_read or self.replaced or self.truncated
 
 
 class _Known(NamedTuple):
     position: Position
-    event_time: datetime | None
     batch_id: int
 
 
 class _Unreachable(NamedTuple):
     why: str
+    stream: str
     pause: float
     until: float
 
     @staticmethod
-    def again(before: "_Unreachable | None", why: str) -> "_Unreachable":
+    def again(before: "_Unreachable | None", why: str, *, stream: str) -> "_Unreachable":
         first, longest = _UNREACHABLE_SECONDS
         pause = first if before is None else min(2 * before.pause, longest)
-        return _Unreachable(why, pause, time.monotonic() + pause)
+        return _Unreachable(why, stream, pause, time.monotonic() + pause)
+
+    def of(self, stream: str) -> str:
+        """The same sentence for another stream of that broker."""
+        mine, other = f"stream '{self.stream}': ", f"stream '{stream}': "
+        return other + self.why.removeprefix(mine) if self.why.startswith(mine) else self.why
 
 
 class LagMeter:
@@ -85,15 +94,23 @@ class LagMeter:
         lake: A lake to read the ledger from.
         timeout_seconds: Bound of each broker call.
         clock: Returns the present, UTC.
+        ages: Whether it asks for the age of the oldest unread event; who only waits for work does without.
     """
 
     def __init__(
-        self, settings: Settings, lake: Lake, *, timeout_seconds: float, clock: Callable[[], datetime]
+        self,
+        settings: Settings,
+        lake: Lake,
+        *,
+        timeout_seconds: float,
+        clock: Callable[[], datetime],
+        ages: bool = False,
     ) -> None:
         self._settings = settings
         self._lake = lake
         self._timeout = timeout_seconds
-        self._clock = clock
+        self._oldest = OldestUnread(clock) if ages else None
+        self._begins = Beginnings()
         self._logs: dict[str, Log] = {}
         self._snapshot = -1
         self._known: dict[str, dict[str, _Known]] = {}
@@ -110,6 +127,7 @@ class LagMeter:
             CatalogUnavailable: The catalog does not answer.
             StorageError: The lake cannot be read for another reason.
         """
+        streams = list(streams)
         logs = {stream.name: self._bounds(stream) for stream in streams}
         # What may be skipped: positions only advance, so a log without work that holds what it held before
         # has none now. An idle system asks several times a second, so it asks only the brokers, and those
@@ -118,7 +136,7 @@ class LagMeter:
         if logs != self._drained or now >= self._ledger_at + _LEDGER_SECONDS:
             self._read_positions()
             self._ledger_at = now
-            self._lags = [self._measure(name, bounds) for name, bounds in logs.items()]
+            self._lags = [self._measure(stream, logs[stream.name]) for stream in streams]
             self._drained = None if any(lag.has_work for lag in self._lags) else logs
         return list(self._lags)
 
@@ -133,12 +151,12 @@ class LagMeter:
     def _positions(self) -> dict[str, dict[str, _Known]]:
         rows = self._lake.query(
             "select stream, source_partition, max(end_position), arg_max(log_id, batch_id), "
-            "max(last_event_time), max(batch_id) from raw.batches group by stream, source_partition"
+            "max(batch_id) from raw.batches group by stream, source_partition"
         )
         known: dict[str, dict[str, _Known]] = {}
-        for stream, partition, position, log_id, event_time, batch_id in rows:
+        for stream, partition, position, log_id, batch_id in rows:
             known.setdefault(stream, {})[partition] = _Known(
-                Position(int(position), log_id or ""), event_time, int(batch_id)
+                Position(int(position), log_id or ""), int(batch_id)
             )
         return known
 
@@ -147,7 +165,7 @@ class LagMeter:
         now = time.monotonic()
         silent = self._unreachable.get(stream.kind)
         if silent is not None and now < silent.until:
-            return silent.why
+            return silent.of(stream.name)
         known = (self._drained or {}).get(stream.name)
         try:
             log = self._logs.get(stream.name)
@@ -164,25 +182,26 @@ class LagMeter:
         except MillraceError as error:
             self._forget(stream.name)
             if time.monotonic() - now >= self._timeout / 2:  # not a refusal: the broker let us wait
-                self._unreachable[stream.kind] = _Unreachable.again(silent, str(error))
+                self._unreachable[stream.kind] = _Unreachable.again(silent, str(error), stream=stream.name)
             return str(error)
         self._unreachable.pop(stream.kind, None)
         self._asked_at[stream.name] = now
         return found
 
-    def _measure(self, name: str, bounds: dict[str, Bounds] | str) -> StreamLag:
+    def _measure(self, stream: Stream, bounds: dict[str, Bounds] | str) -> StreamLag:
+        name, known = stream.name, self._known.get(stream.name, {})
         if isinstance(bounds, str):
             return StreamLag(name, error=bounds)
-        known = self._known.get(name, {})
-        events = sum(
-            max(0, each.end - known[part].position.next) if part in known else each.end - each.begin
-            for part, each in bounds.items()
-        )
-        newest = max((last.event_time for last in known.values() if last.event_time), default=None)
+        try:
+            unread = self._unread(stream, bounds, known)
+            seconds = self._oldest.seconds(name, self._logs[name], unread, bounds) if self._oldest else None
+        except MillraceError as error:
+            self._forget(name)
+            return StreamLag(name, error=str(error))
         return StreamLag(
             name,
-            events=events,
-            seconds=max(0.0, (self._clock() - newest).total_seconds()) if events and newest else 0.0,
+            events=sum(window.end - window.start for window in unread.values()),
+            seconds=seconds,
             position=sum(last.position.next for last in known.values()),
             partitions=len(bounds),
             batch_id=max((last.batch_id for last in known.values()), default=0),
@@ -191,7 +210,24 @@ class LagMeter:
             or any(
                 is_another_log(known[part].position, each) for part, each in bounds.items() if part in known
             ),
+            truncated=any(
+                known[part].position.next < each.begin for part, each in bounds.items() if part in known
+            ),
         )
+
+    def _unread(
+        self, stream: Stream, bounds: Mapping[str, Bounds], known: Mapping[str, _Known]
+    ) -> dict[str, Window]:
+        """What the next batches are to read of each partition; those of which all is in are left out."""
+        new = {part: each for part, each in bounds.items() if part not in known}
+        begins = {part: known[part].position.next for part in bounds.keys() & known.keys()}
+        begins |= self._begins.of(stream, self._logs[stream.name], new, is_first=not known)
+        windows = {}
+        for part, each in bounds.items():
+            start = max(begins[part], each.begin)
+            if start < each.end:
+                windows[part] = Window(start, each.end)
+        return windows
 
     def _forget(self, stream: str) -> None:
         log = self._logs.pop(stream, None)

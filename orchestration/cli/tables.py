@@ -98,7 +98,7 @@ def streams_table(
             row.kind,
             *rate,
             "?" if unknown else f"{row.lag_events:,}",
-            "?" if unknown else f"{row.lag_seconds:.1f}",
+            "?" if unknown or row.lag_seconds is None else f"{row.lag_seconds:.1f}",
             f"{row.rows:,}",
             f"{row.open_rejects:,}",
             age(row.last_load_at, now=now),

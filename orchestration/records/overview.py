@@ -52,7 +52,7 @@ class StreamRow:
         kind: Of its source.
         position: Sum of its partitions' positions.
         lag_events: Unread positions.
-        lag_seconds: Age of the newest event in the lake while something is unread.
+        lag_seconds: Age of the oldest unread event; 0 when all is in, None where it is not known.
         rows: In its raw table.
         rejects: Of its events, ever.
         open_rejects: Of these, neither landed later nor dismissed.
@@ -66,7 +66,7 @@ class StreamRow:
     kind: str
     position: int = 0
     lag_events: int = 0
-    lag_seconds: float = 0.0
+    lag_seconds: float | None = None
     rows: int = 0
     rejects: int = 0
     open_rejects: int = 0
@@ -147,7 +147,7 @@ class OverviewReader:
         self._settings = settings
         self._streams = tuple(streams)
         self.lake = Lake(settings, read_only=True, renew_seconds=WATCHER_SECONDS)
-        self._meter = LagMeter(settings, self.lake, timeout_seconds=broker_seconds, clock=clock)
+        self._meter = LagMeter(settings, self.lake, timeout_seconds=broker_seconds, clock=clock, ages=True)
         self.records = DagsterRecords(settings)
 
     def read(self) -> Overview:
@@ -228,7 +228,7 @@ def _row(stream: Stream, lag: StreamLag, counts: tuple[object, ...] | None) -> S
         kind=stream.kind,
         position=lag.position,
         lag_events=lag.events,
-        lag_seconds=round(lag.seconds, 1),
+        lag_seconds=None if lag.seconds is None else round(lag.seconds, 1),
         rows=int(str(landed)),
         rejects=int(str(rejected)),
         batches=int(str(batch)),

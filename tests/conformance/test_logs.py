@@ -130,6 +130,32 @@ def test_a_stream_begins_where_it_says(subject: LogSubject) -> None:
     assert log.start_positions(MIDDLE + timedelta(days=1), bounds) == {name: 3}
 
 
+def test_the_time_of_a_windows_first_event(subject: LogSubject) -> None:
+    times = [MIDDLE + timedelta(minutes=number) for number in range(4)]
+    for moment in times:
+        subject.send([b"x"], moment)
+    log = subject.open()
+    name, _ = only(log.bounds())
+    for start, end in [(2, 4), (0, 4), (3, 4), (2, 3), (0, 1)]:
+        assert log.first_times({name: Window(start, end)}) == {name: times[start]}
+    assert log.first_times({name: Window(2, 2)}) == {}
+    assert log.first_times({}) == {}
+
+
+def test_the_time_of_the_first_event_beyond_holes(subject: LogSubject) -> None:
+    if subject.send_with_holes is None:
+        return
+    before = datetime.now(UTC)
+    subject.send_with_holes([b"a", b"b"])
+    log = subject.open()
+    name, bounds = only(log.bounds())
+    (first,) = log.first_times({name: Window(0, bounds.end)}).values()
+    if subject.stream.kind != "tape":  # its events have a time of their own
+        assert first is not None
+        assert abs(first - before) < timedelta(minutes=5)
+    assert log.first_times({name: Window(bounds.end - 1, bounds.end)}) == {}  # a marker is not an event
+
+
 def test_it_notices_that_events_came(subject: LogSubject) -> None:
     subject.send([b"0"], None)
     log = subject.open()

@@ -103,6 +103,10 @@ class TapeLog:
             ]
             yield Chunk(pa.Table.from_pylist(rows, schema=SOURCE_SCHEMA), {name: window.end})
 
+    def first_times(self, windows: Mapping[str, Window]) -> dict[str, datetime | None]:
+        found = {name: next(self.read({name: window})).events for name, window in windows.items()}
+        return {name: events["event_time"][0].as_py() for name, events in found.items() if len(events)}
+
     def confirm(self, positions: Mapping[str, int]) -> None:
         self._deck.confirmed |= positions
 

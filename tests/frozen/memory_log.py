@@ -66,6 +66,10 @@ class MemoryLog:
             arrays = [pa.array(columns[each.name], each.type) for each in SOURCE_SCHEMA]
             yield Chunk(pa.table(arrays, schema=SOURCE_SCHEMA), {name: window.end})
 
+    def first_times(self, windows: Mapping[str, Window]) -> dict[str, datetime | None]:
+        """All of them were sent at once."""
+        return {name: SENT_AT for name, window in windows.items() if window.start < window.end}
+
     def confirm(self, positions: Mapping[str, int]) -> None:
         """Remember it."""
         self.confirmed.update(positions)

@@ -17,6 +17,7 @@ from kafka.structs import OffsetAndMetadata
 from ingestion.connectors.kafka.access import KafkaAccess, connection_options
 from ingestion.connectors.kafka.blocks import Block, deliver_blocks
 from ingestion.connectors.kafka.declare import KafkaSource
+from ingestion.connectors.kafka.first_times import FirstTimes
 from ingestion.connectors.kafka.refusals import accepts_connections, refused, tls_problem
 from ingestion.connectors.kafka.rows import Rows
 from ingestion.connectors.kafka.tail import KafkaTail
@@ -59,6 +60,7 @@ class KafkaLog:
         self._consumer: Any = None
         self._admin: Any = None
         self._tail: KafkaTail | None = None
+        self._first_times: FirstTimes | None = None
         self.stalls = 0
 
     def bounds(self) -> dict[str, Bounds]:
@@ -157,6 +159,15 @@ class KafkaLog:
             f"({where}); look at the broker and the network if this repeats"
         )
 
+    def first_times(self, windows: Mapping[str, Window]) -> dict[str, datetime | None]:
+        """The time stamp of each window's first event, over a connection that fetches little."""
+        with self._translated():
+            if self._first_times is None:
+                options = connection_options(self._access, timeout_seconds=self._timeout)
+                self._first_times = FirstTimes(options, timeout_seconds=self._timeout)
+            found = self._first_times.of({_topic_partition(name): each for name, each in windows.items()})
+            return {_name(tp): moment for tp, moment in found.items()}
+
     def confirm(self, positions: Mapping[str, int]) -> None:
         """Commit group offsets under `client_id.stream`; only lag dashboards read them."""
         with self._translated():
@@ -187,6 +198,9 @@ class KafkaLog:
         if self._tail is not None:
             self._tail.close()
             self._tail = None
+        if self._first_times is not None:
+            self._first_times.close()
+            self._first_times = None
         if self._admin is not None:
             self._admin.close()
             self._admin = None

@@ -1,6 +1,7 @@
 """Kafka records → SOURCE_SCHEMA, a column at a time. Knows no client library."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from ingestion.log.envelope import SOURCE_SCHEMA
 Headers = list[tuple[str | bytes, bytes | None]] | None
 _NO_TIMESTAMP = -1
 _FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999  # of the years 1 and 9999
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIMESTAMP_HEADER = "kafka_timestamp"
 """Where a time stamp is kept that is not a date: usually a sender's microseconds."""
 
@@ -86,6 +88,13 @@ class Rows:
             ],
             schema=SOURCE_SCHEMA,
         )
+
+
+def moment_of(timestamp_ms: int) -> datetime | None:
+    """A record's time stamp; None where it has none or it is not a date."""
+    if timestamp_ms == _NO_TIMESTAMP or not _FIRST_MS <= timestamp_ms <= _LAST_MS:
+        return None
+    return _EPOCH + timedelta(milliseconds=timestamp_ms)
 
 
 def headers_as_text(headers: Headers) -> str | None:
