@@ -194,16 +194,26 @@ class ModelsRun:
         try:
             results = self._parts.run_dbt(self._parts.project, args).nodes
         except DbtFailed as error:  # other streams' models have been built
-            self._advance(released, error.nodes)
+            self._built(released, error.nodes, began_at=began_at)
             raise
-        self._freshness.built(self._session.lake, began_at=began_at, visible_at=utc_now())
-        self._advance(released, results)
+        self._built(released, results, began_at=began_at)
         return results
 
-    def _advance(self, released: Mapping[str, int], results: Sequence[NodeResult]) -> None:
+    def _built(
+        self, released: Mapping[str, int], results: Sequence[NodeResult], *, began_at: datetime
+    ) -> None:
+        assets = self._parts.nodes.assets
+        built = {
+            assets[result.unique_id]
+            for result in results
+            if result.status in _DONE and result.unique_id in assets
+        }
+        self._freshness.built(self._session.lake, built, began_at=began_at, visible_at=utc_now())
+        self._advance(released, built)
+
+    def _advance(self, released: Mapping[str, int], built: AbstractSet[AssetKey]) -> None:
         """Record the batches that are now in all models of their stream that the run does not leave out."""
-        assets, waived = self._parts.nodes.assets, left_out(self._context)
-        built = {assets.get(result.unique_id) for result in results if result.status in _DONE}
+        waived = left_out(self._context)
         wanted = {stream: tables - waived for stream, tables in self._parts.tables.items()}
         ModelledBatches(self._context.instance).advance(
             {

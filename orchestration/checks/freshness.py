@@ -20,9 +20,9 @@ from orchestration.keys import FRESHNESS_CHECK
 
 _REPORT_SECONDS = 15.0
 _BATCHES = (
-    "select stream, max(batch_id), min(first_event_time), min(started_at), max(ingested_at) from raw.batches "
+    "select stream, batch_id, min(first_event_time), min(started_at), max(ingested_at) from raw.batches "
     "where started_at >= ? and events_landed > 0 and first_event_time is not null group by stream, batch_id "
-    "qualify row_number() over (partition by stream order by batch_id desc) = 1"
+    "order by stream, batch_id"
 )
 
 
@@ -32,11 +32,12 @@ class Budget:
 
     Attributes:
         seconds: From an event's time stamp in its broker until the mart shows it.
-        streams: The streams that the mart follows from.
+        needs: Stream that the mart follows from → the tables on the way, the mart among them unless it is a
+            view: once all are built, the mart shows what is new.
     """
 
     seconds: float
-    streams: frozenset[str]
+    needs: Mapping[str, frozenset[AssetKey]]
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,8 @@ def declared_budgets(parsed: ParsedModels, lineage: Lineage) -> dict[AssetKey, B
         parsed: The project.
         lineage: What follows from each stream.
     """
-    return {
-        key: Budget(seconds, frozenset(name for name, models in lineage.followers.items() if key in models))
-        for key, seconds in (
-            (lineage.keys[unique_id], seconds) for unique_id, seconds in freshness_seconds(parsed).items()
-        )
-    }
+    declared = {lineage.keys[unique_id]: seconds for unique_id, seconds in freshness_seconds(parsed).items()}
+    return {key: Budget(seconds, lineage.tables_before(key)) for key, seconds in declared.items()}
 
 
 def freshness_specs(budgets: Mapping[AssetKey, Budget]) -> list[AssetCheckSpec]:
@@ -99,34 +96,42 @@ class FreshnessMeter:
     def __init__(self, budgets: Mapping[AssetKey, Budget], *, since: datetime) -> None:
         self._budgets = budgets
         self._since = since
-        self._batches: dict[str, int] = {}
+        self._shown: dict[tuple[AssetKey, str], int] = {}
         self._worst: dict[AssetKey, Spent] = {}
         self._reported: dict[AssetKey, float] = {}
 
-    def built(self, lake: Lake, *, began_at: datetime, visible_at: datetime) -> None:
-        """Measure the batches that the models have just read.
+    def built(
+        self, lake: Lake, models: AbstractSet[AssetKey], *, began_at: datetime, visible_at: datetime
+    ) -> None:
+        """Measure the batches that the marts now show for the first time.
 
         Args:
             lake: The lake.
+            models: What was built. A mart that was not, or not from what is new, has shown nothing.
             began_at: When the models began, UTC.
             visible_at: When they were built, UTC.
         """
-        spent = {}
+        batches = dict[str, list[tuple[int, Spent]]]()
         for stream, batch_id, event_at, started_at, read_at in lake.query(_BATCHES, [self._since]):
-            if batch_id > self._batches.get(stream, 0) and read_at <= began_at:
-                self._batches[stream] = batch_id
+            if read_at <= began_at:
                 moments = [event_at, started_at, read_at, began_at, visible_at]
-                spent[stream] = Spent(
+                spent = Spent(
                     *(
                         max(0.0, (after - before).total_seconds())
                         for before, after in itertools.pairwise(moments)
                     )
                 )
+                batches.setdefault(stream, []).append((batch_id, spent))
         for key, budget in self._budgets.items():
-            known = [self._worst[key]] if key in self._worst else []
-            found = [one for stream, one in spent.items() if stream in budget.streams]
-            if found:
-                self._worst[key] = max(known + found, key=lambda one: one.total)
+            for stream, tables in budget.needs.items():
+                last = self._shown.get((key, stream), 0)
+                new = [(batch_id, spent) for batch_id, spent in batches.get(stream, ()) if batch_id > last]
+                if new and tables <= models:
+                    self._shown[key, stream] = new[-1][0]
+                    known = [self._worst[key]] if key in self._worst else []
+                    self._worst[key] = max(
+                        [*known, *(spent for _, spent in new)], key=lambda spent: spent.total
+                    )
 
     def run(
         self, *, only: AbstractSet[AssetCheckKey] | None = None, pause_seconds: float = _REPORT_SECONDS

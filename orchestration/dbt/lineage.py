@@ -91,6 +91,15 @@ class Lineage:
         """Stream → the tables among the models that follow from it."""
         return {stream: models & self.tables for stream, models in self.followers.items()}
 
+    def tables_before(self, model: AssetKey) -> dict[str, frozenset[AssetKey]]:
+        """Stream that a model follows from → the tables on the way to it, itself among them if it is one."""
+        before = {key for key, models in self.following.items() if model in models} | {model}
+        return {
+            stream: tables & before
+            for stream, tables in self.tables_of().items()
+            if model in self.followers[stream]
+        }
+
     def groups(self) -> list[frozenset[str]]:
         """The streams, apart where no table follows from both."""
         groups: list[tuple[frozenset[str], frozenset[AssetKey]]] = []

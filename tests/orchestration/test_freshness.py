@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -14,10 +15,13 @@ from ingestion.lake.loader import Loader
 from ingestion.log.envelope import BATCH_SCHEMA
 from orchestration.checks.freshness import Budget, FreshnessMeter
 from orchestration.cli.tables import models_table
+from orchestration.dbt.lineage import Lineage
 from orchestration.records.reader import AssetRecord, CheckRecord
 
 T0 = datetime(2026, 5, 4, 12, tzinfo=UTC)
 FAST, SLOW = AssetKey(["marts", "fast"]), AssetKey(["marts", "slow"])
+LEFT, RIGHT = AssetKey(["staging", "stg_left"]), AssetKey(["staging", "stg_right"])
+EVERY = frozenset({FAST, SLOW, LEFT, RIGHT})
 
 
 def seconds(number: float) -> datetime:
@@ -30,7 +34,10 @@ class Scene:
     def __init__(self, lake: Lake) -> None:
         lake.prepare([])
         self.lake, self.loader = lake, Loader(lake)
-        budgets = {FAST: Budget(5.0, frozenset({"left"})), SLOW: Budget(60.0, frozenset({"left", "right"}))}
+        budgets = {
+            FAST: Budget(5.0, {"left": frozenset({LEFT, FAST})}),
+            SLOW: Budget(60.0, {"left": frozenset({LEFT, SLOW}), "right": frozenset({RIGHT, SLOW})}),
+        }
         self.meter = FreshnessMeter(budgets, since=T0)
 
     def batch(self, stream: str, batch_id: int, *, event: float, began: float, read: float) -> None:
@@ -41,8 +48,10 @@ class Scene:
         }  # fmt: skip
         self.loader.load(stream, {"batches": pa.Table.from_pylist([row], schema=BATCH_SCHEMA)})
 
-    def built(self, began: float, visible: float) -> dict[AssetKey, AssetCheckResult]:
-        self.meter.built(self.lake, began_at=seconds(began), visible_at=seconds(visible))
+    def built(
+        self, began: float, visible: float, models: AbstractSet[AssetKey] = EVERY
+    ) -> dict[AssetKey, AssetCheckResult]:
+        self.meter.built(self.lake, models, began_at=seconds(began), visible_at=seconds(visible))
         return keyed(self.meter.run())
 
 
@@ -74,9 +83,43 @@ def test_batches_of_earlier_runs_and_batches_that_models_have_not_seen_do_not_co
     assert set(scene.built(5.0, 6.0)) == {SLOW}
 
 
+def test_a_mart_that_was_not_built_shows_nothing(scene: Scene) -> None:
+    scene.batch("left", 1, event=1, began=2, read=3)
+    assert set(scene.built(3, 4, {LEFT, FAST})) == {FAST}
+    assert scene.built(5, 6, {RIGHT, SLOW}) == {}  # not from what is new of its other stream
+    scene.batch("left", 2, event=7, began=8, read=9)
+    late = scene.built(10, 11, {LEFT, SLOW})[SLOW]
+    assert late.metadata["measured"].value == 10.0  # from the first batch on, which it had not shown
+
+
+def test_a_view_shows_what_the_tables_before_it_hold(lake: Lake) -> None:
+    scene = Scene(lake)
+    scene.meter = FreshnessMeter({FAST: Budget(5.0, {"left": frozenset({LEFT})})}, since=T0)
+    scene.batch("left", 1, event=1, began=2, read=3)
+    assert scene.built(3, 4, {RIGHT}) == {}
+    assert scene.built(5, 6, {LEFT})[FAST].metadata["measured"].value == 5.0
+
+
+def test_a_budget_knows_the_tables_on_the_way() -> None:
+    view, other = AssetKey(["marts", "view"]), AssetKey(["marts", "other"])
+    lineage = Lineage(
+        keys={},
+        followers={"left": frozenset({LEFT, FAST, view, other}), "right": frozenset({RIGHT, SLOW})},
+        tables=EVERY | {other},
+        following={
+            LEFT: frozenset({FAST, view, other}),
+            FAST: frozenset({view}),
+            RIGHT: frozenset({SLOW}),
+            other: frozenset(),
+        },
+    )
+    assert lineage.tables_before(view) == {"left": {LEFT, FAST}}
+    assert lineage.tables_before(SLOW) == {"right": {RIGHT, SLOW}}
+
+
 def test_only_the_checks_that_a_run_selected_are_reported(scene: Scene) -> None:
     scene.batch("left", 1, event=1, began=2, read=3)
-    scene.meter.built(scene.lake, began_at=seconds(4), visible_at=seconds(5))
+    scene.meter.built(scene.lake, EVERY, began_at=seconds(4), visible_at=seconds(5))
     selected = {AssetCheckKey(SLOW, "freshness_budget")}
     assert set(keyed(scene.meter.run(only=selected))) == {SLOW}
     assert set(keyed(scene.meter.run())) == {FAST}
