@@ -17,6 +17,7 @@ ALLOWED = {
     "kafka": {
         "ingestion/connectors/kafka/log.py",
         "ingestion/connectors/kafka/blocks.py",
+        "ingestion/connectors/kafka/first_times.py",
         "ingestion/connectors/kafka/tail.py",
     },
     "confluent_kafka": {"ingestion/connectors/kafka/librdkafka.py"},
@@ -28,6 +29,7 @@ ALLOWED = {
         "ingestion/lake/catalog.py",
         "ingestion/backup/catalog.py",
         "ingestion/lake/indexes.py",
+        "ingestion/lake/sizes.py",
         "orchestration/services/postgres.py",
         "orchestration/records/reader.py",
     },
