@@ -58,3 +58,15 @@ class MaintenanceError(MillraceError):
 
 class BackupError(MillraceError):
     """A backup cannot be taken, or cannot be restored here."""
+
+
+class LakeTooNew(MillraceError):
+    """A newer release has written the lake; this one does not open it."""
+
+
+class LakeOutdated(MillraceError):
+    """An older release has written the lake, and it has to be migrated before anything is written."""
+
+
+class MigrationFailed(MillraceError):
+    """A migration of the lake failed; the lake is as it was before it."""

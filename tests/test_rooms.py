@@ -32,6 +32,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "watch",
             "upkeep",
             "backup",
+            "migrate",
         )
     ],
     # What Dagster loads, what runs Dagster, and the process that runs are forked from: apart from each other.

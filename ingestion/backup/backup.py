@@ -141,7 +141,7 @@ def back_up(settings: Settings, destination: Path, *, now: datetime) -> BackupRe
             os.fsync(file.fileno())
         faultpoint("backup.written")
         sync_tree(partial)
-        folder = destination / f"{now:%Y%m%dT%H%M%SZ}-{snapshot_id}"
+        folder = _unused(destination / f"{now:%Y%m%dT%H%M%SZ}-{snapshot_id}")
         partial.rename(folder)
         sync_folder(destination)
     return BackupReport(folder, manifest, copied)
@@ -207,6 +207,12 @@ def restore(settings: Settings, source: Path, *, session: bool = False) -> Backu
 def backups_of(destination: Path) -> list[Path]:
     """The whole backups in a folder, oldest first."""
     return sorted(path.parent for path in destination.glob(f"[0-9]*/{_MANIFEST}"))
+
+
+def _unused(folder: Path) -> Path:
+    """The folder, or one whose name sorts after it where a backup of the same second is there."""
+    names = (folder, *(folder.with_name(f"{folder.name}-{number}") for number in range(2, 100)))
+    return next((name for name in names if not name.exists()), folder)
 
 
 def _copy_instant(

@@ -13,7 +13,7 @@ from psycopg2 import extensions, sql
 
 from ingestion.errors import BackupError
 from ingestion.lake.catalog import connect_catalog, process_name
-from ingestion.lake.lake import METADATA_SCHEMA
+from ingestion.lake.versions import METADATA_SCHEMA, read_versions, require_known
 from ingestion.settings import Settings
 
 SCHEMA_FILE = "schema.sql"
@@ -135,6 +135,7 @@ def load_catalog(
 
     Raises:
         BackupError: There is a lake, or the dump is not whole.
+        LakeTooNew: A newer release has written it.
     """
     connection = connect_catalog(settings, application_name=process_name())
     connection.autocommit = False
@@ -159,6 +160,8 @@ def load_catalog(
                     )
             update = sql.SQL("update {}.ducklake_metadata set value = %s where key = 'data_path'")
             cursor.execute(update.format(schema), (settings.resolved_lake_path,))
+            if "millrace_versions" in rows:
+                require_known(read_versions(cursor), str(folder.parent))
         before_commit()
         connection.commit()
     except psycopg2.Error as error:

@@ -16,6 +16,7 @@ from psycopg2 import extensions
 from psycopg2.extensions import make_dsn, parse_dsn
 
 from ingestion.errors import CatalogUnavailable, ConfigError, MillraceError, StreamBusy
+from ingestion.lake.versions import read_versions, require_known
 from ingestion.settings import DEMO_MARKER, Settings, system_is_running
 
 _LOCK_SPACE = 0x4D494C4C  # "MILL": keeps our advisory locks apart from other users' of the database
@@ -107,6 +108,11 @@ def prepare_catalog(connection: extensions.connection) -> None:
             cursor.execute("select pg_advisory_unlock(%s, 0)", (_LOCK_SPACE,))
 
 
+def lock_preparation(cursor: extensions.cursor) -> None:
+    """Wait until no other process prepares or migrates the lake; held until the session ends."""
+    cursor.execute("select pg_advisory_lock(hashtext('millrace prepare'))")
+
+
 @dataclass
 class WriterLock:
     """The right to write one stream, held as long as its database session lives.
@@ -149,6 +155,7 @@ def writer_lock(settings: Settings, stream: str, *, application_name: str) -> It
 
     Raises:
         StreamBusy: Somebody else holds it; says who.
+        LakeTooNew: A newer release has written the lake since this process opened it.
     """
     connection = connect_catalog(settings, application_name=application_name)
     try:
@@ -160,6 +167,7 @@ def writer_lock(settings: Settings, stream: str, *, application_name: str) -> It
                 row = cursor.fetchone()
                 who = f"'{row[0]}' since {row[1]:%Y-%m-%d %H:%M:%S} UTC" if row else "another process"
                 raise StreamBusy(f"stream '{stream}' is being written by {who}; wait for it or stop it")
+            require_known(read_versions(cursor), settings.resolved_lake_path)
             _fence(cursor, stream, application_name)
             cursor.execute(
                 "insert into millrace.writers (stream, application_name) values (%s, %s) "

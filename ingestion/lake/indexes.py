@@ -5,12 +5,13 @@ DuckLake asks for the files of one table, and for the statistics of one table's 
 
 from psycopg2 import extensions, sql
 
-_INDEXES = {
+INDEXES = {
     "millrace_data_file": ("ducklake_data_file", ("table_id", "end_snapshot")),
     "millrace_delete_file": ("ducklake_delete_file", ("table_id", "end_snapshot")),
     "millrace_column_stats": ("ducklake_file_column_stats", ("table_id", "column_id")),
     "millrace_file_stats": ("ducklake_file_column_stats", ("data_file_id",)),
 }
+"""Name → table and columns."""
 
 
 def index_catalog(connection: extensions.connection, schema: str) -> None:
@@ -24,7 +25,7 @@ def index_catalog(connection: extensions.connection, schema: str) -> None:
         # Asking to create one that exists would wait for every writer all the same.
         cursor.execute("select indexname from pg_indexes where schemaname = %s", (schema,))
         known = {name for (name,) in cursor.fetchall()}
-        for name, (table, columns) in _INDEXES.items():
+        for name, (table, columns) in INDEXES.items():
             if name not in known:
                 cursor.execute(
                     sql.SQL("create index {} on {} ({})").format(

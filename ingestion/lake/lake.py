@@ -1,6 +1,7 @@
 """The lake: a DuckDB connection with the DuckLake attached as `lake`, its tables and its options.
 
-Loading is in loader.py, the catalog server in catalog.py, how DuckDB starts in engine.py.
+Loading is in loader.py, the catalog server in catalog.py, how DuckDB starts in engine.py, the tables of raw
+in tables.py, what wrote the lake in versions.py.
 """
 
 import math
@@ -14,26 +15,29 @@ import duckdb
 import pyarrow as pa
 
 from ingestion.errors import CatalogUnavailable, ConfigError, MillraceError, StorageError
-from ingestion.lake.catalog import catalog_parameters, connect_catalog, prepare_catalog, process_name
+from ingestion.lake.catalog import (
+    catalog_parameters,
+    connect_catalog,
+    lock_preparation,
+    prepare_catalog,
+    process_name,
+)
 from ingestion.lake.engine import UNVERIFIED, engine_config, install_extensions, secret_directory
 from ingestion.lake.indexes import index_catalog
 from ingestion.lake.storage import storage_of
-from ingestion.log.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA, RESOLUTION_SCHEMA, SQL_TYPES
+from ingestion.lake.tables import LEDGER, create_tables, is_ready
+from ingestion.lake.versions import (
+    METADATA_SCHEMA,
+    LakeVersion,
+    note_new,
+    read_versions,
+    require_current,
+    require_known,
+)
 from ingestion.settings import Settings
 
 CATALOG_NAME = "lake"
-METADATA_SCHEMA = "ducklake"
 _SESSION_CREDENTIALS = "millrace_session"  # another name than the published one: DuckDB refuses two alike
-_DLT_TABLES = """
-create table if not exists raw._dlt_loads (
-    load_id varchar, schema_name varchar, status bigint, inserted_at timestamptz, schema_version_hash varchar
-);
-create table if not exists raw._dlt_version (
-    version bigint, engine_version bigint, inserted_at timestamptz, schema_name varchar, version_hash varchar,
-    schema varchar
-);
-"""
-"""dlt's own tables, created up front: two first loads at once would both create them, and one would fail."""
 WATCHER_SECONDS = 300.0
 """How long those who watch the lake keep a connection: under load it grows by a MiB a minute."""
 _SECRET_KEYS = {"host": "HOST", "port": "PORT", "dbname": "DATABASE", "user": "USER", "password": "PASSWORD"}
@@ -64,6 +68,7 @@ class Lake:
 
         Raises:
             CatalogUnavailable: The catalog does not answer.
+            LakeTooNew: A newer release has written the lake.
         """
         now = time.monotonic()
         if self._connection is not None and now - self._opened_s >= self._renew_seconds:
@@ -74,6 +79,7 @@ class Lake:
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         parameters, storage = catalog_parameters(self.settings), storage_of(self.settings)
+        require_known(self.versions(), self.place)
         connection = duckdb.connect(":memory:", config=engine_config(self.settings.data_dir) | UNVERIFIED)
         try:
             install_extensions(connection)
@@ -138,62 +144,48 @@ class Lake:
         return frozenset((schema, name) for schema, name in self.query(sql, [CATALOG_NAME]))
 
     def prepare(self, streams: Iterable[str]) -> None:
-        """Create what is missing of schema, tables and options. Safe to call from many processes."""
+        """Create what is missing of schema, tables and options. Safe to call from many processes.
+
+        Where nothing is missing it costs one read of the catalog.
+
+        Raises:
+            LakeTooNew: A newer release has written the lake.
+            LakeOutdated: An older one has; prepare_lake (ingestion/migrate) migrates it.
+        """
+        names = list(streams)
         guard = connect_catalog(self.settings, application_name=self.application_name)
         try:
+            if is_ready(guard, names):
+                return
             prepare_catalog(guard)
             with guard.cursor() as cursor:
-                cursor.execute("select pg_advisory_lock(hashtext('millrace prepare'))")
-            self._create_tables(list(streams))
+                lock_preparation(cursor)
+                known = {name for schema, name in self.tables() if schema == "raw"}
+                if LEDGER not in known:
+                    note_new(cursor)
+                require_current(read_versions(cursor), self.place)
+            create_tables(self.connection, names, catalog=CATALOG_NAME, known=known)
             index_catalog(guard, METADATA_SCHEMA)
         finally:
             guard.close()
 
-    def _create_tables(self, streams: list[str]) -> None:
-        wanted = {name: EVENT_SCHEMA for name in streams} | {
-            "rejects": REJECT_SCHEMA,
-            "reject_resolutions": RESOLUTION_SCHEMA,
-            "batches": BATCH_SCHEMA,
-        }
-        connection = self.connection
-        known = dict(
-            self.query(
-                "select table_name, list(column_name) from duckdb_columns() "
-                "where database_name = ? and schema_name = 'raw' group by all",
-                [CATALOG_NAME],
-            )
-        )
-        # An additive change of a schema reaches a lake of an earlier release here.
-        added = [
-            (name, field)
-            for name, schema in wanted.items()
-            for field in schema
-            if name in known and field.name not in known[name]
-        ]
-        missing = {name: schema for name, schema in wanted.items() if name not in known}
-        if not missing and not added:
-            return
-        connection.execute("begin")
+    @property
+    def place(self) -> str:
+        """Where the lake is, for messages."""
+        return self.settings.resolved_lake_path
+
+    def versions(self) -> tuple[LakeVersion, ...]:
+        """Which releases wrote the lake; none is noted in one of an early release.
+
+        Raises:
+            CatalogUnavailable: The catalog does not answer.
+        """
+        guard = connect_catalog(self.settings, application_name=self.application_name)
         try:
-            if "batches" in missing:
-                connection.execute("create schema if not exists raw")
-                connection.execute(_DLT_TABLES)
-                connection.execute(f"call {CATALOG_NAME}.set_option('parquet_compression', 'zstd')")
-            for name, schema in missing.items():
-                columns = ", ".join(f'"{field.name}" {SQL_TYPES[field.type]}' for field in schema)
-                connection.execute(f'create table raw."{name}" ({columns}, _dlt_load_id varchar)')
-                if schema in (EVENT_SCHEMA, REJECT_SCHEMA):
-                    connection.execute(
-                        f'alter table raw."{name}" set partitioned by '
-                        "(year(ingested_at), month(ingested_at), day(ingested_at))"
-                    )
-            for name, field in added:
-                column = f'"{field.name}" {SQL_TYPES[field.type]}'
-                connection.execute(f'alter table raw."{name}" add column {column}')
-            connection.execute("commit")
-        except duckdb.Error as error:
-            connection.execute("rollback")
-            raise StorageError(f"the raw tables cannot be created: {error}") from None
+            with guard.cursor() as cursor:
+                return read_versions(cursor)
+        finally:
+            guard.close()
 
     def publish_access(self) -> None:
         """Write DuckDB secrets so that dbt, the DuckDB shell and BI tools reach the lake by name.

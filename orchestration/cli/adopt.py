@@ -8,14 +8,15 @@ from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
 from ingestion.land.adoption import Adoption
 from ingestion.land.adoption import adopt as adopt_spool
+from ingestion.migrate.prepare import prepare_lake
 from ingestion.settings import Settings
-from orchestration.cli.context import out
+from orchestration.cli.context import announce, out
 
 
 def adopt(settings: Settings, stream: Stream, *, as_json: bool) -> None:
     """Adopt a stream's spool and say what became of it."""
     with Lake(settings) as lake:
-        lake.prepare([stream.name])
+        prepare_lake(lake, [stream.name], progress=announce)
         adoption = adopt_spool(lake, stream)
     if as_json:
         json.dump(dataclasses.asdict(adoption), sys.stdout)

@@ -32,6 +32,11 @@ def complain(message: str) -> None:
     err.print(Text.assemble(("millrace: ", "bold red"), message))
 
 
+def announce(message: str) -> None:
+    """What a command does next, on stderr: stdout holds only the answer."""
+    err.print(f"{message} …", markup=False)
+
+
 @dataclass(frozen=True)
 class Globals:
     """The global options.

@@ -128,12 +128,19 @@ def catalog(settings: Settings) -> Iterator[Finding]:
 def lake(settings: Settings) -> Iterator[Finding]:
     """The lake itself."""
     from ingestion.lake.lake import Lake
+    from ingestion.lake.migrations import newest
+    from ingestion.lake.versions import number_of
 
     if settings.catalog is None:
         return
     lake = Lake(settings, read_only=True)
     try:
-        yield Finding("lake", "ok", f"snapshot {lake.snapshot_id()} at {settings.resolved_lake_path}")
+        number, snapshot = number_of(lake.versions()), lake.snapshot_id()
+        yield Finding("lake", "ok", f"version {number}, snapshot {snapshot} at {settings.resolved_lake_path}")
+        if number < newest():
+            yield Finding(
+                "lake", "note", f"'millrace up' migrates the lake to version {newest()}, after a backup"
+            )
     except CatalogUnavailable as error:
         yield Finding("lake", "note", str(error))
     finally:

@@ -13,8 +13,9 @@ from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.land.batch import Ingestor
 from ingestion.land.report import BatchReport
+from ingestion.migrate.prepare import prepare_lake
 from ingestion.settings import Settings
-from orchestration.cli.context import complain, err, out
+from orchestration.cli.context import announce, complain, err, out
 
 
 def choose(streams: Sequence[Stream], names: Sequence[str]) -> tuple[Stream, ...]:
@@ -41,7 +42,7 @@ def ingest(settings: Settings, streams: Sequence[Stream], *, as_json: bool) -> i
     lake = Lake(settings)
     failures = 0
     try:
-        lake.prepare(stream.name for stream in streams)
+        prepare_lake(lake, (stream.name for stream in streams), progress=announce)
         ingestor = Ingestor(lake)
         with open_logs(streams, settings) as logs:
             for stream in streams:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestration.cli.commands.options import AsJson
-from orchestration.cli.context import err, out
+from orchestration.cli.context import announce, err, out
 
 if TYPE_CHECKING:
     from ingestion.declare.stream import Stream
@@ -131,13 +131,14 @@ def resolve(
 def _lake(context: typer.Context, stream: str | None) -> "Iterator[tuple[Lake, tuple[Stream, ...]]]":
     """The lake, and the chosen streams: the named one, or all."""
     from ingestion.lake.lake import Lake
+    from ingestion.migrate.prepare import prepare_lake
     from orchestration.cli.ingest import choose
 
     settings = context.obj.settings()
     declared = context.obj.streams(settings)
     chosen = choose(declared, [stream] if stream else ())
     with Lake(settings) as lake:
-        lake.prepare(each.name for each in declared)
+        prepare_lake(lake, (each.name for each in declared), progress=announce)
         yield lake, chosen
 
 

@@ -13,8 +13,9 @@ from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.land.replay import ReplayReport, parse_bound
 from ingestion.land.replay import replay as replay_events
+from ingestion.migrate.prepare import prepare_lake
 from ingestion.settings import Settings
-from orchestration.cli.context import err, out
+from orchestration.cli.context import announce, err, out
 from orchestration.cli.tables import table
 from orchestration.dbt.project import FULL_SCAN, NO_ASSETS, ParsedModels, parse_models
 from orchestration.dbt.runner import build_args, invoke
@@ -43,7 +44,7 @@ def replay(
     """
     first, last = parse_bound(since), parse_bound(until)
     with Lake(settings) as lake, open_logs([stream], settings) as logs:
-        lake.prepare(each.name for each in streams)
+        prepare_lake(lake, (each.name for each in streams), progress=announce)
         with err.status(f"{stream.name}: comparing broker and lake …"):
             report = replay_events(
                 lake,

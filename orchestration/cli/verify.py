@@ -11,9 +11,10 @@ from rich.markup import escape
 from ingestion.declare.logs import open_logs
 from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
+from ingestion.migrate.prepare import prepare_lake
 from ingestion.settings import Settings
 from ingestion.watch.recount import PartitionCount, StreamCount, verify
-from orchestration.cli.context import err, out
+from orchestration.cli.context import announce, err, out
 from orchestration.cli.tables import table
 
 _COLOURS = {"ok": "green", "warning": "yellow", "defect": "red"}
@@ -25,7 +26,7 @@ def recount(
     """Recount each stream; times without a zone are UTC."""
     since, until = (time and (time if time.tzinfo else time.replace(tzinfo=UTC)) for time in (since, until))
     with Lake(settings) as lake, open_logs(streams, settings) as logs:
-        lake.prepare(stream.name for stream in streams)
+        prepare_lake(lake, (stream.name for stream in streams), progress=announce)
         counts = []
         for stream in streams:
             with err.status(f"{stream.name}: recounting …"):

@@ -18,6 +18,7 @@ from ingestion.declare.file import load_streams
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
+from ingestion.migrate.prepare import prepare_lake
 from ingestion.settings import Settings, load_settings
 from orchestration.dbt.broken import read_problems
 from orchestration.dbt.prepared import prepare_project
@@ -150,7 +151,8 @@ class System:
     def _prepare(self, streams: Sequence[Stream]) -> None:
         lake = Lake(self.settings)
         try:
-            lake.prepare(stream.name for stream in streams)
+            names = (stream.name for stream in streams)
+            prepare_lake(lake, names, progress=self._progress, is_system=True)
             lake.publish_access()
         finally:
             lake.close()

@@ -25,6 +25,7 @@ from ingestion.land.report import BatchReport
 from ingestion.land.resolutions import retry
 from ingestion.log.envelope import SOURCE_SCHEMA
 from ingestion.log.port import Bounds, Break, Chunk, Window
+from ingestion.migrate.prepare import prepare_lake
 from ingestion.settings import Settings, load_settings
 from ingestion.spool.intake import Limits
 from orchestration.dbt.sources import render_sources
@@ -71,7 +72,7 @@ def definitions(settings: Settings) -> Any:
 def land(settings: Settings, stream: Stream, log: Any) -> BatchReport:
     """One batch of a stream from a log."""
     with Lake(settings) as lake:
-        lake.prepare([stream.name])
+        prepare_lake(lake, [stream.name], progress=lambda _: None)
         return Ingestor(lake).run(stream, log, decode=decoder(stream.format))
 
 

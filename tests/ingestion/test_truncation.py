@@ -6,9 +6,11 @@ from kafka import KafkaAdminClient, TopicPartition
 from ingestion.errors import LogTruncated
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
+from ingestion.migrate.prepare import prepare_lake
 from ingestion.settings import Settings
 from ingestion.watch.recount import StreamCount, verify
 from tests.ingestion.helpers import ingest, kafka_log, kafka_stream, positions_of, produce
+from tests.ingestion.planted import forget_versions
 from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 
@@ -88,6 +90,8 @@ def test_a_log_that_is_empty_by_now_is_a_batch_of_nothing_but_the_gap(
 def test_a_lake_made_before_the_column_gets_it(lake: Lake, kafka_settings: Settings, topic: str) -> None:
     lake.connection.execute("alter table raw.batches drop column positions_skipped")
     lake.connection.execute("delete from raw._dlt_version")
+    forget_versions(lake.settings)
+    prepare_lake(lake, [topic], progress=lambda _: None)
     ingest(lake, kafka_stream(topic, on_truncated="earliest"), kafka_settings)
     rows = lake.query("select batch_id, positions_skipped from raw.batches order by 1")
     assert rows == [(1, None), (2, 3)]

@@ -15,6 +15,7 @@ from orchestration.dbt.project import FULL_SCAN, NO_ASSETS, parse_models
 from orchestration.dbt.runner import build_args, invoke
 from orchestration.services.kafka import EmbeddedKafka
 from tests.ingestion.helpers import ingest, produce
+from tests.ingestion.planted import forget_versions
 
 TOPIC = "production_orders"  # of the project's own streams.yml
 MART = "select * from marts.order_progress order by order_id"
@@ -96,6 +97,7 @@ def test_status_and_verify_read_the_lake_of_an_earlier_release(
     lake.prepare([TOPIC])
     lake.query("drop table raw.reject_resolutions")
     lake.query("alter table raw.batches drop column positions_skipped")
+    forget_versions(settings)
     lake.query(
         "insert into raw.batches by name "
         f"select '{TOPIC}' as stream, 1 as batch_id, '{TOPIC}-0' as source_partition, 0 as start_position, "

@@ -1,0 +1,45 @@
+"""What changed in the tables of raw from one version of a lake to the next, oldest first.
+
+A change is added at the end with the next number, and never edited once a release has it. Tables that are
+missing need none: they are created (tables.py). How migrations run, after a backup: ingestion/migrate.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import duckdb
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One step.
+
+    Attributes:
+        number: The version of the lake after it.
+        sentence: What is different then; users see it.
+        apply: Gets a connection in an open transaction, with the lake current, and does not commit. It may
+            find its work done: a process may die between the commit and the note of it.
+    """
+
+    number: int
+    sentence: str
+    apply: Callable[[duckdb.DuckDBPyConnection], None]
+
+
+def _count_gaps(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("alter table raw.batches add column if not exists positions_skipped bigint")
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(1, "the ledger counts the positions that retention deleted unread", _count_gaps),
+)
+
+
+def newest() -> int:
+    """The version of a lake that this release writes; it reads older ones, too."""
+    return MIGRATIONS[-1].number
+
+
+def steps_after(number: int) -> tuple[Migration, ...]:
+    """What a lake at a version lacks."""
+    return tuple(migration for migration in MIGRATIONS if migration.number > number)
