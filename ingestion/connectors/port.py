@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkabl
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from ingestion.connectors.messages import Look, Message, Sender
 from ingestion.log.port import Log, Start
 from ingestion.spool.writer import SpoolEvent
 
@@ -58,6 +59,18 @@ class SourceSpec(BaseModel):
     def skips_truncated(self) -> bool:
         """Whether unread events that retention deleted are given up: the stream goes on after the gap."""
         return False
+
+    def destination(self, named: str = "") -> str:
+        """Where a sender puts an event that this source reads.
+
+        Args:
+            named: The user's choice; empty where the source itself names one place.
+
+        Raises:
+            ConfigError: The source names several places and nothing was chosen, or it does not read what
+                was chosen.
+        """
+        raise NotImplementedError
 
 
 class Access(BaseModel):
@@ -178,6 +191,35 @@ class Connector(Protocol):
 
     def examine(self, access: Any, *, timeout_seconds: float) -> Iterator[Finding]:
         """Whether the broker answers, for `millrace doctor`; nothing where opening its logs shows that."""
+        ...
+
+    def peek(self, spec: Any, access: Any, look: Look) -> Iterator[Message]:
+        """Show messages of a source and take none: nothing that others read or remember changes.
+
+        A log gives messages that it holds, in order of time. A broker without one gives the next messages, as
+        they come. The iterator ends at the limit, at the end of the log, or when the wait is over.
+
+        Args:
+            spec: The source.
+            access: How the broker is reached.
+            look: How much.
+
+        Raises:
+            ConfigError: The access is incomplete, or the kind cannot look where `look` says.
+            SourceUnavailable: The broker is away, refuses, or has no such place; then with similar names.
+        """
+        ...
+
+    def open_sender(self, access: Any, *, timeout_seconds: float) -> Sender:
+        """Make a sender; it connects at its first call.
+
+        Args:
+            access: How the broker is reached.
+            timeout_seconds: Bound of connecting and of each acknowledgement.
+
+        Raises:
+            ConfigError: The access is incomplete.
+        """
         ...
 
 

@@ -40,6 +40,8 @@ STAGING_COLUMNS = frozenset(
 )
 """Columns of every staging model. A payload field with one of these names must be renamed; `path` keeps
 pointing at it."""
+WHOLE_PAYLOAD = "."
+"""The path of a field that is the whole payload, where that is a bare number or text."""
 _NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
 _TYPE = re.compile(
     r"varchar|bigint|integer|double|boolean|timestamp|date|json|decimal\((?:[1-9]|[12]\d|3[0-8]), ?\d{1,2}\)"
@@ -64,8 +66,13 @@ def _field_type(value: str) -> str:
 
 
 def _json_path(value: str) -> str:
+    if value == WHOLE_PAYLOAD:
+        return value
     if not value or any(not part or '"' in part or "'" in part for part in value.split(".")):
-        raise ValueError(f"'{value}' is not a path; write the keys with dots between them, as in meta.line")
+        raise ValueError(
+            f"'{value}' is not a path; write the keys with dots between them, as in meta.line, or a dot for"
+            " the whole payload"
+        )
     return value
 
 

@@ -1,6 +1,6 @@
 """The SQL of verify.py: what the lake holds of a stream, partition by partition."""
 
-from ingestion.declare.stream import Stream
+from ingestion.declare.stream import WHOLE_PAYLOAD, Stream
 
 _NUMBERS = ("bigint", "integer", "double", "decimal")
 
@@ -122,7 +122,7 @@ def business_key(stream: Stream) -> str:
     parts = []
     for name in stream.business_id:
         spec = stream.fields[name]
-        path = '$."' + spec.path.replace(".", '"."') + '"'
+        path = "$" if spec.path == WHOLE_PAYLOAD else '$."' + spec.path.replace(".", '"."') + '"'
         text = f"json_extract_string(case when json_valid(payload) then payload end, '{path}')"
         parts.append(f"try_cast({text} as {spec.type})::varchar" if spec.type.startswith(_NUMBERS) else text)
     return " || chr(31) || ".join(parts) or "null::varchar"

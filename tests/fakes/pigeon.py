@@ -1,12 +1,15 @@
 """A listener: `source: {pigeon: loft}`; letters wait until they are acknowledged, and receipts come late."""
 
+import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from ingestion.connectors.messages import Look, Message, Outgoing
 from ingestion.connectors.port import Access, Finding, Intake, Listener, ListenerStatus, SourceSpec
+from ingestion.errors import ConfigError
 from ingestion.json_file import write_json
 from ingestion.log.port import Log
 from ingestion.spool.log import SpoolLog
@@ -23,6 +26,11 @@ class PigeonSource(SourceSpec):
     def origin(self) -> str:
         return f"Pigeons to {self.pigeon}"
 
+    def destination(self, named: str = "") -> str:
+        if named not in ("", self.pigeon):
+            raise ConfigError(f"the stream does not read '{named}': its loft is {self.pigeon}")
+        return self.pigeon
+
 
 class PigeonAccess(Access):
     """MILLRACE_PIGEON_HOUSE."""
@@ -35,6 +43,7 @@ class House:
 
     def __init__(self) -> None:
         self.letters: deque[tuple[int, str, bytes]] = deque()
+        self.flown: list[tuple[int, str, bytes]] = []  # whoever looks up sees them
         self.acknowledged: list[int] = []
         self._sent = 0
 
@@ -42,6 +51,7 @@ class House:
         for letter in letters:
             self._sent += 1
             self.letters.append((self._sent, loft, letter))
+            self.flown.append((self._sent, loft, letter))
 
 
 HOUSES: dict[str, House] = defaultdict(House)
@@ -90,6 +100,25 @@ class PigeonListener:
         self._house.letters = deque(kept)
 
 
+class PigeonSender:
+    """Sends letters."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def prepare(self, destination: str, *, create: bool) -> None:
+        pass
+
+    def send(self, messages: Sequence[Outgoing]) -> None:
+        for message in messages:
+            if message.value is None:
+                raise ConfigError("a pigeon carries no tombstones")
+            self._house.send(message.destination, message.value)
+
+    def close(self) -> None:
+        pass
+
+
 @dataclass(frozen=True)
 class PigeonConnector:
     """The kind `pigeon`."""
@@ -131,6 +160,25 @@ class PigeonConnector:
 
     def take_over(self, state: Path, identity: str) -> None:
         write_json(state / "ring", identity)
+
+    def peek(self, spec: PigeonSource, access: PigeonAccess, look: Look) -> Iterator[Message]:
+        if look.start != "latest":
+            raise ConfigError("pigeons keep no letters to look back at: leave --from out")
+        return _watch(HOUSES[access.house or ""], spec.pigeon, look)
+
+    def open_sender(self, access: PigeonAccess, *, timeout_seconds: float) -> "PigeonSender":
+        return PigeonSender(HOUSES[access.house or ""])
+
+
+def _watch(house: House, loft: str, look: Look) -> Iterator[Message]:
+    deadline, at, left = time.monotonic() + look.wait_seconds, len(house.flown), look.limit
+    while left and time.monotonic() < deadline:
+        for number, where, letter in house.flown[at:]:
+            at += 1
+            if where == loft and left:
+                left -= 1
+                yield Message("", None, loft.encode(), letter, None, None, note=f"letter {number}")
+        time.sleep(0.01)
 
 
 PIGEON = PigeonConnector()

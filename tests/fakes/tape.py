@@ -1,7 +1,7 @@
 """A log: `source: {tape: reel}`; reels are kept in memory, under the address MILLRACE_TAPE_DECK."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,9 +9,11 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from ingestion.connectors.messages import Look, Message, Outgoing
 from ingestion.connectors.port import Access, Finding, SourceSpec
-from ingestion.errors import SourceUnavailable
+from ingestion.errors import ConfigError, SourceUnavailable
 from ingestion.log.envelope import SOURCE_SCHEMA
+from ingestion.log.newest import look_at
 from ingestion.log.port import Bounds, Break, Chunk, Log, Start, Window
 
 
@@ -24,6 +26,11 @@ class TapeSource(SourceSpec):
     @property
     def origin(self) -> str:
         return f"Tape {self.tape}"
+
+    def destination(self, named: str = "") -> str:
+        if named not in ("", self.tape):
+            raise ConfigError(f"the stream does not read '{named}': its reel is {self.tape}")
+        return self.tape
 
 
 class TapeAccess(Access):
@@ -122,6 +129,27 @@ class TapeLog:
         pass
 
 
+class TapeSender:
+    """Records on a reel; tapes know neither keys nor headers."""
+
+    def __init__(self, deck: Deck) -> None:
+        self._deck = deck
+
+    def prepare(self, destination: str, *, create: bool) -> None:
+        if self._deck.down:
+            raise SourceUnavailable("the tape deck is off; switch it on")
+        if destination not in self._deck.reels and not create:
+            raise SourceUnavailable(f"the deck has no reel '{destination}'; put one in")
+
+    def send(self, messages: Sequence[Outgoing]) -> None:
+        for message in messages:
+            self.prepare(message.destination, create=True)
+            self._deck.reels[message.destination].record(message.value)
+
+    def close(self) -> None:
+        pass
+
+
 @dataclass(frozen=True)
 class TapeConnector:
     """The kind `tape`."""
@@ -142,6 +170,17 @@ class TapeConnector:
             yield Finding("tape broker", "problem", "no deck is configured: set MILLRACE_TAPE_DECK")
         else:
             yield Finding("tape broker", "ok", f"the deck {access.deck} is on")
+
+    def peek(self, spec: TapeSource, access: TapeAccess, look: Look) -> Iterator[Message]:
+        log = TapeLog("peek", spec, DECKS[access.deck or ""])
+        if not log.bounds():
+            reels = ", ".join(DECKS[access.deck or ""].reels)
+            raise SourceUnavailable(f"the deck has no reel '{spec.tape}'; its reels are {reels}")
+        for row in look_at(log, limit=look.limit, start=look.start).to_pylist():
+            yield Message(*row.values())
+
+    def open_sender(self, access: TapeAccess, *, timeout_seconds: float) -> "TapeSender":
+        return TapeSender(DECKS[access.deck or ""])
 
 
 TAPE = TapeConnector()

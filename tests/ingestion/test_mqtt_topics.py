@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
 from ingestion.connectors.mqtt.declare import MqttSource
+from ingestion.connectors.mqtt.filters import matches
 from ingestion.connectors.mqtt.retry import Retry
-from ingestion.connectors.mqtt.topics import Router, matches
+from ingestion.connectors.mqtt.topics import Router
 
 
 def test_waits_grow_and_are_bounded() -> None:

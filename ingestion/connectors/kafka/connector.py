@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ingestion.connectors.kafka.access import KafkaAccess
 from ingestion.connectors.kafka.declare import KafkaSource
+from ingestion.connectors.messages import Look, Message, Sender
 from ingestion.connectors.port import Finding
 from ingestion.errors import ConfigError
 from ingestion.log.port import Log
@@ -36,6 +37,18 @@ class KafkaConnector:
     def examine(self, access: KafkaAccess, *, timeout_seconds: float) -> Iterator[Finding]:
         """Nothing: each stream's log is asked for its bounds, which shows all there is."""
         yield from ()
+
+    def peek(self, spec: KafkaSource, access: KafkaAccess, look: Look) -> Iterator[Message]:
+        """Messages that the topics hold."""
+        from ingestion.connectors.kafka.peek import peek
+
+        return peek(spec, access, look)
+
+    def open_sender(self, access: KafkaAccess, *, timeout_seconds: float) -> Sender:
+        """A producer that waits for all replicas in sync."""
+        from ingestion.connectors.kafka.send import KafkaSender
+
+        return KafkaSender(access, timeout_seconds=timeout_seconds)
 
 
 def _client(access: KafkaAccess) -> type["KafkaLog"]:

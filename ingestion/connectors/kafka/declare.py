@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from ingestion.connectors.port import OneOrMore, SourceSpec
+from ingestion.errors import ConfigError
 
 
 class KafkaSource(SourceSpec):
@@ -32,6 +33,25 @@ class KafkaSource(SourceSpec):
     def skips_truncated(self) -> bool:
         """As `on_truncated` says."""
         return self.on_truncated == "earliest"
+
+    def destination(self, named: str = "") -> str:
+        """The only topic, or the chosen one of several."""
+        if not named:
+            if len(self.kafka) == 1 and not self.is_pattern:
+                return self.kafka[0]
+            raise ConfigError(f"'{', '.join(self.kafka)}' names several topics: choose one with --to")
+        if not self.reads(named):
+            raise ConfigError(f"the stream does not read '{named}': its topics are {', '.join(self.kafka)}")
+        return named
+
+    def reads(self, topic: str) -> bool:
+        """Whether a topic is one of these."""
+        return bool(re.search(self.kafka[0], topic)) if self.is_pattern else topic in self.kafka
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether a pattern stands for the topics."""
+        return self.kafka[0].startswith("^")
 
     @model_validator(mode="after")
     def _topics_are_topics(self) -> "KafkaSource":

@@ -87,7 +87,7 @@ class LibrdkafkaLog(KafkaLog):
             self._reader = Consumer(
                 librdkafka_options(self._access)
                 | {
-                    "group.id": f"{self._access.client_id}.{self._stream}",
+                    "group.id": self._group,
                     "enable.auto.commit": False,
                     "enable.auto.offset.store": False,
                     "enable.partition.eof": True,
@@ -110,7 +110,7 @@ class LibrdkafkaLog(KafkaLog):
 
     def _refusal(self, error: KafkaError) -> SourceUnavailable:
         return SourceUnavailable(
-            f"stream '{self._stream}': Kafka at {self._access.bootstrap_servers} gives no "
+            f"{self._who}Kafka at {self._access.bootstrap_servers} gives no "
             f"events ({error.name()}); the next batch tries again, look at the broker if this repeats"
         )
 

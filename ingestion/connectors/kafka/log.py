@@ -3,10 +3,9 @@
 Positions live in the lake's ledger; group offsets are committed for the broker's dashboards only.
 """
 
-import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
@@ -18,21 +17,16 @@ from ingestion.connectors.kafka.access import KafkaAccess, connection_options
 from ingestion.connectors.kafka.blocks import Block, deliver_blocks
 from ingestion.connectors.kafka.declare import KafkaSource
 from ingestion.connectors.kafka.first_times import FirstTimes
-from ingestion.connectors.kafka.refusals import accepts_connections, refused, tls_problem
+from ingestion.connectors.kafka.refusals import translated
 from ingestion.connectors.kafka.rows import Rows
 from ingestion.connectors.kafka.tail import KafkaTail
-from ingestion.errors import SourceStalled, SourceUnavailable
+from ingestion.errors import SourceStalled
 from ingestion.log.port import Bounds, Break, Chunk, Start, Window
 from ingestion.log.stalls import read_over
 
 _POLL_MILLISECONDS = 500
 _POLL_BLOCKS = 4096
 _CHUNK_BYTES = 16 * 2**20
-_REFUSALS = (
-    kafka_errors.SaslAuthenticationFailedError,
-    kafka_errors.AuthorizationError,
-    kafka_errors.UnsupportedSaslMechanismError,
-)
 
 
 class KafkaLog:
@@ -53,7 +47,8 @@ class KafkaLog:
     def __init__(
         self, name: str, source: KafkaSource, access: KafkaAccess, *, timeout_seconds: float
     ) -> None:
-        self._stream = name
+        self._who = f"stream '{name}': "
+        self._group: str | None = f"{access.client_id}.{name}"
         self._source = source
         self._access = access
         self._timeout = timeout_seconds
@@ -155,7 +150,7 @@ class KafkaLog:
     def _stuck(self, partitions: Mapping[str, tuple[int, Window]]) -> SourceStalled:
         where = ", ".join(f"{name} at {at} of {window.end}" for name, (at, window) in partitions.items())
         return SourceStalled(
-            f"stream '{self._stream}': Kafka has more events but gave none for {self._timeout:g} s "
+            f"{self._who}Kafka has more events but gave none for {self._timeout:g} s "
             f"({where}); look at the broker and the network if this repeats"
         )
 
@@ -215,7 +210,7 @@ class KafkaLog:
         if self._consumer is None:
             self._consumer = KafkaConsumer(
                 **connection_options(self._access, timeout_seconds=self._timeout),
-                group_id=f"{self._access.client_id}.{self._stream}",
+                group_id=self._group,
                 enable_auto_commit=False,
                 auto_offset_reset="none",
                 isolation_level="read_committed",
@@ -231,47 +226,29 @@ class KafkaLog:
 
     def _describe(self) -> list[dict[str, Any]]:
         """Fresh metadata of the stream's topics. A pattern may match none; a named topic must exist."""
-        if self._admin is None:
-            self._admin = KafkaAdminClient(**connection_options(self._access, timeout_seconds=self._timeout))
-        names = self._source.kafka
-        if names[0].startswith("^"):
-            pattern = re.compile(names[0])
-            every = self._admin.describe_topics()
-            return [topic for topic in every if pattern.search(topic["name"]) and not topic["is_internal"]]
-        described: list[dict[str, Any]] = self._admin.describe_topics(list(names))
+        admin = self._connect_admin()
+        if self._source.is_pattern:
+            every = admin.describe_topics()
+            return [
+                topic for topic in every if self._source.reads(topic["name"]) and not topic["is_internal"]
+            ]
+        described: list[dict[str, Any]] = admin.describe_topics(list(self._source.kafka))
         for topic in described:
             if topic["error_code"]:
                 raise kafka_errors.for_code(topic["error_code"])(topic["name"])
         return described
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """kafka-python's errors → SourceUnavailable with the place and the remedy."""
-        access = self._access
-        where = f"stream '{self._stream}': Kafka at {access.bootstrap_servers}"
-        try:
-            yield
-        except kafka_errors.UnknownTopicOrPartitionError:
-            message = (
-                f"{where} has no topic '{', '.join(self._source.kafka)}'; create it or correct streams.yml"
-            )
-            raise SourceUnavailable(message) from None
-        except _REFUSALS as error:
-            raise refused(where, access, type(error).__name__) from None
-        except kafka_errors.KafkaConfigurationError:
-            raise
-        except (kafka_errors.KafkaError, OSError) as error:
-            if access.security_protocol.endswith("SSL") and (problem := tls_problem(access)):
-                raise SourceUnavailable(
-                    f"{where} cannot be spoken to over TLS ({problem}); check MILLRACE_KAFKA_SSL_CA_FILE, "
-                    "MILLRACE_KAFKA_SECURITY_PROTOCOL, the port, and the names in the broker's certificate"
-                ) from None
-            if access.uses_sasl and accepts_connections(access):
-                # kafka-python tries a refused login again until its time is over, then reports the time.
-                raise refused(where, access, "it closes the connection at the login") from None
-            raise SourceUnavailable(
-                f"{where} does not answer ({type(error).__name__}); is it running, is the address right?"
-            ) from None
+    def _connect_admin(self) -> Any:
+        if self._admin is None:
+            self._admin = KafkaAdminClient(**connection_options(self._access, timeout_seconds=self._timeout))
+        return self._admin
+
+    def _translated(self) -> AbstractContextManager[None]:
+        """Errors of the client as sentences; one for a missing topic is the stream's own."""
+        where = f"{self._who}Kafka at {self._access.bootstrap_servers}"
+        topics = ", ".join(self._source.kafka)
+        missing = f"{where} has no topic '{topics}'; create it or correct streams.yml"
+        return translated(where, self._access, missing=missing)
 
 
 def _chunks(

@@ -1,13 +1,54 @@
-"""Why a Kafka broker did not let us in: TLS, the login, or nobody there.
+"""Why Kafka did not do what was asked: TLS, the login, a topic that is missing, or nobody there.
 
-The connection itself is in log.py.
+The connections themselves are in log.py and send.py.
 """
 
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kafka import errors as kafka_errors
 
 from ingestion.connectors.kafka.access import KafkaAccess
 from ingestion.errors import SourceUnavailable
+
+_REFUSALS = (
+    kafka_errors.SaslAuthenticationFailedError,
+    kafka_errors.AuthorizationError,
+    kafka_errors.UnsupportedSaslMechanismError,
+)
+
+
+@contextmanager
+def translated(where: str, access: KafkaAccess, *, missing: str) -> Iterator[None]:
+    """kafka-python's errors → SourceUnavailable with the place and the remedy.
+
+    Args:
+        where: The beginning of each sentence.
+        access: Addresses and credentials.
+        missing: The sentence for a topic that does not exist.
+    """
+    try:
+        yield
+    except kafka_errors.UnknownTopicOrPartitionError:
+        raise SourceUnavailable(missing) from None
+    except _REFUSALS as error:
+        raise refused(where, access, type(error).__name__) from None
+    except kafka_errors.KafkaConfigurationError:
+        raise
+    except (kafka_errors.KafkaError, OSError) as error:
+        if access.security_protocol.endswith("SSL") and (problem := tls_problem(access)):
+            raise SourceUnavailable(
+                f"{where} cannot be spoken to over TLS ({problem}); check MILLRACE_KAFKA_SSL_CA_FILE, "
+                "MILLRACE_KAFKA_SECURITY_PROTOCOL, the port, and the names in the broker's certificate"
+            ) from None
+        if access.uses_sasl and accepts_connections(access):
+            # kafka-python tries a refused login again until its time is over, then reports the time.
+            raise refused(where, access, "it closes the connection at the login") from None
+        raise SourceUnavailable(
+            f"{where} does not answer ({type(error).__name__}); is it running, is the address right?"
+        ) from None
 
 
 def refused(where: str, access: KafkaAccess, reason: str) -> SourceUnavailable:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ingestion.connectors.messages import Look, Message, Sender
 from ingestion.connectors.mqtt import session
 from ingestion.connectors.mqtt.access import MqttAccess
 from ingestion.connectors.mqtt.declare import MqttSource
@@ -76,6 +77,18 @@ class MqttConnector:
             )  # fmt: skip
             return
         yield Finding(_PART, "ok", f"{access.address} accepts connections")
+
+    def peek(self, spec: MqttSource, access: MqttAccess, look: Look) -> Iterator[Message]:
+        """The messages that come next, and the retained ones."""
+        from ingestion.connectors.mqtt.peek import peek
+
+        return peek(spec, access, look)
+
+    def open_sender(self, access: MqttAccess, *, timeout_seconds: float) -> Sender:
+        """A client that publishes at QoS 1."""
+        from ingestion.connectors.mqtt.send import MqttSender
+
+        return MqttSender(access, timeout_seconds=timeout_seconds)
 
     def identity(self, state: Path) -> str:
         """The client id under which the broker keeps the session."""

@@ -4,7 +4,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from ingestion.connectors.mqtt.filters import matches, unshared
 from ingestion.connectors.port import SourceSpec
+from ingestion.errors import ConfigError
 
 
 def _topic_filter(value: str) -> str:
@@ -30,6 +32,20 @@ class MqttSource(SourceSpec):
     mqtt: Annotated[str, AfterValidator(_topic_filter)]
     qos: Annotated[int, Field(ge=0, le=1)] = 1
     start: Literal["earliest"] = "earliest"
+
+    def destination(self, named: str = "") -> str:
+        """The topic, or the chosen one where the filter matches several."""
+        topic = named or self.topics
+        if not named and set(topic) & {"+", "#"}:
+            raise ConfigError(f"'{topic}' matches several topics: choose one with --to")
+        if not matches(self.topics, topic):
+            raise ConfigError(f"the stream does not read '{topic}': its topic filter is {self.topics}")
+        return topic
+
+    @property
+    def topics(self) -> str:
+        """The filter without the group of a shared subscription, which would take messages from others."""
+        return unshared(self.mqtt)
 
     @property
     def origin(self) -> str:

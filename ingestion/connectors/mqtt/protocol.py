@@ -41,23 +41,30 @@ def _read_text(buffer: bytes, most: int) -> tuple[str, int]:
 paho.mqtt.properties.readUTF = _read_text
 
 
-def make_client(access: MqttAccess, client_id: str, *, timeout_seconds: float) -> Client:
+def make_client(
+    access: MqttAccess, client_id: str, *, timeout_seconds: float, passing: bool = False
+) -> Client:
     """A client that acknowledges by hand and whose session the broker keeps.
+
+    Args:
+        access: Address, credentials and TLS.
+        client_id: Who it is.
+        timeout_seconds: Bound of opening the connection.
+        passing: The session ends with the connection, and the library acknowledges.
 
     Raises:
         ConfigError: No host, or the certificate file cannot be used.
     """
     if not access.host:
-        raise ConfigError(
-            "MILLRACE_MQTT_HOST is not set, so MQTT streams cannot be collected; set it in .env"
-        )
+        what = "no MQTT broker is configured" if passing else "so MQTT streams cannot be collected"
+        raise ConfigError(f"MILLRACE_MQTT_HOST is not set, {what}; set it in .env")
     client = Client(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
-        clean_session=None if access.is_version_5 else False,
+        clean_session=None if access.is_version_5 else passing,
         protocol=MQTTProtocolVersion.MQTTv5 if access.is_version_5 else MQTTProtocolVersion.MQTTv311,
         reconnect_on_failure=False,
-        manual_ack=True,
+        manual_ack=not passing,
     )
     client.connect_timeout = min(CONNECT_SECONDS, timeout_seconds)
     client.on_socket_open = _send_at_once
@@ -75,8 +82,13 @@ def make_client(access: MqttAccess, client_id: str, *, timeout_seconds: float) -
     return client
 
 
-def connect(client: Client, access: MqttAccess) -> None:
+def connect(client: Client, access: MqttAccess, *, passing: bool = False) -> None:
     """Open the socket and ask for the session.
+
+    Args:
+        client: As make_client made it.
+        access: The broker's address.
+        passing: As there.
 
     Raises:
         OSError: The broker cannot be reached, or TLS failed.
@@ -84,9 +96,9 @@ def connect(client: Client, access: MqttAccess) -> None:
     host, port = str(access.host), access.port
     if access.is_version_5:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = _SESSION_NEVER_EXPIRES
+        properties.SessionExpiryInterval = 0 if passing else _SESSION_NEVER_EXPIRES
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
-        client.connect(host, port, KEEPALIVE_SECONDS, clean_start=False, properties=properties)
+        client.connect(host, port, KEEPALIVE_SECONDS, clean_start=passing, properties=properties)
     else:
         client.connect(host, port, KEEPALIVE_SECONDS)
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from ingestion.connectors.mqtt.declare import MqttSource
+from ingestion.connectors.mqtt.filters import matches, unshared
 
 _IDENTIFIERS = 268_435_455
 _TOPICS_KEPT = 65_536
@@ -64,22 +65,4 @@ class Router:
             if identifiers
             else list(self._names)
         )
-        return tuple(name for f in asked if matches(f, topic) for name in self._names[f])
-
-
-def matches(topic_filter: str, topic: str) -> bool:
-    """Whether a topic is under a filter, by the rules of MQTT 5, section 4.7.
-
-    Args:
-        topic_filter: Levels with + for any one and # for any number at the end.
-        topic: As published; those that begin with $ are not under a leading wildcard.
-    """
-    wanted, levels = topic_filter.split("/"), topic.split("/")
-    if topic.startswith("$") and wanted[0] in ("+", "#"):
-        return False
-    for index, level in enumerate(wanted):
-        if level == "#":
-            return True
-        if index == len(levels) or level not in ("+", levels[index]):
-            return False
-    return len(wanted) == len(levels)
+        return tuple(name for f in asked if matches(unshared(f), topic) for name in self._names[f])

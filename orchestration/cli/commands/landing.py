@@ -1,5 +1,6 @@
 """Brings events in, again or at last. Commands import what they need when they run."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,40 @@ from orchestration.cli.commands.options import AsJson
 PANEL = "Events"
 app = typer.Typer()
 app.add_typer(rejects.app, name="rejects", rich_help_panel=PANEL)
+
+
+@app.command(rich_help_panel=PANEL)
+def produce(
+    context: typer.Context,
+    what: Annotated[
+        str, typer.Argument(metavar="STREAM", help="Which stream; or a source, as in kafka:orders.")
+    ],
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="A message a line, as in NDJSON; - reads the pipe.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", min=0.001, help="Messages a second; without a file, made up.")
+    ] = None,
+    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="Messages at most.")] = None,
+    repeat: Annotated[bool, typer.Option("--repeat", help="Begin again at the file's end.")] = False,
+    to: Annotated[str, typer.Option("--to", help="The topic, where the stream reads several.")] = "",
+    key: Annotated[str, typer.Option("--key", help="Field that is the message's key, as in order.id.")] = "",
+    headers: Annotated[
+        list[str] | None,
+        typer.Option("--header", metavar="NAME=VALUE", help="Of every message. Repeatable."),
+    ] = None,
+    create: Annotated[bool, typer.Option("--create", help="Make the topic when it is missing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send events to the broker of a stream: a file's lines, or events that fit the declared fields.
+
+    It has succeeded once the broker has accepted every message. Ctrl-C ends it.
+    """
+    from orchestration.cli.produce import Sending
+    from orchestration.cli.produce import produce as run_produce
+
+    sending = Sending(file, rate, count, repeat, to, key, headers or (), create)
+    run_produce(context.obj, what, sending, as_json=as_json)
 
 
 @app.command(rich_help_panel=PANEL)

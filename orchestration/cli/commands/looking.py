@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli.commands.options import AsJson
+from orchestration.cli.commands.options import AsJson, FormatName, SourceOptions
 
 PANEL = "Looking"
 app = typer.Typer()
@@ -18,6 +18,35 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
 
     settings = context.obj.settings()
     raise typer.Exit(show(look(settings, context.obj.streams(settings)), as_json=as_json))
+
+
+@app.command(rich_help_panel=PANEL)
+def peek(
+    context: typer.Context,
+    what: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="As in kafka:orders or mqtt:home/+/sensor; or a stream.")
+    ],
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Messages at most.")] = 10,
+    since: Annotated[
+        str, typer.Option("--from", help="Of a log: latest, earliest, or a time (UTC).")
+    ] = "latest",
+    wait: Annotated[
+        float, typer.Option("--for", min=0.1, help="Seconds to wait where the broker keeps no messages.")
+    ] = 30.0,
+    options: SourceOptions = None,
+    format_name: FormatName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show messages of a source: the last of a log, else the next ones. Takes nothing, disturbs nobody.
+
+    For a stream of streams.yml it shows what raw and staging made of each event. Ctrl-C ends the waiting.
+    """
+    from orchestration.cli.peek import peek as run_peek
+
+    run_peek(
+        context.obj, what, limit=limit, since=since, wait_seconds=wait, options=options or (),
+        format_name=format_name, as_json=as_json,
+    )  # fmt: skip
 
 
 @app.command(rich_help_panel=PANEL)

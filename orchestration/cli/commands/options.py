@@ -5,4 +5,11 @@ from typing import Annotated
 import typer
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+SourceOptions = Annotated[
+    list[str] | None,
+    typer.Option("--option", "-o", metavar="NAME=VALUE", help="Of the source, as in qos=0. Repeatable."),
+]
+FormatName = Annotated[
+    str | None, typer.Option("--format", metavar="NAME", help="How payloads are decoded; else json.")
+]
 NoUi = Annotated[bool, typer.Option("--no-ui", help="Do not start the web UI.")]

@@ -36,7 +36,7 @@
     {%- endfor -%}
     {%- set paths = [] -%}
     {%- for spec in fields.values() -%}
-        {%- do paths.append("'" ~ '$."' ~ spec.path | replace('.', '"."') ~ '"' ~ "'") -%}
+        {%- do paths.append("'$'" if spec.path == '.' else "'" ~ '$."' ~ spec.path | replace('.', '"."') ~ '"' ~ "'") -%}
     {%- endfor -%}
     select
         batch_id,

@@ -1,0 +1,62 @@
+"""Events that fit a stream's declared fields, for trying a stream before its real sender is there."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from random import Random
+from typing import Any
+
+from ingestion.declare.stream import WHOLE_PAYLOAD, FieldSpec, Stream
+
+_WORDS = 5
+"""How many different words a text field has."""
+
+
+def example_payload(stream: Stream, *, number: int, now: datetime, random: Random) -> Any:
+    """One event's payload.
+
+    Args:
+        stream: Its fields say what is in it.
+        number: Counts the events, from 1; whole numbers that identify an event are this one.
+        now: Of its times, UTC.
+        random: Of its values.
+
+    Returns:
+        What JSON encodes.
+    """
+    payload: Any = {}
+    for name, field in stream.fields.items():
+        # With its own time among the identifying fields, the others name who sent the event.
+        names_event = name in stream.business_id and stream.event_time not in stream.business_id
+        value = _value(name, field, number if names_event else None, now=now, random=random)
+        if field.path == WHOLE_PAYLOAD:
+            return value
+        place = payload
+        *parents, last = field.path.split(".")
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                break
+        if isinstance(place, dict):
+            place[last] = value
+    return payload
+
+
+def _value(name: str, field: FieldSpec, number: int | None, *, now: datetime, random: Random) -> Any:
+    kind, _, size = field.type.partition("(")
+    values: Mapping[str, Any] = {
+        "varchar": str(uuid.UUID(int=random.getrandbits(128), version=4))
+        if number is not None
+        else f"{name}-{random.randint(1, _WORDS)}",
+        "bigint": number if number is not None else random.randint(1, 100),
+        "integer": number if number is not None else random.randint(1, 100),
+        "double": round(random.gauss(50, 10), 2),
+        "boolean": random.random() < 0.5,
+        "timestamp": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "date": now.date().isoformat(),
+        "json": {"number": random.randint(1, 100)},
+    }
+    if kind == "decimal":
+        width, scale = (int(part) for part in size.rstrip(")").split(","))
+        return round(random.random() * 10 ** min(3, width - scale), min(scale, 6))
+    return values[kind]

@@ -1,0 +1,102 @@
+"""What raw and staging made of single events; a whole stream is counted in recount.py."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ingestion.declare.stream import Stream
+from ingestion.lake.lake import Lake
+from ingestion.land.rejects import list_rejects
+from ingestion.watch.queries import business_key
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of an event.
+
+    Attributes:
+        batch_id: The batch that landed it in raw; None when it did not land.
+        reject: Why it was rejected; empty otherwise.
+        staged: Its row in staging, without the columns that repeat the event; None when it has none.
+        why_not: Why staging has no row, as a clause; empty when it has one.
+    """
+
+    batch_id: int | None = None
+    reject: str = ""
+    staged: Mapping[str, Any] | None = None
+    why_not: str = ""
+
+
+@dataclass
+class _Found:
+    raw: dict[str, tuple[int, bool, str | None]] = field(default_factory=dict)
+    rejects: dict[str, str] = field(default_factory=dict)
+    staged: dict[str, dict[str, Any]] = field(default_factory=dict)
+    first: dict[str, str] = field(default_factory=dict)
+    newest: int = 0
+    has_staging: bool = False
+
+
+def fates(lake: Lake, stream: Stream, positions: Sequence[tuple[str, int]]) -> dict[str, Fate]:
+    """What became of some events.
+
+    Args:
+        lake: The lake, which may be read-only.
+        stream: Their stream.
+        positions: Partition and position of each.
+
+    Returns:
+        Event id → its fate.
+    """
+    ids = [f"{partition}@{position}" for partition, position in positions]
+    there = lake.tables()
+    found = _Found(has_staging=("staging", f"stg_{stream.name}") in there)
+    if ids and ("raw", stream.name) in there:
+        lowest, highest = min(at for _, at in positions), max(at for _, at in positions)
+        within = f"position between {lowest} and {highest} and event_id in (select unnest(?::varchar []))"
+        _read_raw(lake, stream, within, ids, found)
+        if found.has_staging:
+            _read_staging(lake, stream, within, ids, found)
+    return {event_id: _fate(event_id, stream, found) for event_id in ids}
+
+
+def _read_raw(lake: Lake, stream: Stream, within: str, ids: list[str], found: _Found) -> None:
+    key = business_key(stream)
+    sql = f'select event_id, batch_id, payload is null, {key} from raw."{stream.name}" where {within}'
+    found.raw = {row[0]: (int(row[1]), bool(row[2]), row[3]) for row in lake.query(sql, [ids])}
+    rejects = list_rejects(lake, stream.name, event_ids=ids, open_only=False)
+    found.rejects = {each.event_id: f"{each.reason} ({each.outcome})" for each in rejects}
+
+
+def _read_staging(lake: Lake, stream: Stream, within: str, ids: list[str], found: _Found) -> None:
+    table = f'staging."stg_{stream.name}"'
+    known = {"source_partition", "position", "event_id", "event_key", "ingested_at"}
+    rows = lake.query_arrow(f"select * from {table} where {within}", [ids]).to_pylist()
+    found.staged = {row["event_id"]: {n: v for n, v in row.items() if n not in known} for row in rows}
+    found.newest = int(lake.query(f"select coalesce(max(batch_id), 0) from {table}")[0][0])
+    missing = [key for at, (_, _, key) in found.raw.items() if at not in found.staged and key is not None]
+    if missing:
+        sql = (
+            f"select business_key, event_id from (select {business_key(stream)} as business_key, event_id "
+            f'from raw."{stream.name}") where business_key in (select unnest(?::varchar [])) '
+            f"and event_id in (select event_id from {table})"
+        )
+        found.first = dict(lake.query(sql, [missing]))
+
+
+def _fate(event_id: str, stream: Stream, found: _Found) -> Fate:
+    reject = found.rejects.get(event_id, "")
+    if event_id not in found.raw:
+        return Fate(reject=reject)
+    batch, is_tombstone, key = found.raw[event_id]
+    staged = found.staged.get(event_id)
+    why = ""
+    if staged is None and not found.has_staging:
+        why = f"there is no model stg_{stream.name} yet"
+    elif staged is None and is_tombstone:
+        why = "a tombstone is left out"
+    elif staged is None and key is not None and key in found.first:
+        why = f"{found.first[key]} has the same {', '.join(stream.business_id)} and came first"
+    elif staged is None:
+        why = f"not built yet: it holds batches up to {found.newest}" if batch > found.newest else "missing"
+    return Fate(batch, reject, staged, why)

@@ -1,0 +1,207 @@
+"""`millrace produce`: sends events to a stream's broker, from a file or made from the declared fields."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BufferedReader
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import orjson
+
+from ingestion.clock import utc_now
+from ingestion.connectors.messages import Outgoing, Sender
+from ingestion.connectors.port import SourceSpec
+from ingestion.declare.examples import example_payload
+from ingestion.declare.sources import is_source, open_sender, read_source
+from ingestion.declare.stream import Stream
+from ingestion.errors import ConfigError, MillraceError, StorageError
+from orchestration.cli.context import Globals, err, out
+from orchestration.cli.ingest import choose
+from orchestration.cli.peek import read_pairs
+
+_TOGETHER = 500
+_TICK_SECONDS = 0.05
+_BLOCK_BYTES = 65_536
+STDIN = Path("-")
+
+
+@dataclass(frozen=True)
+class Sending:
+    """What is sent, and how.
+
+    Attributes:
+        file: A message a line; `-` is standard input; None: events are made from the declared fields.
+        rate: Messages a second; None: as fast as the broker takes them.
+        count: Messages at most; None for all, or for no end.
+        repeat: Begin again at the file's end.
+        to: The topic, where the source has several.
+        key: Field whose value is the message's key.
+        headers: Name=value, of every message.
+        create: Make a missing topic.
+    """
+
+    file: Path | None = None
+    rate: float | None = None
+    count: int | None = None
+    repeat: bool = False
+    to: str = ""
+    key: str = ""
+    headers: Sequence[str] = ()
+    create: bool = False
+
+
+def produce(options: Globals, what: str, sending: Sending, *, as_json: bool) -> None:
+    """Send, until the file's end, the count, or Ctrl-C.
+
+    Args:
+        options: The global options.
+        what: A stream's name, or kind:place.
+        sending: What, and how.
+        as_json: Say it as JSON.
+
+    Raises:
+        ConfigError: There is nothing to send, or nowhere.
+        SourceUnavailable: The broker did not accept a message; says how many it did.
+    """
+    settings = options.settings(needs_project=not is_source(what))
+    stream, source = None, None
+    if is_source(what):
+        source = read_source(what)
+    else:
+        (stream,) = choose(options.streams(settings), [what])
+        source = stream.source
+    destination = source.destination(sending.to)
+    values = _values(stream, sending)
+    headers = {name: str(value) for name, value in read_pairs(sending.headers).items()}
+    sender, sent = open_sender(source, settings), 0
+    try:
+        sender.prepare(destination, create=sending.create)
+        messages = (
+            [Outgoing(destination, value, _key(value, sending.key), headers) for value in group]
+            for group in _paced(values, sending)
+        )
+        with suppress(KeyboardInterrupt), err.status("sending …") as status:
+            for sent in _send(sender, messages):
+                status.update(f"{sent:,} sent; Ctrl-C ends it")
+    finally:
+        sender.close()
+    _report(source, destination, sent, as_json=as_json)
+
+
+def _send(sender: Sender, groups: Iterable[list[Outgoing]]) -> Iterator[int]:
+    """Send groups; yields how many messages the broker has accepted so far."""
+    sent = 0
+    try:
+        for group in groups:
+            sender.send(group)
+            sent += len(group)
+            yield sent
+    except MillraceError as error:
+        raise type(error)(f"{error} ({sent:,} messages were accepted before)") from None
+
+
+def _report(source: SourceSpec, destination: str, sent: int, *, as_json: bool) -> None:
+    if as_json:
+        json.dump({"source": source.origin, "destination": destination, "sent": sent}, sys.stdout)
+        sys.stdout.write("\n")
+        return
+    what = "1 message" if sent == 1 else f"{sent:,} messages"
+    out.print(f"the broker has accepted {what} for '{destination}'", markup=False)
+
+
+def _values(stream: Stream | None, sending: Sending) -> Iterator[list[bytes]]:
+    """Payloads in groups, as they are there: a pipe gives what it has."""
+    if sending.file is not None:
+        return _lines(sending.file, repeat=sending.repeat)
+    if stream is None:
+        raise ConfigError(
+            "events are made up for a stream of streams.yml only: name a --file, or - for a pipe"
+        )
+    if sending.rate is None and sending.count is None:
+        raise ConfigError("say what to send: --file FILE, or --rate N or --count N for made-up events")
+    default = Stream.model_fields["format"].default
+    if stream.format != default:
+        raise ConfigError(
+            f"made-up events are {default}, but stream '{stream.name}' is {stream.format}: name a --file"
+        )
+    if not stream.fields:
+        raise ConfigError(f"stream '{stream.name}' declares no fields to make events up of: name a --file")
+    return _made_up(stream)
+
+
+def _made_up(stream: Stream) -> Iterator[list[bytes]]:
+    random, number = Random(), time.time_ns() // 1_000_000  # noqa: S311  # a simulation, not a secret
+    while True:
+        number += 1
+        yield [orjson.dumps(example_payload(stream, number=number, now=utc_now(), random=random))]
+
+
+def _lines(file: Path, *, repeat: bool) -> Iterator[list[bytes]]:
+    """A file's lines without empty ones."""
+    if file == STDIN:
+        yield from _read(sys.stdin.buffer)  # type: ignore[arg-type]
+        return
+    while True:
+        found = False
+        try:
+            with file.open("rb") as opened:
+                for lines in _read(opened):
+                    found = True
+                    yield lines
+        except OSError as error:
+            raise StorageError(f"{file} cannot be read: {error.strerror}") from None
+        if not repeat or not found:
+            return
+
+
+def _read(opened: BufferedReader) -> Iterator[list[bytes]]:
+    rest = b""
+    while block := opened.read1(_BLOCK_BYTES):
+        *whole, rest = (rest + block).split(b"\n")
+        if lines := [line for line in (each.rstrip(b"\r") for each in whole) if line.strip()]:
+            yield lines
+    if rest.strip():
+        yield [rest]
+
+
+def _paced(groups: Iterator[list[bytes]], sending: Sending) -> Iterator[list[bytes]]:
+    """The same messages in groups that are due, up to the count."""
+    single = (value for group in groups for value in group)
+    left = islice(single, sending.count)
+    if sending.rate is None:
+        if sending.file == STDIN and sending.count is None:
+            yield from groups  # each as soon as it is typed or piped
+            return
+        while group := list(islice(left, _TOGETHER)):
+            yield group
+        return
+    began, sent = time.monotonic(), 0
+    while True:
+        due = int((time.monotonic() - began) * sending.rate) + 1 - sent
+        if due > 0:
+            group = list(islice(left, min(due, _TOGETHER)))
+            if not group:
+                return
+            sent += len(group)
+            yield group
+        else:
+            time.sleep(min(_TICK_SECONDS, 1 / sending.rate))
+
+
+def _key(value: bytes, field: str) -> bytes | None:
+    if not field:
+        return None
+    try:
+        found: Any = json.loads(value)
+        for part in field.split("."):
+            found = found[part]
+    except (ValueError, KeyError, TypeError, IndexError):
+        shown = value[:60].decode("utf-8", "backslashreplace")
+        raise ConfigError(f"a message has no field '{field}' for its key: {shown}") from None
+    return str(found).encode() if isinstance(found, str | int | float) else orjson.dumps(found)
