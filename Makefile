@@ -3,6 +3,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
+PACKAGE := dbt_project/dbt_packages/millrace
 
 .PHONY: wheel demo drill test test-all fault bench soak coverage lint lock env clean
 
@@ -50,7 +51,11 @@ lint: env
 wheel: env
 	@rm -rf dist && $(BIN)/python -m hatchling build -t wheel
 
-env: $(VENV)/.locked
+env: $(VENV)/.locked $(PACKAGE)
+
+# The dbt package `millrace`, and what else plain `dbt build` needs in a fresh clone.
+$(PACKAGE): | $(VENV)/.locked
+	@$(BIN)/millrace upgrade-project >/dev/null
 
 $(VENV)/.locked: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
@@ -68,4 +73,4 @@ lock:
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links -q -o requirements.lock
 
 clean:
-	@rm -rf $(VENV) dbt_project/target dbt_project/logs .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) dbt_project/target dbt_project/logs dbt_project/dbt_packages .pytest_cache .mypy_cache .ruff_cache

@@ -30,6 +30,13 @@ def plant_files() -> Path:
     return carried if carried.is_dir() else PRODUCT_DIR
 
 
+def ours() -> dict[str, Path]:
+    """The files that no user has to edit: path below a project's folder → the file that is copied there."""
+    files = plant_files()
+    dbt = {f"{DBT_FOLDER}/{name}": files / DBT_FOLDER / name for name in _COMMON_DBT}
+    return {name: files / name for name in _COMMON} | dbt | {".gitignore": _FILES / "gitignore"}
+
+
 def create_project(folder: Path, *, example: str) -> None:
     """Write a project.
 
