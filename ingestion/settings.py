@@ -79,6 +79,7 @@ class Settings(BaseSettings):
 
     ui_host: str = "127.0.0.1"
     ui_port: int = Field(default=3000, ge=0, le=65535)
+    ui_preview_rows: int = Field(default=0, ge=0, le=100, description="of each table, on its page")
     alert_webhook_url: SecretStr | None = None
 
     _variables: Mapping[str, SecretStr] = PrivateAttr(default_factory=dict)

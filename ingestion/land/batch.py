@@ -118,7 +118,11 @@ class Ingestor:
             events_landed=landed,
             events_rejected=rejected,
             bytes_read=reading.bytes,
-            lag_events=sum(plan.bounds[name].end - window.end for name, window in windows.items()),
+            unread={
+                name: Window(window.end, plan.bounds[name].end)
+                for name, window in windows.items()
+                if window.end < plan.bounds[name].end
+            },
             stalls=log.stalls - stalls_before,
             seconds=laps.seconds,
             newest_batch_id=plan.batch_id,

@@ -20,7 +20,7 @@ class BatchReport:
         events_landed: Rows added to raw.<stream>.
         events_rejected: Rows added to raw.rejects.
         bytes_read: Of the values.
-        lag_events: Positions left unread after this batch, as of when it was planned.
+        unread: Partition → positions left unread after this batch, as of when it was planned.
         stalls: How often a connection that brought nothing was replaced while reading.
         seconds: Step → wall time.
         newest_batch_id: Number of the stream's newest batch in the lake, this one or an earlier; 0: none.
@@ -34,10 +34,15 @@ class BatchReport:
     events_landed: int = 0
     events_rejected: int = 0
     bytes_read: int = 0
-    lag_events: int = 0
+    unread: Mapping[str, Window] = field(default_factory=dict)
     stalls: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
     newest_batch_id: int = 0
+
+    @property
+    def lag_events(self) -> int:
+        """How many positions it left unread."""
+        return sum(window.end - window.start for window in self.unread.values())
 
 
 class Laps:

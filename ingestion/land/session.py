@@ -4,6 +4,7 @@ Opened on first use, or before the run comes (readiness.py).
 """
 
 from ingestion.lake.lake import Lake
+from ingestion.lake.sizes import TableSizes
 from ingestion.land.batch import Ingestor
 from ingestion.settings import Settings
 
@@ -15,12 +16,15 @@ class LakeSession:
         settings: Where things are.
 
     Attributes:
+        lake: The run's lake connection.
+        sizes: How large the lake's tables are.
         released: Stream → its newest batch, where no check holds that back from the models.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.lake = Lake(settings)
+        self.sizes = TableSizes(settings, application_name=f"{self.lake.application_name} sizes")
         self.released: dict[str, int] = {}
         self._ingestor: Ingestor | None = None
 
@@ -42,3 +46,8 @@ class LakeSession:
         """
         snapshot, _ = self.lake.snapshot_id(), self.ingestor
         return snapshot
+
+    def close(self) -> None:
+        """Close its connections."""
+        self.lake.close()
+        self.sizes.close()

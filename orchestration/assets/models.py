@@ -12,22 +12,27 @@ from typing import Any
 
 from dagster import (
     AssetCheckKey,
-    AssetCheckResult,
     AssetExecutionContext,
     AssetKey,
     AssetsDefinition,
+    DataVersion,
     Failure,
     Field,
-    MaterializeResult,
     multi_asset,
 )
 from dagster_dbt.asset_utils import build_dbt_specs
 
 from ingestion.clock import utc_now
 from ingestion.land.session import LakeSession
+from orchestration.assets.model_results import (
+    DONE,
+    data_versions,
+    model_pages,
+    model_results,
+    relation_name,
+)
 from orchestration.checks.adapter import check_specs
 from orchestration.checks.contracts import Contract
-from orchestration.checks.dbt_tests import result_of_test
 from orchestration.checks.due_contracts import DueContracts
 from orchestration.checks.freshness import Budget, FreshnessMeter, freshness_specs
 from orchestration.dbt.call import DbtProject
@@ -43,7 +48,6 @@ from orchestration.run.progress import ModelledBatches
 _FULL_REFRESH = "Rebuild the selected incremental models from all of raw, not from its new batches."
 MODELS_OP = "models"
 _VIEWS = "config.materialized:view"
-_DONE = frozenset({"success", "pass", "no-op"})
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Parts:
     Attributes:
         project: The dbt project.
         nodes: dbt's ids → Dagster's keys.
+        versions: dbt's id of a model or seed → the data version that it has while its text stays.
         contracts: Model → its contract.
         budgets: Mart → how fresh it has to be.
         tables: Stream → what has to be built to show what is new of it.
@@ -62,6 +67,7 @@ class Parts:
 
     project: DbtProject
     nodes: NodeKeys
+    versions: Mapping[str, DataVersion]
     contracts: Mapping[AssetKey, Contract]
     budgets: Mapping[AssetKey, Budget]
     tables: Mapping[str, frozenset[AssetKey]]
@@ -101,7 +107,7 @@ def models_asset(
         spec for key, contract in contracts.items() for spec in check_specs(contract, key, blocking=False)
     ]
     nodes = NodeKeys.of(specs, test_specs)
-    parts = Parts(parsed.project, nodes, contracts, budgets, tables, cycles, run_dbt)
+    parts = Parts(parsed.project, nodes, data_versions(parsed), contracts, budgets, tables, cycles, run_dbt)
 
     @multi_asset(
         name=MODELS_OP,
@@ -131,6 +137,8 @@ class ModelsRun:
         self._context = context
         self._session = session
         self._contracts = DueContracts(parts.contracts)
+        self._versions = parts.versions
+        self._results: dict[str, NodeResult] = {}
         self._freshness = FreshnessMeter(parts.budgets, since=_started_at(context))
 
     def events(self) -> Iterator[Any]:
@@ -144,6 +152,7 @@ class ModelsRun:
         # A contract runs at most every few seconds: what a late cycle built may not be checked yet.
         yield from recorded(self._contracts.run(self._session.lake, all_of_them=True))
         yield from recorded(self._freshness.run(pause_seconds=0))
+        yield from model_pages(self._session, [*self._results.values()], self._parts.nodes)
 
     def _first_build(self) -> Iterator[Any]:
         context = self._context
@@ -173,11 +182,15 @@ class ModelsRun:
             results = self._run_dbt(args)
         except DbtFailed as error:
             failure, results = error, error.nodes
-        yield from _model_results(results, nodes, checks, lake.snapshot_id())
+        sizes = self._session.sizes.of(relation_name(result) for result in results if result.relation)
+        yield from model_results(
+            results, nodes, checks, lake.snapshot_id(), versions=self._versions, sizes=sizes
+        )
+        self._results |= {result.unique_id: result for result in results}
         self._contracts.built(
             nodes.assets[result.unique_id]
             for result in results
-            if result.status in _DONE and result.unique_id in nodes.assets
+            if result.status in DONE and result.unique_id in nodes.assets
         )
         yield from self._contracts.run(lake)
         if failure is not None:
@@ -206,7 +219,7 @@ class ModelsRun:
         built = {
             assets[result.unique_id]
             for result in results
-            if result.status in _DONE and result.unique_id in assets
+            if result.status in DONE and result.unique_id in assets
         }
         self._freshness.built(self._session.lake, built, began_at=began_at, visible_at=utc_now())
         self._advance(released, built)
@@ -238,23 +251,3 @@ def _failed(failure: DbtFailed, nodes: NodeKeys) -> list[str]:
 
 def _tested(check: AssetCheckKey | None) -> AssetKey | None:
     return None if check is None else check.asset_key
-
-
-def _model_results(
-    results: Sequence[NodeResult],
-    nodes: NodeKeys,
-    selected_checks: AbstractSet[AssetCheckKey],
-    snapshot_id: int,
-) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
-    """dbt's results as Dagster's; a model that failed or was skipped is not materialised."""
-    for result in results:
-        asset_key, check_key = nodes.assets.get(result.unique_id), nodes.checks.get(result.unique_id)
-        if asset_key is not None and result.status in _DONE:
-            metadata: dict[str, Any] = {"seconds": round(result.seconds, 3), "snapshot_id": snapshot_id}
-            if result.rows_affected is not None:
-                metadata["dagster/partition_row_count"] = result.rows_affected
-            if result.relation:
-                metadata["dagster/table_name"] = result.relation.replace('"', "")
-            yield MaterializeResult(asset_key=asset_key, metadata=metadata)
-        elif check_key is not None and check_key in selected_checks and result.status != "skipped":
-            yield result_of_test(result, check_key, snapshot_id)

@@ -14,7 +14,7 @@ from orchestration.checks.adapter import check_specs
 from orchestration.checks.ledger import ledger_check_spec
 from orchestration.checks.raw_contracts import raw_contract
 from orchestration.keys import RAW_GROUP, SOURCES_GROUP, raw_key, source_key
-from orchestration.run.land import ingest_batch
+from orchestration.run.land import RAW_VERSION, ingest_batch
 
 
 def source_specs(streams: Sequence[Stream]) -> list[AssetSpec]:
@@ -67,6 +67,8 @@ def raw_asset(stream: Stream) -> AssetsDefinition:
             landed = ingest_batch(session, context.instance, stream, log)
         finally:
             log.close()
-        yield MaterializeResult(metadata=landed.metadata, check_results=landed.checks)
+        yield MaterializeResult(
+            metadata=landed.metadata, check_results=landed.checks, data_version=RAW_VERSION
+        )
 
     return ingest

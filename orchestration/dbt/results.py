@@ -26,7 +26,7 @@ class NodeResult:
         message: dbt's message, None when there is none.
         failures: rows a test found; None for other nodes.
         relation: the table or view, quoted; None for a test.
-        sql: a test's compiled statement, which selects the failing rows; None for other nodes.
+        sql: the compiled statement; a test's selects the failing rows. None for a seed.
     """
 
     unique_id: str
@@ -112,5 +112,5 @@ def _read(one: Any) -> NodeResult:
         message=one.message,
         failures=one.failures,
         relation=None if is_test else getattr(node, "relation_name", None),
-        sql=getattr(node, "compiled_code", None) if is_test else None,
+        sql=getattr(node, "compiled_code", None),
     )

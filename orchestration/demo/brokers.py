@@ -41,6 +41,7 @@ class DemoBrokers:
             "mqtt_port": str(self.mqtt.port),
             "mqtt_protocol": "3.1.1",
             "mqtt_tls": "false",
+            "ui_preview_rows": "10",
         }
 
     def settings(self) -> Settings:

@@ -16,7 +16,9 @@ from psycopg2 import extensions
 from ingestion.errors import CatalogUnavailable
 from ingestion.lake.catalog import no_catalog
 from ingestion.settings import Settings
+from orchestration.records.failed_runs import FailedRun, cause_of
 
+STREAMS_TAG = "millrace/streams"  # as in keys.py, which imports Dagster
 SENSOR_TAG = "dagster/sensor_name"
 _MOST_VERSIONS = 500  # a check that fails with every cycle must not keep every version
 Outcome = Literal["passed", "warned", "failed", "could_not_run", "running"]
@@ -133,6 +135,36 @@ class DagsterRecords:
         return frozenset(
             int(check.numbers["snapshot_id"]) for check in failed if "snapshot_id" in check.numbers
         )
+
+    def run_ids(self, beginning: str) -> list[str]:
+        """The ids of runs that begin so, two at most."""
+        rows = self._query(
+            "select run_id from runs where starts_with(run_id, %s) order by id desc limit 2", (beginning,)
+        )
+        return [run_id for (run_id,) in rows]
+
+    def failures(self, *, since: datetime) -> list[FailedRun]:
+        """The runs that failed or were cancelled since a moment (UTC), with causes, the oldest first."""
+        runs = self._query(
+            "select r.run_id, r.pipeline_name, r.status, coalesce(t.value, ''), r.start_time, r.end_time "
+            "from runs r left join run_tags t on t.run_id = r.run_id and t.key = %s "
+            "where r.status in ('FAILURE', 'CANCELED') and r.end_time >= %s order by r.end_time",
+            (STREAMS_TAG, since.timestamp()),
+        )
+        events: dict[str, list[dict[str, Any]]] = {}
+        for run_id, event in self._query(
+            "select run_id, event from event_logs where run_id = any(%s) "
+            "and dagster_event_type in ('STEP_FAILURE', 'PIPELINE_FAILURE') order by id",
+            ([run[0] for run in runs],),
+        ):
+            events.setdefault(run_id, []).append(json.loads(event).get("dagster_event") or {})
+        return [
+            FailedRun(
+                run_id, job, status, streams, end - start if start else 0.0,
+                datetime.fromtimestamp(end, UTC), cause_of(events.get(run_id, ())),
+            )
+            for run_id, job, status, streams, start, end in runs
+        ]  # fmt: skip
 
     def assets(self) -> list[AssetRecord]:
         """The last build of every asset that was built."""

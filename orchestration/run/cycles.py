@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 from dagster import (
     AssetCheckEvaluation,
@@ -16,9 +17,11 @@ from dagster import (
     AssetExecutionContext,
     AssetKey,
     AssetMaterialization,
+    DataVersion,
     Failure,
     MaterializeResult,
 )
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from ingestion.clock import utc_now
 from ingestion.declare.logs import open_log
@@ -38,7 +41,7 @@ from orchestration.keys import (
     UNTIL_TAG,
     raw_key,
 )
-from orchestration.run.land import breaks, ingest_batch
+from orchestration.run.land import RAW_VERSION, breaks, ingest_batch
 
 Event = AssetMaterialization | AssetCheckEvaluation
 Build = Callable[[AbstractSet[AssetKey]], Iterator[MaterializeResult[None] | AssetCheckResult]]
@@ -132,7 +135,7 @@ class Cycles:
             except MillraceError as error:
                 faults.streams[stream.name] = str(error)
                 continue
-            yield AssetMaterialization(raw_key(stream.name), metadata=landed.metadata)
+            yield materialization(raw_key(stream.name), landed.metadata, version=RAW_VERSION)
             yield from recorded(landed.checks, key=raw_key(stream.name))
             broken = [check for check in landed.checks if breaks(check)]
             if broken:
@@ -196,6 +199,14 @@ def _code(session: LakeSession) -> str:
     return fingerprint([*session.settings.watched_code, session.settings.streams_file])
 
 
+def materialization(
+    key: AssetKey, metadata: Mapping[str, Any], *, version: DataVersion | None
+) -> AssetMaterialization:
+    """A materialisation with its data version, which Dagster itself adds to a step's own results only."""
+    tags = {} if version is None else {DATA_VERSION_TAG: version.value}
+    return AssetMaterialization(key, metadata=metadata, tags=tags)
+
+
 def recorded(
     results: Iterable[MaterializeResult[None] | AssetCheckResult], *, key: AssetKey | None = None
 ) -> Iterator[Event]:
@@ -208,7 +219,7 @@ def recorded(
     for result in results:
         asset = _key(result.asset_key or key)
         if isinstance(result, MaterializeResult):
-            yield AssetMaterialization(asset, metadata=result.metadata)
+            yield materialization(asset, result.metadata or {}, version=result.data_version)
         else:
             yield AssetCheckEvaluation(
                 asset_key=asset,

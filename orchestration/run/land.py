@@ -5,6 +5,7 @@ How a batch works is in ingestion/land/batch.py. A run's first batch of a stream
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +13,18 @@ from dagster import (
     AssetCheckResult,
     AssetCheckSeverity,
     DagsterInstance,
+    DataVersion,
     MetadataValue,
     TableColumn,
     TableRecord,
     TableSchema,
 )
 
+from ingestion.clock import utc_now
 from ingestion.declare.stream import Stream
+from ingestion.errors import MillraceError
 from ingestion.formats.decode import decoder
+from ingestion.lake.sizes import TableSize
 from ingestion.land.report import BatchReport
 from ingestion.land.session import LakeSession
 from ingestion.log.port import Log
@@ -28,6 +33,9 @@ from orchestration.checks.ledger import prove_ledger
 from orchestration.checks.raw_contracts import raw_contract
 from orchestration.keys import raw_key
 from orchestration.run.progress import CheckedBatches
+
+RAW_VERSION = DataVersion("append-only")
+"""Of every raw table. A version that moved with each batch would make Dagster call each model stale."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ def ingest_batch(session: LakeSession, instance: DagsterInstance, stream: Stream
         checked.advance({stream.name: newest})
     if newest and not any(breaks(result) for result in results):
         session.released[stream.name] = newest
-    return Landed(_metadata(report, session), results)
+    return Landed(_lag(report, log) | _metadata(report, session), results)
 
 
 def breaks(check: AssetCheckResult) -> bool:
@@ -74,15 +82,32 @@ def breaks(check: AssetCheckResult) -> bool:
     return not check.passed and check.severity == AssetCheckSeverity.ERROR
 
 
+def size_metadata(size: TableSize | None) -> dict[str, int]:
+    """A table's rows and bytes as Dagster's pages show and plot them; nothing of what has none."""
+    return {} if size is None else {"dagster/row_count": size.rows, "table_bytes": size.bytes}
+
+
+def _lag(report: BatchReport, log: Log) -> dict[str, Any]:
+    """What the batch left unread, as of when it was planned, and how old the oldest of it is now."""
+    lag: dict[str, Any] = {"lag_events": report.lag_events}
+    with suppress(MillraceError):  # the batch is in the lake; only its page lacks a figure
+        times = [time for time in log.first_times(report.unread).values() if time is not None]
+        if times or not report.unread:
+            oldest = min(times, default=utc_now())
+            lag["oldest_unread_seconds"] = round(max(0.0, (utc_now() - oldest).total_seconds()), 1)
+    return lag
+
+
 def _metadata(report: BatchReport, session: LakeSession) -> dict[str, Any]:
     """A batch as the asset's page shows it."""
     windows = TableSchema([TableColumn("partition"), TableColumn("start", "int"), TableColumn("end", "int")])
+    table = f"raw.{report.stream}"
     metadata: dict[str, Any] = {
-        "dagster/row_count": report.events_landed,
-        "events_read": report.events_read,
-        "events_rejected": report.events_rejected,
-        "bytes_read": report.bytes_read,
-        "lag_events": report.lag_events,
+        **size_metadata(session.sizes.of([table]).get(table)),
+        "batch_events_read": report.events_read,
+        "batch_events_landed": report.events_landed,
+        "batch_events_rejected": report.events_rejected,
+        "batch_bytes_read": report.bytes_read,
         "stalls": report.stalls,
         "seconds": MetadataValue.json(dict(report.seconds)),
         "snapshot_id": session.lake.snapshot_id(),

@@ -45,6 +45,6 @@ def take(settings: Settings) -> LakeSession | None:
         with suppress(MillraceError, duckdb.Error):
             session.open()
             return session
-    session.lake.close()
+    session.close()
     runner.disconnect()
     return None

@@ -22,6 +22,6 @@ def lake_session(settings: Callable[[], Settings] = load_settings) -> ResourceDe
         try:
             yield session
         finally:
-            session.lake.close()
+            session.close()
 
     return open_session

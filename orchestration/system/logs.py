@@ -1,11 +1,31 @@
-"""Keeps the logs of a running system small; running.py decides when."""
+"""The supervisor's own log, and keeping the logs of a running system small; running.py decides when."""
 
+import logging
 import os
 import shutil
 from pathlib import Path
 
 from ingestion.errors import StorageError
 from orchestration.services.process import LOG_LIMIT_BYTES
+
+_OURS = "orchestration"
+
+
+def own_log(folder: Path) -> logging.Handler:
+    """What the supervisor warns of, kept beside its services' logs; the caller closes it with close_log."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / "supervisor.log"
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600))
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s [%(levelname)-8s] %(message)s"))
+    logging.getLogger(_OURS).addHandler(handler)
+    return handler
+
+
+def close_log(handler: logging.Handler) -> None:
+    """End it."""
+    logging.getLogger(_OURS).removeHandler(handler)
+    handler.close()
 
 
 def trim_logs(folder: Path) -> None:

@@ -4,6 +4,7 @@ It shows nothing: callers pass `progress` and call `check` about once a second f
 What the processes are is in services.py.
 """
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +32,7 @@ from orchestration.system.code_server import CodeServer
 from orchestration.system.data_folder import require_usable
 from orchestration.system.instance import launcher_socket, prepare_instance
 from orchestration.system.lock import publish
-from orchestration.system.logs import trim_logs
+from orchestration.system.logs import close_log, own_log, trim_logs
 from orchestration.system.reloading import Reloading
 from orchestration.system.runtime import variables, write_runtime
 
@@ -87,6 +88,7 @@ class System:
         self._broken: tuple[str, ...] = ()
         self._supervise([])
         self._next_look_s = self._next_trim_s = 0.0
+        self._log: logging.Handler | None = None
 
     @property
     def ui_url(self) -> str:
@@ -108,6 +110,7 @@ class System:
             ServiceError: A process did not come up.
         """
         require_usable(self.settings.data_dir)
+        self._log = own_log(services.log_folder(self.settings))
         base = list(self._brokers)
         if self.settings.catalog is None:
             postgres = EmbeddedPostgres(self.settings.data_dir / "postgres")
@@ -266,6 +269,9 @@ class System:
         try:
             self._supervisor.stop()
         finally:
+            if self._log is not None:
+                close_log(self._log)
+                self._log = None
             if self._socket.parent != self.settings.data_dir / "run":
                 shutil.rmtree(self._socket.parent, ignore_errors=True)
 

@@ -119,7 +119,8 @@ def test_events_that_come_during_a_run_are_built_by_it(scene: Scene) -> None:
     assert (scene.rows(scene.left), scene.rows(scene.right)) == (4, 6)
     assert [made.metadata["rows"].value for made in materialized(result, MART)] == [1, 4, 4]
     (landed,) = materialized(result, raw_key(scene.right))
-    assert landed.metadata["dagster/row_count"].value == 5
+    assert landed.metadata["batch_events_landed"].value == 5
+    assert landed.metadata["dagster/row_count"].value == 6
     checks: list[AssetCheckEvaluation] = result.get_asset_check_evaluations()
     assert {check.asset_key for check in checks} == {raw_key(name) for name in scene.names}
     assert all(check.passed for check in checks)

@@ -50,6 +50,44 @@ def peek(
 
 
 @app.command(rich_help_panel=PANEL)
+def logs(
+    context: typer.Context,
+    service: Annotated[
+        str | None,
+        typer.Argument(help="Of one service, as 'status' names them; 'runs' for failed runs."),
+    ] = None,
+    since: Annotated[
+        str, typer.Option("--since", help="How far back: 90s, 30min, 2h, 7d, or a time (UTC).")
+    ] = "1h",
+    errors: Annotated[bool, typer.Option("--errors", help="Only what failed.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with new lines until Ctrl-C.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the services wrote and which runs failed and why, by time (UTC)."""
+    from orchestration.cli.logs import logs as show_logs
+
+    settings = context.obj.settings(needs_project=False)
+    raise typer.Exit(
+        show_logs(settings, service=service, since=since, errors=errors, follow=follow, as_json=as_json)
+    )
+
+
+@app.command("open", rich_help_panel=PANEL)
+def open_ui(
+    context: typer.Context,
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A run's id, or how it begins: opens its page.")
+    ] = None,
+) -> None:
+    """Open the web UI of the running system in a browser, and print its address."""
+    from orchestration.cli.open import open_ui as open_in_browser
+
+    raise typer.Exit(open_in_browser(context.obj.settings(needs_project=False), run=run))
+
+
+@app.command(rich_help_panel=PANEL)
 def query(
     context: typer.Context,
     sql: Annotated[str, typer.Argument(help='One SELECT, as in "from marts.ops_batches".')],
