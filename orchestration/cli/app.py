@@ -12,12 +12,12 @@ from typer.exceptions import Abort, Exit, TyperException
 
 from orchestration.cli.commands import keeping, landing, looking, projects, running
 from orchestration.cli.context import Globals, complain, err, log_to_stderr
+from orchestration.cli.help import speak_plainly
 
 app = typer.Typer(
     name="millrace",
-    help="A streaming lakehouse: events of brokers and devices to checked SQL models, within seconds.",
-    epilog="Try 'millrace demo' first: it brings its own brokers and a simulated plant.",
-    add_completion=False,
+    help="A streaming lakehouse: events of brokers and devices to checked SQL models, within seconds. "
+    "Try 'millrace demo' first: it brings its own brokers and a simulated plant.",
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -68,12 +68,15 @@ def run(arguments: Sequence[str]) -> int:
 
     verbose = bool({"-v", "--verbose"} & set(arguments[:3]))
     try:
-        code = app(args=list(arguments) or ["--help"], prog_name="millrace", standalone_mode=False)
+        command = typer.main.get_command(app)
+        speak_plainly(command)
+        code = command.main(args=list(arguments) or ["--help"], prog_name="millrace", standalone_mode=False)
         return int(code or 0)
     except Exit as leaving:
         return leaving.exit_code
     except TyperException as error:
-        complain(f"{error.format_message().rstrip('.')}; 'millrace --help' shows what there is")
+        where = error.ctx.command_path if error.ctx is not None else "millrace"
+        complain(f"{error.format_message().rstrip('.')}; '{where} --help' shows what there is")
         return error.exit_code
     except (KeyboardInterrupt, Abort):
         return 130

@@ -77,9 +77,7 @@ def logs(
 @app.command("open", rich_help_panel=PANEL)
 def open_ui(
     context: typer.Context,
-    run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="A run's id, or how it begins: opens its page.")
-    ] = None,
+    run: Annotated[str | None, typer.Argument(help="A run's id, or how it begins: opens its page.")] = None,
 ) -> None:
     """Open the web UI of the running system in a browser, and print its address."""
     from orchestration.cli.open import open_ui as open_in_browser
