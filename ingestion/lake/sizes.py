@@ -11,7 +11,7 @@ from psycopg2 import extensions, sql
 
 from ingestion.errors import MillraceError
 from ingestion.lake.catalog import connect_catalog
-from ingestion.lake.lake import METADATA_SCHEMA
+from ingestion.lake.versions import METADATA_SCHEMA
 from ingestion.settings import Settings
 
 _SIZES = """

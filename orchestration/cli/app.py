@@ -68,14 +68,15 @@ def run(arguments: Sequence[str]) -> int:
 
     verbose = bool({"-v", "--verbose"} & set(arguments[:3]))
     try:
-        command = typer.main.get_command(app)
-        speak_plainly(command)
-        code = command.main(args=list(arguments) or ["--help"], prog_name="millrace", standalone_mode=False)
+        whole = typer.main.get_command(app)
+        speak_plainly(whole)
+        code = whole.main(args=list(arguments) or ["--help"], prog_name="millrace", standalone_mode=False)
         return int(code or 0)
     except Exit as leaving:
         return leaving.exit_code
     except TyperException as error:
-        where = error.ctx.command_path if error.ctx is not None else "millrace"
+        context = getattr(error, "ctx", None)  # only wrong usage has one
+        where = context.command_path if context is not None else "millrace"
         complain(f"{error.format_message().rstrip('.')}; '{where} --help' shows what there is")
         return error.exit_code
     except (KeyboardInterrupt, Abort):

@@ -8,6 +8,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "drill": ("millrace --data-dir /tmp/drill drill",),
     "collect": ("millrace collect",),
     "new": ("millrace new mine", "millrace new shop --example shop"),
+    "upgrade-project": ("millrace upgrade-project",),
     "status": ("millrace status", "millrace status --json"),
     "logs": (
         "millrace logs",
@@ -16,6 +17,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "millrace logs runs --since 2026-03-01T12:00",
     ),
     "open": ("millrace open", "millrace open 1f5c24c0"),
+    "peek": (
+        "millrace peek kafka:orders",
+        "millrace peek mqtt:home/+/sensor --for 60",
+        "millrace peek orders",
+    ),
     "query": (
         'millrace query "from marts.ops_batches limit 5"',
         'millrace query "select count(*) from raw.orders" --json',
@@ -23,6 +29,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "verify": ("millrace verify", "millrace verify orders --from 2026-03-01"),
     "doctor": ("millrace doctor", "millrace doctor --json"),
+    "produce": (
+        "millrace produce orders --file orders.ndjson",
+        "millrace produce orders --rate 10 --count 100",
+    ),
     "ingest": ("millrace ingest", "millrace ingest orders"),
     "replay": (
         "millrace replay orders",
@@ -34,7 +44,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "rejects list": ("millrace rejects list", "millrace rejects list orders --reason not_json --all"),
     "rejects show": ("millrace rejects show orders orders-0@17",),
     "rejects retry": ("millrace rejects retry orders", "millrace rejects retry orders orders-0@17"),
-    "rejects resolve": ('millrace rejects resolve orders orders-0@17 --note "a test of ours"',),
+    "rejects resolve": ('millrace rejects resolve orders orders-0@17 --note "sent by a test"',),
     "maintain": ("millrace maintain --dry-run", "millrace maintain"),
     "backup": ("millrace backup /backups/shop",),
     "restore": ("millrace --data-dir /data/new restore /backups/shop",),
