@@ -15,6 +15,7 @@ from ingestion.declare.file import load_streams
 from ingestion.declare.stream import Stream
 from ingestion.errors import StorageError
 from ingestion.settings import Settings, load_settings
+from orchestration.assets.exposures import exposure_specs
 from orchestration.assets.full_scans import full_scan_checks
 from orchestration.assets.left_out import left_out_keys, left_out_specs
 from orchestration.assets.models import models_asset
@@ -187,7 +188,11 @@ def _with_models(project: Project) -> tuple[Project, list[Asset]]:
 
 def _models(project: Project) -> list[Asset]:
     built = [build_models(project)] if project.lineage.keys else []
-    return [*built, *left_out_specs(project.parsed.broken, project.lineage.keys)]
+    return [
+        *built,
+        *left_out_specs(project.parsed.broken, project.lineage.keys),
+        *exposure_specs(project.parsed, project.lineage.keys),
+    ]
 
 
 def _landing(streams: Sequence[Stream]) -> list[Asset]:

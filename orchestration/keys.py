@@ -40,6 +40,7 @@ MODELS_TAG = "millrace/models"
 
 SOURCES_GROUP = "sources"
 RAW_GROUP = "raw"
+EXPOSURES_GROUP = "exposures"
 OPS_GROUP = "ops"
 """The models over the ledger; their contracts read all of it, too slow for every run."""
 

@@ -32,7 +32,12 @@ ALLOWED = {
     },
     "soda_core": {"orchestration/checks/soda_library.py"},
     "soda_duckdb": {"orchestration/checks/soda_library.py"},
-    "dbt": {"orchestration/dbt/call.py", "orchestration/dbt/manifest.py", "orchestration/dbt/runner.py"},
+    "dbt": {
+        "orchestration/dbt/attaching.py",
+        "orchestration/dbt/call.py",
+        "orchestration/dbt/manifest.py",
+        "orchestration/dbt/runner.py",
+    },
     "psycopg2": {
         "ingestion/lake/catalog.py",
         "ingestion/backup/catalog.py",

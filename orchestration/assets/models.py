@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import duckdb
 from dagster import (
     AssetCheckKey,
     AssetExecutionContext,
@@ -36,6 +37,7 @@ from orchestration.checks.contracts import Contract
 from orchestration.checks.due_contracts import DueContracts
 from orchestration.checks.freshness import Budget, FreshnessMeter, freshness_specs
 from orchestration.dbt.call import DbtProject
+from orchestration.dbt.descriptions import Described, Table, declared_descriptions, describe_lake
 from orchestration.dbt.lineage import NodeKeys
 from orchestration.dbt.project import FULL_SCAN, NO_ASSETS, ParsedModels
 from orchestration.dbt.results import DbtFailed, DbtResult, NodeResult
@@ -63,6 +65,7 @@ class Parts:
         tables: Stream → what has to be built to show what is new of it.
         cycles: How a run goes on.
         run_dbt: Runs a dbt command on the project; raises DbtFailed.
+        descriptions: What the project says of its tables.
     """
 
     project: DbtProject
@@ -73,6 +76,7 @@ class Parts:
     tables: Mapping[str, frozenset[AssetKey]]
     cycles: Cycles
     run_dbt: Callable[[DbtProject, Sequence[str]], DbtResult]
+    descriptions: Mapping[Table, Described]
 
 
 def models_asset(
@@ -107,7 +111,10 @@ def models_asset(
         spec for key, contract in contracts.items() for spec in check_specs(contract, key, blocking=False)
     ]
     nodes = NodeKeys.of(specs, test_specs)
-    parts = Parts(parsed.project, nodes, data_versions(parsed), contracts, budgets, tables, cycles, run_dbt)
+    parts = Parts(
+        parsed.project, nodes, data_versions(parsed), contracts, budgets, tables, cycles, run_dbt,
+        declared_descriptions(parsed),
+    )  # fmt: skip
 
     @multi_asset(
         name=MODELS_OP,
@@ -148,6 +155,7 @@ class ModelsRun:
             Failure: dbt failed; what it had built before is yielded, and its contracts are checked.
         """
         yield from self._first_build()
+        self._describe()
         yield from self._parts.cycles.run(self._context, self._build_again)
         # A contract runs at most every few seconds: what a late cycle built may not be checked yet.
         yield from recorded(self._contracts.run(self._session.lake, all_of_them=True))
@@ -164,6 +172,13 @@ class ModelsRun:
         )
         yield from self._build(args, context.selected_asset_check_keys)
         yield from self._freshness.run(only=context.selected_asset_check_keys)
+
+    def _describe(self) -> None:
+        """Let the lake's comments follow the project's descriptions."""
+        try:
+            describe_lake(self._session.lake, self._parts.descriptions)
+        except duckdb.Error as error:  # another writer came first
+            self._context.log.info(f"descriptions are written by the next run: {str(error).splitlines()[0]}")
 
     def _build_again(self, keys: AbstractSet[AssetKey]) -> Iterator[Any]:
         """Build in a later cycle, for which every check counts as selected."""

@@ -145,7 +145,7 @@ def _differences(result: Any) -> str:
     parts = [f"column {name} is missing" for name in result.expected_column_names_not_actual]
     parts += [f"column {name} is not declared" for name in result.actual_column_names_not_expected]
     parts += [
-        f"column {difference.column} is {difference.get_actual()} and not {difference.get_expected()}"
+        f"column {difference.column} is {difference.actual_data_type} and not {difference.get_expected()}"
         for difference in result.column_data_type_mismatches
     ]
     parts += ["the columns are in another order"] if result.are_columns_out_of_order else []

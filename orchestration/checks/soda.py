@@ -19,6 +19,7 @@ from orchestration.checks.outcomes import Outcome, Statement, first_line, judge,
 from orchestration.checks.raw_contracts import NEW_ROWS
 from orchestration.checks.reproduce import at_version, rows_at_version
 from orchestration.checks.soda_library import complaints, parsed, root_handlers_kept, soda
+from orchestration.checks.types import same_in_schema
 
 _SESSION = threading.Lock()  # Soda resolves variables in the parsed contract, which later runs use again
 
@@ -170,6 +171,9 @@ def _run(job: _Job, path: str | None = None) -> _Run:
             run.snapshot_id = int(found[0][0])
         source = library.data_source.from_existing_cursor(job.cursor, name=CATALOG_NAME)
         source.data_source_connection.connection = library.wrapper(_Recorder(job.cursor, run.statements))
+        dialect = source.sql_dialect
+        dialect.is_same_data_type_for_schema_check = same_in_schema
+        dialect.format_metadata_data_type = str  # whole: Soda cuts precision, and what a list or struct holds
         with root_handlers_kept():
             session = library.session.execute(
                 [parsed(job.contract)],

@@ -5,7 +5,7 @@ What the demo consists of and how it is judged is in orchestration/demo.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,9 +41,11 @@ def demo(options: Globals, *, seconds: float | None, rate: float, ui: bool) -> i
     folder = current.data_dir
     require_demo_folder(folder)
     require_usable(folder)
-    with only_system(folder), interruptible(), suppress(KeyboardInterrupt):
+    with only_system(folder), interruptible() as interrupted, suppress(KeyboardInterrupt):
         wipe(folder)
-        summary = _run(folder, plant_project(current), seconds=seconds, rate=rate, ui=ui)
+        summary = _run(
+            folder, plant_project(current), seconds=seconds, rate=rate, ui=ui, interrupted=interrupted
+        )
         if summary is None:
             return 0
         out.print(render_summary(summary))
@@ -51,7 +53,15 @@ def demo(options: Globals, *, seconds: float | None, rate: float, ui: bool) -> i
     return 0 if seconds is None else 130
 
 
-def _run(folder: Path, project: Path, *, seconds: float | None, rate: float, ui: bool) -> Summary | None:
+def _run(
+    folder: Path,
+    project: Path,
+    *,
+    seconds: float | None,
+    rate: float,
+    ui: bool,
+    interrupted: Callable[[], bool],
+) -> Summary | None:
     """The summary of a demo that ran for its time; None for one without an end."""
     demo = Demo(folder, project=project, rate=rate, ui=ui, progress=progress)
     try:
@@ -60,7 +70,7 @@ def _run(folder: Path, project: Path, *, seconds: float | None, rate: float, ui:
         watch(
             demo.system,
             title=_title(demo.system),
-            until=lambda: deadline is not None and time.monotonic() >= deadline,
+            until=lambda: interrupted() or (deadline is not None and time.monotonic() >= deadline),
             pause_s=1.5,
             extra=lambda: _freshness_line(demo.reader, demo.report),
         )

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from ingestion.connectors.port import Finding
 from ingestion.declare.stream import Stream
 from ingestion.errors import CatalogUnavailable
-from ingestion.project import DISTRIBUTION
+from ingestion.project import DBT_FOLDER, DISTRIBUTION
 from ingestion.settings import DEMO_MARKER, Settings, system_is_running
 
 _LITTLE_SPACE_BYTES = 5 * 2**30
@@ -166,16 +166,26 @@ def web_ui(settings: Settings) -> Iterator[Finding]:
 def dbt(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:
     """What of the dbt project cannot be built: a problem for each file."""
     from orchestration.checks.contracts import read_contracts
-    from orchestration.dbt.project import contract_folders, parse_models
+    from orchestration.dbt.documented import described_but_not_made
+    from orchestration.dbt.project import BUILT_TYPES, contract_folders, parse_models
 
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     parsed = parse_models(settings, streams)
     nodes = parsed.manifest["nodes"].values()
     models = {node["name"] for node in nodes if node["resource_type"] == "model"}
-    seeds = {node["name"] for node in nodes if node["resource_type"] == "seed"}
+    built = {node["name"] for node in nodes if node["resource_type"] in BUILT_TYPES}
     folders = () if parsed.broken.everything else contract_folders(settings.dbt_folder)
-    _, unread = read_contracts(folders, models | seeds, left_out=parsed.broken.names())
+    contracts, unread = read_contracts(folders, built, left_out=parsed.broken.names())
     for problem in (*parsed.broken.problems, *unread):
         yield Finding("dbt", "problem", problem)
+    for sentence in described_but_not_made(parsed.manifest, streams):
+        yield Finding("dbt", "note", sentence)
+    marts = {node["name"] for node in nodes if node["resource_type"] == "model" and node["fqn"][1] == "marts"}
+    if unchecked := sorted(marts - contracts.keys()):
+        yield Finding(
+            "dbt", "note",
+            f"no contract is checked for {', '.join(unchecked)}: where one is wanted, write "
+            f"{DBT_FOLDER}/contracts/<model>.yml",
+        )  # fmt: skip
     if not parsed.broken.problems:
         yield Finding("dbt", "ok", f"the project parses; it has {len(models)} models")

@@ -96,17 +96,29 @@ def render(
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C; during the shutdown that follows, ignore both."""
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Treat SIGTERM as Ctrl-C; during the shutdown that follows, ignore both.
+
+    Yields:
+        To be asked now and then: raises the KeyboardInterrupt again that a library swallowed (DuckDB makes
+        "Query interrupted" of it, which looks like a failed query); otherwise false.
+    """
+    asked = threading.Event()
 
     def interrupt(*_: object) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
+        asked.set()
         raise KeyboardInterrupt
+
+    def swallowed() -> bool:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        return False
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield swallowed
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,25 +1,25 @@
-"""`millrace query`: one SELECT on the lake, locked in: no write, no other file, no setting.
+"""`millrace query`: SELECTs on the lake, locked in: no write, no other file, no setting.
 
-It prevents mistakes. It does not restrict the owner of the data folder, who has the catalog's password.
+It prevents mistakes. It does not restrict the owner of the data folder, who has the catalog's password. How
+answers are printed and kept is in answers.py, the shell in shell.py.
 """
 
-import csv
-import json
-import sys
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import duckdb
-from rich.console import Console
-from rich.table import Table
 
-from ingestion.errors import ConfigError, MillraceError
-from ingestion.lake.lake import Lake
+from ingestion.errors import MillraceError
+from ingestion.lake.contents import Relation, contents_sql, list_contents
+from ingestion.lake.lake import CATALOG_NAME, WATCHER_SECONDS, Lake
 from ingestion.settings import Settings
 
 _PAGE = 10_000
+_FIRST, _LAST = ("marts", "intermediate", "seeds", "snapshots", "staging"), ("raw",)
+_TABLES = re.compile(r"show\s+(?:all\s+)?tables", re.IGNORECASE)
+_DESCRIBED = re.compile(r"(?:describe|desc|show)\s+(?:table\s+)?([\w.\"]+)", re.IGNORECASE)
 
 
 class QueryRefused(MillraceError):
@@ -39,22 +39,67 @@ class Answer:
             yield from page
 
 
-def ask(settings: Settings, sql: str) -> Answer:
-    """Run one SELECT on its own connection.
+class Questions:
+    """Asks one lake, over a connection that stays open; a lost one is opened again by the next question.
 
-    Raises:
-        QueryRefused: The text is not one SELECT, or DuckDB refuses it.
-        CatalogUnavailable: The lake's catalog cannot be reached.
+    Args:
+        settings: Where the lake is.
     """
-    _require_one_select(sql)
-    lake = Lake(settings, read_only=True)
-    connection = lake.connection
-    lock_in(connection, settings)
-    try:
-        cursor = connection.execute(sql)
-    except duckdb.Error as error:
-        raise QueryRefused(_reason(error)) from None
-    return Answer(tuple(column[0] for column in cursor.description or ()), cursor)
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lake = Lake(settings, read_only=True, renew_seconds=WATCHER_SECONDS)
+        self._locked: duckdb.DuckDBPyConnection | None = None
+
+    def ask(self, sql: str) -> Answer:
+        """Run one SELECT. Names without a schema are looked for in all of them, marts first.
+
+        Raises:
+            QueryRefused: The text is not one SELECT, or DuckDB refuses it.
+            CatalogUnavailable: The lake's catalog cannot be reached.
+        """
+        connection = self._connection()
+        sql = _rewritten(sql, self.contents() if _DESCRIBED.fullmatch(_bare(sql)) else [])
+        _require_one_select(sql)
+        try:
+            cursor = connection.execute(sql)
+        except duckdb.IOException as error:
+            reason = self._lake.explain(error)  # raises where the catalog is away
+            self._lake.close()
+            raise QueryRefused(str(reason)) from None
+        except duckdb.Error as error:
+            raise QueryRefused(_reason(error)) from None
+        return Answer(tuple(column[0] for column in cursor.description or ()), cursor)
+
+    def names(self) -> list[tuple[str, str, str]]:
+        """Schema, table and column of everything that is there, for completion."""
+        return self._connection().execute(
+            "select schema_name, table_name, column_name from duckdb_columns() where database_name = ?",
+            [CATALOG_NAME],
+        ).fetchall()  # fmt: skip
+
+    def contents(self) -> list[Relation]:
+        """The lake's tables and views."""
+        self._connection()
+        return list_contents(self._lake)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._lake.close()
+
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        connection = self._lake.connection
+        if connection is not self._locked:
+            schemas = {schema for schema, _ in self._lake.tables()}
+            connection.execute(f"set search_path = '{','.join(_path(schemas))}'")
+            lock_in(connection, self._settings)
+            self._locked = connection
+        return connection
+
+
+def ask(settings: Settings, sql: str) -> Answer:
+    """Run one SELECT on its own connection; raises what Questions.ask does."""
+    return Questions(settings).ask(sql)
 
 
 def lock_in(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -65,6 +110,43 @@ def lock_in(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     connection.execute(f"set allowed_directories = ['{folder}']")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
+
+
+def _path(schemas: set[str]) -> list[str]:
+    rest = sorted(schemas - {*_FIRST, *_LAST, "main"})
+    order = [name for name in (*_FIRST, "main", *rest, *_LAST) if name in schemas or name == "main"]
+    return [f'{CATALOG_NAME}."{name}"'.replace("'", "''") for name in order]
+
+
+def asks_for_tables(sql: str) -> bool:
+    """Whether it is `show tables`."""
+    return _TABLES.fullmatch(_bare(sql)) is not None
+
+
+def _bare(sql: str) -> str:
+    return sql.strip().rstrip(";").rstrip()
+
+
+def _rewritten(sql: str, contents: list[Relation]) -> str:
+    """`show tables` of the whole lake, and `describe` with the descriptions, which DuckDB leaves out."""
+    if asks_for_tables(sql):
+        return (
+            "select schema_name as schema, name, kind, rows, size as bytes, changed_at, description "
+            f"from ({contents_sql()}) as contents"
+        )
+    found = _DESCRIBED.fullmatch(_bare(sql))
+    named = found[1].replace('"', "").removeprefix(f"{CATALOG_NAME}.") if found else ""
+    schema, _, name = named.rpartition(".")
+    places = [each for each in contents if each.name == name and schema in ("", each.schema)]
+    if not places:
+        return sql
+    order = _path({each.schema for each in places})
+    chosen = min(places, key=lambda each: order.index(f'{CATALOG_NAME}."{each.schema}"'))
+    return (
+        "select column_name as column, data_type as type, coalesce(comment, '') as description "
+        f"from duckdb_columns() where database_name = '{CATALOG_NAME}' and schema_name = '{chosen.schema}' "
+        f"and table_name = '{chosen.name}' order by column_index"
+    )
 
 
 def _require_one_select(sql: str) -> None:
@@ -84,62 +166,3 @@ def _reason(error: duckdb.Error) -> str:
     hint = next((f"; {line.strip()}" for line in lines if line.startswith(("Did you mean", "Candidate"))), "")
     place = next((line.strip() for line in lines if line.startswith("LINE ")), "")
     return f"the query failed: {lines[0]}{hint}{f' ({place})' if place else ''}"
-
-
-def print_table(answer: Answer, console: Console, *, limit: int) -> None:
-    """Show the first rows as a table.
-
-    Args:
-        answer: The result.
-        console: Where to.
-        limit: How many rows are shown.
-    """
-    table = Table(*answer.columns, header_style="bold", show_edge=False)
-    shown, more = 0, False
-    for row in answer.rows():
-        if shown == limit:
-            more = True
-            break
-        table.add_row(*("[dim]null[/]" if value is None else _escaped(value) for value in row))
-        shown += 1
-    console.print(table, soft_wrap=False)
-    rest = "; there are more rows: use --limit, --json or --csv" if more else ""
-    console.print(f"[dim]{shown} row{'' if shown == 1 else 's'}{rest}[/]")
-
-
-def write_json(answer: Answer) -> None:
-    """Write an array of objects to stdout, a row a line."""
-    sys.stdout.write("[")
-    for number, row in enumerate(answer.rows()):
-        sys.stdout.write(",\n" if number else "\n")
-        json.dump(dict(zip(answer.columns, row, strict=True)), sys.stdout, default=_plain, ensure_ascii=False)
-    sys.stdout.write("\n]\n")
-
-
-def write_csv(answer: Answer) -> None:
-    """Write CSV with a header to stdout; null is an empty field."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(answer.columns)
-    writer.writerows(
-        [_plain(value) if isinstance(value, bytes) else value for value in row] for row in answer.rows()
-    )
-
-
-def require_one_format(*, as_json: bool, as_csv: bool) -> None:
-    """Raise ConfigError when both are asked for."""
-    if as_json and as_csv:
-        raise ConfigError("--json and --csv exclude each other: choose one")
-
-
-def _escaped(value: object) -> str:
-    from rich.markup import escape
-
-    return escape(str(_plain(value) if isinstance(value, bytes) else value))
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, bytes):
-        return "\\x" + value.hex()
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -19,7 +19,7 @@ def up(settings: Settings, *, ui: bool) -> int:
         The exit code: 0, because it was asked to stop.
     """
     require_usable(settings.data_dir)
-    with only_system(settings.data_dir), interruptible(), suppress(KeyboardInterrupt):
+    with only_system(settings.data_dir), interruptible() as interrupted, suppress(KeyboardInterrupt):
         if (settings.data_dir / DEMO_MARKER).exists():
             raise ConfigError(
                 f"{settings.data_dir} holds a demo lake, whose brokers are gone: name another folder with "
@@ -29,7 +29,7 @@ def up(settings: Settings, *, ui: bool) -> int:
         system = System(settings, mode="up", ui=ui, progress=progress)
         try:
             system.start()
-            watch(system, title=_title(system), until=lambda: False)
+            watch(system, title=_title(system), until=interrupted)
         finally:
             out.print("stopping …")
             system.stop()

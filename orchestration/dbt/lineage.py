@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from dagster import AssetCheckKey, AssetCheckSpec, AssetKey, AssetSpec
 
-from orchestration.dbt.project import ParsedModels
+from orchestration.dbt.project import BUILT_TYPES, ParsedModels
 from orchestration.dbt.translator import ModelTranslator
 
 UNIQUE_ID = "dagster_dbt/unique_id"
@@ -24,7 +24,7 @@ class NodeKeys:
     """dbt's ids → Dagster's keys.
 
     Attributes:
-        assets: dbt's id of a model or seed → its asset.
+        assets: dbt's id of a model, seed or snapshot → its asset.
         checks: dbt's id of a test → its check.
     """
 
@@ -51,7 +51,7 @@ class Lineage:
     """The models, and what follows from each stream.
 
     Attributes:
-        keys: dbt's id → asset, of every model and seed.
+        keys: dbt's id → asset, of every model, seed and snapshot.
         followers: Stream → the models that follow from it, views included.
         tables: The models that have to be built to show what is new; a view shows it by itself.
         following: Model → the models that follow from it.
@@ -113,12 +113,12 @@ class Lineage:
 
 
 def model_keys(parsed: ParsedModels) -> dict[str, AssetKey]:
-    """dbt's id → asset, of every model and seed."""
+    """dbt's id → asset, of every model, seed and snapshot."""
     translator = ModelTranslator()
     return {
         unique_id: translator.get_asset_key(node)
         for unique_id, node in parsed.manifest["nodes"].items()
-        if node["resource_type"] in ("model", "seed") and node["config"]["materialized"] != "ephemeral"
+        if node["resource_type"] in BUILT_TYPES and node["config"]["materialized"] != "ephemeral"
     }
 
 

@@ -19,9 +19,11 @@ from orchestration.dbt.prepared import PACKAGE, prepare_project
 from orchestration.dbt.results import DbtFailed
 from orchestration.dbt.set_aside import nothing_can_be_built
 
+BUILT_TYPES = ("model", "seed", "snapshot")
+"""dbt's types of nodes that are tables or views of the lake."""
 FULL_SCAN = "tag:full_scan"
 NO_ASSETS = "resource_type:unit_test"
-_NO_MODELS: Mapping[str, Any] = {"nodes": {}, "sources": {}, "child_map": {}}
+_NO_MODELS: Mapping[str, Any] = {"nodes": {}, "sources": {}, "exposures": {}, "child_map": {}}
 
 
 def dbt_project(settings: Settings, *, target: str = "prod", folder: Path | None = None) -> DbtProject:
@@ -59,20 +61,20 @@ class ParsedModels:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a model's or a seed's own text does."""
+        """Changes when the text of a model, a seed or a snapshot does."""
         checksums = sorted(
             (unique_id, node["checksum"]["checksum"])
             for unique_id, node in self.manifest["nodes"].items()
-            if node["resource_type"] in ("model", "seed")
+            if node["resource_type"] in BUILT_TYPES
         )
         return hashlib.sha256(json.dumps(checksums).encode()).hexdigest()[:16]
 
     def tables(self) -> dict[tuple[str, str], str]:
-        """Schema and name of each model's table or view → dbt's id of the model."""
+        """Schema and name of each model's, seed's and snapshot's table or view → dbt's id."""
         return {
             (node["schema"], node["alias"]): unique_id
             for unique_id, node in self.manifest["nodes"].items()
-            if node["resource_type"] == "model" and node["config"]["materialized"] != "ephemeral"
+            if node["resource_type"] in BUILT_TYPES and node["config"]["materialized"] != "ephemeral"
         }
 
 

@@ -16,6 +16,10 @@ from ingestion.formats.decode import reasons
 SOURCES_FILE = Path("models") / "sources" / "streams.yml"
 _HEADER = "# Written by Millrace from streams.yml when that changes. Edit that file, not this one.\n"
 
+_QUIET_HOURS = 24
+"""`dbt source freshness` warns about a stream that brought nothing for so long."""
+_MAY_BE_OLD: Mapping[str, Any] = {"freshness": None}
+
 _POSITION = {
     "batch_id": "Number of the batch within its stream, counting up in commit order.",
     "source_partition": "The log's partition, as in orders-0.",
@@ -67,6 +71,14 @@ _BATCH_COLUMNS = {
     "positions_skipped": "Positions right before the first one that retention deleted unread.",
     "_dlt_load_id": _ARRIVAL["_dlt_load_id"],
 }
+
+STAGING_COLUMNS = {
+    **_POSITION,
+    "event_at": "The event's time, UTC: the declared field, else the broker's timestamp, else ingested_at.",
+    "ingested_at": _ARRIVAL["ingested_at"],
+    "cast_errors": "The fields that were in the payload and not of their type; these are null.",
+}
+"""What every staging model has besides the declared fields."""
 
 _RESOLUTION_COLUMNS = {
     "stream": "The stream.",
@@ -134,13 +146,19 @@ def render_sources(streams: Iterable[StreamLike]) -> str:
         )
     )
     tables.append(
-        _table("rejects", "What could not be decoded, with the reason. One row per event.", _REJECT_COLUMNS)
+        _table(
+            "rejects",
+            "What could not be decoded, with the reason. One row per event.",
+            _REJECT_COLUMNS,
+            config=_MAY_BE_OLD,
+        )
     )
     tables.append(
         _table(
             "reject_resolutions",
             "What became of rejects and of replayed events. One row per event.",
             _RESOLUTION_COLUMNS,
+            config=_MAY_BE_OLD,
         )
     )
     source = {
@@ -148,6 +166,10 @@ def render_sources(streams: Iterable[StreamLike]) -> str:
         "description": "Events as they came, each exactly once; only Millrace writes here.",
         "database": "lake",
         "schema": "raw",
+        "config": {
+            "loaded_at_field": "ingested_at",
+            "freshness": {"warn_after": {"count": _QUIET_HOURS, "period": "hour"}},
+        },
         "tables": tables,
     }
     document = {"version": 2, "sources": [source]}
@@ -200,11 +222,16 @@ def _stream_table(stream: StreamLike) -> dict[str, Any]:
 
 
 def _table(
-    name: str, description: str, columns: Mapping[str, str], *, meta: Mapping[str, Any] | None = None
+    name: str,
+    description: str,
+    columns: Mapping[str, str],
+    *,
+    meta: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     return {
         "name": name,
         "description": description,
-        "config": {"meta": {**(meta or {}), "dagster": {"asset_key": ["raw", name]}}},
+        "config": {**(config or {}), "meta": {**(meta or {}), "dagster": {"asset_key": ["raw", name]}}},
         "columns": [{"name": column, "description": text} for column, text in columns.items()],
     }

@@ -48,7 +48,7 @@ def _owner(name: str) -> str:
 
 
 def _folder(props: Mapping[str, Any]) -> str:
-    if props["resource_type"] == "seed":
-        return "seeds"
+    if props["resource_type"] in ("seed", "snapshot"):
+        return f"{props['resource_type']}s"
     path = props["fqn"][1:-1]
     return str(path[0]) if path else "models"

@@ -17,6 +17,7 @@ _HERE = Path(__file__).parent
 _FILES = _HERE / "files"
 _COMMON = ("workspace.yaml", ".env.example")
 _COMMON_DBT = ("profiles.yml", "packages.yml", "macros/millrace.sql")
+NOTEBOOK = Path("notebooks") / "first-look.ipynb"
 _EMPTY = ("models/staging", "models/marts", "seeds", "tests", "contracts", "macros")
 _MADE = frozenset(
     {"target", "logs", "dbt_packages", ".millrace_package", "package-lock.yml", "streams.sql", ".user.yml"}
@@ -72,6 +73,8 @@ def _write_rest(folder: Path) -> None:
     for name in _COMMON:
         shutil.copy(plant_files() / name, folder)
     shutil.copy(_FILES / "gitignore", folder / ".gitignore")
+    (folder / NOTEBOOK).parent.mkdir(exist_ok=True)
+    shutil.copy(_FILES / NOTEBOOK.name, folder / NOTEBOOK)
     readme = (_FILES / "README.md").read_text(encoding="utf-8").format(title=folder.name)
     (folder / "README.md").write_text(readme, encoding="utf-8")
     explained = (folder / ".env.example").read_text(encoding="utf-8").partition("\n")[2]

@@ -1,13 +1,16 @@
 """A running system goes on when a write of its own fails, and says so."""
 
+import os
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from ingestion.settings import load_settings
-from orchestration.cli.live import watch
+from orchestration.cli.live import interruptible, watch
 from orchestration.records.overview import STATE_FILE
 from orchestration.services.process import LOG_LIMIT_BYTES
 from orchestration.system.running import System
@@ -73,3 +76,16 @@ def test_without_a_terminal_a_complaint_is_told_once(
     told = capsys.readouterr()
     assert "It runs" in told.out
     assert told.err.count("cannot be written") == 1
+
+
+def test_a_stop_during_a_query_is_not_lost(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB makes an error of its own of an interrupt, and looks like a query that failed."""
+
+    def a_query_that_is_interrupted(_now_s: float) -> tuple[()]:
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return ()
+
+    monkeypatch.setattr(system, "check", a_query_that_is_interrupted)
+    with interruptible() as interrupted, pytest.raises(KeyboardInterrupt):
+        watch(system, title="", until=interrupted)

@@ -11,12 +11,14 @@ from ingestion.declare.file import load_streams
 from ingestion.errors import ConfigError
 from ingestion.project import find_project
 from orchestration.dbt.prepared import PACKAGE
-from orchestration.scaffold.new import create_project
+from orchestration.scaffold.new import NOTEBOOK, create_project
 from tests.dbt_project.conftest import explain, run_dbt
 from tests.repository import REPOSITORY
 
 EXAMPLES = ("plant", "shop", "none")
-VERSIONED = {".env.example", ".gitignore", "README.md", "dbt_project", "streams.yml", "workspace.yaml"}
+VERSIONED = {
+    ".env.example", ".gitignore", "README.md", "dbt_project", "notebooks", "streams.yml", "workspace.yaml",
+}  # fmt: skip
 
 
 def git(folder: Path, *arguments: str) -> list[str]:
@@ -69,7 +71,7 @@ def test_the_plant_is_this_repository_s(tmp_path: Path) -> None:
         for path in (tmp_path / "plant").rglob("*")
         if path.is_file() and not ignored & set(path.parts) and path.parts[-2:] != ("sources", "streams.yml")
     }
-    assert copied - set(names) == {".env", ".gitignore", "README.md"}
+    assert copied - set(names) == {".env", ".gitignore", "README.md", str(NOTEBOOK)}
     for name in names:
         assert (tmp_path / "plant" / name).read_bytes() == (REPOSITORY / name).read_bytes(), name
 

@@ -1,10 +1,12 @@
 """What is there, and whether it is right. Commands import what they need when they run."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ingestion.errors import ConfigError
 from orchestration.cli.commands.options import AsJson, FormatName, SourceOptions
 
 PANEL = "Looking"
@@ -86,25 +88,64 @@ def open_ui(
 
 
 @app.command(rich_help_panel=PANEL)
+def tables(context: typer.Context, as_json: AsJson = False) -> None:
+    """List what is in the lake: rows, size, last change, description.
+
+    The size is that of the newest version's files.
+    """
+    from orchestration.cli.contents import contents, show
+
+    show(contents(context.obj.settings()), as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
 def query(
     context: typer.Context,
-    sql: Annotated[str, typer.Argument(help='One SELECT, as in "from marts.ops_batches".')],
+    sql: Annotated[
+        str | None, typer.Argument(help='One SELECT, as in "from marts.ops_batches"; without it, a shell.')
+    ] = None,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write a file: .csv, .json, .parquet or .xlsx.", metavar="FILE"),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Rows shown in the table.")] = 200,
 ) -> None:
-    """Ask the lake with SQL, without changing anything."""
-    from orchestration.cli import query as asking
-    from orchestration.cli.context import out
+    """Ask the lake with SQL, without changing anything.
 
-    asking.require_one_format(as_json=as_json, as_csv=as_csv)
-    answer = asking.ask(context.obj.settings(), sql)
-    if as_json:
-        asking.write_json(answer)
-    elif as_csv:
-        asking.write_csv(answer)
+    Without SQL it is a shell, with history and completion; a file or a pipe may hold several statements:
+    millrace query < report.sql
+    """
+    from orchestration.cli import answers
+    from orchestration.cli.context import out
+    from orchestration.cli.query import ask
+
+    answers.require_one_format(as_json=as_json, as_csv=as_csv, output=output)
+    mode = "json" if as_json else "csv" if as_csv else "table"
+    if sql is None:
+        if output is not None:
+            raise ConfigError("-o needs a query; in the shell, '.output FILE' does the same")
+        from orchestration.cli.shell import run_shell
+
+        raise typer.Exit(run_shell(context.obj.settings(), mode=mode, limit=limit))
+    answer = ask(context.obj.settings(), sql)
+    if output is not None:
+        rows = answers.write_file(answer, output.expanduser())
+        out.print(f"{rows:,} rows in {output}", markup=False)
     else:
-        asking.print_table(answer, out, limit=limit)
+        answers.print_answer(answer, out, mode=mode, limit=limit)
+
+
+@app.command(rich_help_panel=PANEL)
+def attach(context: typer.Context) -> None:
+    """Print SQL that opens the lake in DuckDB, from any folder of this machine.
+
+    It holds no password and downloads nothing: millrace attach > lake.sql, then in DuckDB .read lake.sql
+    """
+    from orchestration.cli.attach import attach_sql
+
+    typer.echo(attach_sql(context.obj.settings()), nl=False)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -203,3 +203,43 @@ def test_a_contract_parsed_once_serves_every_run(lab: duckdb.DuckDBPyConnection)
     lab.execute("insert into lab.four values (1, 1, now(), ''), (1, 1, now(), '')")
     assert not_passed(verify(lab, contract)) == {"id_duplicate": "failed"}
     assert not_passed(verify(lab, contract)) == {"id_duplicate": "failed"}
+
+
+DECLARED = [
+    ("decimal(38,2)", "total", True),
+    ("numeric(38, 2)", "total", True),
+    ("decimal", "total", True),
+    ("decimal(10,2)", "total", False),
+    ("bigint", "total", False),
+    ("timestamptz", "seen_at", True),
+    ("timestamp with time zone", "seen_at", True),
+    ("timestamp", "seen_at", False),
+    ("int8", "id", True),
+    ("long", "id", True),
+    ("integer", "id", False),
+    ("text", "word", True),
+    ("varchar[]", "words", True),
+    ("bigint[]", "words", False),
+    ("struct(a integer, b text)", "pair", True),
+    ("no_such_type", "word", False),
+]
+
+
+def test_a_type_may_be_spelled_as_duckdb_understands_it(lab: duckdb.DuckDBPyConnection) -> None:
+    lab.execute(
+        "create table lab.typed (id bigint, total decimal(38,2), seen_at timestamptz, word varchar, "
+        "words varchar[], pair struct(a integer, b varchar))"
+    )
+    found = {}
+    for declared, column, _ in DECLARED:
+        contract = contract_of(
+            "typed",
+            "checks: [{schema: {allow_extra_columns: true}}]\n"
+            f"columns: [{{name: {column}, data_type: '{declared}'}}]\n",
+        )
+        (outcome,) = verify(lab, contract, now=NOW)
+        found[declared, column] = outcome.result, outcome.measured
+    assert {key: result == "passed" for key, (result, _) in found.items()} == {
+        (declared, column): passes for declared, column, passes in DECLARED
+    }
+    assert found["decimal(10,2)", "total"][1] == "column total is decimal(38,2) and not decimal(10,2)"

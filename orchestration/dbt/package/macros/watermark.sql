@@ -1,4 +1,12 @@
 {#
+  dbt's own `is_incremental`, but not for `dbt show`: it shows the whole model, not the rows that its table still lacks.
+#}
+{% macro is_incremental() -%}
+    {{ return(flags.WHICH != 'show' and dbt.is_incremental()) }}
+{%- endmacro %}
+
+
+{#
   The highest batch that an incremental model holds; 0 on a full refresh. Batches count up within a stream, in commit order,
   so `where batch_id > watermark` finds what is new whatever any clock says. The note behind the number is read by
   `refuse_stale`.

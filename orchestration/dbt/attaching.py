@@ -1,0 +1,48 @@
+"""A plugin of dbt-duckdb, named in profiles.yml: attaches the lake, or says in a sentence why it cannot.
+
+dbt-duckdb attaches again what the profile lists, which then is there already.
+"""
+
+from typing import Any
+
+import duckdb
+from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt_common.exceptions import DbtRuntimeError
+
+from ingestion.errors import MillraceError, StorageError
+from ingestion.lake.catalog import connect_catalog, process_name
+from ingestion.lake.engine import engine_config
+from ingestion.project import NoProject
+from ingestion.settings import load_settings
+
+
+class Plugin(BasePlugin):
+    """What dbt-duckdb calls while it opens its connection."""
+
+    def update_connection_config(self, creds: Any, config: dict[str, Any]) -> None:
+        """Take the data folder that the project's .env names; without a project, the profile's."""
+        try:
+            config |= engine_config(load_settings().data_dir)
+        except NoProject:
+            return
+        except MillraceError as error:
+            raise DbtRuntimeError(str(error)) from None
+
+    def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
+        """Attach what the profile lists."""
+        for attachment in self.creds.attach or ():
+            try:
+                conn.execute(attachment.to_sql())
+            except duckdb.Error as error:
+                raise DbtRuntimeError(_why(error)) from None
+
+
+def _why(error: duckdb.Error) -> str:
+    """The catalog's own refusal goes first: DuckDB's text names files and options, not the remedy."""
+    try:
+        connect_catalog(load_settings(), application_name=process_name()).close()
+        raise StorageError(
+            f"the lake cannot be read ({str(error).splitlines()[0]}): 'millrace doctor' checks each part"
+        )
+    except MillraceError as refusal:
+        return str(refusal)

@@ -1,0 +1,97 @@
+"""What a modeller adds to a project, and what he leaves out: snapshots, seeds, exposures; files."""
+
+from pathlib import Path
+
+import pytest
+from dagster import AssetKey
+
+from ingestion.settings import Settings, load_settings
+from orchestration.build import build_defs, read_project
+from orchestration.cli import examinations
+from orchestration.run.plan import refresh_plan
+from orchestration.scaffold.new import create_project
+
+SNAPSHOT = """
+snapshots:
+  - name: order_history
+    relation: ref('order_delivery')
+    description: How each order looked over time. One row per order and version.
+    config: {unique_key: order_id, strategy: check, check_cols: [delivered_at]}
+"""
+EXPOSURE = """
+exposures:
+  - name: delivery_board
+    type: dashboard
+    url: https://bi.example/delivery
+    owner: {name: Ada, email: ada@example.org}
+    description: What the warehouse looks at.
+    depends_on: [ref('order_delivery'), source('raw', 'orders')]
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Settings:
+    """A small shop's project."""
+    create_project(tmp_path / "shop", example="shop")
+    return load_settings(project=tmp_path / "shop", data_dir=tmp_path / "data")
+
+
+def test_snapshots_seeds_and_exposures_are_assets_and_sensors_build_them(shop: Settings) -> None:
+    dbt = shop.dbt_folder
+    (dbt / "snapshots").mkdir()
+    (dbt / "snapshots" / "order_history.yml").write_text(SNAPSHOT)
+    (dbt / "seeds" / "countries.csv").write_text("customer,country\nAda,UK\n")
+    (dbt / "models" / "exposures.yml").write_text(EXPOSURE)
+    graph = build_defs(settings=lambda: shop).resolve_asset_graph()
+    history, seed = AssetKey(["snapshots", "order_history"]), AssetKey(["seeds", "countries"])
+    board, mart = AssetKey(["exposures", "delivery_board"]), AssetKey(["marts", "order_delivery"])
+    assert graph.get(history).parent_keys == {mart}
+    assert graph.get(board).parent_keys == {mart, AssetKey(["raw", "orders"])}
+    assert graph.get(board).metadata["owner"] == "Ada, ada@example.org"
+    assert not graph.get(board).is_materializable
+    assert {history, seed} <= graph.materializable_asset_keys
+
+    project = read_project(shop)
+    plan = refresh_plan(project.lineage, fingerprint=project.parsed.fingerprint)
+    assert history in plan.downstream["orders"]  # with every batch
+    assert seed in set(plan.request(["orders"], built="another").asset_selection or ())
+    assert project.problems == ()
+    assert project.parsed.tables()["snapshots", "order_history"]
+
+
+def test_a_mart_needs_no_file_but_its_sql(shop: Settings) -> None:
+    mart = shop.dbt_folder / "models" / "marts" / "customers.sql"
+    mart.write_text(
+        "{{ config(unique_key='customer') }} "
+        "select customer, count(*) as orders from {{ ref('stg_orders') }} group by 1"
+    )
+    project = read_project(shop)
+    assert project.problems == ()
+    assert (
+        AssetKey(["marts", "customers"])
+        in build_defs(settings=lambda: shop).resolve_asset_graph().get_all_asset_keys()
+    )
+    notes = {each.message for each in examinations.dbt(shop, project.streams) if each.state != "ok"}
+    assert notes == {
+        "no contract is checked for customers: where one is wanted, write dbt_project/contracts/<model>.yml"
+    }
+
+
+def test_a_described_column_that_is_not_made_is_a_note(shop: Settings) -> None:
+    path = shop.dbt_folder / "models" / "staging" / "stg_orders.yml"
+    path.write_text(path.read_text() + "      - name: amount_euro\n        description: What it costs.\n")
+    notes = [
+        each.message for each in examinations.dbt(shop, read_project(shop).streams) if each.state == "note"
+    ]
+    assert notes == [
+        "the file of stg_orders describes the column 'amount_euro', which streams.yml does not declare for "
+        "'orders'; did you mean 'amount_eur'?"
+    ]
+
+
+@pytest.mark.parametrize("example", ["plant", "shop"])
+def test_the_examples_describe_what_is_made(tmp_path: Path, example: str) -> None:
+    create_project(tmp_path / "project", example=example)
+    settings = load_settings(project=tmp_path / "project", data_dir=tmp_path / "data")
+    found = list(examinations.dbt(settings, read_project(settings).streams))
+    assert [each.state for each in found] == ["ok"], found
