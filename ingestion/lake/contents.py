@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ingestion.lake.lake import CATALOG_NAME, METADATA_SCHEMA, Lake
+from ingestion.lake.lake import CATALOG_NAME, Lake
+from ingestion.lake.versions import METADATA_SCHEMA
 
 _CONTENTS = """
 with changes as (

@@ -24,7 +24,7 @@ use lake.{schema};
 
 
 def attach_sql(settings: Settings) -> str:
-    """The SQL; the secrets that it names are written anew, so that they are right.
+    """The SQL; the secrets that it names are written again, so that they are right.
 
     Raises:
         CatalogUnavailable: There is no lake to attach.

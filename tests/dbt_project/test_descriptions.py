@@ -33,7 +33,7 @@ def test_descriptions_are_comments_and_only_changes_are_written(warehouse: Wareh
     assert str(tables["order_progress"]).endswith("One row per order.")
     assert str(comments("view_name", "schema_name = 'marts'")["ops_batches"]).startswith("What was ingested.")
     columns = comments("column_name", "table_name = 'stg_production_orders'")
-    assert columns["batch_id"] == "Number of the batch within its stream, counting up in commit order."
+    assert columns["batch_id"] == "Number of the batch that brought it."
     assert columns["order_id"]
 
     # A model that is built again, and from nothing, keeps or gets them.

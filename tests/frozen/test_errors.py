@@ -66,7 +66,7 @@ def usage(book: Book) -> None:
     book.run("unknown option of a command", "status", "--bad")
     book.run("unknown command", "nonsense")
     book.run("unknown command below rejects", "rejects", "nonsense")
-    book.run("missing argument", "query")
+    book.run("missing argument", "backup")
     book.run("missing stream", "replay")
     book.run("missing note", "rejects", "resolve", KAFKA_STREAM)
     book.run("no number", "query", "select 1", "--limit", "few")

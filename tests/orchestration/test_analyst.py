@@ -139,7 +139,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(questions: Questions, 
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["orders.csv"]
     assert (tmp_path / "orders.csv").read_text() == "old"
     with pytest.raises(ConfigError, match=r"has to end in \.csv, \.json, \.parquet or \.xlsx"):
-        write_file(questions.ask("select 1"), tmp_path / "orders.txt")
+        write_file(cut_off, tmp_path / "orders.txt")
 
 
 # ---- the shell

@@ -119,7 +119,7 @@ def test_light_commands_import_nothing_heavy() -> None:
 
 
 def test_wrong_usage_is_told_in_one_sentence(millrace: Millrace) -> None:
-    for arguments in (("--bad",), ("status", "--bad"), ("nonsense",), ("query",)):
+    for arguments in (("--bad",), ("status", "--bad"), ("nonsense",), ("backup",)):
         result = millrace(*arguments)
         assert result.code == 2
         assert "--help" in result.err

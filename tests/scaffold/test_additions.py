@@ -8,6 +8,7 @@ from dagster import AssetKey
 from ingestion.settings import Settings, load_settings
 from orchestration.build import build_defs, read_project
 from orchestration.cli import examinations
+from orchestration.dbt.descriptions import declared_descriptions
 from orchestration.run.plan import refresh_plan
 from orchestration.scaffold.new import create_project
 
@@ -25,7 +26,7 @@ exposures:
     url: https://bi.example/delivery
     owner: {name: Ada, email: ada@example.org}
     description: What the warehouse looks at.
-    depends_on: [ref('order_delivery'), source('raw', 'orders')]
+    depends_on: ["ref('order_delivery')", "source('raw', 'orders')"]
 """
 
 
@@ -57,6 +58,13 @@ def test_snapshots_seeds_and_exposures_are_assets_and_sensors_build_them(shop: S
     assert seed in set(plan.request(["orders"], built="another").asset_selection or ())
     assert project.problems == ()
     assert project.parsed.tables()["snapshots", "order_history"]
+
+    # What every staging model has is described without a file.
+    staging = declared_descriptions(project.parsed)["staging", "stg_orders"]
+    assert (
+        staging.columns["batch_id"] == "Number of the batch within its stream, counting up in commit order."
+    )
+    assert staging.columns["order_id"] == "Names the order."
 
 
 def test_a_mart_needs_no_file_but_its_sql(shop: Settings) -> None:
