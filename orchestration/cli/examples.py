@@ -25,8 +25,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "query": (
         'millrace query "from marts.ops_batches limit 5"',
         'millrace query "select count(*) from raw.orders" --json',
-        'millrace query "from marts.ops_lag" --csv > lag.csv',
+        'millrace query "from marts.ops_lag" -o lag.xlsx',
+        "millrace query",
+        "millrace query < report.sql",
     ),
+    "tables": ("millrace tables", "millrace tables --json"),
+    "attach": ("millrace attach > lake.sql", "millrace attach > lake.sql && duckdb -init lake.sql"),
     "verify": ("millrace verify", "millrace verify orders --from 2026-03-01"),
     "doctor": ("millrace doctor", "millrace doctor --json"),
     "produce": (

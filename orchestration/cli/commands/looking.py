@@ -114,8 +114,7 @@ def query(
 ) -> None:
     """Ask the lake with SQL, without changing anything.
 
-    Without SQL it is a shell, with history and completion; a file or a pipe may hold several statements:
-    millrace query < report.sql
+    Without SQL it is a shell, with history and completion; a file or a pipe may hold several statements.
     """
     from orchestration.cli import answers
     from orchestration.cli.context import out
@@ -141,7 +140,7 @@ def query(
 def attach(context: typer.Context) -> None:
     """Print SQL that opens the lake in DuckDB, from any folder of this machine.
 
-    It holds no password and downloads nothing: millrace attach > lake.sql, then in DuckDB .read lake.sql
+    It holds no password and downloads nothing.
     """
     from orchestration.cli.attach import attach_sql
 
