@@ -27,7 +27,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         'millrace query "select count(*) from raw.orders" --json',
         'millrace query "from marts.ops_lag" -o lag.xlsx',
         "millrace query",
-        "millrace query < report.sql",
     ),
     "tables": ("millrace tables", "millrace tables --json"),
     "attach": ("millrace attach > lake.sql", "millrace attach > lake.sql && duckdb -init lake.sql"),
