@@ -14,6 +14,9 @@ from ingestion.settings import Settings
 from orchestration.cli.context import out
 from orchestration.cli.tables import age, table
 
+_HEADINGS = ("table", "rows", "size", "changed")
+_GAP = 2  # between two columns
+_LEAST_DESCRIPTION = 12
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -30,23 +33,32 @@ def contents(settings: Settings) -> list[Relation]:
 def show(relations: Sequence[Relation], *, as_json: bool) -> None:
     """Print the list; a terminal shows as much of each description as fits in its line."""
     if as_json:
-        rows = [dataclasses.asdict(relation) for relation in relations]
-        json.dump(rows, sys.stdout, default=datetime.isoformat, ensure_ascii=False, indent=1)
+        listed = [dataclasses.asdict(relation) for relation in relations]
+        json.dump(listed, sys.stdout, default=datetime.isoformat, ensure_ascii=False, indent=1)
         sys.stdout.write("\n")
         return
     now = datetime.now(UTC)
-    shown = table("table", "rows", "size", "changed", right=("rows", "size"))
-    shown.add_column("description", no_wrap=True, overflow="ellipsis", ratio=1)
-    for relation in relations:
-        is_view = relation.kind == "view"
-        shown.add_row(
-            Text(f"{relation.schema}.{relation.name}"),
-            "view" if is_view else f"{relation.rows:,}",
-            "" if relation.bytes is None else human_bytes(relation.bytes),
-            "" if relation.changed_at is None else age(relation.changed_at, now=now),
-            Text(relation.description),
-        )
-    out.print(shown, soft_wrap=False)
+    figures = [_figures(relation, now=now) for relation in relations]
+    wide = sum(max(map(len, column)) + _GAP for column in zip(_HEADINGS, *figures, strict=True))
+    left = max(out.width - wide, _LEAST_DESCRIPTION) if out.is_terminal else None
+    shown = table(*_HEADINGS, "description", right=("rows", "size"))
+    for parts, relation in zip(figures, relations, strict=True):
+        shown.add_row(*(Text(part) for part in parts), Text(_cut(relation.description, left)))
+    out.print(shown, soft_wrap=True)
+
+
+def _figures(relation: Relation, *, now: datetime) -> tuple[str, ...]:
+    return (
+        f"{relation.schema}.{relation.name}",
+        "view" if relation.rows is None else f"{relation.rows:,}",
+        "" if relation.bytes is None else human_bytes(relation.bytes),
+        "" if relation.changed_at is None else age(relation.changed_at, now=now),
+    )
+
+
+def _cut(text: str, width: int | None) -> str:
+    line = " ".join(text.split())
+    return line if width is None or len(line) <= width else f"{line[: width - 1]}…"
 
 
 def human_bytes(number: int) -> str:

@@ -113,9 +113,15 @@ def lock_in(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
 
 
 def _path(schemas: set[str]) -> list[str]:
-    rest = sorted(schemas - {*_FIRST, *_LAST, "main"})
+    """Where names without a schema are looked for: everywhere but in modellers' own schemas."""
+    known = {*_FIRST, *_LAST, "main"}
+    rest = sorted(name for name in schemas - known if not name.startswith("dev_"))
     order = [name for name in (*_FIRST, "main", *rest, *_LAST) if name in schemas or name == "main"]
-    return [f'{CATALOG_NAME}."{name}"'.replace("'", "''") for name in order]
+    return [_quoted(name) for name in order]
+
+
+def _quoted(schema: str) -> str:
+    return f'{CATALOG_NAME}."{schema}"'
 
 
 def asks_for_tables(sql: str) -> bool:
@@ -140,8 +146,8 @@ def _rewritten(sql: str, contents: list[Relation]) -> str:
     places = [each for each in contents if each.name == name and schema in ("", each.schema)]
     if not places:
         return sql
-    order = _path({each.schema for each in places})
-    chosen = min(places, key=lambda each: order.index(f'{CATALOG_NAME}."{each.schema}"'))
+    order = [*_path({each.schema for each in places}), *(_quoted(each.schema) for each in places)]
+    chosen = min(places, key=lambda each: order.index(_quoted(each.schema)))
     return (
         "select column_name as column, data_type as type, coalesce(comment, '') as description "
         f"from duckdb_columns() where database_name = '{CATALOG_NAME}' and schema_name = '{chosen.schema}' "

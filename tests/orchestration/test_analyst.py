@@ -1,8 +1,10 @@
 """What an analyst has: the list of tables, the shell, files, and the lake in a DuckDB of his own."""
 
 import csv
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
+from rich.console import Console
 
 from ingestion.errors import ConfigError
 from ingestion.lake.contents import list_contents
@@ -28,7 +31,7 @@ from orchestration.cli.answers import write_file
 from orchestration.cli.attach import attach_sql
 from orchestration.cli.completion import LakeCompleter
 from orchestration.cli.contents import show
-from orchestration.cli.query import Questions
+from orchestration.cli.query import QueryRefused, Questions, ask
 from orchestration.cli.shell import HISTORY_FILE, Shell, is_complete, run_shell, statements
 
 
@@ -87,6 +90,19 @@ def test_the_list_of_tables_is_true(orders: Settings, lake: Lake, capsys: pytest
     assert (shown["orders"]["rows"], shown["newest"]["rows"]) == (3, None)
 
 
+def test_a_terminal_of_80_columns_cuts_descriptions_only(
+    orders: Settings, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, width=80, force_terminal=True, no_color=True, highlight=False)
+    monkeypatch.setattr("orchestration.cli.contents.out", console)
+    show(list_contents(lake), as_json=False)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).splitlines()
+    assert max(map(len, lines)) <= 80
+    (line,) = [line for line in lines if line.startswith("marts.orders ")]
+    assert re.search(r" 3  +[\d.]+ (B|KiB)  +\d+s ago  +What was ordered", line), line
+
+
 def test_show_tables_and_describe_show_everything_with_descriptions(questions: Questions) -> None:
     answer = questions.ask("show tables;")
     rows = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows()]
@@ -102,6 +118,14 @@ def test_show_tables_and_describe_show_everything_with_descriptions(questions: Q
 def test_names_need_no_schema(questions: Questions) -> None:
     assert list(questions.ask("select count(*) from orders").rows()) == [(3,)]
     assert list(questions.ask("select count(*) from clicks").rows()) == [(0,)]
+
+
+def test_a_modeller_s_table_is_not_taken_for_production_s(orders: Settings, lake: Lake) -> None:
+    lake.connection.execute("create schema dev_ada; create table dev_ada.unfinished as select 1 as id")
+    with pytest.raises(QueryRefused, match="unfinished does not exist"):
+        ask(orders, "from unfinished")
+    assert list(ask(orders, "from dev_ada.unfinished").rows()) == [(1,)]
+    assert list(ask(orders, "describe unfinished").rows()) == [("id", "INTEGER", "")]
 
 
 # ---- files
