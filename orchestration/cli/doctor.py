@@ -8,11 +8,14 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
+from rich.text import Text
+
 from ingestion.connectors.port import Finding
 from ingestion.errors import MillraceError
 from orchestration.cli import examinations, examine_sources
 from orchestration.cli.context import Globals, err, out
 from orchestration.cli.errors import sentence
+from orchestration.cli.tables import table
 
 Examination = Callable[[], Iterator[Finding]]
 
@@ -59,10 +62,11 @@ def show(findings: Sequence[Finding], *, as_json: bool) -> int:
         json.dump([dataclasses.asdict(finding) for finding in findings], sys.stdout, indent=2)
         sys.stdout.write("\n")
     else:
-        marks = {"ok": "[green]ok     [/]", "note": "[yellow]note   [/]", "problem": "[red]problem[/]"}
+        colours = {"ok": "green", "note": "yellow", "problem": "red"}
+        made = table("state", "part", "")
         for finding in findings:
-            out.print(f"{marks[finding.state]}  {finding.part:<12}", end="  ")
-            out.print(finding.message, markup=False)
+            made.add_row(Text(finding.state, colours[finding.state]), finding.part, Text(finding.message))
+        out.print(made)
     return int(any(finding.state == "problem" for finding in findings))
 
 

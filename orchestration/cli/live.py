@@ -6,7 +6,7 @@ On anything but a terminal it prints a line per step instead. What runs is in or
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -15,11 +15,18 @@ from rich.live import Live
 from rich.text import Text
 
 from orchestration.cli.context import complain, out
-from orchestration.cli.tables import checks_summary, runs_table, services_table, streams_table
-from orchestration.records.overview import Overview, OverviewReader, ServiceRow, StreamRow
+from orchestration.cli.rates import Rates
+from orchestration.cli.screen import OnOneScreen
+from orchestration.cli.tables import (
+    checks_line,
+    checks_summary,
+    runs_table,
+    services_line,
+    services_table,
+    streams_table,
+)
+from orchestration.records.overview import Overview, OverviewReader, ServiceRow
 from orchestration.system.running import System
-
-_RATE_SECONDS = 10.0
 
 
 class Watcher:
@@ -32,9 +39,8 @@ class Watcher:
 
     def __init__(self, system: System, *, pause_s: float) -> None:
         self.latest: Overview | None = None
-        self.rates: dict[str, float] = {}
+        self.rates: Mapping[str, float] = {}
         self._system, self._pause_s = system, pause_s
-        self._history: list[tuple[float, dict[str, int]]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="overview", daemon=True)
 
@@ -49,7 +55,7 @@ class Watcher:
 
     def _run(self) -> None:
         streams = self._system.streams
-        reader = OverviewReader(self._system.settings, streams)
+        reader, rates = OverviewReader(self._system.settings, streams), Rates()
         try:
             while not self._stop.is_set():
                 if self._system.streams != streams:
@@ -57,42 +63,33 @@ class Watcher:
                     streams = self._system.streams
                     reader = OverviewReader(self._system.settings, streams)
                 overview = reader.read()
-                self._remember(overview.streams)
+                counts = {row.stream: row.rows + row.rejects for row in overview.streams}
+                self.rates = rates.measure(counts, now_s=time.monotonic())
                 self.latest = overview
                 self._stop.wait(self._pause_s)
         finally:
             reader.close()
 
-    def _remember(self, streams: tuple[StreamRow, ...]) -> None:
-        now = time.monotonic()
-        counts = {row.stream: row.rows + row.rejects for row in streams}
-        self._history = [entry for entry in self._history if entry[0] > now - _RATE_SECONDS] + [(now, counts)]
-        then, before = self._history[0]
-        if now > then:
-            self.rates = {
-                name: (count - before.get(name, count)) / (now - then) for name, count in counts.items()
-            }
-
 
 def render(
     overview: Overview | None, services: tuple[ServiceRow, ...], *, title: str, complaints: Sequence[str],
-    rates: dict[str, float], now: datetime, extra: RenderableType | None = None,
-) -> RenderableType:  # fmt: skip
-    """The view: processes, streams, runs, checks, and what the caller adds."""
-    parts: list[RenderableType] = [Text(title, style="bold"), Text(), services_table(services)]
+    rates: Mapping[str, float], now: datetime, extra: RenderableType | None = None,
+) -> OnOneScreen:  # fmt: skip
+    """The view, what matters most first: what is wrong, streams, processes, what the caller adds, runs."""
+    view = OnOneScreen(Text(title, style="bold"), end=Text("Ctrl-C stops everything.", style="dim"))
     sentences = dict.fromkeys((*complaints, *(overview.errors if overview is not None else ())))
     if sentences:
-        parts += [Text(), *(Text(sentence, style="red") for sentence in sentences)]
+        view.add("what is wrong", Group(*(Text(sentence, style="red") for sentence in sentences)))
     if overview is not None:
-        parts += [Text(), streams_table(overview.streams, now=now, rates=rates)]
-        if overview.runs:
-            parts += [Text(), runs_table(overview.runs, now=now)]
-        if overview.checks:
-            parts += [Text(), checks_summary(overview.checks)]
+        view.add("streams", streams_table(overview.streams, now=now, rates=rates))
+    view.add("services", services_table(services), shorter=services_line(services))
     if extra is not None:
-        parts += [Text(), extra]
-    parts += [Text(), Text("Ctrl-C stops everything.", style="dim")]
-    return Group(*parts)
+        view.add("freshness", extra)
+    if overview is not None and overview.checks:
+        view.add("checks", checks_summary(overview.checks), shorter=checks_line(overview.checks))
+    if overview is not None and overview.runs:
+        view.add("runs", runs_table(overview.runs, now=now))
+    return view
 
 
 @contextmanager

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
+from orchestration.cli.fitted import FittedTable
 from orchestration.records.overview import Overview, ServiceRow, StreamRow
 from orchestration.records.reader import AssetRecord, CheckRecord, RunRecord
 
@@ -23,12 +23,15 @@ _COLOURS = {
 }
 
 
-def table(*columns: str, right: Sequence[str] = ()) -> Table:
-    """A plain table; columns named in `right` are numbers, one without a name holds sentences."""
-    empty = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for name in columns:
-        empty.add_column(name, justify="right" if name in right else "left", no_wrap=bool(name))
-    return empty
+def table(*columns: str, right: Sequence[str] = (), least: Sequence[str] = ()) -> FittedTable:
+    """A plain table; columns named in `right` are numbers, one without a name holds sentences.
+
+    Args:
+        columns: Their names.
+        right: Those that hold numbers.
+        least: Those that a narrow terminal does without, the first first.
+    """
+    return FittedTable(columns, right=right, least=least)
 
 
 def age(moment: datetime | None, *, now: datetime) -> str:
@@ -73,32 +76,43 @@ def _headline(overview: Overview) -> Text:
     return line
 
 
-def services_table(services: Sequence[ServiceRow]) -> Table:
+def services_table(services: Sequence[ServiceRow]) -> FittedTable:
     """The system's processes."""
-    rows = table("service", "state", "pid", "restarts", "", right=("pid", "restarts"))
+    rows = table("service", "state", "pid", "restarts", "", right=("pid", "restarts"), least=("pid",))
     for row in services:
         state = "[green]running[/]" if row.running else "[red]down[/]"
         rows.add_row(row.name, state, str(row.pid or ""), str(row.restarts or ""), _first(row.error))
     return rows
 
 
+def services_line(services: Sequence[ServiceRow]) -> RenderableType:
+    """The same in a line, and one for each that is down."""
+    down = [row for row in services if not row.running]
+    again = [f"{row.name} {row.restarts}" for row in services if row.restarts]
+    line = Text.assemble(("services  ", "bold"), (f"{len(services) - len(down)} running", "green"))
+    if again:
+        line.append(f", started again: {', '.join(again)}")
+    wrong = [Text(f"  {row.name} is down: {row.error or 'it starts again'}", "red") for row in down]
+    return Group(line, *wrong)
+
+
 def streams_table(
     streams: Sequence[StreamRow], *, now: datetime, rates: Mapping[str, float] | None = None
-) -> Table:
+) -> FittedTable:
     """The streams; `rates` (events a second) adds a column."""
     columns = ["stream", "via", "lag", "lag s", "rows", "open rejects", "loaded", "newest", ""]
     if rates is not None:
         columns.insert(2, "per s")
-    rows = table(*columns, right=("lag", "lag s", "rows", "open rejects", "per s"))
+    rows = table(*columns, right=("lag", "lag s", "rows", "open rejects", "per s"), least=("via", "newest"))
     for row in streams:
-        rate = [] if rates is None else [f"{rates.get(row.stream, 0.0):.1f}"]
+        rate = [] if rates is None else [f"{rates[row.stream]:.1f}" if row.stream in rates else "?"]
         unknown = bool(row.error)
         rows.add_row(
             row.stream,
             row.kind,
             *rate,
             "?" if unknown else f"{row.lag_events:,}",
-            "?" if unknown or row.lag_seconds is None else f"{row.lag_seconds:.1f}",
+            "?" if unknown or row.lag_seconds is None else f"{row.lag_seconds:,.1f}",
             f"{row.rows:,}",
             f"{row.open_rejects:,}",
             age(row.last_load_at, now=now),
@@ -108,10 +122,12 @@ def streams_table(
     return rows
 
 
-def models_table(models: Sequence[AssetRecord], checks: Sequence[CheckRecord], *, now: datetime) -> Table:
+def models_table(
+    models: Sequence[AssetRecord], checks: Sequence[CheckRecord], *, now: datetime
+) -> FittedTable:
     """The models; for marts with a budget, how old an event was when it was last seen there, and why."""
     names = ["budget s", "spent s", *_HOPS]
-    rows = table("model", "built", *names, right=names)
+    rows = table("model", "built", *names, right=names, least=_HOPS)
     freshness = {check.asset: check for check in checks if "budget_seconds" in check.numbers}
     for record in models:
         check = freshness.get(record.asset)
@@ -129,7 +145,7 @@ def models_table(models: Sequence[AssetRecord], checks: Sequence[CheckRecord], *
     return rows
 
 
-def runs_table(runs: Sequence[RunRecord], *, now: datetime) -> Table:
+def runs_table(runs: Sequence[RunRecord], *, now: datetime) -> FittedTable:
     """The newest runs."""
     rows = table("run", "job", "by", "state", "took s", "ended", right=("took s",))
     for run in runs:
@@ -146,20 +162,24 @@ def runs_table(runs: Sequence[RunRecord], *, now: datetime) -> Table:
     return rows
 
 
-def checks_summary(checks: Sequence[CheckRecord]) -> RenderableType:
-    """How many passed, and every one that did not."""
+def checks_line(checks: Sequence[CheckRecord]) -> Text:
+    """How many came out how."""
     counts = {name: sum(check.outcome == name for check in checks) for name in _COLOURS if name.islower()}
     line = Text.assemble(("checks  ", "bold"))
     for name, count in counts.items():
         if count or name in ("passed", "failed"):
             line.append(f"{count} {name.replace('_', ' ')}  ", style=_COLOURS[name] if count else "dim")
+    return line
+
+
+def checks_summary(checks: Sequence[CheckRecord]) -> RenderableType:
+    """How many passed, and every one that did not."""
+    line = checks_line(checks)
     bad = table("asset", "check", "result", "")
     for check in checks:
         if check.outcome != "passed":
-            bad.add_row(
-                check.asset, check.check, f"[{_COLOURS.get(check.outcome, 'cyan')}]{check.outcome}[/]",
-                _first(check.message),
-            )  # fmt: skip
+            result = Text(check.outcome.replace("_", " "), _COLOURS.get(check.outcome, "cyan"))
+            bad.add_row(escape(check.asset), escape(check.check), result, _first(check.message))
     return Group(line, bad) if bad.row_count else line
 
 

@@ -4,6 +4,7 @@ Numbers come from the plant's report, the lake, Dagster's records and the indepe
 when `problems` is empty. Showing it is the command's (cli/demo.py).
 """
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -206,7 +207,7 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
     """Nearest-rank percentile of sorted values; None when there are no values."""
     if not ordered:
         return None
-    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2)
+    return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 2)
 
 
 def _tally(checks: Sequence[CheckRecord]) -> dict[str, int]:

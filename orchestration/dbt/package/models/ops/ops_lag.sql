@@ -16,6 +16,7 @@ final as (
         greatest(log_end_position - end_position, 0) as messages_behind,
         case
             when log_end_position <= end_position then 0.0
+            when last_event_time is null then null
             else greatest(date_diff('millisecond', last_event_time, ingested_at) / 1000, 0.0)
         end as seconds_behind,
         last_event_time as last_event_at,
