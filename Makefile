@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGE := dbt_project/dbt_packages/millrace
 
-.PHONY: wheel demo drill test test-all fault bench soak coverage lint lock env clean
+.PHONY: wheel platforms demo drill test test-all fault bench soak coverage lint lock env clean
 
 demo: env
 	@$(BIN)/millrace demo $(ARGS)
@@ -50,6 +50,10 @@ lint: env
 # Everything in one file: pip install ./dist/….whl in an empty environment, then `millrace demo` in any folder.
 wheel: env
 	@rm -rf dist && $(BIN)/python -m hatchling build -t wheel
+
+# Which platforms have a wheel of every locked package; nothing is installed.
+platforms: env
+	@$(BIN)/python .ci/platforms.py $(ARGS)
 
 env: $(VENV)/.locked $(PACKAGE)
 

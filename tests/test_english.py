@@ -15,7 +15,10 @@ WORDS = re.compile(
     r"|(?<!there )(?<!There )\b(?:is|are) no (?!longer\b)",
     re.IGNORECASE,
 )
-PLACES = ("ingestion", "orchestration", "docs", "dbt_project", "README.md", ".env.example")
+PLACES = (
+    "ingestion", "orchestration", "docs", "dbt_project",
+    "README.md", "CHANGELOG.md", "CONTRIBUTING.md", ".env.example",
+)  # fmt: skip
 
 
 def strangers(text: str) -> list[str]:

@@ -55,12 +55,10 @@ BUCKETS = (
     "date_trunc('{unit}', {time}) as bucket, count(*) as readings, sum({value}::decimal(38, 12)) as total"
 )
 
-pytestmark = [
-    pytest.mark.early,
-    pytest.mark.skipif(
-        not NAB.is_dir(), reason="the NAB series are not beside the project (shared/data/nab)"
-    ),
-]
+needs_nab = pytest.mark.skipif(
+    not NAB.is_dir(), reason="the NAB series are not beside the project (shared/data/nab)"
+)
+pytestmark = [pytest.mark.early, needs_nab]
 
 
 @pytest.fixture
@@ -89,12 +87,14 @@ def nab_settings(
     )
 
 
-def _payloads(series: str) -> list[bytes]:
+def payloads_of(series: str) -> list[bytes]:
+    """Each row of a file as an event, in order."""
     rows = duckdb.sql(f"select timestamp::varchar, value from read_csv('{NAB / SERIES[series]}')").fetchall()
     return [json.dumps({"read_at": at, "value": value}).encode() for at, value in rows]
 
 
-def _publish_mqtt(server: Mosquitto, payloads: list[bytes]) -> None:
+def publish_mqtt(server: Mosquitto, payloads: list[bytes]) -> None:
+    """Send to nab/machine/temperature and wait until the broker has all."""
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="nab")
     client.connect(server.host, server.port)
     client.loop_start()
@@ -139,7 +139,7 @@ def test_every_reading_arrives_once_and_aggregates_equal_the_files(
     lake: Lake, nab_settings: Settings, apache_kafka: ApacheKafka, mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
     streams = load_streams(nab_settings.streams_file)
-    payloads = {series: _payloads(series) for series in SERIES}
+    payloads = {series: payloads_of(series) for series in SERIES}
     lake.settings = nab_settings
     lake.prepare([stream.name for stream in streams])
     lake.publish_access()
@@ -148,7 +148,7 @@ def test_every_reading_arrives_once_and_aggregates_equal_the_files(
     listening.start()
     try:
         eventually(lambda: collector.status()["subscribed"], "the collector has subscribed")
-        _publish_mqtt(mosquitto, payloads["machine_temperature"])
+        publish_mqtt(mosquitto, payloads["machine_temperature"])
         for series in ("cpu_utilization", "request_latency"):
             apache_kafka.create_topic(series, partitions=3)
             producer = KafkaProducer(bootstrap_servers=apache_kafka.bootstrap_servers, compression_type="lz4")
