@@ -80,7 +80,7 @@ def _migrate(lake: Lake, progress: Progress) -> None:
         for migration in steps_after(number):
             progress(f"migrating the lake to version {migration.number}: {migration.sentence}")
             _apply(lake, cursor, migration, backup)
-        progress(f"the lake is at version {newest()}; as it was before it is in {backup}")
+        progress(f"going on at version {newest()}; the lake as it was before is in {backup}")
 
 
 def _apply(lake: Lake, cursor: extensions.cursor, migration: Migration, backup: str) -> None:

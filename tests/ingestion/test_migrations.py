@@ -113,7 +113,7 @@ def test_a_lake_from_before_versions_is_backed_up_and_migrated(from_before: Lake
     with pytest.raises(LakeOutdated, match="'millrace up' and 'millrace ingest' migrate it"):
         from_before.prepare(["events"])
     shown = prepare(from_before, "events", "more")
-    assert [text.split()[0] for text in shown] == ["backing", "migrating", "the"]
+    assert [text.split()[0] for text in shown] == ["backing", "migrating", "going"]
     assert "positions_skipped" in columns(from_before)
     (migrated,) = from_before.versions()
     (backup,) = kept(settings, 0)
