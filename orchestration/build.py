@@ -21,11 +21,13 @@ from orchestration.assets.left_out import left_out_keys, left_out_specs
 from orchestration.assets.models import models_asset
 from orchestration.assets.raw import ledger_specs, raw_asset, source_specs
 from orchestration.checks.adapter import contract_audit
+from orchestration.checks.conditions import conditions_checks, conditions_spec
 from orchestration.checks.contracts import Contract, read_contracts
 from orchestration.checks.freshness import declared_budgets
 from orchestration.checks.ledger import ledger_audit
 from orchestration.checks.raw_contracts import batches_contract, rejects_contract
-from orchestration.dbt.broken import publish_problems
+from orchestration.conditions.reports import report, report_checks
+from orchestration.dbt.broken import project_findings
 from orchestration.dbt.call import DbtProject
 from orchestration.dbt.lineage import Lineage
 from orchestration.dbt.project import ParsedModels, contract_folders, parse_models, without_models
@@ -93,9 +95,7 @@ def build_defs(
         ValueError: An override replaces nothing, or has another key or name than what it replaces.
     """
     project, models = _with_models(read_project(settings(), dbt_folder=dbt_folder))
-    with suppress(StorageError):  # what has to write there reports a full disk
-        publish_problems(settings().data_dir, project.problems)
-    assets = by_key([*_landing(project.streams), *models], asset_overrides)
+    assets = by_key([*_landing(project.streams), *models, conditions_spec()], asset_overrides)
     audits = by_name("op of checks", _audits(project), check_overrides, name=lambda each: each.node_def.name)
     built = [asset for asset in assets if isinstance(asset, AssetsDefinition)]
     jobs = by_name(
@@ -106,7 +106,6 @@ def build_defs(
         fingerprint=project.parsed.fingerprint,
         text=project.parsed.text,
         left_out=left_out_keys(project.parsed.broken).values(),
-        problems=project.problems,
         assets=built,
     )
     repairing = repairs([jobs[RETRY_JOB], jobs[REPLAY_JOB]], plan)
@@ -116,9 +115,14 @@ def build_defs(
     ]
     resources: dict[str, object] = {"lake_session": lake_session(settings)}
     require_known("resource", resource_overrides or {}, resources)
+    checks = [*(key for asset in built for key in asset.check_keys)]
+    checks += [key for audit in audits.values() for key in audit.check_keys]
+    with suppress(StorageError):  # what has to write there reports a full disk
+        report(settings().data_dir, project_findings(project.problems), by="definitions")
+        report_checks(settings().data_dir, [(key.asset_key.to_user_string(), key.name) for key in checks])
     return Definitions(
         assets=assets,
-        asset_checks=[*audits.values()],
+        asset_checks=[*audits.values(), conditions_checks(settings)],
         jobs=[*jobs.values()],
         schedules=[audit_schedule(jobs[AUDIT_JOB]), upkeep_schedule(jobs[UPKEEP_JOB])],
         sensors=[*by_name("sensor", sensors, sensor_overrides, name=lambda each: each.name).values()],

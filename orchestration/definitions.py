@@ -2,13 +2,22 @@
 
 from contextlib import suppress
 
+from ingestion.errors import ConfigError
 from ingestion.settings import load_settings
 from orchestration.build import build_defs
+from orchestration.conditions.reports import report_load
 from orchestration.dbt import project, runner
 from orchestration.dbt.results import DbtFailed
 from orchestration.run import readiness
 
-defs = build_defs()
+try:
+    defs = build_defs()
+    report_load("")
+except ConfigError:  # of streams.yml or .env: whoever starts the system says so
+    raise
+except Exception as error:
+    report_load(f"{type(error).__name__}: {error}")
+    raise
 
 
 def warm_up() -> None:

@@ -27,10 +27,10 @@ LEFT_OUT_TAG = "millrace/left_out"
 """On a run: the models that it leaves out which failed before or follow from one that did."""
 
 STREAM_METADATA = "millrace_stream"
-"""On a step's failure: the streams that failed, if the step does more than one."""
+"""On a step's failure: the streams that failed → why, if the step does more than one."""
 
 MODELS_METADATA = "millrace_models"
-"""On a step's failure: the models that failed, with commas between, or EVERY_MODEL."""
+"""On a step's failure: the models that failed, or EVERY_MODEL → why."""
 
 EVERY_MODEL = "*"
 """Stands for all models where a failure names none."""

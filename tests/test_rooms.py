@@ -39,6 +39,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
     "orchestration": [
         (
             "keys fingerprint overrides",
+            "conditions",
             "dbt",
             "checks",
             "records",
@@ -49,7 +50,19 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "build",
             "definitions",
         ),
-        ("keys fingerprint", "dbt", "checks", "records", "services", "system", "scaffold", "demo", "cli"),
+        (
+            "keys fingerprint",
+            "conditions",
+            "dbt",
+            "checks",
+            "records",
+            "services",
+            "observe",
+            "system",
+            "scaffold",
+            "demo",
+            "cli",
+        ),
         ("fingerprint", "warm"),
     ],
 }

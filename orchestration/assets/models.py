@@ -19,6 +19,7 @@ from dagster import (
     DataVersion,
     Failure,
     Field,
+    MetadataValue,
     multi_asset,
 )
 from dagster_dbt.asset_utils import build_dbt_specs
@@ -36,11 +37,12 @@ from orchestration.checks.adapter import check_specs
 from orchestration.checks.contracts import Contract
 from orchestration.checks.due_contracts import DueContracts
 from orchestration.checks.freshness import Budget, FreshnessMeter, freshness_specs
+from orchestration.dbt.blame import in_one_line
 from orchestration.dbt.call import DbtProject
 from orchestration.dbt.descriptions import Described, Table, declared_descriptions, describe_lake
 from orchestration.dbt.lineage import NodeKeys
 from orchestration.dbt.project import FULL_SCAN, NO_ASSETS, ParsedModels
-from orchestration.dbt.results import DbtFailed, DbtResult, NodeResult
+from orchestration.dbt.results import DbtFailed, DbtResult, NodeResult, why_failed
 from orchestration.dbt.runner import build_args, invoke
 from orchestration.dbt.translator import ModelTranslator
 from orchestration.keys import EVERY_MODEL, MODELS_METADATA
@@ -211,7 +213,7 @@ class ModelsRun:
         if failure is not None:
             raise Failure(
                 str(failure),
-                metadata={MODELS_METADATA: ",".join(_failed(failure, nodes))},
+                metadata={MODELS_METADATA: MetadataValue.json(_failed(failure, nodes))},
                 allow_retries=False,
             )
 
@@ -257,11 +259,14 @@ def _started_at(context: AssetExecutionContext) -> datetime:
     return datetime.fromtimestamp((record and record.start_time) or time.time(), UTC)
 
 
-def _failed(failure: DbtFailed, nodes: NodeKeys) -> list[str]:
-    """The models that failed, or whose tests did; EVERY_MODEL when dbt names none."""
-    failed = [result.unique_id for result in failure.nodes if result.failed]
-    keys = {nodes.assets.get(each) or _tested(nodes.checks.get(each)) for each in failed}
-    return sorted(EVERY_MODEL if key is None else key.to_user_string() for key in keys) or [EVERY_MODEL]
+def _failed(failure: DbtFailed, nodes: NodeKeys) -> dict[str, str]:
+    """The models that failed, or whose tests did → why; EVERY_MODEL when dbt names none."""
+    failed: dict[str, str] = {}
+    for result in failure.nodes:
+        if result.failed:
+            key = nodes.assets.get(result.unique_id) or _tested(nodes.checks.get(result.unique_id))
+            failed.setdefault(EVERY_MODEL if key is None else key.to_user_string(), why_failed(result))
+    return dict(sorted(failed.items())) or {EVERY_MODEL: in_one_line(str(failure))}
 
 
 def _tested(check: AssetCheckKey | None) -> AssetKey | None:

@@ -109,6 +109,19 @@ def system(settings: Settings) -> Iterator[Finding]:
     yield Finding("system", "ok", f"'millrace {state.mode}' runs (pid {state.pid}) {state.ui_url}".rstrip())
 
 
+def conditions(settings: Settings) -> Iterator[Finding]:
+    """What the running system itself has found."""
+    from orchestration.conditions.journal import open_conditions
+
+    if not system_is_running(settings.data_dir):
+        return
+    found = open_conditions(settings.data_dir)
+    for condition in found:
+        yield Finding("conditions", "problem", condition.text)
+    if not found:
+        yield Finding("conditions", "ok", "the running system finds nothing wrong")
+
+
 def catalog(settings: Settings) -> Iterator[Finding]:
     """The PostgreSQL behind the lake."""
     from ingestion.lake.catalog import catalog_parameters, connect_catalog

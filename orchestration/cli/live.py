@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -24,7 +24,9 @@ from orchestration.cli.tables import (
     services_line,
     services_table,
     streams_table,
+    wrong,
 )
+from orchestration.conditions.condition import Condition
 from orchestration.records.overview import Overview, OverviewReader, ServiceRow
 from orchestration.system.running import System
 
@@ -72,14 +74,17 @@ class Watcher:
 
 
 def render(
-    overview: Overview | None, services: tuple[ServiceRow, ...], *, title: str, complaints: Sequence[str],
-    rates: Mapping[str, float], now: datetime, extra: RenderableType | None = None,
+    overview: Overview | None, services: tuple[ServiceRow, ...], *, title: str,
+    conditions: Sequence[Condition], rates: Mapping[str, float], now: datetime,
+    extra: RenderableType | None = None,
 ) -> OnOneScreen:  # fmt: skip
-    """The view, what matters most first: what is wrong, streams, processes, what the caller adds, runs."""
+    """The view, what matters most first: what does not work, streams, processes, what the caller adds, runs."""
     view = OnOneScreen(Text(title, style="bold"), end=Text("Ctrl-C stops everything.", style="dim"))
-    sentences = dict.fromkeys((*complaints, *(overview.errors if overview is not None else ())))
-    if sentences:
-        view.add("what is wrong", Group(*(Text(sentence, style="red") for sentence in sentences)))
+    errors = overview.errors if overview is not None else ()
+    troubles = wrong(conditions, errors, now=now)
+    if troubles is not None:
+        shorter = wrong(conditions, errors, now=now, in_short=True)
+        view.add("what does not work", troubles, shorter=shorter)
     if overview is not None:
         view.add("streams", streams_table(overview.streams, now=now, rates=rates))
     view.add("services", services_table(services), shorter=services_line(services))
@@ -145,13 +150,16 @@ def watch(
     """
     if not out.is_terminal:
         out.print(title)
-        shown: tuple[str, ...] = ()
+        shown: dict[int, Condition] = {}
         while not until():
             system.check(time.monotonic())
-            for complaint in dict.fromkeys(system.complaints):
-                if complaint not in shown:
-                    complain(complaint)
-            shown = system.complaints
+            now_open = {each.number: each for each in system.conditions}
+            for number, condition in now_open.items():
+                if number not in shown or shown[number].finding != condition.finding:
+                    complain(condition.text)
+            for number in shown.keys() - now_open.keys():
+                out.print(f"over: {shown[number].finding.sentence}", markup=False)
+            shown = now_open
             time.sleep(0.5)
         return
     watcher = Watcher(system, pause_s=pause_s)
@@ -161,7 +169,7 @@ def watch(
             while not until():
                 services = system.check(time.monotonic())
                 view = render(
-                    watcher.latest, services, title=title, complaints=system.complaints, rates=watcher.rates,
+                    watcher.latest, services, title=title, conditions=system.conditions, rates=watcher.rates,
                     now=datetime.now(UTC), extra=extra(),
                 )  # fmt: skip
                 live.update(view, refresh=True)

@@ -1,36 +1,81 @@
-"""`millrace status`: what runs, how far each stream is, what was built and checked last."""
+"""`millrace status`: what does not work, what runs, how far each stream is, what was built and checked."""
 
 import dataclasses
 import json
+import os
 import sys
 from datetime import UTC, datetime
 
+from ingestion.declare.file import load_streams
 from ingestion.declare.stream import Stream
+from ingestion.errors import MillraceError
 from ingestion.settings import Settings
-from orchestration.cli.context import out
+from orchestration.cli.context import err, out
 from orchestration.cli.tables import overview_tables
-from orchestration.records.overview import Overview, OverviewReader
+from orchestration.records.overview import Overview, OverviewReader, streams_in_use
+
+_BROKER_SECONDS = 2.0
+_WITHIN_SECONDS = 2.5
 
 
-def look(settings: Settings, streams: tuple[Stream, ...]) -> Overview:
-    """Read everything once."""
-    reader = OverviewReader(settings, streams)
-    try:
-        return reader.read()
-    finally:
-        reader.close()
+def status(settings: Settings, *, as_json: bool, check: bool) -> int:
+    """Look at everything and print it, within a few seconds whatever hangs.
 
-
-def show(overview: Overview, *, as_json: bool) -> int:
-    """Print an overview.
+    Args:
+        settings: Where everything is.
+        as_json: Whether to print JSON.
+        check: Whether something that does not work counts as a failure.
 
     Returns:
-        The exit code: 1 when something could not be read or used. An unreachable broker does not count:
-        its stream shows it.
+        The exit code: 0; with `check`, 1 when nothing runs, a condition is open or a part did not answer.
     """
+    streams, error = _streams(settings)
+    reader = OverviewReader(settings, streams, broker_seconds=_BROKER_SECONDS)
+    overview = reader.read(within_seconds=_WITHIN_SECONDS)
+    if error and not any(error == condition.finding.sentence for condition in overview.conditions):
+        overview = dataclasses.replace(overview, errors=(error, *overview.errors))
+    show(overview, as_json=as_json)
+    code = int(check and not is_well(overview))
+    if reader.hangs:  # closing would wait for what hangs
+        sys.stdout.flush()
+        err.file.flush()
+        os._exit(code)
+    reader.close()
+    return code
+
+
+def _streams(settings: Settings) -> tuple[tuple[Stream, ...], str]:
+    """The declared streams; where their file has a mistake, those that are in use, and the mistake."""
+    try:
+        return load_streams(settings.streams_file), ""
+    except MillraceError as error:
+        try:
+            return load_streams(streams_in_use(settings.data_dir)), str(error)
+        except MillraceError:
+            return (), str(error)
+
+
+def is_well(overview: Overview) -> bool:
+    """Whether a system runs and everything works."""
+    return overview.running and not overview.conditions and not overview.errors
+
+
+def show(overview: Overview, *, as_json: bool) -> None:
+    """Print an overview."""
     if as_json:
-        json.dump(dataclasses.asdict(overview), sys.stdout, default=datetime.isoformat, indent=2)
+        content = {
+            field.name: getattr(overview, field.name) for field in dataclasses.fields(Overview)
+        }  # not asdict, which would take conditions apart
+        content["conditions"] = [condition.as_json() for condition in overview.conditions]
+        json.dump(content, sys.stdout, default=_plain, indent=2)
         sys.stdout.write("\n")
     else:
         out.print(overview_tables(overview, now=datetime.now(UTC)))
-    return int(bool(overview.errors))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(f"JSON has no form for {type(value).__name__}")

@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
 from orchestration.cli.fitted import FittedTable
+from orchestration.conditions.condition import Condition
 from orchestration.records.overview import Overview, ServiceRow, StreamRow
 from orchestration.records.reader import AssetRecord, CheckRecord, RunRecord
 
@@ -53,7 +55,8 @@ def overview_tables(overview: Overview, *, now: datetime) -> RenderableType:
         now: UTC, for ages.
     """
     parts: list[RenderableType] = [_headline(overview)]
-    parts += [Text(f"  {error}", style="red") for error in overview.errors]
+    troubles = wrong(overview.conditions, overview.errors, now=now)
+    parts += [Text(), troubles] if troubles is not None else []
     if overview.services:
         parts += [Text(), services_table(overview.services)]
     if overview.streams:
@@ -65,6 +68,33 @@ def overview_tables(overview: Overview, *, now: datetime) -> RenderableType:
     if overview.checks:
         parts += [Text(), checks_summary(overview.checks)]
     return Group(*parts)
+
+
+def wrong(
+    conditions: Sequence[Condition], errors: Sequence[str], *, now: datetime, in_short: bool = False
+) -> RenderableType | None:
+    """What does not work, as sentences that wrap; None when everything does.
+
+    Args:
+        conditions: The open ones, the most important first.
+        errors: What could not be read just now.
+        now: UTC, for ages.
+        in_short: One line each, without the remedies.
+    """
+    if not conditions and not errors:
+        return None
+    rows = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    rows.add_column(no_wrap=True, style="dim")
+    rows.add_column(no_wrap=in_short, overflow="ellipsis" if in_short else "fold")
+    for error in errors:
+        rows.add_row("now", Text(error, style="red"))
+    for condition in conditions:
+        sentence = Text(condition.finding.sentence if in_short else condition.text, style="red")
+        if not in_short:
+            sentence.stylize("yellow", len(condition.text) - len(condition.finding.remedy))
+        rows.add_row(age(condition.opened, now=now), sentence)
+    count = len(conditions) + len(errors)
+    return Group(Text(f"{count} thing{'s do' if count > 1 else ' does'} not work:", style="bold red"), rows)
 
 
 def _headline(overview: Overview) -> Text:

@@ -12,6 +12,7 @@ from typing import Any
 
 _LINE = re.compile(r"\bline (\d+)")
 _HEADING = re.compile(r"^(Compilation|Parsing|Runtime|Validation) Error( in .*)?$")
+_REPEATS = ("----", "> in macro", "> called by macro", "LINE ")  # the text of the file, and the way to it
 _LONGEST = 300
 
 
@@ -41,11 +42,16 @@ def blamed(error: Exception, files: Iterable[str], *, folder: Path) -> tuple[str
 
 def reason(error: Exception) -> str:
     """The error in one line, without dbt's headings, cut where it gets long."""
-    lines = [line.strip() for line in str(error).strip().splitlines()]
+    return in_one_line(str(error)) or type(error).__name__
+
+
+def in_one_line(message: str) -> str:
+    """A message of dbt's in one line, without its headings, cut where it gets long."""
+    lines = [line.strip() for line in message.strip().splitlines()]
     # What follows repeats the text of the file.
-    end = next((n for n, line in enumerate(lines) if line.startswith("----") or line == "Raw Error:"), None)
+    end = next((n for n, line in enumerate(lines) if line.startswith(_REPEATS) or line == "Raw Error:"), None)
     kept = [line for line in lines[:end] if line and not _HEADING.match(line) and not _LINE.fullmatch(line)]
-    text = " ".join(kept) or type(error).__name__
+    text = " ".join(kept)
     return (text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …").rstrip(".")
 
 

@@ -1,18 +1,12 @@
-"""What of a dbt project cannot be built now, as plain values, and the file where every process finds it.
-
-Finding it is set_aside.py's. No dbt and no Dagster here: commands read this file while they must be quick.
-"""
+"""What of a dbt project cannot be built now, as plain values. Finding it is set_aside.py's."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ingestion.json_file import write_json
-
-_FOLDER = Path("dbt")
-_FILES: Mapping[str, Path] = {"project": _FOLDER / "broken.json", "builds": _FOLDER / "failing.json"}
+from orchestration.conditions.condition import Finding
 
 
 @dataclass(frozen=True)
@@ -75,31 +69,15 @@ class Broken:
         return Broken(tuple(content["problems"]), tuple(models), content["everything"])
 
 
-def publish_problems(
-    data_dir: Path, sentences: Iterable[str], *, of: Literal["project", "builds"] = "project"
-) -> None:
-    """Tell every process of this data folder why models are not built; an unchanged file stays.
+def project_findings(problems: Iterable[str]) -> list[Finding]:
+    """What is wrong with a project as conditions, one for each file.
 
     Args:
-        data_dir: The data folder.
-        sentences: A sentence each.
-        of: What was found when the project was loaded, or when models were built.
-
-    Raises:
-        StorageError: The file cannot be written.
+        problems: A sentence each, which begins with the file.
     """
-    problems = list(sentences)
-    if problems != _read(data_dir / _FILES[of]):
-        write_json(data_dir / _FILES[of], problems)
+    return [Finding("project_file_broken", _place(problem), problem) for problem in problems]
 
 
-def read_problems(data_dir: Path) -> tuple[str, ...]:
-    """Why models were not built when the project was last loaded and its models last run, a sentence each."""
-    return tuple(sentence for file in _FILES.values() for sentence in _read(data_dir / file))
-
-
-def _read(file: Path) -> list[str]:
-    try:
-        return [str(sentence) for sentence in json.loads(file.read_text(encoding="utf-8"))]
-    except (OSError, ValueError):
-        return []
+def _place(problem: str) -> str:
+    """The file that a sentence about the dbt project begins with."""
+    return re.split(r"[:,] ", problem, maxsplit=1)[0].partition(" is not checked")[0]

@@ -5,12 +5,15 @@ Read from dbt's own result objects; nothing here runs dbt (runner.py).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from ingestion.errors import MillraceError
+from orchestration.dbt.blame import in_one_line
 
 _FAILED = frozenset({"error", "fail", "runtime error"})
+_FILE = re.compile(r"\((\S+\.\w+)\)")  # a heading of dbt's ends with the node's file
 _CONFLICTS = ("Another run wrote", "Transaction conflict")  # one_writer.sql, DuckLake
 
 
@@ -89,6 +92,16 @@ def failure(command: str, nodes: tuple[NodeResult, ...], exception: Exception | 
     if any(conflict in sentence for sentence in sentences for conflict in _CONFLICTS):
         sentences.append("Another writer committed first: run the command again.")
     return DbtFailed(f"{' '.join(sentences)} The command was `{command}`.".strip(), nodes)
+
+
+def why_failed(node: NodeResult) -> str:
+    """Why a node failed, in one line: its file or, of a test, its name, then dbt's reason."""
+    text = in_one_line(node.message or "") or "dbt gave no reason"
+    kind, _, rest = node.unique_id.partition(".")
+    if kind in ("test", "unit_test"):
+        return f"its test {rest.split('.')[1]}: {text}"
+    file = _FILE.search((node.message or "").partition("\n")[0])
+    return f"{file[1]}: {text}" if file else text
 
 
 def _sentence(node: NodeResult) -> str:

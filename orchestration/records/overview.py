@@ -4,20 +4,25 @@ Showing it belongs to cli/tables.py. A part that cannot be read says why instead
 """
 
 import json
+import threading
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import duckdb
 
-from ingestion.collect.status import read_status
-from ingestion.connectors.registry import collecting_connectors, kinds
+from ingestion.connectors.registry import kinds
 from ingestion.declare.stream import Stream
-from ingestion.errors import MillraceError
+from ingestion.errors import CatalogUnavailable, MillraceError
 from ingestion.lake.lake import WATCHER_SECONDS, Lake
 from ingestion.settings import Settings, system_is_running
 from ingestion.watch.lag import LagMeter, StreamLag
+from orchestration.conditions.condition import Condition
+from orchestration.conditions.journal import open_conditions
 from orchestration.records.reader import AssetRecord, CheckRecord, DagsterRecords, RunRecord
 
 STATE_FILE = "system.json"
@@ -29,6 +34,7 @@ _OPEN_REJECTS = (
     "select stream, count(*) from raw.rejects anti join raw.reject_resolutions using (stream, event_id) "
     "group by stream"
 )
+T = TypeVar("T")
 _REPLACED = "its log does not continue what the lake holds: 'millrace doctor' says why and what to do"
 
 
@@ -78,12 +84,27 @@ class StreamRow:
 
 @dataclass(frozen=True)
 class Overview:
-    """Everything at one moment; `errors` are the sentences for what could not be read or taken in."""
+    """Everything at one moment.
+
+    Attributes:
+        data_dir: The data folder.
+        running: Whether a system runs on it.
+        demo: Whether that is a demo.
+        ui_url: Address of the web UI; empty without one.
+        conditions: What does not work, the most important first; without a running system, as it last was.
+        services: The processes.
+        streams: The declared streams.
+        models: When each was built last.
+        checks: The last result of each.
+        runs: The newest.
+        errors: A sentence for each part that could not be read now.
+    """
 
     data_dir: str
     running: bool
     demo: bool
     ui_url: str
+    conditions: tuple[Condition, ...] = ()
     services: tuple[ServiceRow, ...] = ()
     streams: tuple[StreamRow, ...] = ()
     models: tuple[AssetRecord, ...] = ()
@@ -102,7 +123,6 @@ class SystemState:
         ui_url: Address of the web UI; empty without one.
         started_at: ISO time, UTC.
         services: Its processes.
-        complaints: What does not work although they run, a sentence each.
     """
 
     pid: int
@@ -110,7 +130,11 @@ class SystemState:
     ui_url: str
     started_at: str
     services: tuple[ServiceRow, ...] = field(default=())
-    complaints: tuple[str, ...] = field(default=())
+
+
+def streams_in_use(data_dir: Path) -> Path:
+    """The copy of streams.yml that a running system has taken in."""
+    return data_dir / "run" / "streams.yml"
 
 
 def read_system_state(data_dir: Path) -> SystemState | None:
@@ -120,8 +144,8 @@ def read_system_state(data_dir: Path) -> SystemState | None:
     try:
         content = json.loads((data_dir / STATE_FILE).read_text(encoding="utf-8"))
         services = tuple(ServiceRow(**row) for row in content.pop("services"))
-        complaints = tuple(content.pop("complaints", ()))
-        return SystemState(**content, services=services, complaints=complaints)
+        content.pop("complaints", None)  # of an earlier release
+        return SystemState(**content, services=services)
     except (OSError, ValueError, TypeError, KeyError):
         return None  # it is just starting
 
@@ -134,6 +158,9 @@ class OverviewReader:
         streams: The declared ones.
         broker_seconds: Bound of each call to a broker.
         clock: Returns the present, UTC.
+
+    Attributes:
+        hangs: Whether a part of the last read has not come back yet: then nothing here may be closed.
     """
 
     def __init__(
@@ -149,32 +176,39 @@ class OverviewReader:
         self.lake = Lake(settings, read_only=True, renew_seconds=WATCHER_SECONDS)
         self._meter = LagMeter(settings, self.lake, timeout_seconds=broker_seconds, clock=clock, ages=True)
         self.records = DagsterRecords(settings)
+        self.hangs = False
 
-    def read(self) -> Overview:
-        """Look at everything once."""
+    def read(self, *, within_seconds: float | None = None) -> Overview:
+        """Look at everything once.
+
+        Args:
+            within_seconds: What has not answered by then is an error; without it, what hangs is waited for.
+        """
         settings, errors = self._settings, []
         state = read_system_state(settings.data_dir)
+        until = None if within_seconds is None else time.monotonic() + within_seconds
+        lake, recorded = _Part(self.streams), _Part(self._recorded)
         streams: tuple[StreamRow, ...] = ()
         models: list[AssetRecord] = []
         checks: list[CheckRecord] = []
         runs: list[RunRecord] = []
         try:
-            streams = self.streams()
+            streams = lake.result(until, what="the lake and the brokers")
         except (MillraceError, duckdb.Error) as error:
             errors.append(str(error).splitlines()[0])
-            self.lake.close()
+            if not lake.hangs:
+                self.lake.close()
         try:
-            models, checks = self.records.assets(), self.records.latest_checks()
-            runs = self.records.runs(limit=5)
+            models, checks, runs = recorded.result(until, what="Dagster's storage")
         except MillraceError as error:
             errors.append(str(error))
-        if state is not None:
-            errors += [*state.complaints, *_of_collectors(settings.data_dir)]
+        self.hangs = lake.hangs or recorded.hangs
         return Overview(
             data_dir=str(settings.data_dir),
             running=state is not None,
             demo=state is not None and state.mode == "demo",
             ui_url=state.ui_url if state else "",
+            conditions=tuple(open_conditions(settings.data_dir)),
             services=state.services if state else (),
             streams=streams,
             models=tuple(record for record in models if not record.asset.startswith(_not_models())),
@@ -182,6 +216,9 @@ class OverviewReader:
             runs=tuple(runs),
             errors=tuple(dict.fromkeys(errors)),
         )
+
+    def _recorded(self) -> tuple[list[AssetRecord], list[CheckRecord], list[RunRecord]]:
+        return self.records.assets(), self.records.latest_checks(), self.records.runs(limit=5)
 
     def streams(self) -> tuple[StreamRow, ...]:
         """The streams alone.
@@ -210,15 +247,32 @@ class OverviewReader:
         self.records.close()
 
 
+class _Part(Generic[T]):
+    """Something that is read on a thread of its own."""
+
+    def __init__(self, read: Callable[[], T]) -> None:
+        self.hangs = False
+        self._answer: Future[T] = Future()
+        threading.Thread(target=self._run, args=(read,), name="overview-part", daemon=True).start()
+
+    def _run(self, read: Callable[[], T]) -> None:
+        try:
+            self._answer.set_result(read())
+        except BaseException as error:
+            self._answer.set_exception(error)
+
+    def result(self, until: float | None, *, what: str) -> T:
+        """The answer; raises what the reading raised, or CatalogUnavailable if it takes too long."""
+        try:
+            return self._answer.result(None if until is None else max(0.0, until - time.monotonic()))
+        except TimeoutError:
+            self.hangs = True
+            raise CatalogUnavailable(f"{what} did not answer in time, so a part is missing here") from None
+
+
 def _not_models() -> tuple[str, ...]:
     """How the keys of raw tables and of brokers' topics begin."""
     return ("raw/", *(f"{kind}/" for kind in kinds()))
-
-
-def _of_collectors(data_dir: Path) -> list[str]:
-    """What collectors report to be wrong; only they see their brokers."""
-    statuses = [read_status(data_dir, connector) for connector in collecting_connectors()]
-    return [str(status[name]) for status in statuses for name in ("error", "warning") if status.get(name)]
 
 
 def _row(stream: Stream, lag: StreamLag, counts: tuple[object, ...] | None) -> StreamRow:

@@ -16,6 +16,7 @@ from psycopg2 import extensions
 from ingestion.errors import CatalogUnavailable
 from ingestion.lake.catalog import no_catalog
 from ingestion.settings import Settings
+from orchestration.conditions.kinds import CONDITIONS_ASSET
 from orchestration.records.failed_runs import FailedRun, cause_of
 
 STREAMS_TAG = "millrace/streams"  # as in keys.py, which imports Dagster
@@ -81,15 +82,17 @@ class DagsterRecords:
 
     Args:
         settings: Where the storage is.
+        patience_seconds: How long an answer may take.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, patience_seconds: float = 30.0) -> None:
         self._settings = settings
+        self._patience_seconds = patience_seconds
         self._connection: extensions.connection | None = None
 
     def runs(self, *, since: datetime | None = None, limit: int = 20) -> list[RunRecord]:
         """The newest runs first; `since` (UTC) leaves older ones out."""
-        rows = self._query(
+        rows = self.query(
             "select r.run_id, r.pipeline_name, r.status, coalesce(t.value, ''), r.create_timestamp, "
             "r.start_time, r.end_time from runs r "
             "left join run_tags t on t.run_id = r.run_id and t.key = %s "
@@ -138,21 +141,21 @@ class DagsterRecords:
 
     def run_ids(self, beginning: str) -> list[str]:
         """The ids of runs that begin so, two at most."""
-        rows = self._query(
+        rows = self.query(
             "select run_id from runs where starts_with(run_id, %s) order by id desc limit 2", (beginning,)
         )
         return [run_id for (run_id,) in rows]
 
     def failures(self, *, since: datetime) -> list[FailedRun]:
         """The runs that failed or were cancelled since a moment (UTC), with causes, the oldest first."""
-        runs = self._query(
+        runs = self.query(
             "select r.run_id, r.pipeline_name, r.status, coalesce(t.value, ''), r.start_time, r.end_time "
             "from runs r left join run_tags t on t.run_id = r.run_id and t.key = %s "
             "where r.status in ('FAILURE', 'CANCELED') and r.end_time >= %s order by r.end_time",
             (STREAMS_TAG, since.timestamp()),
         )
         events: dict[str, list[dict[str, Any]]] = {}
-        for run_id, event in self._query(
+        for run_id, event in self.query(
             "select run_id, event from event_logs where run_id = any(%s) "
             "and dagster_event_type in ('STEP_FAILURE', 'PIPELINE_FAILURE') order by id",
             ([run[0] for run in runs],),
@@ -168,7 +171,7 @@ class DagsterRecords:
 
     def assets(self) -> list[AssetRecord]:
         """The last build of every asset that was built."""
-        rows = self._query(
+        rows = self.query(
             # The column of that name moves with planned builds too, of a failing model with every try.
             "select asset_key, to_timestamp((last_materialization::json "
             "#>> '{event_log_entry,timestamp}')::float8) "
@@ -187,17 +190,23 @@ class DagsterRecords:
     def _checks(self, sql: str, parameters: Sequence[object]) -> list[CheckRecord]:
         return [
             CheckRecord(_asset(key), name, *_outcome(status, event), checked_at=moment.replace(tzinfo=UTC))
-            for key, name, status, event, moment in self._query(sql, parameters)
+            for key, name, status, event, moment in self.query(sql, parameters)
+            if _asset(key) != CONDITIONS_ASSET  # it repeats what others say
         ]
 
-    def _query(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Ask the storage with plain SQL; nothing while Dagster has not created its tables.
+
+        Raises:
+            CatalogUnavailable: It does not answer.
+        """
         try:
             with self._open().cursor() as cursor:
                 cursor.execute(sql, parameters)
                 return cursor.fetchall()
         except psycopg2.errors.UndefinedTable:
             return []  # Dagster has not created its tables yet, so it has recorded nothing
-        except psycopg2.OperationalError as error:
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             self.close()
             first = (str(error).strip().splitlines() or ["no answer"])[0]
             raise CatalogUnavailable(
@@ -211,7 +220,12 @@ class DagsterRecords:
             if chosen is None:
                 raise no_catalog(self._settings)
             self._connection = psycopg2.connect(
-                chosen.get_secret_value(), connect_timeout=5, application_name="millrace status"
+                chosen.get_secret_value(),
+                connect_timeout=min(5, max(2, int(self._patience_seconds))),
+                application_name="millrace status",
+                options=f"-c statement_timeout={self._patience_seconds * 1000:.0f}",
+                # A network that swallows everything must not hold the reader for ever.
+                tcp_user_timeout=int(self._patience_seconds * 1000),
             )
             self._connection.set_session(readonly=True, autocommit=True)
         return self._connection

@@ -19,7 +19,9 @@ from dagster import (
     AssetMaterialization,
     DataVersion,
     Failure,
+    JsonMetadataValue,
     MaterializeResult,
+    MetadataValue,
 )
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
@@ -150,22 +152,29 @@ class Cycles:
                 yield from recorded(build(models))
             except Failure as failure:  # the models of other groups are built nevertheless
                 named = failure.metadata.get(MODELS_METADATA)
-                faults.models[str(named.value) if named else EVERY_MODEL] = failure.description or ""
+                faults.add_models(named, failure.description or "")
 
 
 class _Faults:
-    """What failed in a cycle, each with its reason: streams by name, models by names with commas between."""
+    """What failed in a cycle, each with its reason: streams and models by name."""
 
     def __init__(self) -> None:
         self.streams: dict[str, str] = {}
         self.models: dict[str, str] = {}
+        self._messages: list[str] = []
+
+    def add_models(self, named: MetadataValue[Any] | None, message: str) -> None:
+        """Take in the failure of a build."""
+        found = named.value if isinstance(named, JsonMetadataValue) else None
+        self.models |= found if isinstance(found, dict) else {EVERY_MODEL: message}
+        self._messages.append(message)
 
     def raise_for_any(self) -> None:
         """Raise Failure if anything failed; its metadata names it."""
         named = {STREAM_METADATA: self.streams, MODELS_METADATA: self.models}
-        metadata = {name: ",".join(failed) for name, failed in named.items() if failed}
+        metadata = {name: MetadataValue.json(failed) for name, failed in named.items() if failed}
         if metadata:
-            reasons = dict.fromkeys([*self.streams.values(), *self.models.values()])
+            reasons = dict.fromkeys([*self.streams.values(), *self._messages])
             raise Failure("; ".join(reasons), metadata=metadata, allow_retries=False)
 
 

@@ -37,7 +37,6 @@ class RefreshPlan:
         text: Changes with every edit of the dbt project.
         left_out: The models that cannot be built now, because the project is broken.
         followers: Model → the models that follow from it.
-        problems: What is wrong with the dbt project, a sentence each.
     """
 
     downstream: Mapping[str, frozenset[AssetKey]]
@@ -48,7 +47,6 @@ class RefreshPlan:
     text: str = ""
     left_out: frozenset[AssetKey] = frozenset()
     followers: Mapping[AssetKey, frozenset[AssetKey]] = field(default_factory=dict)
-    problems: tuple[str, ...] = ()
 
     def with_followers(self, names: Iterable[str]) -> frozenset[AssetKey]:
         """Models and what follows from them.
@@ -114,7 +112,6 @@ def refresh_plan(
     fingerprint: str,
     text: str = "",
     left_out: Iterable[AssetKey] = (),
-    problems: tuple[str, ...] = (),
     assets: Sequence[AssetsDefinition] = (),
 ) -> RefreshPlan:
     """Plan the runs for new events.
@@ -124,7 +121,6 @@ def refresh_plan(
         fingerprint: Of the models' text (ParsedModels.fingerprint).
         text: Of everything that was parsed (ParsedModels.text).
         left_out: The models that cannot be built now.
-        problems: What is wrong with the dbt project.
         assets: Those whose checks belong to a run.
     """
     # Views over the ledger show what is new by themselves; they are built when a model's text has changed.
@@ -144,5 +140,4 @@ def refresh_plan(
         text=text,
         left_out=frozenset(left_out),
         followers=lineage.following,
-        problems=problems,
     )

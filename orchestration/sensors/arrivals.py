@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 
 from dagster import (
     DagsterInstance,
@@ -26,12 +25,12 @@ from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.settings import Settings
 from ingestion.watch.lag import StreamLag
-from orchestration.dbt.broken import publish_problems
+from orchestration.conditions.condition import Finding
+from orchestration.conditions.reports import report
 from orchestration.jobs.refresh import Job
 from orchestration.keys import ARRIVALS_SENSOR, STREAMS_TAG
 from orchestration.run.plan import RefreshPlan, Repairs
 from orchestration.sensors.backoff import Schedule
-from orchestration.sensors.failures import alert_of_project, place_of
 from orchestration.sensors.outcomes import review
 from orchestration.sensors.watch import Watch
 
@@ -64,12 +63,15 @@ def arrivals_sensor(
     """
     watch = Watch(settings, streams, modelled_seconds=modelled_seconds)
 
-    def publish(sentences: Sequence[str]) -> None:
-        with suppress(MillraceError):  # what has to write there reports a full disk
-            publish_problems(settings().data_dir, sentences, of="builds")
+    published: list[Sequence[Finding]] = []
 
-    alert = partial(alert_of_project, settings)
-    ticks = _Ticks(watch, plan, job.name, repairs, alert, publish, tick_seconds)
+    def publish(findings: Sequence[Finding]) -> None:
+        if published[-1:] != [findings]:
+            with suppress(MillraceError):  # what has to write there reports a full disk
+                report(settings().data_dir, findings, by="arrivals")
+                published[:] = [findings]
+
+    ticks = _Ticks(watch, plan, job.name, repairs, publish, tick_seconds)
 
     @sensor(
         name=ARRIVALS_SENSOR,
@@ -92,8 +94,7 @@ class _Ticks:
     plan: RefreshPlan
     job_name: str
     repairs: Repairs
-    alert: Callable[[Sequence[str]], None]
-    publish: Callable[[Sequence[str]], None]
+    publish: Callable[[Sequence[Finding]], None]
     seconds: float
 
     def tick(self, instance: DagsterInstance, schedule: Schedule) -> SensorResult:
@@ -132,19 +133,14 @@ class _Ticks:
         return (schedule if busy else self._see_project(schedule)), busy
 
     def _see_project(self, schedule: Schedule) -> Schedule:
-        """Take in an edit of the dbt project: pauses of models end, and new faults are reported."""
+        """Take in an edit of the dbt project: the pauses of models end."""
         plan = self.plan
         not_built = schedule.not_built.for_project(
             plan.text,
             models={key.to_user_string() for key in plan.models},
             broken=[key.to_user_string() for key in plan.left_out],
         )
-        faults = {place_of(problem): problem for problem in plan.problems}
-        self.publish(not_built.sentences())
-        new = [problem for place, problem in faults.items() if place not in schedule.alerted]
-        if new:
-            self.alert(new)
-        return replace(schedule, not_built=not_built, alerted=tuple(faults))
+        return replace(schedule, not_built=not_built)
 
     def _repair(self, instance: DagsterInstance, schedule: Schedule) -> RunRequest | None:
         """The run of the oldest repair, owed until it succeeds; it waits while its stream or a model does."""
@@ -163,6 +159,12 @@ class _Ticks:
             lags = self.watch.look()
         except MillraceError as error:
             return None, str(error)
+        away = [
+            Finding("source_unreachable", lag.stream, f"Stream '{lag.stream}' cannot be read: {lag.error}")
+            for lag in lags
+            if lag.error
+        ]
+        self.publish([*schedule.findings(), *away])
         # A run may have died after its commit: then there is no lag, but models and checks are still due.
         now = time.time()
         paused = self.plan.with_followers(schedule.not_built.paused(now=now))

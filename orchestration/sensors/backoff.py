@@ -9,11 +9,14 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import TypeAdapter, ValidationError
 
+from orchestration.conditions.condition import Finding
 from orchestration.keys import EVERY_MODEL
 from orchestration.sensors.model_pauses import ModelPauses
 from orchestration.sensors.pause import Pause
 
 _SUSPICIOUS_DEATHS = 2
+_REMEDY = "It is tried again by itself, every five minutes at the least; no other stream waits for it."
+_DIED = "the process of its run died, more than once in a row"
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,6 @@ class Schedule:
         not_built: Failing and broken models.
         died: How many runs in a row ended without a word: interrupted, killed.
         unfinished: The streams of the last run, if it ended so; they are owed a run.
-        alerted: The files of the dbt project whose faults were alerted.
     """
 
     judged_run: str = ""
@@ -40,7 +42,6 @@ class Schedule:
     not_built: ModelPauses = field(default_factory=ModelPauses)
     died: int = 0
     unfinished: tuple[str, ...] = ()
-    alerted: tuple[str, ...] = ()
 
     @staticmethod
     def loads(cursor: str | None) -> "Schedule":
@@ -55,21 +56,20 @@ class Schedule:
         return _ADAPTER.dump_json(self).decode()
 
     def judge(
-        self, run_id: str, *, streams: Iterable[str], failed: Iterable[str], now: float, models: str = ""
+        self, run_id: str, *, streams: Iterable[str], failed: Mapping[str, str], now: float, models: str = ""
     ) -> "Schedule":
         """Enter the outcome of a finished run.
 
         Args:
             run_id: The run.
             streams: What it was asked to ingest.
-            failed: Those of them that failed.
+            failed: Those of them that failed → why.
             now: Unix seconds.
             models: Fingerprint of the models, if the run built them as a whole and went well.
         """
         pauses = {name: pause for name, pause in self.pauses.items() if name not in set(streams)}
-        failed = list(failed)
-        for name in failed:
-            pauses[name] = Pause.after(self.pauses.get(name), now=now)
+        for name, why in failed.items():
+            pauses[name] = Pause.after(self.pauses.get(name), now=now, why=why)
         return replace(
             self,
             judged_run=run_id,
@@ -80,12 +80,14 @@ class Schedule:
             unfinished=(),
         )
 
-    def judge_models(self, *, tried: frozenset[str] | None, failed: Iterable[str], now: float) -> "Schedule":
+    def judge_models(
+        self, *, tried: frozenset[str] | None, failed: Mapping[str, str], now: float
+    ) -> "Schedule":
         """Enter what became of a run's models.
 
         Args:
             tried: The models that it was to build; None for all.
-            failed: Those of them that failed.
+            failed: Those of them that failed → why.
             now: Unix seconds.
         """
         return replace(self, not_built=self.not_built.judge(tried=tried, failed=failed, now=now))
@@ -111,8 +113,18 @@ class Schedule:
         if died < _SUSPICIOUS_DEATHS:
             return judged
         if tried is None or tried:
-            return judged.judge_models(tried=tried, failed=[EVERY_MODEL], now=now)
-        return replace(self.judge(run_id, streams=streams, failed=streams, now=now), died=died)
+            return judged.judge_models(tried=tried, failed={EVERY_MODEL: _DIED}, now=now)
+        failed = dict.fromkeys(streams, _DIED)
+        return replace(self.judge(run_id, streams=streams, failed=failed, now=now), died=died)
+
+    def findings(self) -> list[Finding]:
+        """What waits because it failed, streams and models."""
+        stopped = {name: pause.why or "its run failed" for name, pause in self.pauses.items()}
+        streams = [
+            Finding("stream_paused", name, f"Stream '{name}' stopped: {why}", _REMEDY)
+            for name, why in stopped.items()
+        ]
+        return [*streams, *self.not_built.findings()]
 
     def choose(self, waiting: Iterable[str], *, now: float) -> list[str]:
         """The streams of the next run: one failing one that is due, else all healthy ones that have work.

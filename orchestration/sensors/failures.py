@@ -1,10 +1,8 @@
-"""Failed runs and faults of the dbt project: each is logged, and posted where a webhook is configured."""
+"""Failed runs: each is logged. Without `millrace up`, whose supervisor posts alerts, it is posted too."""
 
 import json
-import re
-import threading
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import structlog
@@ -17,7 +15,7 @@ from dagster import (
 )
 from tenacity import Retrying, stop_after_attempt, wait_exponential_jitter
 
-from ingestion.settings import Settings
+from ingestion.settings import Settings, system_is_running
 from orchestration.keys import STREAMS_TAG
 
 _TIMEOUT_SECONDS = 5.0
@@ -31,7 +29,7 @@ def failures_sensor(settings: Callable[[], Settings]) -> SensorDefinition:
         name="failed_runs",
         default_status=DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=5,
-        description="Logs every failed run and posts it to MILLRACE_ALERT_WEBHOOK_URL if that is set.",
+        description="Logs every failed run; without millrace up, posts it to MILLRACE_ALERT_WEBHOOK_URL.",
     )
     def failed_runs(context: RunFailureSensorContext) -> None:
         run = context.dagster_run
@@ -45,31 +43,12 @@ def failures_sensor(settings: Callable[[], Settings]) -> SensorDefinition:
             "steps": [event.step_key for event in steps],
         }
         _log.error("run failed", **alert)
-        url = settings().alert_webhook_url
-        if url is not None:
-            post_alert(url.get_secret_value(), {"event": "run_failed"} | alert)
+        now = settings()
+        # A running system posts conditions: a failed run is one, or a stream's or model's is.
+        if now.alert_webhook_url is not None and not system_is_running(now.data_dir):
+            post_alert(now.alert_webhook_url.get_secret_value(), {"event": "run_failed"} | alert)
 
     return failed_runs
-
-
-def alert_of_project(settings: Callable[[], Settings], problems: Sequence[str]) -> None:
-    """Log and post what is wrong with the dbt project, without waiting for the webhook.
-
-    Args:
-        settings: Reads the settings.
-        problems: A sentence each.
-    """
-    alert: dict[str, object] = {"error": "\n".join(problems)}
-    _log.error("models are left out", **alert)
-    url = settings().alert_webhook_url
-    if url is not None:
-        arguments = (url.get_secret_value(), {"event": "models_left_out"} | alert)
-        threading.Thread(target=post_alert, args=arguments, daemon=True).start()
-
-
-def place_of(problem: str) -> str:
-    """The file that a sentence about the dbt project begins with."""
-    return re.split(r"[:,] ", problem, maxsplit=1)[0].partition(" is not checked")[0]
 
 
 def post_alert(url: str, alert: dict[str, object]) -> None:

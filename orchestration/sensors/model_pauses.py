@@ -6,8 +6,11 @@ Pure and serialisable, a part of the sensor's cursor. The pauses of streams are 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
+from orchestration.conditions.condition import Finding
 from orchestration.keys import EVERY_MODEL
 from orchestration.sensors.pause import Pause
+
+_REMEDY = "It is tried again by itself, and at once after an edit."
 
 
 @dataclass(frozen=True)
@@ -37,17 +40,18 @@ class ModelPauses:
         due = (self.failing.keys() | set(self.broken)) & (models | {EVERY_MODEL})
         return ModelPauses({name: Pause(0, 0.0) for name in sorted(due)}, tuple(sorted(broken)), text)
 
-    def judge(self, *, tried: Set[str] | None, failed: Iterable[str], now: float) -> "ModelPauses":
+    def judge(self, *, tried: Set[str] | None, failed: Mapping[str, str], now: float) -> "ModelPauses":
         """Enter the outcome of a run.
 
         Args:
             tried: The models that it was to build; None for all.
-            failed: Those of them that failed. What follows from a failed one waits with it.
+            failed: Those of them that failed → why. What follows from a failed one waits with it.
             now: Unix seconds.
         """
         over = self.failing.keys() if tried is None else tried | ({EVERY_MODEL} if tried else set())
         failing = {name: pause for name, pause in self.failing.items() if name not in over}
-        failing |= {name: Pause.after(self.failing.get(name), now=now) for name in failed}
+        for name, why in failed.items():
+            failing[name] = Pause.after(self.failing.get(name), now=now, why=why)
         return replace(self, failing=failing)
 
     def paused(self, *, now: float) -> frozenset[str]:
@@ -58,15 +62,23 @@ class ModelPauses:
         """The models whose pause is over: a run has to try them, new events or not."""
         return frozenset(self.failing) - self.paused(now=now)
 
-    def sentences(self) -> list[str]:
-        """A sentence for each model that failed, for people."""
-        remedy = "It is tried again by itself, and at once after an edit; its failed run says why."
-        names = [name for name, pause in self.failing.items() if pause.failures]
+    def findings(self) -> list[Finding]:
+        """A finding for each model that failed."""
         return [
-            f"{'Building the models' if name == EVERY_MODEL else f'Model {name}'} failed. {remedy}"
-            for name in names
+            Finding("model_failing", _subject(name), _sentence(name, pause.why), _REMEDY)
+            for name, pause in self.failing.items()
+            if pause.failures
         ]
 
     def next_due(self, *, now: float) -> float | None:
         """When the next pause is over (Unix seconds); None when none is running."""
         return min((pause.until for pause in self.failing.values() if pause.until > now), default=None)
+
+
+def _subject(name: str) -> str:
+    return "every model" if name == EVERY_MODEL else name
+
+
+def _sentence(name: str, why: str) -> str:
+    what = "Building the models" if name == EVERY_MODEL else f"Model {name}"
+    return f"{what} failed: {why}" if why else f"{what} failed."

@@ -5,7 +5,7 @@ A failure is of streams, of models, or of neither: the run was interrupted or it
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dagster import (
@@ -19,6 +19,7 @@ from dagster import (
 )
 
 from orchestration.assets.models import MODELS_OP
+from orchestration.dbt.blame import in_one_line
 from orchestration.keys import (
     EVERY_MODEL,
     GOES_ON_TAG,
@@ -67,9 +68,9 @@ def _judged(instance: DagsterInstance, run: DagsterRun, schedule: Schedule) -> S
     streams, tried, now = _tagged(run, STREAMS_TAG), _models(run), time.time()
     if run.status == DagsterRunStatus.SUCCESS:
         schedule = replace(schedule, repaired=run.tags.get(REPAIR_TAG, schedule.repaired))
-        schedule = schedule.judge_models(tried=tried, failed=[], now=now)
+        schedule = schedule.judge_models(tried=tried, failed={}, now=now)
         models = run.tags.get(MODELS_TAG, "")
-        return schedule.judge(run.run_id, streams=streams, failed=[], now=now, models=models)
+        return schedule.judge(run.run_id, streams=streams, failed={}, now=now, models=models)
     # A run that goes on may have failed over any stream that it was allowed to ingest.
     touched = sorted({*streams, *_tagged(run, GOES_ON_TAG)})
     failures = instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_FAILURE)
@@ -77,10 +78,10 @@ def _judged(instance: DagsterInstance, run: DagsterRun, schedule: Schedule) -> S
     if not faults:
         killed = run.status == DagsterRunStatus.FAILURE and not _was_interrupted(instance, run)
         return schedule.judge_death(run.run_id, streams=touched, tried=tried, killed=killed, now=now)
-    failed_models = {name for fault in faults for name in fault.models}
+    failed_models = {name: why for fault in faults for name, why in fault.models.items()}
     if failed_models:
-        schedule = schedule.judge_models(tried=tried, failed=sorted(failed_models), now=now)
-    failed = sorted({name for fault in faults for name in fault.streams})
+        schedule = schedule.judge_models(tried=tried, failed=failed_models, now=now)
+    failed = {name: why for fault in faults for name, why in fault.streams.items()}
     # Of the others the run says nothing: a stream that was paused before stays so.
     return schedule.judge(run.run_id, streams=streams, failed=failed, now=now)
 
@@ -105,28 +106,35 @@ def _models(run: DagsterRun) -> frozenset[str] | None:
 
 @dataclass(frozen=True)
 class _Fault:
-    """What a step's failure names."""
+    """What a step's failure names, each with the reason."""
 
-    streams: Sequence[str] = ()
-    models: Sequence[str] = ()
+    streams: Mapping[str, str] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
 
 
 def _fault(entry: EventLogEntry, touched: Sequence[str]) -> _Fault | None:
     """What failed in a step; None if it was interrupted."""
     event = entry.dagster_event
     if event is None or entry.step_key is None:
-        return _Fault(streams=touched)
+        return _Fault(streams=dict.fromkeys(touched, ""))
     data = event.step_failure_data
-    named = data.user_failure_data.metadata if data.user_failure_data else {}
+    given = data.user_failure_data
+    named = given.metadata if given else {}
     if STREAM_METADATA in named or MODELS_METADATA in named:
-        return _Fault(_names(named, STREAM_METADATA), _names(named, MODELS_METADATA))
+        return _Fault(_reasons(named.get(STREAM_METADATA)), _reasons(named.get(MODELS_METADATA)))
     if data.error is not None and data.error.cls_name in _INTERRUPTED:
         return None
+    why = in_one_line((given.description if given else "") or (data.error.message if data.error else ""))
     if entry.step_key == MODELS_OP:
-        return _Fault(models=[EVERY_MODEL])
+        return _Fault(models={EVERY_MODEL: why})
     stream = stream_of_step(entry.step_key)
-    return _Fault(streams=touched if stream is None else [stream])
+    return _Fault(streams=dict.fromkeys(touched if stream is None else [stream], why))
 
 
-def _names(metadata: Mapping[str, MetadataValue[Any]], key: str) -> list[str]:
-    return str(metadata[key].value).split(",") if key in metadata else []
+def _reasons(metadata: MetadataValue[Any] | None) -> Mapping[str, str]:
+    """Name → why; a run of an earlier release has the names alone, with commas between."""
+    if metadata is None:
+        return {}
+    if isinstance(metadata.value, Mapping):
+        return {str(name): in_one_line(str(why)) for name, why in metadata.value.items()}
+    return dict.fromkeys(str(metadata.value).split(","), "")

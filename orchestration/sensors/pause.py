@@ -8,13 +8,20 @@ _LONGEST_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Pause:
-    """The state of what fails: failures in a row, and when to try again (Unix seconds)."""
+    """The state of what fails.
+
+    Attributes:
+        failures: In a row.
+        until: When to try again (Unix seconds).
+        why: The last failure's reason, for people.
+    """
 
     failures: int
     until: float
+    why: str = ""
 
     @staticmethod
-    def after(before: "Pause | None", *, now: float) -> "Pause":
+    def after(before: "Pause | None", *, now: float, why: str = "") -> "Pause":
         """The pause after one more failure."""
         failures = 1 if before is None else before.failures + 1
-        return Pause(failures, now + min(_FIRST_SECONDS * 2 ** (failures - 1), _LONGEST_SECONDS))
+        return Pause(failures, now + min(_FIRST_SECONDS * 2 ** (failures - 1), _LONGEST_SECONDS), why)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingestion.errors import MillraceError
+from ingestion.errors import ConfigError, MillraceError
 from orchestration.fingerprint import fingerprint
 from orchestration.services.process import ServiceError
 
@@ -33,6 +33,7 @@ class Reloading:
 
     Attributes:
         complaint: Why the files as they are now are not in use, as a sentence; empty when they are.
+        refused: Whether that is because of what stands in them.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Reloading:
         renew: Callable[[], None],
     ) -> None:
         self.complaint = ""
+        self.refused = False
         self._streams_file, self._code = streams_file, tuple(code)
         self._prepare, self._renew = prepare, renew
         self._seen = self._files()
@@ -71,7 +73,7 @@ class Reloading:
                 self._use(now)
             self.complaint = ""
         except Exception as error:  # an edit must not end what runs
-            self.complaint = _sentence(error)
+            self.complaint, self.refused = _sentence(error), isinstance(error, ConfigError)
 
     def _use(self, now: _Files) -> None:
         self._loaded = None  # if it fails half-way, neither state is in use

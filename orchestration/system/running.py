@@ -7,7 +7,7 @@ What the processes are is in services.py.
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,10 @@ from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.migrate.prepare import prepare_lake
 from ingestion.settings import Settings, load_settings
-from orchestration.dbt.broken import read_problems
+from orchestration.conditions.condition import Condition, Finding
 from orchestration.dbt.prepared import prepare_project
-from orchestration.records.overview import ServiceRow, SystemState
+from orchestration.observe.watch import Watch
+from orchestration.records.overview import ServiceRow, SystemState, streams_in_use
 from orchestration.services.postgres import EmbeddedPostgres
 from orchestration.services.process import Service, ServiceError, wait_until
 from orchestration.services.supervisor import Supervisor
@@ -40,6 +41,7 @@ _LOOK_SECONDS = 2.0
 _TRIM_SECONDS = 30.0
 _UI_SECONDS = 60.0
 _COLLECTOR_SECONDS = 60.0
+_IN_USE = "What was in use before stays in use; a corrected file is taken in within seconds."
 
 
 class System:
@@ -85,7 +87,7 @@ class System:
         self._socket = services.code_socket(settings)
         self._code_server: CodeServer | None = None
         self._failures: dict[str, str] = {}
-        self._broken: tuple[str, ...] = ()
+        self._watch = Watch(settings)
         self._supervise([])
         self._next_look_s = self._next_trim_s = 0.0
         self._log: logging.Handler | None = None
@@ -96,11 +98,9 @@ class System:
         return services.ui_url(self.settings, self.ui_port) if self.ui_port is not None else ""
 
     @property
-    def complaints(self) -> tuple[str, ...]:
-        """What does not work although everything runs, a sentence each: broken models, edits not in use."""
-        code = self._code_server.complaint if self._code_server is not None else ""
-        sentences = (self._reloading.complaint, code, *self._failures.values(), *self._broken)
-        return tuple(dict.fromkeys(sentence for sentence in sentences if sentence))
+    def conditions(self) -> tuple[Condition, ...]:
+        """What does not work, the most important first."""
+        return self._watch.conditions
 
     def start(self) -> None:
         """Start everything; when something fails, stop what was started and raise.
@@ -143,6 +143,7 @@ class System:
             for service in self._senders:
                 self._progress(f"starting {service.name}")
                 service.start()
+            self._watch.start(self.settings, self.ui_url)
         except BaseException:
             self.stop()
             raise
@@ -160,6 +161,7 @@ class System:
         finally:
             lake.close()
         prepare_project(streams, self.settings.dbt_folder)
+        shutil.copyfile(self.settings.streams_file, streams_in_use(self.settings.data_dir))
         prepare_instance(self.settings)
 
     def _take_in(self) -> None:
@@ -229,7 +231,6 @@ class System:
         if now_s >= self._next_look_s:
             self._next_look_s = now_s + _LOOK_SECONDS
             if self._code_server is not None:
-                self._broken = read_problems(self.settings.data_dir)
                 self._reloading.look(now_s)
                 self._attempt("code", partial(self._code_server.settle, now_s))
         if now_s >= self._next_trim_s:
@@ -240,10 +241,24 @@ class System:
             for state in states
         )
         self._attempt("state", lambda: publish(self.settings.data_dir, self._state(rows)))
+        self._watch.look(rows, [*self._edits(), *self._unwritten()])
         return rows
 
+    def _edits(self) -> Iterator[Finding]:
+        """Edited files that are not in use."""
+        code = self._code_server.complaint if self._code_server is not None else ""
+        if self._reloading.complaint:
+            kind = "streams_file_refused" if self._reloading.refused else "code_not_loaded"
+            yield Finding(kind, self.settings.streams_file.name, self._reloading.complaint, _IN_USE)
+        if code:
+            yield Finding("code_not_loaded", "edited code", code, _IN_USE)
+
+    def _unwritten(self) -> Iterator[Finding]:
+        for part, sentence in self._failures.items():
+            yield Finding("files_not_writable", part, sentence)
+
     def _state(self, rows: tuple[ServiceRow, ...]) -> SystemState:
-        return SystemState(os.getpid(), self._mode, self.ui_url, self._started_at, rows, self.complaints)
+        return SystemState(os.getpid(), self._mode, self.ui_url, self._started_at, rows)
 
     def _attempt(self, part: str, work: Callable[[], None]) -> None:
         """Do what the system can go on without: a failure is a complaint until it works at a later check."""
@@ -266,6 +281,7 @@ class System:
 
     def stop(self) -> None:
         """Stop everything in reverse order."""
+        self._watch.stop()
         try:
             self._supervisor.stop()
         finally:

@@ -153,7 +153,7 @@ def shown(settings: Settings) -> tuple[str, ...]:
     """What `millrace status` says is wrong."""
     reader = OverviewReader(settings, ())
     try:
-        return reader.read().errors
+        return tuple(condition.text for condition in reader.read().conditions)
     finally:
         reader.close()
 
@@ -164,14 +164,15 @@ def test_a_stream_declared_while_postgres_is_away_is_collected_once_it_is_back(
     own_catalog.stop()
     (tmp_path / "streams.yml").write_text(KAFKA + MQTT)
     assert collectors(system, 0, 2, 4) == []
-    (complaint,) = system.complaints
-    assert "catalog" in complaint
+    (condition,) = system.conditions
+    assert condition.finding.name == "code_not_loaded"
+    assert "catalog" in condition.text
     assert [stream.name for stream in system.streams] == ["orders"]
     own_catalog.start()
     assert collectors(system, 6, 8) == []
     system.check(12)
     assert collectors(system, 12.1) == ["collector"]
-    assert system.complaints == ()
+    assert [each.text for each in system.conditions if each.finding.name != "service_down"] == []
     assert [stream.name for stream in system.streams] == ["orders", "readings"]
     assert wait_until(lambda: _serves(system), timeout_s=10)
 
@@ -189,7 +190,6 @@ def test_status_shows_a_refused_edit_until_it_is_corrected(system: System, tmp_p
             system.check(now_s)
         state = read_system_state(tmp_path / "data")
         assert state is not None
-        assert state.complaints == system.complaints
         assert [error for error in shown(system.settings) if "streams.yml line 3 is not YAML" in error]
         (tmp_path / "streams.yml").write_text(KAFKA + "# corrected\n")
         for now_s in (6, 8, 10):

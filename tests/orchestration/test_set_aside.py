@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.dbt import manifest as dbt_manifest
-from orchestration.dbt.broken import Broken, publish_problems, read_problems
+from orchestration.dbt.broken import Broken, project_findings
 from orchestration.dbt.call import DbtProject
 from orchestration.dbt.manifest import broken_in, load_manifest, parsed_state
 from orchestration.dbt.results import DbtFailed
@@ -216,14 +216,12 @@ def test_a_failure_of_the_machine_is_not_remembered(project: DbtProject) -> None
     assert models(project) == ALL
 
 
-def test_what_is_broken_is_told_through_a_file(tmp_path: Path) -> None:
-    assert read_problems(tmp_path) == ()
-    publish_problems(tmp_path, ["a", "b"])
-    assert read_problems(tmp_path) == ("a", "b")
-    made = (tmp_path / "dbt/broken.json").stat().st_ino
-    publish_problems(tmp_path, ["a", "b"])
-    assert (tmp_path / "dbt/broken.json").stat().st_ino == made
-    publish_problems(tmp_path, [])
-    assert read_problems(tmp_path) == ()
+def test_what_is_broken_is_one_finding_a_file() -> None:
+    problems = ["dbt_project/models/a.sql, line 3: no", "dbt_project/contracts/b.yml is not checked: why"]
+    found = [(each.name, each.subject, each.sentence) for each in project_findings(problems)]
+    assert found == [
+        ("project_file_broken", "dbt_project/models/a.sql", problems[0]),
+        ("project_file_broken", "dbt_project/contracts/b.yml", problems[1]),
+    ]
     replaced = replace(Broken(("p",)), everything=True)
     assert Broken.loads(replaced.dumps()) == replaced

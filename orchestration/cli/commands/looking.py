@@ -14,12 +14,20 @@ app = typer.Typer()
 
 
 @app.command(rich_help_panel=PANEL)
-def status(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show what runs, how far each stream is, and what was built and checked last."""
-    from orchestration.cli.status import look, show
+def status(
+    context: typer.Context,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit 1 unless it runs and everything works, for other programs.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what does not work, what runs, how far each stream is, and what was built and checked last.
 
-    settings = context.obj.settings()
-    raise typer.Exit(show(look(settings, context.obj.streams(settings)), as_json=as_json))
+    Answers within five seconds, whatever hangs.
+    """
+    from orchestration.cli.status import status as show_status
+
+    raise typer.Exit(show_status(context.obj.settings(), as_json=as_json, check=check))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -11,6 +11,7 @@ from ingestion.lake.lake import Lake
 from ingestion.project import PRODUCT_DIR
 from ingestion.settings import Settings, load_settings
 from orchestration.build import build_defs
+from orchestration.conditions.reports import reported
 from orchestration.dbt import manifest, runner
 from orchestration.keys import ARRIVALS_SENSOR, REFRESH_JOB
 from orchestration.sensors.backoff import Schedule
@@ -120,6 +121,11 @@ class Plant:
     def schedule(self) -> Schedule:
         """What the sensor remembers."""
         return Schedule.loads(self.cursor)
+
+    def sentences(self) -> list[str]:
+        """What its processes report to be wrong."""
+        found = [reported(self.settings.data_dir, by=name) or () for name in ("definitions", "arrivals")]
+        return [finding.sentence for findings in found for finding in findings]
 
     def landed(self) -> dict[str, int]:
         """Stream → rows in raw."""

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from orchestration.dbt.broken import read_problems
 from tests.orchestration.broken.conftest import MODELS, Plant
 
 
@@ -55,7 +54,7 @@ class Seen:
         self.sent += 1
         definitions = plant.load()
         if way.told:
-            (sentence,) = read_problems(plant.settings.data_dir)
+            (sentence,) = plant.sentences()
             assert way.told in sentence
         request, success = plant.run(definitions)
         assert success is not fails
@@ -70,7 +69,7 @@ class Seen:
         definitions = self.plant.load()
         if self.lefts < self.sent:
             assert self.plant.run(definitions)[1]
-        assert read_problems(self.plant.settings.data_dir) == ()
+        assert self.plant.sentences() == []
         self.lefts = self.rights = self.sent
         self.check()
 

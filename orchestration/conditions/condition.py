@@ -1,0 +1,83 @@
+"""A condition: something that does not work, since when, and what to do about it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestration.conditions.kinds import KINDS
+
+_ORDER = {name: number for number, name in enumerate(KINDS)}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """That something does not work at this moment.
+
+    Attributes:
+        name: The kind of condition.
+        subject: What it is about: a stream, a model, a service, a file.
+        sentence: The thing, the place, the reason.
+        remedy: What to do about it; empty where the sentence says it.
+    """
+
+    name: str
+    subject: str
+    sentence: str
+    remedy: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name not in KINDS:
+            raise ValueError(f"'{self.name}' stands in no list of conditions: add it to conditions/kinds.py")
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What makes two findings the same condition: its reason may change."""
+        return self.name, self.subject
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A finding that lasted, or lasts.
+
+    Attributes:
+        number: Counts the conditions of a data folder, from 1.
+        finding: As it was last found.
+        opened: When it was first found, UTC.
+        closed: When it was found no more, UTC; None while it is open.
+        alerted: Whether its opening was posted.
+        settled: Whether nothing is to be posted of it any more.
+    """
+
+    number: int
+    finding: Finding
+    opened: datetime
+    closed: datetime | None = None
+    alerted: bool = False
+    settled: bool = False
+
+    @property
+    def text(self) -> str:
+        """The sentence and the remedy."""
+        finding = self.finding
+        sentence = finding.sentence.rstrip()
+        if not finding.remedy:
+            return sentence
+        return f"{sentence if sentence.endswith(('.', '?', '!', ':')) else f'{sentence}.'} {finding.remedy}"
+
+    def as_json(self) -> dict[str, object]:
+        """For other programs: alerts and `status --json`."""
+        finding = self.finding
+        return {
+            "name": finding.name,
+            "subject": finding.subject,
+            "sentence": finding.sentence,
+            "remedy": finding.remedy,
+            "opened": self.opened.isoformat(timespec="seconds"),
+            "closed": self.closed.isoformat(timespec="seconds") if self.closed else None,
+            "docs": KINDS[finding.name].docs,
+        }
+
+
+def by_importance(conditions: Iterable[Condition]) -> list[Condition]:
+    """The most important kind first, within a kind the oldest."""
+    return sorted(conditions, key=lambda each: (_ORDER[each.finding.name], each.opened, each.number))

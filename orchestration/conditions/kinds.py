@@ -1,0 +1,62 @@
+"""The kinds of conditions: the only list of them. docs/operations.md has a paragraph for each.
+
+The order is that of importance: what stands above is shown first.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+CONDITIONS_ASSET = "millrace/conditions"
+"""The asset that shows them in the web UI: a check for each kind."""
+
+_DOCS = "docs/operations.md"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of condition.
+
+    Attributes:
+        name: As in the journal, in JSON and in alerts.
+        title: What is the matter, in a few words.
+        patience_seconds: How long it has to last before it is worth an alert; it is shown at once.
+        alerted: Whether it is posted to the webhook.
+    """
+
+    name: str
+    title: str
+    patience_seconds: float = 0.0
+    alerted: bool = True
+
+    @property
+    def docs(self) -> str:
+        """Where the operations manual is about it."""
+        return f"{_DOCS}#{self.name.replace('_', '-')}"
+
+
+_RESTART_SECONDS = 15.0  # a process that died is back within a few
+_OUTAGE_SECONDS = 30.0  # brokers and databases restart
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("service_down", "a process does not run", _RESTART_SECONDS),
+        Kind("service_stuck", "a process lives and does not work", _RESTART_SECONDS),
+        Kind("catalog_unreachable", "a database does not answer", _OUTAGE_SECONDS),
+        Kind("files_not_writable", "a file of ours cannot be written"),
+        Kind("disk_low", "a disk is nearly full"),
+        Kind("streams_file_refused", "streams.yml cannot be used"),
+        Kind("code_not_loaded", "edited files are not in use"),
+        Kind("sensor_off", "a sensor was switched off"),
+        Kind("sensor_failing", "a sensor fails", _OUTAGE_SECONDS),
+        Kind("source_unreachable", "a stream's source does not answer", _OUTAGE_SECONDS),
+        Kind("collector_in_trouble", "a collector cannot do its work", _OUTAGE_SECONDS),
+        Kind("stream_paused", "a stream fails and waits for its next try"),
+        Kind("project_file_broken", "a file of the dbt project is left out"),
+        Kind("model_failing", "a model fails when it is built"),
+        Kind("job_failing", "a job's last run failed"),
+        Kind("run_stuck", "a run does not go on"),
+        Kind("check_failing", "a check failed"),
+        Kind("alert_undelivered", "alerts do not reach the webhook", alerted=False),
+    )
+}

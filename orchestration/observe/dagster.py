@@ -1,0 +1,111 @@
+"""What does not work according to Dagster's storage: sensors, the daemon, jobs, runs, checks."""
+
+from collections.abc import Iterator, Set
+from datetime import datetime, timedelta
+
+from orchestration.conditions.condition import Finding
+from orchestration.records.health import active_runs, failed_jobs, heartbeats, instigators
+from orchestration.records.reader import DagsterRecords
+
+KINDS = ("sensor_off", "sensor_failing", "job_failing", "run_stuck", "check_failing")
+"""The kinds that this looks for."""
+
+_HEARTBEAT = timedelta(seconds=120)  # the daemon's own rhythm is 30 s
+_STARTING = timedelta(seconds=120)
+_SILENT = timedelta(minutes=15)
+_REMEMBERED = timedelta(hours=24)  # a job that is run by hand may have no later run
+_LOOKED_AFTER = "refresh"  # its failures are streams' and models', which the sensor reports by name
+
+
+def look(records: DagsterRecords, *, checks: Set[tuple[str, str]] | None, now: datetime) -> list[Finding]:
+    """Everything that is wrong.
+
+    Args:
+        records: The storage.
+        checks: The checks that there are, as asset and name; None when that is unknown. Dagster remembers
+            results of checks that are gone.
+        now: UTC.
+
+    Raises:
+        CatalogUnavailable: The storage does not answer.
+    """
+    return [*_instigators(records), *_jobs(records, now), *_runs(records, now), *_checks(records, checks)]
+
+
+def silent_daemon(records: DagsterRecords, *, since: datetime, now: datetime) -> Finding | None:
+    """The daemon, if it evaluates no sensor although its process lives.
+
+    Args:
+        records: The storage.
+        since: When the process was started, UTC.
+        now: UTC.
+
+    Raises:
+        CatalogUnavailable: The storage does not answer.
+    """
+    heard = max(heartbeats(records).get("SENSOR", since), since)
+    if now - heard <= _HEARTBEAT:
+        return None
+    return Finding(
+        "service_stuck", "daemon",
+        f"daemon has evaluated no sensor for more than {_minutes(_HEARTBEAT)}: nothing starts runs",
+        "Its log says why; ending the process starts a new one.",
+    )  # fmt: skip
+
+
+def _instigators(records: DagsterRecords) -> Iterator[Finding]:
+    for each in instigators(records):
+        if each.off:
+            yield Finding(
+                "sensor_off", each.name,
+                f"the {each.kind} '{each.name}' was switched off{_effect(each.name)}",
+                "Switch it on in the web UI, under Automation.",
+            )  # fmt: skip
+        elif each.error:
+            yield Finding(
+                "sensor_failing", each.name, f"the {each.kind} '{each.name}' fails: {each.error}",
+                "It is evaluated again by itself; its ticks in the web UI, under Automation, have the trace.",
+            )  # fmt: skip
+
+
+def _effect(name: str) -> str:
+    return {"arrivals": ": no event is brought into the lake by itself"}.get(name, "")
+
+
+def _jobs(records: DagsterRecords, now: datetime) -> Iterator[Finding]:
+    for run in failed_jobs(records):
+        if run.job != _LOOKED_AFTER and run.ended_at is not None and now - run.ended_at < _REMEMBERED:
+            what = "run that was started by hand" if run.job.startswith("__") else f"run of job '{run.job}'"
+            yield Finding(
+                "job_failing", run.job, f"the last {what} failed: {run.why}",
+                f"Run {run.run_id[:8]} in the web UI has the rest; a run that succeeds ends this.",
+            )  # fmt: skip
+
+
+def _runs(records: DagsterRecords, now: datetime) -> Iterator[Finding]:
+    for run in active_runs(records):
+        patience = _SILENT if run.status == "STARTED" else _STARTING
+        if now - run.heard_at > patience:
+            yield Finding(
+                "run_stuck", run.run_id[:8],
+                f"run {run.run_id[:8]} of job '{run.job}' ({run.status.lower().replace('_', ' ')}) has "
+                f"recorded nothing for more than {_minutes(patience)}",
+                "Look at it in the web UI; 'Terminate' there ends it, and nothing committed is lost.",
+            )  # fmt: skip
+
+
+def _checks(records: DagsterRecords, known: Set[tuple[str, str]] | None) -> Iterator[Finding]:
+    for check in records.latest_checks():
+        is_there = known is None or (check.asset, check.check) in known
+        if is_there and check.outcome in ("failed", "could_not_run"):
+            verb = "failed" if check.outcome == "failed" else "could not run"
+            reason = f": {check.message.strip().splitlines()[0]}" if check.message.strip() else ""
+            yield Finding(
+                "check_failing", f"{check.asset} {check.check}",
+                f"check '{check.check}' of {check.asset} {verb}{reason}",
+                "The check in the web UI has the measured value and SQL for the rows.",
+            )  # fmt: skip
+
+
+def _minutes(span: timedelta) -> str:
+    return f"{span.total_seconds() / 60:.0f} min"

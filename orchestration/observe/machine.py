@@ -1,0 +1,113 @@
+"""What does not work on this machine: halted processes, silent collectors, disks that fill."""
+
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from ingestion.collect.status import read_status, status_file
+from ingestion.connectors.port import CollectingConnector
+from ingestion.connectors.registry import collecting_connectors
+from orchestration.conditions.condition import Finding
+from orchestration.records.overview import ServiceRow
+
+LITTLE_SPACE_BYTES = 2 * 2**30
+"""Less free space than this is a condition."""
+
+_COLLECTOR_SILENT_SECONDS = 20.0  # it writes its status once a second
+_STANDING = frozenset({psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP})
+
+
+def down(services: Iterable[ServiceRow], *, logs: Path) -> Iterator[Finding]:
+    """Services without a living process.
+
+    Args:
+        services: The supervisor's table.
+        logs: The folder of their logs.
+    """
+    for row in services:
+        if not row.running:
+            why = f": {row.error}" if row.error else ""
+            yield Finding(
+                "service_down", row.name, f"{row.name} does not run{why}",
+                f"It is started again by itself; {logs / row.name}.log says why it ended.",
+            )  # fmt: skip
+
+
+def standing(services: Iterable[ServiceRow]) -> Iterator[Finding]:
+    """Services whose process was halted (SIGSTOP, a debugger): it lives, and answers nobody."""
+    for row in services:
+        if row.pid is None:
+            continue
+        try:
+            status = psutil.Process(row.pid).status()
+        except psutil.Error:
+            continue
+        if status in _STANDING:
+            yield Finding(
+                "service_stuck", row.name, f"{row.name} (pid {row.pid}) was halted and does nothing",
+                f"'kill -CONT {row.pid}' lets it go on; 'kill -9 {row.pid}' has it started again.",
+            )  # fmt: skip
+
+
+def collectors(data_dir: Path, services: Iterable[ServiceRow]) -> Iterator[Finding]:
+    """What running collectors report to be wrong, and those that report nothing."""
+    pids = {row.name: row.pid for row in services if row.running}
+    for connector in collecting_connectors():
+        if connector.collector not in pids:
+            continue
+        status = read_status(data_dir, connector)
+        silent = _silent_seconds(data_dir, connector)
+        began = started_at(pids[connector.collector])
+        if began is not None:  # what an earlier process wrote says nothing about this one
+            silent = min(silent, (datetime.now(UTC) - began).total_seconds())
+        if silent > _COLLECTOR_SILENT_SECONDS:
+            yield Finding(
+                "service_stuck", connector.collector,
+                f"{connector.collector} has not written its status for more than "
+                f"{_COLLECTOR_SILENT_SECONDS:.0f} s: it takes no messages",
+                "Its log says why; ending the process starts a new one, and nothing acknowledged is lost.",
+            )  # fmt: skip
+            continue
+        for name in ("error", "warning"):
+            if status.get(name):
+                yield Finding("collector_in_trouble", f"{connector.collector} {name}", str(status[name]))
+
+
+def disks(folders: Iterable[Path]) -> Iterator[Finding]:
+    """Folders whose disk has little room left, each disk once.
+
+    Args:
+        folders: Of the data and of the lake.
+    """
+    seen = set[int]()
+    for folder in folders:
+        try:
+            device, free = folder.stat().st_dev, shutil.disk_usage(folder).free
+        except OSError:
+            continue
+        if device not in seen and free < LITTLE_SPACE_BYTES:
+            seen.add(device)
+            yield Finding(
+                "disk_low", str(folder), f"the disk of {folder} has only {free / 2**20:,.0f} MiB left",
+                "Make room, or move the folder: a full disk stops every stream, and loses nothing.",
+            )  # fmt: skip
+
+
+def _silent_seconds(data_dir: Path, connector: CollectingConnector) -> float:
+    """Since a collector wrote its status; for ever if it never did."""
+    try:
+        return time.time() - status_file(data_dir, connector).stat().st_mtime
+    except OSError:
+        return float("inf")
+
+
+def started_at(pid: int | None) -> datetime | None:
+    """When a process was started, UTC; None when there is none."""
+    try:
+        return datetime.fromtimestamp(psutil.Process(pid).create_time(), UTC) if pid else None
+    except psutil.Error:
+        return None

@@ -1,0 +1,164 @@
+"""Looks at databases and the machine on a thread of its own: what hangs must not hold up the supervisor."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg2
+from psycopg2 import extensions
+
+from ingestion.errors import CatalogUnavailable
+from ingestion.lake.catalog import connect_catalog
+from ingestion.settings import Settings
+from orchestration.conditions.condition import Finding
+from orchestration.conditions.reports import known_checks
+from orchestration.observe import dagster, machine
+from orchestration.records.overview import ServiceRow
+from orchestration.records.reader import DagsterRecords
+
+KINDS = frozenset(
+    {*dagster.KINDS, "service_stuck", "catalog_unreachable", "collector_in_trouble", "disk_low"}
+)
+"""The kinds that this looks for."""
+
+_log = logging.getLogger(__name__)
+_PATIENCE_SECONDS = 4.0
+_HANGS_SECONDS = 20.0  # longer than all limits of a look together
+_AGAIN = "Streams go on by themselves when it answers again; 'millrace doctor' tries it."
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look found.
+
+    Attributes:
+        findings: What is wrong.
+        unknown: The kinds of which it could not say anything.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    unknown: frozenset[str] = _KINDS
+
+
+class Observer:
+    """Looks every few seconds.
+
+    Args:
+        settings: The settings of the running system.
+        services: Its processes now.
+        pause_s: Seconds between two looks.
+    """
+
+    def __init__(
+        self, settings: Settings, services: Callable[[], Sequence[ServiceRow]], *, pause_s: float = 3.0
+    ) -> None:
+        self._settings, self._services, self._pause_s = settings, services, pause_s
+        self._records = DagsterRecords(settings, patience_seconds=_PATIENCE_SECONDS)
+        self._catalog: extensions.connection | None = None
+        self._machine = self._databases = Seen()
+        self._began_at: float | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; a look that hangs is left to end with the process."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=2 * _PATIENCE_SECONDS)
+
+    def seen(self) -> Seen:
+        """What the last look found. A look that hangs is a finding of its own."""
+        began_at, databases = self._began_at, self._databases
+        if began_at is not None and time.monotonic() - began_at > _HANGS_SECONDS:
+            hangs = Finding("catalog_unreachable", "PostgreSQL", "PostgreSQL does not answer", _AGAIN)
+            databases = Seen((hangs,), _DATABASE_KINDS)
+        found = (*self._machine.findings, *databases.findings)
+        # A process may be both halted and silent: its condition has one sentence, the first.
+        findings = tuple({each.key: each for each in reversed(found)}.values())
+        return Seen(findings, self._machine.unknown | databases.unknown)
+
+    def look_at_machine(self) -> Seen:
+        """Look at processes, collectors and disks once."""
+        services, settings = tuple(self._services()), self._settings
+        return Seen(
+            (
+                *machine.standing(services),
+                *machine.collectors(settings.data_dir, services),
+                *machine.disks([settings.data_dir, *_local(settings.resolved_lake_path)]),
+            ),
+            frozenset(),
+        )
+
+    def look_at_databases(self, *, now: datetime) -> Seen:
+        """Look at the catalog and at Dagster's storage once.
+
+        Args:
+            now: UTC.
+        """
+        findings = [*self._lake_catalog()]
+        try:
+            checks = known_checks(self._settings.data_dir)
+            findings += dagster.look(self._records, checks=checks, now=now)
+            findings += self._daemon(now)
+        except CatalogUnavailable as error:
+            if not findings:
+                findings.append(Finding("catalog_unreachable", "Dagster's storage", str(error), _AGAIN))
+            return Seen(tuple(findings), _DATABASE_KINDS - {"catalog_unreachable"})
+        return Seen(tuple(findings), frozenset())
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._machine = self.look_at_machine()
+                self._began_at = time.monotonic()
+                self._databases = self.look_at_databases(now=datetime.now(UTC))
+            except Exception as error:  # whatever it is, the next look may succeed
+                self._databases = Seen()
+                self._records.close()
+                _log.warning("Looking after the system failed once: %s", type(error).__name__)
+            self._began_at = None
+            self._stop.wait(self._pause_s)
+        self._records.close()
+        self._close_catalog()
+
+    def _lake_catalog(self) -> Iterator[Finding]:
+        try:
+            if self._catalog is None:
+                self._catalog = connect_catalog(self._settings, application_name="millrace observer")
+                self._catalog.set_session(readonly=True, autocommit=True)
+                with self._catalog.cursor() as cursor:
+                    cursor.execute(f"set statement_timeout = {_PATIENCE_SECONDS * 1000:.0f}")
+            with self._catalog.cursor() as cursor:
+                cursor.execute("select 1")
+        except CatalogUnavailable as error:
+            yield Finding("catalog_unreachable", "catalog", str(error), _AGAIN)
+        except psycopg2.Error as error:
+            self._close_catalog()
+            why = (str(error).strip().splitlines() or ["no answer"])[0]
+            yield Finding("catalog_unreachable", "catalog", f"the catalog does not answer ({why})", _AGAIN)
+
+    def _close_catalog(self) -> None:
+        if self._catalog is not None:
+            self._catalog.close()
+            self._catalog = None
+
+    def _daemon(self, now: datetime) -> Iterator[Finding]:
+        for row in self._services():
+            since = machine.started_at(row.pid) if row.name == "daemon" else None
+            if since is not None:
+                silent = dagster.silent_daemon(self._records, since=since, now=now)
+                if silent is not None:
+                    yield silent
+
+
+def _local(lake_path: str) -> list[Path]:
+    """The lake's folder, if it is one of this machine."""
+    return [] if "://" in lake_path else [Path(lake_path)]

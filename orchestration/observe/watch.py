@@ -1,0 +1,98 @@
+"""Everything that watches a running system, put together: observer, journal, alerts, web UI."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ingestion.errors import StorageError
+from ingestion.settings import Settings
+from orchestration.conditions.condition import Condition, Finding
+from orchestration.conditions.reports import Reporter, reported
+from orchestration.observe import machine
+from orchestration.observe.alerts import Poster
+from orchestration.observe.observer import Observer, Seen
+from orchestration.observe.ui import UiReporter
+from orchestration.observe.watchman import Watchman
+from orchestration.records.overview import ServiceRow
+
+_REPORTED_KINDS: Mapping[Reporter, tuple[str, ...]] = {
+    "definitions": ("project_file_broken",),
+    "arrivals": ("stream_paused", "model_failing", "source_unreachable"),
+}
+
+
+class Watch:
+    """One a running system; `look` is called from its main loop, about once a second.
+
+    Args:
+        settings: As loaded.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._watchman = Watchman(settings.data_dir, posts=settings.alert_webhook_url is not None)
+        self._services: tuple[ServiceRow, ...] = ()
+        self._unwritable = ""
+        self._observer: Observer | None = None
+        self._poster: Poster | None = None
+        self._ui: UiReporter | None = None
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What does not work, the most important first."""
+        return self._watchman.open()
+
+    def start(self, settings: Settings, ui_url: str) -> None:
+        """Begin to observe and to post; everything has been started.
+
+        Args:
+            settings: With the addresses of what is embedded.
+            ui_url: The web UI's; empty without one.
+        """
+        self._settings = settings
+        self._observer = Observer(settings, lambda: self._services)
+        self._observer.start()
+        if settings.alert_webhook_url is not None:
+            self._poster = Poster(self._watchman, settings.alert_webhook_url, data_dir=str(settings.data_dir))
+            self._poster.start()
+        if ui_url:
+            self._ui = UiReporter(self._watchman, ui_url)
+            self._ui.start()
+
+    def look(self, services: Sequence[ServiceRow], findings: Iterable[Finding]) -> None:
+        """Take in what is wrong now.
+
+        Args:
+            services: The processes.
+            findings: What the caller found.
+        """
+        self._services = tuple(services)
+        seen = self._observer.seen() if self._observer is not None else Seen()
+        unknown, found = (
+            set(seen.unknown),
+            [*findings, *machine.down(services, logs=self._logs()), *seen.findings],
+        )
+        if self._poster is not None:
+            found += self._poster.findings()
+        if self._unwritable:
+            found.append(Finding("files_not_writable", "conditions", self._unwritable))
+        data_dir = self._settings.data_dir
+        found += reported(data_dir, by="loading") or ()
+        for reporter, kinds in _REPORTED_KINDS.items():
+            sentences = reported(data_dir, by=reporter)
+            found += sentences or ()
+            unknown |= set() if sentences is not None else set(kinds)
+        try:
+            self._watchman.note(found, unknown=unknown, now=datetime.now(UTC))
+            self._unwritable = ""
+        except StorageError as error:
+            self._unwritable = str(error)
+
+    def stop(self) -> None:
+        """End."""
+        for part in (self._ui, self._poster, self._observer):
+            if part is not None:
+                part.stop()
+
+    def _logs(self) -> Path:
+        return self._settings.data_dir / "logs"

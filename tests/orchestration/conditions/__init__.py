@@ -1,0 +1,1 @@
+"""Tests of what does not work: the journal, the looks, the alerts, every surface."""

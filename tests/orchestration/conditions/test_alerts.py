@@ -1,0 +1,158 @@
+"""Alerts: each opening and each end reaches the webhook once, however long that is away; no token leaks."""
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from orchestration.conditions.condition import Finding
+from orchestration.observe import alerts
+from orchestration.observe.alerts import Poster, post
+from orchestration.observe.watchman import Watchman
+from tests.waiting import eventually
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+MODEL = Finding("model_failing", "marts/orders", "Model marts/orders failed: a reason.", "It is tried again.")
+DAEMON = Finding("service_down", "daemon", "daemon does not run")
+
+
+class Hook:
+    """A real HTTP server that takes alerts, or refuses so many of them first."""
+
+    def __init__(self) -> None:
+        self.taken: list[dict[str, Any]] = []
+        self.refuse = 0
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                alert = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                refused, hook.refuse = hook.refuse > 0, max(0, hook.refuse - 1)
+                if not refused:
+                    hook.taken.append(alert)
+                self.send_response(503 if refused else 200)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None: ...
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = SecretStr(f"http://127.0.0.1:{self.server.server_port}/t0ken")
+
+    def events(self) -> list[tuple[str, str]]:
+        return [(alert["event"], alert["subject"]) for alert in self.taken]
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    hook = Hook()
+    thread = threading.Thread(target=hook.server.serve_forever)
+    thread.start()
+    yield hook
+    hook.server.shutdown()
+    thread.join()
+    hook.server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alerts, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(alerts, "_FIRST_PAUSE_SECONDS", 0.05)
+
+
+@pytest.fixture
+def watchman(tmp_path: Path) -> Watchman:
+    return Watchman(tmp_path, posts=True)
+
+
+@pytest.fixture
+def poster(watchman: Watchman, hook: Hook) -> Iterator[Poster]:
+    poster = Poster(watchman, hook.url, data_dir="/data")
+    poster.start()
+    yield poster
+    poster.stop()
+
+
+def test_an_opening_and_its_end_are_posted_once_each(watchman: Watchman, hook: Hook, poster: Poster) -> None:
+    for _ in range(3):
+        watchman.note([MODEL], now=NOON)
+    eventually(lambda: len(hook.taken) == 1, "the opening is posted", seconds=10)
+    for _ in range(3):
+        watchman.note([], now=NOON)
+    eventually(lambda: len(hook.taken) == 2, "the end is posted", seconds=10)
+    opened, closed = hook.taken
+    assert (opened["event"], opened["name"], opened["open"]) == ("condition_opened", "model_failing", 1)
+    assert opened["text"] == "Millrace: Model marts/orders failed: a reason. It is tried again."
+    assert opened["docs"] == "docs/operations.md#model-failing"
+    assert (closed["event"], closed["open"]) == ("condition_closed", 0)
+    assert closed["text"].endswith("All is well again.")
+    assert poster.findings() == []
+
+
+def test_what_the_webhook_refuses_is_kept_and_posted_in_order(
+    watchman: Watchman, hook: Hook, poster: Poster
+) -> None:
+    hook.refuse = 3
+    watchman.note([MODEL], now=NOON)
+    eventually(lambda: bool(poster.findings()), "the trouble is a finding", seconds=10)
+    watchman.note([], now=NOON)
+    watchman.note([Finding("disk_low", "/data", "the disk is full")], now=NOON)
+    eventually(lambda: len(hook.taken) == 3, "all are posted", seconds=10)
+    assert hook.events() == [
+        ("condition_opened", "marts/orders"),
+        ("condition_closed", "marts/orders"),
+        ("condition_opened", "/data"),
+    ]
+    eventually(lambda: poster.findings() == [], "the trouble is over", seconds=10)
+
+
+def test_the_next_process_posts_what_this_one_could_not(tmp_path: Path, hook: Hook) -> None:
+    Watchman(tmp_path, posts=True).note([MODEL], now=NOON)
+    poster = Poster(Watchman(tmp_path, posts=True), hook.url, data_dir="/data")
+    poster.start()
+    eventually(lambda: len(hook.taken) == 1, "it is posted", seconds=10)
+    poster.stop()
+    assert Watchman(tmp_path, posts=True).due(now=NOON) is None, "and noted as posted"
+
+
+def test_a_process_that_is_back_at_once_wakes_nobody(watchman: Watchman) -> None:
+    watchman.note([DAEMON], now=NOON)
+    assert watchman.due(now=NOON + timedelta(seconds=5)) is None
+    watchman.note([], now=NOON + timedelta(seconds=5))
+    assert watchman.due(now=NOON + timedelta(hours=1)) is None
+    watchman.note([DAEMON], now=NOON)
+    alert = watchman.due(now=NOON + timedelta(seconds=20))
+    assert alert is not None
+    assert alert.condition.number == 2
+
+
+def test_nothing_of_the_time_before_a_webhook_is_posted(tmp_path: Path) -> None:
+    before = Watchman(tmp_path, posts=False)
+    before.note([MODEL, DAEMON], now=NOON)
+    before.note([DAEMON], now=NOON + timedelta(hours=1))
+    assert before.due(now=NOON + timedelta(hours=1)) is None
+    after = Watchman(tmp_path, posts=True)
+    alert = after.due(now=NOON + timedelta(hours=2))
+    assert alert is not None
+    assert alert.condition.finding == DAEMON, "what is open still is worth an alert"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:1/t0ken",
+        "file:///etc/t0ken",
+        "http://[t0ken",
+        "http://127.0.0.1/a b\nt0ken",
+        "t0ken",
+    ],
+)
+def test_no_reason_shows_the_address_path(address: str) -> None:
+    why = post(SecretStr(address), {})
+    assert why
+    assert "t0ken" not in why
