@@ -17,24 +17,38 @@ from orchestration.records.overview import ServiceRow
 LITTLE_SPACE_BYTES = 2 * 2**30
 """Less free space than this is a condition."""
 
+_PROVEN_SECONDS = 8.0
 _COLLECTOR_SILENT_SECONDS = 20.0  # it writes its status once a second
 _STANDING = frozenset({psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP})
 
 
-def down(services: Iterable[ServiceRow], *, logs: Path) -> Iterator[Finding]:
-    """Services without a living process.
+class Restarts:
+    """Knows which services are down, or have only just come back: one that ends again and again is down.
 
     Args:
-        services: The supervisor's table.
         logs: The folder of their logs.
     """
-    for row in services:
-        if not row.running:
-            why = f": {row.error}" if row.error else ""
-            yield Finding(
-                "service_down", row.name, f"{row.name} does not run{why}",
-                f"It is started again by itself; {logs / row.name}.log says why it ended.",
-            )  # fmt: skip
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._down_at: dict[str, float] = {}
+
+    def down(self, services: Iterable[ServiceRow], *, now_s: float) -> Iterator[Finding]:
+        """Services without a process that has lived for a while.
+
+        Args:
+            services: The supervisor's table.
+            now_s: Seconds from a clock that never goes back.
+        """
+        for row in services:
+            if not row.running:
+                self._down_at[row.name] = now_s
+            if now_s - self._down_at.get(row.name, float("-inf")) < _PROVEN_SECONDS:
+                why = f": {row.error}" if row.error else ""
+                yield Finding(
+                    "service_down", row.name, f"{row.name} does not run{why}",
+                    f"It is started again by itself; {self._logs / row.name}.log says why it ended.",
+                )  # fmt: skip
 
 
 def standing(services: Iterable[ServiceRow]) -> Iterator[Finding]:

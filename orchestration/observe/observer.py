@@ -20,10 +20,8 @@ from orchestration.observe import dagster, machine
 from orchestration.records.overview import ServiceRow
 from orchestration.records.reader import DagsterRecords
 
-KINDS = frozenset(
-    {*dagster.KINDS, "service_stuck", "catalog_unreachable", "collector_in_trouble", "disk_low"}
-)
-"""The kinds that this looks for."""
+_DATABASE_KINDS = frozenset({*dagster.KINDS, "service_stuck", "catalog_unreachable"})
+_KINDS = _DATABASE_KINDS | {"collector_in_trouble", "disk_low"}
 
 _log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 4.0

@@ -1,8 +1,8 @@
 """Everything that watches a running system, put together: observer, journal, alerts, web UI."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from ingestion.errors import StorageError
 from ingestion.settings import Settings
@@ -32,6 +32,7 @@ class Watch:
         self._settings = settings
         self._watchman = Watchman(settings.data_dir, posts=settings.alert_webhook_url is not None)
         self._services: tuple[ServiceRow, ...] = ()
+        self._restarts = machine.Restarts(settings.data_dir / "logs")
         self._unwritable = ""
         self._observer: Observer | None = None
         self._poster: Poster | None = None
@@ -70,7 +71,7 @@ class Watch:
         seen = self._observer.seen() if self._observer is not None else Seen()
         unknown, found = (
             set(seen.unknown),
-            [*findings, *machine.down(services, logs=self._logs()), *seen.findings],
+            [*findings, *self._restarts.down(services, now_s=time.monotonic()), *seen.findings],
         )
         if self._poster is not None:
             found += self._poster.findings()
@@ -93,6 +94,3 @@ class Watch:
         for part in (self._ui, self._poster, self._observer):
             if part is not None:
                 part.stop()
-
-    def _logs(self) -> Path:
-        return self._settings.data_dir / "logs"

@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -161,7 +162,10 @@ class System:
         finally:
             lake.close()
         prepare_project(streams, self.settings.dbt_folder)
-        shutil.copyfile(self.settings.streams_file, streams_in_use(self.settings.data_dir))
+        with suppress(OSError):  # it serves `millrace status` alone
+            in_use = streams_in_use(self.settings.data_dir)
+            in_use.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            shutil.copyfile(self.settings.streams_file, in_use)
         prepare_instance(self.settings)
 
     def _take_in(self) -> None:
