@@ -70,7 +70,10 @@ def catalog_parameters(settings: Settings) -> dict[str, str]:
         ) from None
 
 
-def connect_catalog(settings: Settings, *, application_name: str) -> extensions.connection:
+Connection = extensions.connection
+
+
+def connect_catalog(settings: Settings, *, application_name: str) -> Connection:
     """Open a connection to the catalog's database, in autocommit mode.
 
     Raises:
@@ -88,6 +91,24 @@ def connect_catalog(settings: Settings, *, application_name: str) -> extensions.
         raise CatalogUnavailable(_explain(parameters, str(error))) from None
     connection.autocommit = True
     return connection
+
+
+def require_answer(connection: Connection, *, within_seconds: float) -> None:
+    """Ask an open connection something.
+
+    Args:
+        connection: Of the catalog, in autocommit mode.
+        within_seconds: How long the server may take.
+
+    Raises:
+        CatalogUnavailable: It does not answer; the connection is of no use any more.
+    """
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("select set_config('statement_timeout', %s, false)", (f"{within_seconds:.0f}s",))
+    except psycopg2.Error as error:
+        why = (str(error).strip().splitlines() or ["no answer"])[0]
+        raise CatalogUnavailable(f"the catalog does not answer ({why})") from None
 
 
 def _explain(parameters: dict[str, str], reason: str) -> str:

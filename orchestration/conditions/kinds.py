@@ -43,7 +43,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("service_down", "a process does not run", _RESTART_SECONDS),
         Kind("service_stuck", "a process lives and does not work", _RESTART_SECONDS),
         Kind("catalog_unreachable", "a database does not answer", _OUTAGE_SECONDS),
-        Kind("files_not_writable", "a file of ours cannot be written"),
+        Kind("files_not_writable", "a file of the data folder cannot be written"),
         Kind("disk_low", "a disk is nearly full"),
         Kind("streams_file_refused", "streams.yml cannot be used"),
         Kind("code_not_loaded", "edited files are not in use"),

@@ -39,7 +39,7 @@ class Poster:
         self._failures = 0
         self._why = ""
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="poster", daemon=True)
 
     def start(self) -> None:
         """Begin."""

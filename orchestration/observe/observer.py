@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg2
-from psycopg2 import extensions
-
 from ingestion.errors import CatalogUnavailable
-from ingestion.lake.catalog import connect_catalog
+from ingestion.lake.catalog import Connection, connect_catalog, require_answer
 from ingestion.settings import Settings
 from orchestration.conditions.condition import Finding
 from orchestration.conditions.reports import known_checks
@@ -56,7 +53,7 @@ class Observer:
     ) -> None:
         self._settings, self._services, self._pause_s = settings, services, pause_s
         self._records = DagsterRecords(settings, patience_seconds=_PATIENCE_SECONDS)
-        self._catalog: extensions.connection | None = None
+        self._catalog: Connection | None = None
         self._machine = self._databases = Seen()
         self._began_at: float | None = None
         self._stop = threading.Event()
@@ -131,17 +128,10 @@ class Observer:
         try:
             if self._catalog is None:
                 self._catalog = connect_catalog(self._settings, application_name="millrace observer")
-                self._catalog.set_session(readonly=True, autocommit=True)
-                with self._catalog.cursor() as cursor:
-                    cursor.execute(f"set statement_timeout = {_PATIENCE_SECONDS * 1000:.0f}")
-            with self._catalog.cursor() as cursor:
-                cursor.execute("select 1")
+            require_answer(self._catalog, within_seconds=_PATIENCE_SECONDS)
         except CatalogUnavailable as error:
-            yield Finding("catalog_unreachable", "catalog", str(error), _AGAIN)
-        except psycopg2.Error as error:
             self._close_catalog()
-            why = (str(error).strip().splitlines() or ["no answer"])[0]
-            yield Finding("catalog_unreachable", "catalog", f"the catalog does not answer ({why})", _AGAIN)
+            yield Finding("catalog_unreachable", "catalog", str(error), _AGAIN)
 
     def _close_catalog(self) -> None:
         if self._catalog is not None:
