@@ -15,7 +15,7 @@ from orchestration.cli.tables import overview_tables
 from orchestration.records.overview import Overview, OverviewReader, streams_in_use
 
 _BROKER_SECONDS = 2.0
-_WITHIN_SECONDS = 2.5
+_WITHIN_SECONDS = 3.0
 
 
 def status(settings: Settings, *, as_json: bool, check: bool) -> int:

@@ -58,11 +58,19 @@ def _cause(event: Mapping[str, Any]) -> str:
     given = (data.get("user_failure_data") or {}).get("description")
     if given:
         return " ".join(str(given).split())
-    error = data.get("error") or {}
+    return message_of(data.get("error") or {}) or str(event.get("message") or "").split("\n")[0]
+
+
+def message_of(error: Mapping[str, Any]) -> str:
+    """The first line of what an error's innermost cause says.
+
+    Args:
+        error: As Dagster stores it: SerializableErrorInfo.
+    """
     while error.get("cause"):
         error = error["cause"]
     # Dagster puts the class before the message: `module.LogTruncated: stream 'orders': …`.
     first, _, rest = str(error.get("message") or "").strip().partition("\n")
     name, colon, message = first.partition(": ")
     text = message if colon and " " not in name else first
-    return text or rest.split("\n")[0] or str(event.get("message") or "").split("\n")[0]
+    return text or rest.split("\n")[0]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from orchestration.records.failed_runs import cause_of, message_of
 from orchestration.records.reader import DagsterRecords
 
 _ACTIVE = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
@@ -34,8 +35,8 @@ class Instigator:
 
 
 @dataclass(frozen=True)
-class FailedRun:
-    """A failed run: its id, its job, why, and when it ended (UTC)."""
+class FailedJob:
+    """A job whose newest finished run failed: that run's id, the job, why, and when it ended (UTC)."""
 
     run_id: str
     job: str
@@ -78,24 +79,14 @@ def heartbeats(records: DagsterRecords) -> Mapping[str, datetime]:
     return {name: moment for name, stamp in rows if (moment := _utc(stamp)) is not None}
 
 
-def failed_jobs(records: DagsterRecords) -> list[FailedRun]:
-    """The jobs whose newest finished run failed, with that run."""
+def failed_jobs(records: DagsterRecords) -> list[FailedJob]:
+    """The jobs whose newest finished run failed."""
     rows = records.query(
         "select run_id, pipeline_name, end_time from (select distinct on (pipeline_name) run_id, "
         "pipeline_name, status, end_time from runs where status in ('SUCCESS', 'FAILURE', 'CANCELED') "
         "order by pipeline_name, id desc) as newest where status = 'FAILURE' order by pipeline_name"
     )
-    return [FailedRun(run, job, why_failed(records, run), _moment(end)) for run, job, end in rows]
-
-
-def why_failed(records: DagsterRecords, run_id: str) -> str:
-    """Why a run failed: what its first failed step says, else what the run says; one line."""
-    rows = records.query(
-        "select event from event_logs where run_id = %s and dagster_event_type in "
-        "('STEP_FAILURE', 'PIPELINE_FAILURE') order by dagster_event_type desc, id limit 1",
-        (run_id,),
-    )
-    return _step_error(rows[0][0]) if rows else "Dagster has recorded no reason"
+    return [FailedJob(run, job, _why_failed(records, run), _moment(end)) for run, job, end in rows]
 
 
 def active_runs(records: DagsterRecords) -> list[ActiveRun]:
@@ -121,24 +112,17 @@ def _name(body: str | None) -> str:
 def _tick_error(body: str | None) -> str:
     data = _parsed(body)
     error = (data.get("tick_data") or data).get("error") or {}
-    return _root_message(error) if error else ""
+    return (message_of(error) or "no reason was recorded") if error else ""
 
 
-def _step_error(text: str) -> str:
-    data = ((_parsed(text).get("dagster_event") or {}).get("event_specific_data")) or {}
-    given = (data.get("user_failure_data") or {}).get("description")
-    return _one_line(given) if given else _root_message(data.get("error") or {})
-
-
-def _root_message(error: Mapping[str, Any]) -> str:
-    """What the innermost cause says: Dagster wraps it."""
-    while isinstance(error.get("cause"), dict):
-        error = error["cause"]
-    return _one_line(str(error.get("message") or "")) or "no reason was recorded"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:500]
+def _why_failed(records: DagsterRecords, run_id: str) -> str:
+    rows = records.query(
+        "select event from event_logs where run_id = %s and dagster_event_type in "
+        "('STEP_FAILURE', 'PIPELINE_FAILURE') order by id",
+        (run_id,),
+    )
+    events = [_parsed(event).get("dagster_event") or {} for (event,) in rows]
+    return cause_of(events) or "Dagster has recorded no reason"
 
 
 def _parsed(text: str | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Showing it belongs to cli/tables.py. A part that cannot be read says why instead
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -35,6 +35,7 @@ _OPEN_REJECTS = (
     "group by stream"
 )
 T = TypeVar("T")
+_NO_ANSWER = "its log does not answer in time"
 _REPLACED = "its log does not continue what the lake holds: 'millrace doctor' says why and what to do"
 
 
@@ -176,6 +177,7 @@ class OverviewReader:
         self.lake = Lake(settings, read_only=True, renew_seconds=WATCHER_SECONDS)
         self._meter = LagMeter(settings, self.lake, timeout_seconds=broker_seconds, clock=clock, ages=True)
         self.records = DagsterRecords(settings)
+        self._counted: tuple[StreamRow, ...] = ()
         self.hangs = False
 
     def read(self, *, within_seconds: float | None = None) -> Overview:
@@ -195,7 +197,9 @@ class OverviewReader:
         try:
             streams = lake.result(until, what="the lake and the brokers")
         except (MillraceError, duckdb.Error) as error:
-            errors.append(str(error).splitlines()[0])
+            streams = self._counted if lake.hangs else ()
+            if not streams:
+                errors.append(str(error).splitlines()[0])
             if not lake.hangs:
                 self.lake.close()
         try:
@@ -226,19 +230,25 @@ class OverviewReader:
         Raises:
             CatalogUnavailable: The lake cannot be read.
         """
-        lags = {lag.stream: lag for lag in self._meter.measure(self._streams)}
+        self._counted = ()
         counts = {row[0]: row[1:] for row in self.lake.query(_STREAM_COUNTS)}
         try:
             waiting = dict(self.lake.query(_OPEN_REJECTS))
         except duckdb.CatalogException:  # a lake of an earlier release has no resolutions yet
             waiting = {name: row[1] for name, row in counts.items()}
-        return tuple(
-            replace(
-                _row(stream, lags[stream.name], counts.get(stream.name)),
-                open_rejects=waiting.get(stream.name, 0),
+
+        def rows(lags: Mapping[str, StreamLag]) -> tuple[StreamRow, ...]:
+            return tuple(
+                replace(
+                    _row(stream, lags[stream.name], counts.get(stream.name)),
+                    open_rejects=waiting.get(stream.name, 0),
+                )
+                for stream in self._streams
             )
-            for stream in self._streams
-        )
+
+        # What the lake says is known now, should the brokers take too long.
+        self._counted = rows({each.name: StreamLag(each.name, error=_NO_ANSWER) for each in self._streams})
+        return rows({lag.stream: lag for lag in self._meter.measure(self._streams)})
 
     def close(self) -> None:
         """Close all connections."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -30,6 +31,7 @@ from orchestration.system.lock import AlreadyRunning, only_system
 from orchestration.system.runtime import write_runtime
 from tests.repository import REPOSITORY
 from tests.security.callers import strangers, watched
+from tests.waiting import eventually
 
 TOPIC = "production_orders"  # of the project's own streams.yml, whose dbt sources a running system renders
 
@@ -168,8 +170,11 @@ def test_wrong_setting_names_its_variable(millrace: Millrace) -> None:
 def test_bad_streams_file_names_its_line(millrace: Millrace, tmp_path: Path) -> None:
     path = tmp_path / "streams.yml"
     path.write_text("orders:\n  source: {kafka: orders}\n  busines_id: [id]\n")
-    for command in (("status",), ("ingest",), ("up", "--no-ui")):
+    for command in (("ingest",), ("up", "--no-ui")):
         assert "streams.yml line 3" in millrace(*command, streams_file=str(path)).sentence
+    shown = millrace("status", streams_file=str(path))
+    assert (shown.code, shown.err) == (0, "")
+    assert "streams.yml line 3" in shown.out
 
 
 def test_data_folder_that_cannot_be(millrace: Millrace, tmp_path: Path) -> None:
@@ -430,10 +435,23 @@ def test_up_twice_status_and_down(millrace: Millrace, tmp_path: Path) -> None:
         assert wait_until((tmp_path / "data" / "system.json").exists, timeout_s=240, interval_s=0.5)
         children = psutil.Process(process.pid).children(recursive=True)
         assert "already" in millrace("up", "--no-ui", **where).sentence
-        told = json.loads(millrace("status", "--json", **where).out)
-        assert {row["name"] for row in told["services"] if row["running"]} >= {"postgres", "warm", "daemon"}
-        assert "does not answer" in next(row for row in told["streams"] if row["stream"] == TOPIC)["error"]
-        assert [error for error in told["errors"] if "MQTT broker" in error and "cannot be reached" in error]
+
+        def told() -> Any:
+            return json.loads(millrace("status", "--json", **where).out)
+
+        def conditions() -> set[str]:
+            return {each["name"] for each in told()["conditions"]}
+
+        names = {row["name"] for row in told()["services"] if row["running"]}
+        assert names >= {"postgres", "warm", "daemon"}
+        eventually(
+            lambda: any("does not answer" in row["error"] for row in told()["streams"]),
+            "the stream of the broker that is away says so",
+            seconds=60,
+        )
+        wanted = {"collector_in_trouble", "source_unreachable"}
+        eventually(lambda: wanted <= conditions(), "both brokers are conditions", seconds=120)
+        assert millrace("status", "--check", **where).code == 1
         stopped = millrace("down", **where)
         assert str(process.pid) in stopped.out
         assert process.wait(timeout=30) == 0
