@@ -78,7 +78,7 @@ def render(
     conditions: Sequence[Condition], rates: Mapping[str, float], now: datetime,
     extra: RenderableType | None = None,
 ) -> OnOneScreen:  # fmt: skip
-    """The view, what matters most first: what does not work, streams, processes, what the caller adds, runs."""
+    """The view, what matters most first: what does not work, streams, processes, extras, checks, runs."""
     view = OnOneScreen(Text(title, style="bold"), end=Text("Ctrl-C stops everything.", style="dim"))
     errors = overview.errors if overview is not None else ()
     troubles = wrong(conditions, errors, now=now)

@@ -100,7 +100,7 @@ SERVICES = tuple(ServiceRow(f"service-{n}", n != 3, n, 0, "") for n in range(9))
 def live(overview: Overview) -> OnOneScreen:
     return render(
         overview, overview.services, title="Millrace runs on /data; http://127.0.0.1:3000 is the web UI",
-        complaints=(), rates={}, now=NOW,
+        conditions=(), rates={}, now=NOW,
     )  # fmt: skip
 
 
