@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ingestion.lake.contents import column_comments, list_contents, write_comments
+from ingestion.lake.contents import column_comments, relation_comments, write_comments
 from ingestion.lake.lake import CATALOG_NAME, Lake
 from orchestration.dbt.project import BUILT_TYPES, ParsedModels
 from orchestration.dbt.sources import STAGING_COLUMNS
@@ -69,14 +69,14 @@ def describe_lake(lake: Lake, wanted: Mapping[Table, Described]) -> int:
 
 def _differences(lake: Lake, wanted: Mapping[Table, Described]) -> Iterator[str]:
     columns = column_comments(lake)
-    for relation in list_contents(lake):
-        described = wanted.get((relation.schema, relation.name))
+    for table, (kind, comment) in relation_comments(lake).items():
+        described = wanted.get(table)
         if described is None:
             continue
-        place = f'{CATALOG_NAME}."{relation.schema}"."{relation.name}"'
-        if described.description != relation.description:
-            yield f"comment on {relation.kind} {place} is {_literal(described.description)}"
-        for column, comment in columns.get((relation.schema, relation.name), {}).items():
+        place = f'{CATALOG_NAME}."{table[0]}"."{table[1]}"'
+        if described.description != comment:
+            yield f"comment on {kind} {place} is {_literal(described.description)}"
+        for column, comment in columns.get(table, {}).items():
             text = described.columns.get(column, "")
             if text != comment:
                 yield f'comment on column {place}."{column}" is {_literal(text)}'

@@ -79,11 +79,13 @@ def test_the_list_of_tables_is_true(orders: Settings, lake: Lake, capsys: pytest
     assert (view.kind, view.rows, view.bytes, view.changed_at) == ("view", None, None, None)
     assert (listed["raw.clicks"].rows, listed["raw.clicks"].changed_at) == (0, None)
 
-    # A comment is no change of rows; a deletion is one.
-    deleted_at = lake.query(
-        "select max(snapshot_time) from lake.snapshots() where changes.tables_deleted_from is not null"
-    )
-    assert table.changed_at == deleted_at[0][0]
+    # A comment is no change of rows, and neither is compaction; a deletion is one.
+    changed = "select max(snapshot_time) from lake.snapshots() where changes.tables_deleted_from is not null"
+    assert table.changed_at == lake.query(changed)[0][0]
+    lake.connection.execute("insert into marts.orders select * from marts.orders limit 0")
+    lake.connection.execute("call lake.merge_adjacent_files()")
+    (again,) = [each for each in list_contents(lake) if each.name == "orders"]
+    assert (again.rows, again.changed_at) == (3, table.changed_at)
 
     show(list_contents(lake), as_json=True)
     shown = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
