@@ -31,7 +31,7 @@ def contents(settings: Settings) -> list[Relation]:
 
 
 def show(relations: Sequence[Relation], *, as_json: bool) -> None:
-    """Print the list; a terminal shows as much of each description as fits in its line."""
+    """Print the list; of a long description, as much as fits into its line; JSON has all."""
     if as_json:
         listed = [dataclasses.asdict(relation) for relation in relations]
         json.dump(listed, sys.stdout, default=datetime.isoformat, ensure_ascii=False, indent=1)
@@ -40,7 +40,7 @@ def show(relations: Sequence[Relation], *, as_json: bool) -> None:
     now = datetime.now(UTC)
     figures = [_figures(relation, now=now) for relation in relations]
     wide = sum(max(map(len, column)) + _GAP for column in zip(_HEADINGS, *figures, strict=True))
-    left = max(out.width - wide, _LEAST_DESCRIPTION) if out.is_terminal else None
+    left = max(out.width - wide, _LEAST_DESCRIPTION)
     shown = table(*_HEADINGS, "description", right=("rows", "size"))
     for parts, relation in zip(figures, relations, strict=True):
         shown.add_row(*(Text(part) for part in parts), Text(_cut(relation.description, left)))
@@ -56,9 +56,9 @@ def _figures(relation: Relation, *, now: datetime) -> tuple[str, ...]:
     )
 
 
-def _cut(text: str, width: int | None) -> str:
+def _cut(text: str, width: int) -> str:
     line = " ".join(text.split())
-    return line if width is None or len(line) <= width else f"{line[: width - 1]}…"
+    return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
 def human_bytes(number: int) -> str:
