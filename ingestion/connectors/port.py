@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from ingestion.connectors.messages import Look, Message, Sender
 from ingestion.log.port import Log, Start
@@ -33,8 +33,16 @@ def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-OneOrMore = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+_WORDS_SCHEMA: dict[str, object] = {
+    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
+}
+OneOrMore = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), WithJsonSchema(_WORDS_SCHEMA)]
 """Several words, or one written without a list."""
+
+
+_START_SCHEMA: dict[str, object] = {
+    "anyOf": [{"enum": ["earliest", "latest"]}, {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}"}]
+}
 
 
 class SourceSpec(BaseModel):
@@ -48,7 +56,7 @@ class SourceSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: ClassVar[str]
 
-    start: Annotated[Start, BeforeValidator(_as_start)] = "earliest"
+    start: Annotated[Start, BeforeValidator(_as_start), WithJsonSchema(_START_SCHEMA)] = "earliest"
 
     @property
     def origin(self) -> str:

@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     PlainValidator,
     SerializeAsAny,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import PydanticCustomError, PydanticKnownError
@@ -42,16 +43,32 @@ STAGING_COLUMNS = frozenset(
 pointing at it."""
 WHOLE_PAYLOAD = "."
 """The path of a field that is the whole payload, where that is a bare number or text."""
+NAME_CHARACTERS = 60
 _NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
+_EXAMPLES = (
+    "varchar", "bigint", "integer", "double", "boolean", "timestamp", "date", "json", "decimal(10,2)",
+)  # fmt: skip
 _TYPE = re.compile(
     r"varchar|bigint|integer|double|boolean|timestamp|date|json|decimal\((?:[1-9]|[12]\d|3[0-8]), ?\d{1,2}\)"
 )
 
 
+def name_schema(*, without: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """The JSON Schema of a stream's or a field's name, less those that are taken."""
+    schema: dict[str, Any] = {"type": "string", "pattern": f"^{_NAME.pattern}$", "maxLength": NAME_CHARACTERS}
+    return schema | ({"not": {"enum": sorted(without)}} if without else {})
+
+
+def type_schema() -> dict[str, Any]:
+    """The JSON Schema of a field's type."""
+    return {"type": "string", "pattern": f"^({_TYPE.pattern})$", "examples": list(_EXAMPLES)}
+
+
 def _identifier(value: str) -> str:
-    if not _NAME.fullmatch(value) or len(value) > 60:
+    if not _NAME.fullmatch(value) or len(value) > NAME_CHARACTERS:
         raise ValueError(
-            f"'{value}' must be lower_snake_case (a letter, letters, digits, single underscores), at most 60"
+            f"'{value}' must be lower_snake_case (a letter, letters, digits, single underscores), at most "
+            f"{NAME_CHARACTERS}"
         )
     return value
 
@@ -68,7 +85,7 @@ def _field_type(value: str) -> str:
 def _json_path(value: str) -> str:
     if value == WHOLE_PAYLOAD:
         return value
-    if not value or any(not part or '"' in part or "'" in part for part in value.split(".")):
+    if not value or any(not part or set(part) & set("\"'\\") for part in value.split(".")):
         raise ValueError(
             f"'{value}' is not a path; write the keys with dots between them, as in meta.line, or a dot for"
             " the whole payload"
@@ -83,7 +100,12 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(known) or 'none'}"
 
 
-Name = Annotated[str, AfterValidator(_identifier)]
+_PATH_SCHEMA: dict[str, Any] = {
+    "type": "string",
+    "pattern": r"""^(\.|[^."'\\]+(\.[^."'\\]+)*)$""",
+    "description": "Keys with dots between them; a dot alone is the whole payload.",
+}
+Name = Annotated[str, AfterValidator(_identifier), WithJsonSchema(name_schema())]
 
 
 class _Model(BaseModel):
@@ -116,8 +138,8 @@ def _known_format(value: Any) -> Any:
 class FieldSpec(_Model):
     """A typed field of the payload: its SQL type and the dotted path of keys to it."""
 
-    type: Annotated[str, AfterValidator(_field_type)]
-    path: Annotated[str, AfterValidator(_json_path)]
+    type: Annotated[str, AfterValidator(_field_type), WithJsonSchema(type_schema())]
+    path: Annotated[str, AfterValidator(_json_path), WithJsonSchema(_PATH_SCHEMA)]
 
 
 class Stream(_Model):

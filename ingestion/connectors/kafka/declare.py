@@ -1,12 +1,21 @@
 """What streams.yml says of a stream that is read from Kafka."""
 
 import re
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
 from ingestion.connectors.port import OneOrMore, SourceSpec
 from ingestion.errors import ConfigError
+
+_TOPIC = r"[A-Za-z0-9._-]{1,249}"
+_TOPICS_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "pattern": rf"^({_TOPIC}|\^.*)$"},
+        {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": rf"^{_TOPIC}$"}},
+        {"type": "array", "minItems": 1, "maxItems": 1, "items": {"type": "string", "pattern": r"^\^"}},
+    ]
+}
 
 
 class KafkaSource(SourceSpec):
@@ -21,7 +30,7 @@ class KafkaSource(SourceSpec):
 
     kind: ClassVar[str] = "kafka"
 
-    kafka: Annotated[OneOrMore, Field(min_length=1)]
+    kafka: Annotated[OneOrMore, Field(min_length=1), WithJsonSchema(_TOPICS_SCHEMA)]
     on_truncated: Literal["fail", "earliest"] = "fail"
 
     @property
@@ -63,6 +72,6 @@ class KafkaSource(SourceSpec):
                     raise ValueError(f"the pattern '{topic}' is not a regular expression: {error}") from None
                 if len(self.kafka) > 1:
                     raise ValueError("a pattern stands alone; put the alternatives into it")
-            elif not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic) or topic in (".", ".."):
+            elif not re.fullmatch(_TOPIC, topic) or topic in (".", ".."):
                 raise ValueError(f"'{topic}' is not a Kafka topic name; a pattern begins with ^")
         return self

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from ingestion.connectors.mqtt.filters import matches, unshared
 from ingestion.connectors.port import SourceSpec
@@ -19,6 +19,11 @@ def _topic_filter(value: str) -> str:
     return value
 
 
+_FILTER_SCHEMA = {
+    "type": "string", "minLength": 1, "pattern": r"^(#|([^+#/]*|\+)(/([^+#/]*|\+))*(/#)?)$",
+}  # fmt: skip
+
+
 class MqttSource(SourceSpec):
     """A topic filter on the configured MQTT broker.
 
@@ -29,7 +34,7 @@ class MqttSource(SourceSpec):
 
     kind: ClassVar[str] = "mqtt"
 
-    mqtt: Annotated[str, AfterValidator(_topic_filter)]
+    mqtt: Annotated[str, AfterValidator(_topic_filter), WithJsonSchema(_FILTER_SCHEMA)]
     qos: Annotated[int, Field(ge=0, le=1)] = 1
     start: Literal["earliest"] = "earliest"
 

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from orchestration.cli.commands.options import AsJson, FormatName, SourceOptions
+
 PANEL = "Projects"
 app = typer.Typer()
 
@@ -42,3 +44,54 @@ def upgrade_project(
 
     settings = context.obj.settings()
     raise typer.Exit(upgrade(settings, context.obj.streams(settings), dry_run=dry_run))
+
+
+@app.command(rich_help_panel=PANEL)
+def add(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The new stream's name.")],
+    source: Annotated[
+        str, typer.Option("--from", metavar="SOURCE", help="As in kafka:orders or mqtt:home/+/sensor.")
+    ],
+    sample: Annotated[int, typer.Option("--sample", min=1, help="Messages to look at.")] = 200,
+    since: Annotated[
+        str, typer.Option("--since", help="Of a log: latest, earliest, or a time (UTC).")
+    ] = "latest",
+    wait: Annotated[
+        float, typer.Option("--for", min=0.1, help="Seconds to wait where the broker keeps no messages.")
+    ] = 30.0,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option("--field", metavar="NAME=TYPE[:PATH]", help="Another type, or one more. Repeatable."),
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", metavar="NAME", help="Leave a field out. Repeatable.")
+    ] = None,
+    event_time: Annotated[
+        str, typer.Option("--event-time", metavar="NAME", help="The event's own time; 'none' for none.")
+    ] = "",
+    business_id: Annotated[
+        list[str] | None,
+        typer.Option("--business-id", metavar="NAME", help="What identifies an event; 'none'. Repeatable."),
+    ] = None,
+    options: SourceOptions = None,
+    format_name: FormatName = None,
+    mart: Annotated[bool, typer.Option("--mart/--no-mart", help="With a mart and its contract.")] = True,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Declare a stream from its real messages: fields, types, time and identity are proposed with reasons.
+
+    It shows the entry of streams.yml and the files, and writes them if you say so. Nothing that is there is
+    overwritten. --json writes nothing.
+    """
+    from ingestion.connectors.messages import Look
+    from orchestration.cli.add import Wishes
+    from orchestration.cli.add import add as run_add
+
+    run_add(
+        context.obj, name, source_text=source, source_options=options or (), since=since,
+        look=Look(limit=sample, wait_seconds=wait), format_name=format_name,
+        wishes=Wishes(fields or (), without or (), event_time, business_id or ()), mart=mart, yes=yes,
+        as_json=as_json,
+    )  # fmt: skip

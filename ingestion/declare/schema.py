@@ -1,0 +1,69 @@
+"""A JSON Schema of streams.yml, for editors: made from the models that validate it.
+
+What a schema cannot see (that a role names a field, that a stream stands twice) load_streams reports.
+"""
+
+import re
+from typing import Any
+
+from pydantic import BaseModel
+
+from ingestion.connectors.registry import connectors
+from ingestion.declare.stream import (
+    RESERVED_NAMES,
+    STAGING_COLUMNS,
+    FieldSpec,
+    Stream,
+    name_schema,
+    type_schema,
+)
+from ingestion.formats.registry import formats
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def streams_schema() -> dict[str, Any]:
+    """The schema of a whole file, with every installed kind of source and format."""
+    field = _schema_of(FieldSpec)
+    field["required"] = ["type"]  # the path is the name where none is given
+    stream = _schema_of(Stream)
+    properties = stream["properties"]
+    del properties["name"]
+    stream["required"].remove("name")
+    kinds = [_schema_of(each.spec) for each in connectors()]
+    properties["source"] = {"description": "Where events come from.", "anyOf": kinds}
+    properties["format"] |= {"enum": list(formats())}
+    properties["fields"] |= {
+        "propertyNames": name_schema(without=STAGING_COLUMNS),
+        "additionalProperties": {"anyOf": [type_schema(), field]},
+    }
+    properties["fields"].pop("patternProperties")  # says the same, less precisely
+    stream.pop("$defs")
+    return {
+        "$schema": DRAFT,
+        "title": "streams.yml",
+        "description": "The streams of a Millrace project: a name each, and what is read.",
+        "type": ["object", "null"],
+        "propertyNames": name_schema(without=RESERVED_NAMES),
+        "additionalProperties": stream,
+    }
+
+
+def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """A model's schema with the descriptions of its docstring and without generated titles."""
+    schema = model.model_json_schema()
+    schema["description"] = (model.__doc__ or "").strip().partition("\n")[0]
+    described = _attributes(model)
+    for name, part in schema["properties"].items():
+        part.pop("title", None)
+        if name in described:
+            part["description"] = described[name]
+    schema.pop("title", None)
+    return schema
+
+
+def _attributes(model: type[BaseModel]) -> dict[str, str]:
+    """What a docstring says under `Attributes:`."""
+    text = (model.__doc__ or "").partition("Attributes:\n")[2]
+    found = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", text, re.MULTILINE)
+    return {name: " ".join(prose.split()) for name, prose in found}

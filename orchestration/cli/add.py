@@ -1,0 +1,281 @@
+"""`millrace add`: looks at real messages, proposes a stream, and writes it with its first models."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import ValidationError
+from rich.text import Text
+
+from ingestion.connectors.messages import Look
+from ingestion.connectors.port import SourceSpec
+from ingestion.declare.sources import Seen, read_message, read_source
+from ingestion.declare.sources import peek as peek_at
+from ingestion.declare.stream import FieldSpec, suggest
+from ingestion.errors import ConfigError, SourceUnavailable
+from ingestion.settings import Settings
+from orchestration.cli.context import Globals, err, out
+from orchestration.cli.messages import printable
+from orchestration.cli.peek import known_format, read_pairs, read_start
+from orchestration.cli.tables import table
+from orchestration.scaffold.entry import Entry, append_entry, source_of
+from orchestration.scaffold.models import new_files
+from orchestration.scaffold.propose import Proposed, propose_fields
+from orchestration.scaffold.roles import Role, find_business_id, find_event_time
+
+NONE = "none"
+"""What an option says to leave a role without a field."""
+_ASKED = "as asked for"
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user wants other than proposed.
+
+    Attributes:
+        fields: As in weight=double, or town=varchar:to.town.
+        without: Fields to leave out.
+        event_time: A field, `none`, or empty for the proposed one.
+        business_id: Fields, `none`, or empty for the proposed ones.
+    """
+
+    fields: Sequence[str] = ()
+    without: Sequence[str] = ()
+    event_time: str = ""
+    business_id: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Messages that were looked at.
+
+    Attributes:
+        payloads: JSON texts of those that have one.
+        sent_at: The broker's time of each.
+        refused: Reason → how many.
+        tombstones: How many.
+    """
+
+    payloads: tuple[str, ...]
+    sent_at: tuple[datetime | None, ...]
+    refused: Mapping[str, int]
+    tombstones: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be written.
+
+    Attributes:
+        entry: Of streams.yml.
+        reasons: Role or field → what the sample showed.
+        files: Below the dbt project.
+        notes: What was renamed or left out.
+        sample: What was looked at.
+    """
+
+    entry: Entry
+    reasons: Mapping[str, str]
+    files: Mapping[Path, str]
+    notes: tuple[str, ...]
+    sample: Sample
+
+
+def add(
+    options: Globals, name: str, *, source_text: str, source_options: Sequence[str], look: Look, since: str,
+    format_name: str | None, wishes: Wishes, mart: bool, yes: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Propose a stream, and write it if that is wanted.
+
+    Args:
+        options: The global options.
+        name: The new stream's.
+        source_text: kind:place.
+        source_options: Of the source, as in start=latest.
+        look: How many messages, and how long to wait for them.
+        since: latest, earliest or a time.
+        format_name: How payloads are decoded; None for the default.
+        wishes: What the user wants other than proposed.
+        mart: Whether a mart and its contract are written, too.
+        yes: Write without asking.
+        as_json: Print the proposal as JSON and write nothing.
+
+    Raises:
+        MillraceError: The stream is declared, the source does not answer, or no message can be read.
+    """
+    if yes and as_json:
+        raise ConfigError("--json only shows what would be written: leave --yes out")
+    settings = options.settings()
+    declared = {stream.name: stream for stream in options.streams(settings)}
+    if name in declared:
+        raise ConfigError(
+            f"stream '{name}' is declared already in {settings.streams_file.name}; choose another name"
+        )
+    source = read_source(source_text, read_pairs(source_options))
+    _refuse_name(name, source)
+    decoding = known_format(format_name)
+    look = Look(look.limit, read_start(since), look.wait_seconds, settings.source_timeout_seconds)
+    sample = _take_sample(source, settings, look, decoding)
+    also = [f"stream '{each}' reads {source.origin}, too" for each, other in declared.items()
+            if other.source.kind == source.kind and other.source.origin == source.origin]  # fmt: skip
+    plan = _plan(name, source, sample, wishes, format_name=format_name, mart=mart, notes=also)
+    if as_json:
+        json.dump(_document(plan, settings), sys.stdout, indent=2, ensure_ascii=False)
+        sys.stdout.write("\n")
+        return
+    _show(plan, settings, source)
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Write it?", err=True)):
+        out.print("nothing was written" if sys.stdin.isatty() else "nothing was written: --yes writes it")
+        return
+    _write(plan, settings)
+
+
+def _refuse_name(name: str, source: SourceSpec) -> None:
+    """Refuse a name before anybody waits for messages."""
+    Entry(name, source_of(source), "", "", (), {}).stream()
+
+
+def _take_sample(source: SourceSpec, settings: Settings, look: Look, decoding: str) -> Sample:
+    seen: list[Seen] = []
+    with err.status(f"listening to {source.origin} …") as status, suppress(KeyboardInterrupt):
+        for message in peek_at(source, settings, look):
+            seen.append(read_message(message, decoding, max_bytes=settings.payload_max_bytes))
+            status.update(
+                f"{len(seen)} of {look.limit} messages of {source.origin}; Ctrl-C goes on with these"
+            )
+    if not seen:
+        raise SourceUnavailable(
+            f"{source.origin} gave no message, so there is nothing to propose and nothing was written; send "
+            f"some, wait longer with --for, or look with 'millrace peek'"
+        )
+    refused = Counter(each.reason for each in seen if each.reason)
+    whole = [each for each in seen if each.payload is not None]
+    if not whole:
+        reasons = ", ".join(f"{reason} in {count}" for reason, count in refused.items()) or "tombstones only"
+        raise ConfigError(
+            f"none of {len(seen)} messages of {source.origin} is {decoding} ({reasons}): nothing was "
+            "written; 'millrace peek' shows them, --format names another format"
+        )
+    return Sample(
+        tuple(str(each.payload) for each in whole),
+        tuple(each.message.sent_at for each in whole),
+        refused,
+        len(seen) - len(whole) - refused.total(),
+    )
+
+
+def _plan(
+    name: str, source: SourceSpec, sample: Sample, wishes: Wishes, *, format_name: str | None, mart: bool,
+    notes: Sequence[str],
+) -> Plan:  # fmt: skip
+    fields, more = propose_fields(sample.payloads)
+    fields = _wished(fields, wishes)
+    names = {field.name for field in fields}
+    time = find_event_time(fields, sent_at=sample.sent_at)
+    time = _role("--event-time", (wishes.event_time,) if wishes.event_time else (), time, names)
+    event_time = time.names[0] if time.names else ""
+    found = find_business_id(fields, sample.payloads, event_time=event_time or None)
+    identity = _role("--business-id", wishes.business_id, found, names)
+    reasons = {"event_time": time.reason, "business_id": identity.reason}
+    entry = Entry(
+        name, source_of(source), format_name or "", event_time, identity.names,
+        {field.name: FieldSpec(type=field.type, path=field.path) for field in fields},
+    )  # fmt: skip
+    reasons |= {field.name: field.reason for field in fields}
+    return Plan(entry, reasons, new_files(entry.stream(), mart=mart), (*notes, *more), sample)
+
+
+def _wished(fields: Sequence[Proposed], wishes: Wishes) -> list[Proposed]:
+    known = {field.name: field for field in fields}
+    for name in wishes.without:
+        if name not in known:
+            raise ConfigError(f"--without names '{name}', which was not proposed{suggest(name, known)}")
+        del known[name]
+    for text in wishes.fields:
+        name, equals, rest = text.partition("=")
+        kind, _, path = rest.partition(":")
+        if not equals or not kind:
+            raise ConfigError(f"'{text}' is not a field; write NAME=TYPE, or NAME=TYPE:PATH")
+        before = known.get(name)
+        path = path or (before.path if before else name)
+        texts = before.texts if before and before.path == path else ()
+        try:
+            FieldSpec(type=kind, path=path)
+        except ValidationError as error:
+            message = str(error.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")
+            raise ConfigError(f"--field {text}: {message}") from None
+        known[name] = Proposed(name, kind, path, _ASKED, texts)
+    return list(known.values())
+
+
+def _role(option: str, wished: Sequence[str], found: Role, names: set[str]) -> Role:
+    if not wished:
+        return found
+    if list(wished) == [NONE]:
+        return Role((), _ASKED)
+    for name in wished:
+        if name not in names:
+            raise ConfigError(f"{option} names '{name}', which is not among the fields{suggest(name, names)}")
+    return Role(tuple(wished), _ASKED)
+
+
+def _show(plan: Plan, settings: Settings, source: SourceSpec) -> None:
+    sample = plan.sample
+    less = "".join(f", {count} more refused: {reason}" for reason, count in sample.refused.items())
+    less += (
+        f", {sample.tombstones} tombstone{'s' if sample.tombstones > 1 else ''}" if sample.tombstones else ""
+    )
+    count = len(sample.payloads)
+    out.print(Text(f"{count} message{'' if count == 1 else 's'} of {source.origin}{less}", style="bold"))
+    out.print()
+    out.print(Text("\n".join(map(printable, plan.entry.text().splitlines()))))
+    out.print()
+    rows = table("of the sample", "")
+    for subject, reason in plan.reasons.items():
+        rows.add_row(printable(subject), Text(printable(reason)))
+    out.print(rows, soft_wrap=False)
+    for note in plan.notes:
+        out.print(Text(f"note: {printable(note)}", style="yellow"))
+    out.print()
+    out.print(f"at the end of {settings.streams_file.name}, and with it:", markup=False)
+    for path in plan.files:
+        there = " (there already: it stays as it is)" if (settings.dbt_folder / path).exists() else ""
+        out.print(f"  {settings.dbt_folder.name}/{path}{there}", markup=False)
+
+
+def _write(plan: Plan, settings: Settings) -> None:
+    append_entry(settings.streams_file, plan.entry)
+    for path, text in plan.files.items():
+        place = settings.dbt_folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError), place.open("x", encoding="utf-8") as file:
+            file.write(text)
+    name = plan.entry.name
+    out.print(f"written; a running system reads '{name}' within seconds, else 'millrace up' does")
+    out.print(f"next: millrace status; millrace peek {name}")
+
+
+def _document(plan: Plan, settings: Settings) -> dict[str, Any]:
+    entry, sample = plan.entry, plan.sample
+    return {
+        "stream": entry.name,
+        "messages": len(sample.payloads),
+        "refused": dict(sample.refused),
+        "tombstones": sample.tombstones,
+        "declaration": entry.text(),
+        "event_time": {"field": entry.event_time or None, "reason": plan.reasons["event_time"]},
+        "business_id": {"fields": list(entry.business_id), "reason": plan.reasons["business_id"]},
+        "fields": [
+            {"name": name, "type": spec.type, "path": spec.path, "reason": plan.reasons[name]}
+            for name, spec in entry.fields.items()
+        ],
+        "notes": list(plan.notes),
+        "files": {str(settings.dbt_folder.name / path): text for path, text in plan.files.items()},
+    }
