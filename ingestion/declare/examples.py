@@ -1,7 +1,8 @@
 """Events that fit a stream's declared fields, for trying a stream before its real sender is there."""
 
+import copy
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from random import Random
 from typing import Any
@@ -12,7 +13,9 @@ _WORDS = 5
 """How many different words a text field has."""
 
 
-def example_payload(stream: Stream, *, number: int, now: datetime, random: Random) -> Any:
+def example_payload(
+    stream: Stream, *, number: int, now: datetime, random: Random, like: Sequence[Any] = ()
+) -> Any:
     """One event's payload.
 
     Args:
@@ -20,26 +23,40 @@ def example_payload(stream: Stream, *, number: int, now: datetime, random: Rando
         number: Counts the events, from 1; whole numbers that identify an event are this one.
         now: Of its times, UTC.
         random: Of its values.
+        like: Payloads of real events: one of them is taken, with another identity and another time.
 
     Returns:
         What JSON encodes.
     """
-    payload: Any = {}
+    payload: Any = copy.deepcopy(random.choice(like)) if like else {}
     for name, field in stream.fields.items():
         # With its own time among the identifying fields, the others name who sent the event.
         names_event = name in stream.business_id and stream.event_time not in stream.business_id
+        if like and not names_event and field.type != "timestamp":
+            continue
         value = _value(name, field, number if names_event else None, now=now, random=random)
         if field.path == WHOLE_PAYLOAD:
             return value
-        place = payload
-        *parents, last = field.path.split(".")
-        for parent in parents:
-            place = place.setdefault(parent, {})
-            if not isinstance(place, dict):
-                break
-        if isinstance(place, dict):
-            place[last] = value
+        _put(payload, field.path.split("."), value, is_new=not like)
     return payload
+
+
+def _put(payload: Any, path: Sequence[str], value: Any, *, is_new: bool) -> None:
+    """Set the value at a path; in a real event, only where there is one, and of the same JSON type."""
+    *parents, last = path
+    for parent in parents:
+        if not isinstance(payload, dict) or not (is_new or parent in payload):
+            return
+        payload = payload.setdefault(parent, {})
+    if not isinstance(payload, dict):
+        return
+    before = payload.get(last)
+    if is_new:
+        payload[last] = value
+    elif isinstance(before, str):
+        payload[last] = str(value)
+    elif isinstance(before, int) and isinstance(value, int):
+        payload[last] = value
 
 
 def _value(name: str, field: FieldSpec, number: int | None, *, now: datetime, random: Random) -> Any:

@@ -29,6 +29,7 @@ from orchestration.scaffold.entry import Entry, append_entry, source_of
 from orchestration.scaffold.models import new_files
 from orchestration.scaffold.propose import Proposed, propose_fields
 from orchestration.scaffold.roles import Role, find_business_id, find_event_time
+from orchestration.scaffold.schemas import write_schemas
 
 NONE = "none"
 """What an option says to leave a role without a field."""
@@ -257,6 +258,7 @@ def _write(plan: Plan, settings: Settings) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError), place.open("x", encoding="utf-8") as file:
             file.write(text)
+    write_schemas(settings.project)
     name = plan.entry.name
     out.print(f"written; a running system reads '{name}' within seconds, else 'millrace up' does")
     out.print(f"next: millrace status; millrace peek {name}")

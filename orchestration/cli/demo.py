@@ -4,6 +4,7 @@ What the demo consists of and how it is judged is in orchestration/demo.
 """
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,12 +18,12 @@ from orchestration.cli.live import interruptible, progress, watch
 from orchestration.cli.tables import table
 from orchestration.demo.folder import require_demo_folder, wipe
 from orchestration.demo.freshness import MARTS, FreshnessReader
+from orchestration.demo.plant import ORDERS_TOPIC
 from orchestration.demo.project import plant_project
 from orchestration.demo.summary import Summary, percentile
 from orchestration.demo.system import Demo
 from orchestration.system.data_folder import require_usable
 from orchestration.system.lock import only_system
-from orchestration.system.running import System
 
 
 def demo(options: Globals, *, seconds: float | None, rate: float, ui: bool) -> int:
@@ -69,7 +70,7 @@ def _run(
         deadline = None if seconds is None else time.monotonic() + seconds
         watch(
             demo.system,
-            title=_title(demo.system),
+            title=_title(demo),
             until=lambda: interrupted() or (deadline is not None and time.monotonic() >= deadline),
             pause_s=1.5,
             extra=lambda: _freshness_line(demo.reader, demo.report),
@@ -86,9 +87,16 @@ def _run(
         demo.stop()
 
 
-def _title(system: System) -> str:
-    where = f"The demo runs on {system.settings.data_dir}"
-    return f"{where}; {system.ui_url} is the web UI" if system.ui_url else where
+def _title(demo: Demo) -> str:
+    system, folder = demo.system, demo.system.settings.data_dir
+    where = f"The demo runs on {folder}"
+    return "\n".join(
+        (
+            f"{where}; {system.ui_url} is the web UI" if system.ui_url else where,
+            f"{demo.brokers.addresses()}; send events of your own from another shell:",
+            f"  millrace --data-dir {shlex.quote(str(folder))} produce {ORDERS_TOPIC} --count 5",
+        )
+    )
 
 
 def _freshness_line(reader: FreshnessReader, report: Path) -> RenderableType:

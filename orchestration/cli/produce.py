@@ -18,14 +18,25 @@ from ingestion.clock import utc_now
 from ingestion.connectors.messages import Outgoing, Sender
 from ingestion.connectors.port import SourceSpec
 from ingestion.declare.examples import example_payload
-from ingestion.declare.sources import is_source, open_sender, read_source
+from ingestion.declare.logs import open_log
+from ingestion.declare.sources import (
+    is_source,
+    messages_of,
+    open_sender,
+    read_message,
+    read_source,
+)
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, MillraceError, StorageError
+from ingestion.log.newest import look_at
+from ingestion.settings import Settings
 from orchestration.cli.context import Globals, err, out
 from orchestration.cli.ingest import choose
 from orchestration.cli.peek import read_pairs
 
 _TOGETHER = 500
+_LIKE = 50
+"""Last events that made-up ones are like."""
 _TICK_SECONDS = 0.05
 _BLOCK_BYTES = 65_536
 STDIN = Path("-")
@@ -77,7 +88,7 @@ def produce(options: Globals, what: str, sending: Sending, *, as_json: bool) -> 
         (stream,) = choose(options.streams(settings), [what])
         source = stream.source
     destination = source.destination(sending.to)
-    values = _values(stream, sending)
+    values = _values(stream, sending, settings)
     headers = {name: str(value) for name, value in read_pairs(sending.headers).items()}
     sender, sent = open_sender(source, settings), 0
     try:
@@ -115,7 +126,7 @@ def _report(source: SourceSpec, destination: str, sent: int, *, as_json: bool) -
     out.print(f"the broker has accepted {what} for '{destination}'", markup=False)
 
 
-def _values(stream: Stream | None, sending: Sending) -> Iterator[list[bytes]]:
+def _values(stream: Stream | None, sending: Sending, settings: Settings) -> Iterator[list[bytes]]:
     """Payloads in groups, as they are there: a pipe gives what it has."""
     if sending.file is not None:
         return _lines(sending.file, repeat=sending.repeat)
@@ -132,14 +143,28 @@ def _values(stream: Stream | None, sending: Sending) -> Iterator[list[bytes]]:
         )
     if not stream.fields:
         raise ConfigError(f"stream '{stream.name}' declares no fields to make events up of: name a --file")
-    return _made_up(stream)
+    return _made_up(stream, _last_payloads(stream, settings))
 
 
-def _made_up(stream: Stream) -> Iterator[list[bytes]]:
+def _last_payloads(stream: Stream, settings: Settings) -> list[Any]:
+    """What the stream's last events hold; nothing where it has none, or cannot be read."""
+    log = open_log(stream, settings)
+    try:
+        messages = messages_of(look_at(log, limit=_LIKE))
+    except MillraceError:
+        return []  # the sender says what is wrong with the broker
+    finally:
+        log.close()
+    seen = [read_message(each, stream.format, max_bytes=settings.payload_max_bytes) for each in messages]
+    payloads = [json.loads(each.payload) for each in seen if each.payload is not None]
+    return [payload for payload in payloads if isinstance(payload, dict)]
+
+
+def _made_up(stream: Stream, like: list[Any]) -> Iterator[list[bytes]]:
     random, number = Random(), time.time_ns() // 1_000_000  # noqa: S311  # a simulation, not a secret
     while True:
         number += 1
-        yield [orjson.dumps(example_payload(stream, number=number, now=utc_now(), random=random))]
+        yield [orjson.dumps(example_payload(stream, number=number, now=utc_now(), random=random, like=like))]
 
 
 def _lines(file: Path, *, repeat: bool) -> Iterator[list[bytes]]:

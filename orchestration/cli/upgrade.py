@@ -6,6 +6,7 @@ from ingestion.declare.stream import Stream
 from ingestion.settings import Settings
 from orchestration.cli.context import complain, out
 from orchestration.dbt.prepared import prepare_project
+from orchestration.scaffold.schemas import write_schemas
 from orchestration.scaffold.upgrade import apply, changes
 
 _DONE = {"write": "wrote {}", "replace": "replaced {}", "extend": "added lines to {}"}
@@ -37,5 +38,6 @@ def upgrade(settings: Settings, streams: Sequence[Stream], *, dry_run: bool) -> 
         out.print("nothing to do: this release changes no file of the project")
     if not dry_run:
         prepare_project(streams, settings.dbt_folder)
+        write_schemas(project)
     left = found if dry_run else [change for change in found if change.action == "leave"]
     return int(bool(left))

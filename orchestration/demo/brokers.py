@@ -44,6 +44,10 @@ class DemoBrokers:
             "ui_preview_rows": "10",
         }
 
+    def addresses(self) -> str:
+        """Where they are, in a few words."""
+        return f"Kafka at {self.kafka.bootstrap_servers}, MQTT at {self.mqtt.host}:{self.mqtt.port}"
+
     def settings(self) -> Settings:
         """The demo's settings: these brokers, and a catalog that is embedded."""
         return load_settings(

@@ -39,6 +39,7 @@ class Demo:
         progress: Called with a few words before each step of the start.
 
     Attributes:
+        brokers: Its brokers.
         system: The running system.
         reader: The independent reader; it reads between `start` and `drain`.
         report: The file in which the plant counts what it has sent.
@@ -50,7 +51,7 @@ class Demo:
     def __init__(
         self, data_dir: Path, *, project: Path, rate: float, ui: bool, progress: Callable[[str], None]
     ) -> None:
-        brokers = DemoBrokers(data_dir, project)
+        self.brokers = brokers = DemoBrokers(data_dir, project)
         settings = brokers.settings()
         self.report = data_dir / "plant.json"
         self.system = System(

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from ingestion.declare.stream import Stream
+from orchestration.scaffold.schemas import CONTRACT_LINE
 
 _MEASURES = 5
 """How many number fields the mart summarises; more are for its owner to add."""
@@ -97,7 +98,7 @@ def _contract(stream: Stream) -> str:
     columns.append("  - name: batch_id\n    data_type: bigint\n    checks:\n      - missing:\n")
     name = mart_name(stream.name)
     return (
-        f"# What {name} promises; a breach shows beside the mart in the web UI and in `millrace status`.\n"
+        f"{CONTRACT_LINE}# What {name} promises; a breach shows in the web UI and in `millrace status`.\n"
         f"dataset: lake/marts/{name}\nchecks:\n  - schema: {{allow_other_column_order: true}}\n"
         f"columns:\n{''.join(columns)}"
     )

@@ -12,6 +12,7 @@ from ingestion.declare.file import load_streams
 from ingestion.errors import ConfigError
 from ingestion.project import DBT_FOLDER, PRODUCT_DIR, STREAMS_FILE
 from orchestration.dbt.prepared import PACKAGE, prepare_project
+from orchestration.scaffold.schemas import write_schemas
 
 _HERE = Path(__file__).parent
 _FILES = _HERE / "files"
@@ -67,6 +68,7 @@ def create_project(folder: Path, *, example: str) -> None:
         (dbt / "dbt_project.yml").write_text(text.format(name=_dbt_name(folder.name)), encoding="utf-8")
     _write_rest(folder)
     prepare_project(load_streams(folder / STREAMS_FILE), dbt)
+    write_schemas(folder)
 
 
 def _write_rest(folder: Path) -> None:

@@ -21,6 +21,7 @@ from orchestration.scaffold.new import create_project
 from tests.dbt_project.conftest import explain, run_dbt
 from tests.ingestion.helpers import ingest, produce
 from tests.names import numbers
+from tests.orchestration.checks.helpers import not_passed
 from tests.servers.apache_kafka import ApacheKafka
 
 _numbers = numbers()
@@ -122,7 +123,7 @@ def test_from_messages_to_a_mart_whose_contract_holds(
     contract = load_contract(project / "dbt_project" / "contracts" / f"{topic}_by_hour.yml")
     outcomes = verify(lake.connection, contract, now=utc_now())
     assert len(outcomes) == 6
-    assert {each.check: each.outcome for each in outcomes if each.outcome != "passed"} == {}
+    assert not_passed(outcomes) == {}
 
 
 def test_nothing_is_overwritten_and_nothing_declared_twice(

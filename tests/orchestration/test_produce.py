@@ -90,6 +90,17 @@ def test_made_up_events_fit_the_fields(topic: str) -> None:
         assert abs((datetime.now(UTC) - at).total_seconds()) < 600
 
 
+def test_made_up_events_are_like_the_last_ones(topic: str, project: Path) -> None:
+    file = project / "one"
+    file.write_text('{"id": "i-1", "at": "2020-01-01T00:00:00Z", "colour": "red", "n": 7}\n5\n')
+    assert run(["produce", "orders", "--file", str(file)]) == 0
+    assert run(["produce", "orders", "--count", "3"]) == 0
+    payloads = [json.loads(value or b"") for _, value, _ in sent(topic)[2:]]
+    assert [(payload["colour"], payload["n"]) for payload in payloads] == [("red", 7)] * 3
+    assert len({payload["id"] for payload in payloads} - {"i-1"}) == 3
+    assert all(payload["at"] > "2026" for payload in payloads)
+
+
 def test_every_type_can_be_made_up() -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     for stream in load_streams(REPOSITORY / "tests" / "frozen" / "every_option.yml"):

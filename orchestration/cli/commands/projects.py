@@ -11,6 +11,7 @@ PANEL = "Projects"
 app = typer.Typer()
 
 Example = Literal["plant", "shop", "none"]
+Schema = Literal["streams", "contract"]
 
 
 @app.command(rich_help_panel=PANEL)
@@ -95,3 +96,15 @@ def add(
         wishes=Wishes(fields or (), without or (), event_time, business_id or ()), mart=mart, yes=yes,
         as_json=as_json,
     )  # fmt: skip
+
+
+@app.command(rich_help_panel=PANEL)
+def schema(
+    name: Annotated[Schema, typer.Argument(help="Of which file: streams.yml, or a mart's contract.")],
+) -> None:
+    """Print a JSON Schema for editors; 'new', 'add' and 'upgrade-project' write both into the project."""
+    import json
+
+    from orchestration.scaffold.schemas import schemas
+
+    typer.echo(json.dumps(schemas()[name], indent=1, ensure_ascii=False))

@@ -3,7 +3,8 @@
   separated at the longest gaps. Literals let DuckLake skip files, and several stretches keep one late event, or one
   broken clock, from making a batch read everything between.
 
-  Arguments: `rows` is a relation or a parenthesised query, `column` a timestamptz of it, `margin_minutes` widens each stretch.
+  Arguments: `rows` is a relation or a parenthesised query, `column` a timestamptz of it, `margin_minutes` widens each stretch; those
+  that would then overlap are one, so that `within` gives no row twice.
 #}
 {% macro time_ranges(rows, column, where='true', margin_minutes=0, most=8) -%}
     {%- if not execute -%}
@@ -22,7 +23,7 @@
         stretches as (
             select
                 minute_at,
-                count(*) filter (where gap is null or (rank <= {{ most }} and gap > interval 1 minute))
+                count(*) filter (where gap is null or (rank <= {{ most }} and gap > interval '{{ 1 + 2 * margin_minutes }} minutes'))
                     over (order by minute_at) as stretch
             from ranked
         )
