@@ -9,6 +9,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "collect": ("millrace collect",),
     "new": ("millrace new mine", "millrace new shop --example shop"),
     "upgrade-project": ("millrace upgrade-project",),
+    "add": (
+        "millrace add orders --from kafka:orders",
+        "millrace add rooms --from mqtt:home/+/sensor --for 60 --event-time at",
+        "millrace add orders --from kafka:orders --field 'price=decimal(10,2)' --no-mart --yes",
+    ),
+    "schema": ("millrace schema streams > streams.schema.json",),
     "status": ("millrace status", "millrace status --json"),
     "logs": (
         "millrace logs",

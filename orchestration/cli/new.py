@@ -17,6 +17,7 @@ def new(folder: Path, *, example: str) -> None:
         ConfigError: The folder is not empty.
     """
     create_project((Path.cwd() / folder.expanduser()).resolve(), example=example)
-    streams = "declare streams in streams.yml" if example == "none" else "its streams are in streams.yml"
+    streams = "'millrace add' declares streams" if example == "none" else "its streams are in streams.yml"
     out.print(f"{folder} is a project now: {streams}, set the brokers in .env", markup=False)
-    out.print(f"next: cd {folder}; millrace doctor; millrace up", markup=False)
+    then = "millrace add orders --from kafka:orders" if example == "none" else "millrace doctor"
+    out.print(f"next: cd {folder}; {then}; millrace up", markup=False)

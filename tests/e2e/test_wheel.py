@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import run
+from tests.e2e.first_stream import LINES, NAB, walk
+from tests.names import numbers
 from tests.repository import REPOSITORY
+from tests.servers.apache_kafka import ApacheKafka
+from tests.servers.mosquitto import Mosquitto
 
 PLANT = "orchestration/scaffold/plant/"
 pytestmark = [
@@ -45,3 +49,21 @@ def test_projects_are_made_and_parsed(bin_dir: Path, tmp_path: Path) -> None:
         run([bin_dir / "dbt", "parse"], tmp_path / example / "dbt_project")
         run([bin_dir / "dbt", "deps"], tmp_path / example / "dbt_project")
         run([bin_dir / "dbt", "parse"], tmp_path / example / "dbt_project")
+
+
+@pytest.mark.skipif(not NAB.is_dir(), reason="Numenta's Anomaly Benchmark does not lie beside the project")
+def test_streams_of_ones_own_take_five_minutes_and_two_edits(
+    bin_dir: Path, tmp_path: Path, apache_kafka: ApacheKafka, mosquitto: Mosquitto
+) -> None:
+    """The seconds are printed, not judged: they depend on what else the machine does (docs/evidence.md)."""
+    it = walk(
+        bin_dir / "millrace", tmp_path, kafka=apache_kafka.bootstrap_servers,
+        mqtt=(mosquitto.host, mosquitto.port), topic=f"first_{next(numbers())}",
+    )  # fmt: skip
+    print(it.seconds)
+    assert len(it.edited) <= 2, it.edited
+    streams = {row["stream"]: row for row in it.status["streams"]}  # type: ignore[attr-defined]
+    assert streams["temperatures"]["rows"] == LINES
+    assert streams["rooms"]["rows"] > 0
+    failed = [check for check in it.status["checks"] if check["outcome"] == "failed"]  # type: ignore[attr-defined]
+    assert not failed
