@@ -15,6 +15,7 @@ from tests.servers.mosquitto import Mosquitto
 PLANT = "orchestration/scaffold/plant/"
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.xdist_group("wheel"),  # its environment is made once a worker
     pytest.mark.slow("an environment is made from the wheel, and a demo runs in it for a minute"),
 ]
 

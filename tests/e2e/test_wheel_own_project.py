@@ -65,6 +65,7 @@ select * from final
 """
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.xdist_group("wheel"),
     pytest.mark.mosquitto,
     pytest.mark.slow("an environment is made from the wheel, and a system runs in it until all has landed"),
     needs_nab,

@@ -80,6 +80,18 @@ def test_the_ledgers_are_proven_and_hold_what_the_topic_held(place: Place, unpac
     }
 
 
+def test_it_is_backed_up_and_migrated_by_the_first_command_that_writes(
+    place: Place, unpacked: Golden
+) -> None:
+    assert place.millrace("query", "select 1").err == ""  # reading leaves it as it is
+    said = place.millrace("verify", MQTT_STREAM).err.splitlines()
+    assert [line.split(" ")[0] for line in said] == ["backing", "migrating", "going"]
+    (backup,) = (place.data / "backups" / "of-version-0").glob("*/manifest.json")
+    assert str(backup.parent) in said[-1]
+    assert tables(place, unpacked.expected) == unpacked.expected["tables"]
+    assert place.millrace("verify", MQTT_STREAM).err == ""
+
+
 def test_rejects_are_still_known_and_can_be_dismissed(place: Place) -> None:
     rows = json.loads(place.millrace("rejects", "list", KAFKA_STREAM, "--all", "--json").out)
     assert sorted((row["reason"], row["outcome"]) for row in rows) == [
