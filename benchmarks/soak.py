@@ -159,7 +159,10 @@ def soak(
     demo_seconds = options.seconds + _START_SECONDS
     log = (folder.parent / "demo.log").open("w+")
     demo = subprocess.Popen(
-        [*MILLRACE, "demo", "--for", str(demo_seconds), "--rate", str(options.rate), "--no-ui"],
+        [
+            *MILLRACE, "--data-dir", folder, "demo", "--for", str(demo_seconds),
+            "--rate", str(options.rate), "--no-ui",
+        ],
         cwd=REPOSITORY, env=env, stdout=log, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:

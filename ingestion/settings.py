@@ -4,7 +4,6 @@ How a broker is reached is declared in its own room (connectors/<kind>/access.py
 Settings.access. What is a property of a stream belongs into streams.yml. .env.example lists every variable.
 """
 
-import fcntl
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ingestion.data_folder import demo_hint, demo_project, is_demo, system_is_running
 from ingestion.errors import ConfigError
 from ingestion.project import (
     DBT_FOLDER,
@@ -33,16 +33,12 @@ from ingestion.project import (
     STREAMS_FILE,
     NoProject,
     find_project,
-    is_project,
 )
 
 # dlt reads it before our settings reach it, and would call home from a plain `millrace ingest`.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 RUNTIME_FILE = "runtime.env"
-SYSTEM_LOCK = "system.lock"
-DEMO_MARKER = "demo"
-DEMO_PROJECT = "project"
 
 _PREFIX = "MILLRACE_"
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -149,8 +145,8 @@ def load_settings(**overrides: object) -> Settings:
     """Read the settings once, at the edge of a process.
 
     Arguments win over the environment, the environment over .env, and .env over <data_dir>/runtime.env, where
-    a running system writes the addresses of what it has started. A demo's folder never uses the services that
-    .env names: there runtime.env wins. MILLRACE_ENV_FILE names another file than .env.
+    a running system writes the addresses of what it has started. On a demo's folder only the services that
+    the demo has started count. MILLRACE_ENV_FILE names another file than .env.
 
     Args:
         **overrides: Values of fields, or of brokers' variables without their prefix.
@@ -161,20 +157,36 @@ def load_settings(**overrides: object) -> Settings:
     """
     place = Path(str(overrides.get("project") or current_project(required=False)))
     env_file = Path(place, os.environ.get("MILLRACE_ENV_FILE", ".env"))
-    fields = {name: value for name, value in overrides.items() if name in Settings.model_fields}
     try:
-        location = _Location(_env_file=env_file, project=place, **_only(fields, "data_dir"))  # type: ignore[arg-type, call-arg]
-        fields["data_dir"] = location.data_dir
-        if "project" not in fields:
-            fields["project"] = demo_project(location.data_dir) or current_project()
-        files = [env_file]
-        if system_is_running(location.data_dir):
-            runtime = location.data_dir / RUNTIME_FILE
-            files.insert(1 if (location.data_dir / DEMO_MARKER).exists() else 0, runtime)
+        location = _Location(_env_file=env_file, project=place, **_only(overrides, "data_dir"))  # type: ignore[arg-type, call-arg]
+        data_dir, files = location.data_dir, [env_file]
+        if "project" not in overrides:
+            overrides["project"] = demo_project(data_dir) or _project_of(data_dir)
+        overrides["data_dir"] = data_dir
+        if is_demo(data_dir):
+            overrides = _services_of_demo(data_dir) | overrides
+        elif system_is_running(data_dir):
+            files.insert(0, data_dir / RUNTIME_FILE)
+        fields = _only(overrides, *Settings.model_fields)
         settings = Settings(_env_file=tuple(files), **fields)  # type: ignore[arg-type, call-arg]
     except ValidationError as error:
         raise _wrong(error, prefix="") from None
-    return _with_variables(settings, _read_variables(files) | overrides)
+    variables = {} if is_demo(data_dir) else _read_variables(_sources(files))
+    return _with_variables(settings, variables | overrides)
+
+
+def _project_of(data_dir: Path) -> Path:
+    try:
+        return current_project()
+    except NoProject as error:
+        raise NoProject(f"{error}{demo_hint(data_dir)}") from None
+
+
+def _services_of_demo(data_dir: Path) -> dict[str, object]:
+    """What its demo has started, whatever the environment and .env name; nothing once it has ended."""
+    none = dict.fromkeys(("catalog", "dagster_catalog", "lake_path"))
+    running = system_is_running(data_dir)
+    return none | (_read_variables([dotenv_values(data_dir / RUNTIME_FILE)]) if running else {})
 
 
 def current_project(*, required: bool = True) -> Path:
@@ -195,23 +207,19 @@ def current_project(*, required: bool = True) -> Path:
         return Path.cwd()
 
 
-def demo_project(data_dir: Path) -> Path | None:
-    """The project that a demo has made in its data folder, for a place without the plant's."""
-    folder = data_dir / DEMO_PROJECT
-    return folder if (data_dir / DEMO_MARKER).is_file() and is_project(folder) else None
+def _sources(files: Iterable[Path]) -> list[Mapping[str, str | None]]:
+    """The variables of files and of the environment, later ones winning over earlier ones."""
+    return [*(dotenv_values(path) for path in files if path.is_file()), os.environ]
 
 
-def _read_variables(files: Iterable[Path]) -> dict[str, object]:
-    """Our variables, later files winning over earlier ones and the environment over all."""
-    found: dict[str, object] = {}
-    sources: list[Mapping[str, str | None]] = [dotenv_values(path) for path in files if path.is_file()]
-    for source in (*sources, os.environ):
-        found |= {
-            name.upper().removeprefix(_PREFIX).lower(): value
-            for name, value in source.items()
-            if name.upper().startswith(_PREFIX) and value is not None
-        }
-    return found
+def _read_variables(sources: Iterable[Mapping[str, str | None]]) -> dict[str, object]:
+    """Our variables, without their prefix."""
+    return {
+        name.upper().removeprefix(_PREFIX).lower(): value
+        for source in sources
+        for name, value in source.items()
+        if name.upper().startswith(_PREFIX) and value is not None
+    }
 
 
 def _with_variables(settings: Settings, values: Mapping[str, object]) -> Settings:
@@ -237,21 +245,6 @@ def _only(values: Mapping[str, object], *names: str) -> dict[str, object]:
     return {name: values[name] for name in names if name in values}
 
 
-def system_is_running(data_dir: Path) -> bool:
-    """Whether a `millrace up` or `demo` lives on this folder: it holds the lock, which dies with it."""
-    try:
-        descriptor = os.open(data_dir / SYSTEM_LOCK, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
 @contextmanager
 def exported(values: Mapping[str, str]) -> Iterator[None]:
     """Set variables for libraries of this process while the block runs."""
@@ -265,6 +258,11 @@ def exported(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def take_variable(name: str) -> str:
+    """The value of a variable for this process alone: its children do not get it. Empty when it is unset."""
+    return os.environ.pop(name, "")
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:

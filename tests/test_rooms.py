@@ -20,6 +20,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
         (
             "errors",
             "project",
+            "data_folder",
             "faultpoints settings file_lock json_file clock",
             "log",
             "spool",
@@ -59,7 +60,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "services",
             "observe",
             "system",
-            "scaffold",
+            "scaffold deploy",
             "demo",
             "cli",
         ),

@@ -15,9 +15,10 @@ import psycopg2.errors
 from psycopg2 import extensions
 from psycopg2.extensions import make_dsn, parse_dsn
 
+from ingestion.data_folder import demo_has_ended, demo_hint
 from ingestion.errors import CatalogUnavailable, ConfigError, MillraceError, StreamBusy
 from ingestion.lake.versions import read_versions, require_known
-from ingestion.settings import DEMO_MARKER, Settings, system_is_running
+from ingestion.settings import Settings
 
 _LOCK_SPACE = 0x4D494C4C  # "MILL": keeps our advisory locks apart from other users' of the database
 _LOCK_SECONDS = 3
@@ -42,14 +43,14 @@ def process_name() -> str:
 
 def no_catalog(settings: Settings) -> CatalogUnavailable:
     """The error for a folder on which nothing runs."""
-    if (settings.data_dir / DEMO_MARKER).exists() and not system_is_running(settings.data_dir):
+    if demo_has_ended(settings.data_dir):
         return CatalogUnavailable(
-            f"the demo on {settings.data_dir} has ended: 'millrace demo' runs a new one there; for streams "
-            "of your own, 'millrace new' makes a project and 'millrace up' runs it on another data folder"
+            f"the demo on {settings.data_dir} has ended: 'millrace demo' runs a new one; for streams of your "
+            "own, 'millrace new' makes a project and 'millrace up' runs it"
         )
     return CatalogUnavailable(
         f"no lake is running on {settings.data_dir}: start one with 'millrace up', "
-        "or name a PostgreSQL in MILLRACE_CATALOG"
+        f"or name a PostgreSQL in MILLRACE_CATALOG{demo_hint(settings.data_dir)}"
     )
 
 

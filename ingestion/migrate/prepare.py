@@ -13,6 +13,7 @@ from psycopg2 import extensions
 
 from ingestion.backup.backup import back_up, backups_of
 from ingestion.clock import utc_now
+from ingestion.data_folder import system_is_running
 from ingestion.errors import LakeOutdated, MigrationFailed
 from ingestion.faultpoints import faultpoint
 from ingestion.lake.catalog import connect_catalog, lock_preparation, process_name, writer_lock
@@ -27,7 +28,7 @@ from ingestion.lake.versions import (
     read_versions,
     require_known,
 )
-from ingestion.settings import Settings, system_is_running
+from ingestion.settings import Settings
 
 Progress = Callable[[str], None]
 

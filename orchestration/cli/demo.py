@@ -1,22 +1,28 @@
-"""`millrace demo`: runs the demo, shows it, and after --for its summary.
+"""`millrace demo`: runs the demo, shows it, and then its summary.
 
 What the demo consists of and how it is judged is in orchestration/demo.
 """
 
 import json
 import shlex
+import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from ingestion.data_folder import demo_folder, shown
+from ingestion.errors import ConfigError
+from ingestion.settings import exported
 from orchestration.cli.context import Globals, err, out
-from orchestration.cli.live import interruptible, progress, watch
+from orchestration.cli.live import Terminated, interruptible, progress, watch
 from orchestration.cli.tables import table
-from orchestration.demo.folder import require_demo_folder, wipe
+from orchestration.demo.folder import added_by_others, require_demo_folder, wipe
 from orchestration.demo.freshness import MARTS, FreshnessReader
 from orchestration.demo.plant import ORDERS_TOPIC
 from orchestration.demo.project import plant_project
@@ -27,31 +33,44 @@ from orchestration.system.lock import only_system
 
 
 def demo(options: Globals, *, seconds: float | None, rate: float, ui: bool) -> int:
-    """Run the demo until Ctrl-C, or for a time and then judge it.
+    """Run the demo for a time or until Ctrl-C, then judge it.
 
     Args:
-        options: The global options.
+        options: The global options; without --data-dir the demo has a folder beside the project's.
         seconds: How long the plant sends; None until Ctrl-C.
         rate: Readings a second of each machine.
         ui: Whether the web UI is started.
 
     Returns:
-        The exit code: 1 when a judged demo is bad.
+        The exit code: 1 when the judged demo is bad, 130 when it was stopped before its time.
     """
     current = options.settings(needs_project=False)
-    folder = current.data_dir
+    folder = current.data_dir if options.data_dir is not None else demo_folder(current.data_dir)
+    webhook = current.alert_webhook_url
+    alerts = {} if webhook is None else {"MILLRACE_ALERT_WEBHOOK_URL": webhook.get_secret_value()}
     require_demo_folder(folder)
     require_usable(folder)
-    with only_system(folder), interruptible() as interrupted, suppress(KeyboardInterrupt):
+    with (
+        only_system(folder), interruptible() as interrupted, suppress(KeyboardInterrupt), exported(alerts)
+    ):  # fmt: skip
+        _require_consent(folder)
         wipe(folder)
-        summary = _run(
-            folder, plant_project(current), seconds=seconds, rate=rate, ui=ui, interrupted=interrupted
-        )
-        if summary is None:
-            return 0
+        project = plant_project(current.replaced(data_dir=folder))
+        summary, stopped = _run(folder, project, seconds=seconds, rate=rate, ui=ui, interrupted=interrupted)
         out.print(render_summary(summary))
-        return int(bool(summary.problems))
+        return 130 if stopped and seconds is not None else int(bool(summary.problems))
     return 0 if seconds is None else 130
+
+
+def _require_consent(folder: Path) -> None:
+    """Ask before something goes that no demo has made; where nobody can be asked, raise ConfigError."""
+    added = ", ".join(added_by_others(folder))
+    if not added or (sys.stdin.isatty() and typer.confirm(f"{folder} holds {added}. Delete it?")):
+        return
+    raise ConfigError(
+        f"{folder} holds {added}, and a new demo would delete it: move the folder, or run the demo on "
+        f"another one, as in 'millrace --data-dir {shown(folder)}-2 demo'"
+    )
 
 
 def _run(
@@ -62,39 +81,55 @@ def _run(
     rate: float,
     ui: bool,
     interrupted: Callable[[], bool],
-) -> Summary | None:
-    """The summary of a demo that ran for its time; None for one without an end."""
+) -> tuple[Summary, bool]:
+    """The summary of a demo, and whether Ctrl-C ended it. A second Ctrl-C ends it without a summary."""
     demo = Demo(folder, project=project, rate=rate, ui=ui, progress=progress)
     try:
         demo.start()
-        deadline = None if seconds is None else time.monotonic() + seconds
-        watch(
-            demo.system,
-            title=_title(demo),
-            until=lambda: interrupted() or (deadline is not None and time.monotonic() >= deadline),
-            pause_s=1.5,
-            extra=lambda: _freshness_line(demo.reader, demo.report),
-        )
-        if seconds is None:
-            return None
+        stopped = not _watch(demo, seconds=seconds)
         progress("the plant stops; what is under way arrives")
         demo.system.stop_senders()
-        with err.status("waiting for the last events …"):
+        with err.status("waiting for the last events; Ctrl-C stops at once …"):
             demo.drain()
-        return demo.judge()
+        return demo.judge(), stopped
+    except Exception:
+        interrupted()
+        raise
     finally:
         out.print("stopping …")
         demo.stop()
 
 
+def _watch(demo: Demo, *, seconds: float | None) -> bool:
+    """Show a demo for its time; False when Ctrl-C ended it earlier."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    try:
+        with interruptible() as interrupted:
+            watch(
+                demo.system,
+                title=_title(demo),
+                until=lambda: interrupted() or (deadline is not None and time.monotonic() >= deadline),
+                pause_s=1.5,
+                extra=lambda: _freshness_line(demo.reader, demo.report),
+            )
+    except Terminated:
+        raise
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
 def _title(demo: Demo) -> str:
     system, folder = demo.system, demo.system.settings.data_dir
     where = f"The demo runs on {folder}"
+    program = "millrace" if shutil.which("millrace") else shown(Path(sys.argv[0]).absolute())
+    command = f"{shlex.quote(program)} --data-dir {shlex.quote(shown(folder))}"
     return "\n".join(
         (
             f"{where}; {system.ui_url} is the web UI" if system.ui_url else where,
-            f"{demo.brokers.addresses()}; send events of your own from another shell:",
-            f"  millrace --data-dir {shlex.quote(str(folder))} produce {ORDERS_TOPIC} --count 5",
+            f"{demo.brokers.addresses()}; from another shell, look into it and send events of your own:",
+            f'  {command} query "{A_QUERY}"',
+            f"  {command} produce {ORDERS_TOPIC} --count 5",
         )
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from rich.text import Text
 
 from ingestion.connectors.port import Finding
+from ingestion.data_folder import demo_has_ended
 from ingestion.errors import MillraceError
 from orchestration.cli import examinations, examine_sources
 from orchestration.cli.context import Globals, err, out
@@ -45,6 +46,8 @@ def examine(options: Globals) -> list[Finding]:
         "brokers": lambda: examine_sources.brokers(settings, streams),
         "web UI": lambda: examinations.web_ui(settings),
     }
+    if demo_has_ended(settings.data_dir):  # with everything else that could answer
+        parts = {part: parts[part] for part in ("extensions", "data folder", "system")}
     if findings[-1].state == "ok":  # else dbt would only miss the sources that the streams are
         parts["dbt"] = lambda: examinations.dbt(settings, streams)
     for part, examination in parts.items():

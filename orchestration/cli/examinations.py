@@ -11,10 +11,11 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from ingestion.connectors.port import Finding
+from ingestion.data_folder import demo_has_ended, demo_hint, system_is_running
 from ingestion.declare.stream import Stream
 from ingestion.errors import CatalogUnavailable
 from ingestion.project import DBT_FOLDER, DISTRIBUTION
-from ingestion.settings import DEMO_MARKER, Settings, system_is_running
+from ingestion.settings import Settings
 
 _LITTLE_SPACE_BYTES = 5 * 2**30
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^;\s]+)$")
@@ -93,10 +94,9 @@ def system(settings: Settings) -> Iterator[Finding]:
 
     state = read_system_state(settings.data_dir)
     if state is None:
-        ended = (settings.data_dir / DEMO_MARKER).exists()
-        remedy = "'millrace up' starts it"
-        if ended:
-            remedy = "its demo has ended, and 'millrace demo' runs a new one"
+        remedy = f"'millrace up' starts it{demo_hint(settings.data_dir)}"
+        if demo_has_ended(settings.data_dir):
+            remedy = "its demo has ended, with its brokers and its PostgreSQL; 'millrace demo' runs a new one"
         yield Finding("system", "note", f"nothing runs on {settings.data_dir}; {remedy}")
         return
     for row in state.services:

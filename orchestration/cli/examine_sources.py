@@ -6,10 +6,11 @@ from contextlib import ExitStack, closing
 from ingestion.collect.status import read_status
 from ingestion.connectors.port import CollectingConnector, Connector, Finding
 from ingestion.connectors.registry import collecting_connectors, connectors
+from ingestion.data_folder import system_is_running
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
-from ingestion.settings import Settings, system_is_running
+from ingestion.settings import Settings
 
 _BROKER_SECONDS = 5.0
 

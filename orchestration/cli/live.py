@@ -97,25 +97,29 @@ def render(
     return view
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: stop at once."""
+
+
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Treat SIGTERM as Ctrl-C; during the shutdown that follows, ignore both.
+    """Treat SIGTERM as Ctrl-C; until the block is left, both are ignored from the first on.
 
     Yields:
         To be asked now and then: raises the KeyboardInterrupt again that a library swallowed (DuckDB makes
         "Query interrupted" of it, which looks like a failed query); otherwise false.
     """
-    asked = threading.Event()
+    asked: list[type[KeyboardInterrupt]] = []
 
-    def interrupt(*_: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        asked.set()
-        raise KeyboardInterrupt
+    def interrupt(number: int, _: object) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        asked.append(Terminated if number == signal.SIGTERM else KeyboardInterrupt)
+        raise asked[0]
 
     def swallowed() -> bool:
-        if asked.is_set():
-            raise KeyboardInterrupt
+        if asked:
+            raise asked[0]
         return False
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -138,6 +142,7 @@ def watch(
     until: Callable[[], bool],
     pause_s: float = 2.0,
     extra: Callable[[], RenderableType | None] = lambda: None,
+    checked: Callable[[Sequence[ServiceRow]], None] = lambda _: None,
 ) -> None:
     """Supervise a started system and show it, until `until` says so or Ctrl-C.
 
@@ -147,12 +152,13 @@ def watch(
         until: Asked about once a second.
         pause_s: Seconds between two reads of the lake.
         extra: What else is shown.
+        checked: Called with what runs, after each check.
     """
     if not out.is_terminal:
         out.print(title)
         shown: dict[int, Condition] = {}
         while not until():
-            system.check(time.monotonic())
+            checked(system.check(time.monotonic()))
             now_open = {each.number: each for each in system.conditions}
             for number, condition in now_open.items():
                 if number not in shown or shown[number].finding != condition.finding:
@@ -168,6 +174,7 @@ def watch(
         with Live(console=out, auto_refresh=False, vertical_overflow="crop") as live:
             while not until():
                 services = system.check(time.monotonic())
+                checked(services)
                 view = render(
                     watcher.latest, services, title=title, conditions=system.conditions, rates=watcher.rates,
                     now=datetime.now(UTC), extra=extra(),

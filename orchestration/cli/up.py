@@ -1,15 +1,18 @@
 """`millrace up` and `millrace down`: the whole system in the foreground, and its end from another shell."""
 
 from contextlib import suppress
+from pathlib import Path
 
+from ingestion.data_folder import demo_hint, is_demo
 from ingestion.errors import ConfigError
-from ingestion.settings import DEMO_MARKER, Settings
+from ingestion.settings import Settings, take_variable
 from orchestration.cli.context import out
 from orchestration.cli.live import interruptible, progress, watch
 from orchestration.services.postgres import EmbeddedPostgres
 from orchestration.system.data_folder import require_usable
 from orchestration.system.lock import forget, only_system, stop_running
 from orchestration.system.running import System
+from orchestration.system.service_manager import ServiceManager, describe
 
 
 def up(settings: Settings, *, ui: bool) -> int:
@@ -20,18 +23,30 @@ def up(settings: Settings, *, ui: bool) -> int:
     """
     require_usable(settings.data_dir)
     with only_system(settings.data_dir), interruptible() as interrupted, suppress(KeyboardInterrupt):
-        if (settings.data_dir / DEMO_MARKER).exists():
+        if is_demo(settings.data_dir):
             raise ConfigError(
-                f"{settings.data_dir} holds a demo lake, whose brokers are gone: name another folder with "
-                "--data-dir or MILLRACE_DATA_DIR, or delete this one; 'millrace new' makes a project for "
-                "streams of your own"
+                f"{settings.data_dir} is a demo's folder, whose brokers are gone: leave out --data-dir, or "
+                "name another folder; 'millrace new' makes a project for streams of your own"
             )
-        system = System(settings, mode="up", ui=ui, progress=progress)
+        manager = ServiceManager(take_variable("NOTIFY_SOCKET"))
+
+        def report(message: str) -> None:
+            progress(message)
+            manager.status(message)
+
+        system = System(settings, mode="up", ui=ui, progress=report, alive=manager.alive)
         try:
             system.start()
-            watch(system, title=_title(system), until=interrupted)
+            manager.ready()
+            watch(
+                system,
+                title=_title(system),
+                until=interrupted,
+                checked=lambda services: manager.status(describe(services, system.complaints)),
+            )
         finally:
             out.print("stopping …")
+            manager.stopping()
             system.stop()
     return 0
 
@@ -48,7 +63,7 @@ def down(settings: Settings) -> int:
         The exit code.
     """
     if not settings.data_dir.is_dir():
-        out.print(f"nothing runs on {settings.data_dir}")
+        out.print(_nothing_runs(settings.data_dir))
         return 0
     with out.status("stopping …"):
         pid = stop_running(settings.data_dir)
@@ -60,6 +75,10 @@ def down(settings: Settings) -> int:
         postgres.stop()
         out.print(f"stopped a left-over PostgreSQL on {settings.data_dir}")
     else:
-        out.print(f"nothing runs on {settings.data_dir}")
+        out.print(_nothing_runs(settings.data_dir))
     forget(settings.data_dir)
     return 0
+
+
+def _nothing_runs(data_dir: Path) -> str:
+    return f"nothing runs on {data_dir}{demo_hint(data_dir)}"

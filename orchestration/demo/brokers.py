@@ -8,10 +8,10 @@ from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.mqtt import EmbeddedMqtt
 from orchestration.services.process import Service
 
-# A developer's .env may name these; no process of a demo may log in anywhere, or post anything.
+# A developer's .env may name these; no process of a demo may log in anywhere.
 _UNSET = (
     "lake_path", "kafka_username", "kafka_password", "kafka_ssl_ca_file", "mqtt_username",
-    "mqtt_password", "mqtt_ca_file", "alert_webhook_url",
+    "mqtt_password", "mqtt_ca_file",
 )  # fmt: skip
 
 

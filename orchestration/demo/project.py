@@ -5,10 +5,12 @@ So a demo needs no project, and never runs on a user's own streams.
 
 from pathlib import Path
 
+from ingestion.data_folder import DEMO_PROJECT
 from ingestion.declare.file import load_streams
 from ingestion.errors import ConfigError
 from ingestion.project import STREAMS_FILE, is_project
-from ingestion.settings import DEMO_PROJECT, Settings
+from ingestion.settings import Settings
+from orchestration.demo.folder import remember_project
 from orchestration.demo.freshness import MARTS
 from orchestration.scaffold.new import create_project
 
@@ -17,7 +19,7 @@ def plant_project(current: Settings) -> Path:
     """A project with the streams that the plant sends to.
 
     Args:
-        current: The settings here; its data folder is the demo's and was wiped.
+        current: The settings here, with the demo's data folder, which was wiped.
 
     Returns:
         The current project, if it declares them, so that edits of it show; else a new one in the data folder.
@@ -26,6 +28,7 @@ def plant_project(current: Settings) -> Path:
         return current.project
     folder = current.data_dir / DEMO_PROJECT
     create_project(folder, example="plant")
+    remember_project(current.data_dir)
     return folder
 
 

@@ -16,10 +16,11 @@ from typing import Generic, TypeVar
 import duckdb
 
 from ingestion.connectors.registry import kinds
+from ingestion.data_folder import system_is_running
 from ingestion.declare.stream import Stream
 from ingestion.errors import CatalogUnavailable, MillraceError
 from ingestion.lake.lake import WATCHER_SECONDS, Lake
-from ingestion.settings import Settings, system_is_running
+from ingestion.settings import Settings
 from ingestion.watch.lag import LagMeter, StreamLag
 from orchestration.conditions.condition import Condition
 from orchestration.conditions.journal import open_conditions

@@ -7,7 +7,7 @@ What a service does is in its own file; how a process ends is in process.py.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ingestion.errors import MillraceError
@@ -52,10 +52,16 @@ class _History:
 
 
 class Supervisor:
-    """Holds services in the order in which they need each other."""
+    """Holds services in the order in which they need each other.
 
-    def __init__(self, services: Sequence[Service]) -> None:
+    Args:
+        services: In that order.
+        tried: Called after `check` has tried to start one of them, which may have taken its time.
+    """
+
+    def __init__(self, services: Sequence[Service], *, tried: Callable[[], None] = lambda: None) -> None:
         self._services = tuple(services)
+        self._tried = tried
         self._histories = {service.name: _History() for service in self._services}
         if len(self._histories) != len(self._services):
             raise ValueError("Two services have the same name: give each its own.")
@@ -80,11 +86,11 @@ class Supervisor:
         """
         for service in self._services:
             history = self._histories[service.name]
-            self._histories[service.name] = (
-                _grown_stable(history, now_s)
-                if service.is_running()
-                else _brought_back(service, history, now_s)
-            )
+            if service.is_running():
+                self._histories[service.name] = _grown_stable(history, now_s)
+            else:
+                self._histories[service.name] = _brought_back(service, history, now_s)
+                self._tried()
         return self.alive()
 
     def alive(self) -> tuple[ServiceState, ...]:

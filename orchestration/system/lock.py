@@ -14,13 +14,15 @@ from pathlib import Path
 
 import psutil
 
+from ingestion.data_folder import SYSTEM_LOCK, system_is_running
 from ingestion.errors import MillraceError
 from ingestion.json_file import write_json
-from ingestion.settings import RUNTIME_FILE, SYSTEM_LOCK, system_is_running
+from ingestion.settings import RUNTIME_FILE
 from orchestration.records.overview import STATE_FILE, SystemState
 
 _PATIENCE_SECONDS = 1.0  # a process that only tests the lock holds it for a moment
-_STOP_SECONDS = 120.0
+STOP_SECONDS = 120.0
+"""How long a system may take to stop. Whoever ends it by force after that loses nothing but time."""
 
 
 class AlreadyRunning(MillraceError):
@@ -107,11 +109,11 @@ def stop_running(data_dir: Path) -> int | None:
         raise MillraceError(
             f"Millrace on {data_dir} (pid {pid}) belongs to another user: stop it as that user"
         ) from None
-    deadline = time.monotonic() + _STOP_SECONDS
+    deadline = time.monotonic() + STOP_SECONDS
     while system_is_running(data_dir):
         if time.monotonic() >= deadline:
             raise MillraceError(
-                f"Millrace on {data_dir} (pid {pid}) did not stop within {_STOP_SECONDS:.0f} s: look into "
+                f"Millrace on {data_dir} (pid {pid}) did not stop within {STOP_SECONDS:.0f} s: look into "
                 f"{data_dir / 'logs'}; 'kill -9 {pid}' ends it, and no acknowledged event is lost"
             )
         time.sleep(0.1)

@@ -56,6 +56,7 @@ class System:
         brokers: Embedded brokers, started before anything that needs them.
         senders: Whatever sends to them, started last.
         runtime: Settings' names → values that every process of this system must use.
+        alive: Called in every `check`, at its begin and after each start of a service.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class System:
         brokers: Sequence[Service] = (),
         senders: Sequence[Service] = (),
         runtime: Mapping[str, str] | None = None,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings = settings
         self._reloading = Reloading(
@@ -82,6 +84,7 @@ class System:
         self.ui_port = services.choose_ui_port(settings) if ui else None
         self._mode = mode
         self._progress = progress
+        self._alive = alive
         self._brokers, self._senders = tuple(brokers), tuple(senders)
         self._runtime = dict(runtime or {})
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -151,7 +154,7 @@ class System:
 
     def _supervise(self, wanted: Sequence[Service]) -> None:
         self._services = tuple(wanted)
-        self._supervisor = Supervisor(self._services)
+        self._supervisor = Supervisor(self._services, tried=self._alive)
 
     def _prepare(self, streams: Sequence[Stream]) -> None:
         lake = Lake(self.settings)
@@ -231,6 +234,7 @@ class System:
         Args:
             now_s: Seconds from a clock that never goes back.
         """
+        self._alive()
         states = self._supervisor.check(now_s)
         if now_s >= self._next_look_s:
             self._next_look_s = now_s + _LOOK_SECONDS

@@ -24,11 +24,12 @@ def bin_dir(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment with the wheel and the locked requirements."""
     venv = tmp_path_factory.mktemp("venv")
     run([sys.executable, "-m", "venv", venv], venv)
-    lines = (REPOSITORY / "requirements.lock").read_text().splitlines()
-    pins = [line.removesuffix("\\").strip() for line in lines if line and not line.startswith((" ", "#"))]
-    (venv / "pins.txt").write_text("\n".join(pins) + "\n")
-    pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run([*pip, "-c", venv / "pins.txt", wheel], venv)
+    # As the Containerfile does: what the lock in the wheel pins is installed only if its hash is right.
+    run([sys.executable, "-m", "zipfile", "-e", wheel, venv / "content"], venv)
+    lock = venv / "content" / "orchestration" / "deploy" / "requirements.lock"
+    assert lock.read_bytes() == (REPOSITORY / "requirements.lock").read_bytes()
+    uv = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet"]
+    run([*uv, "--python", venv / "bin" / "python", "--constraint", lock, wheel], venv)
     return venv / "bin"
 
 

@@ -49,7 +49,7 @@ def test_the_demo_is_good_and_leaves_nothing_behind(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     env = environment(folder) | watched(tmp_path / "seen")
     demo = subprocess.run(
-        [*MILLRACE, "demo", "--for", str(SECONDS), "--no-ui"],
+        [*MILLRACE, "--data-dir", folder, "demo", "--for", str(SECONDS), "--no-ui"],
         cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=540,
     )  # fmt: skip
     told = demo.stdout

@@ -52,7 +52,7 @@ def test_modeller_readers_and_a_backup_see_no_error_while_everything_runs(tmp_pa
     folder = tmp_path / "data"
     env = environment(folder)
     demo = subprocess.Popen(
-        [*MILLRACE, "demo", "--no-ui"],
+        [*MILLRACE, "--data-dir", folder, "demo", "--no-ui"],
         cwd=REPOSITORY, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
@@ -85,8 +85,9 @@ def test_modeller_readers_and_a_backup_see_no_error_while_everything_runs(tmp_pa
         assert [run for run in overview["runs"] if run["status"] == "FAILURE"] == []
         assert {check["outcome"] for check in overview["checks"]} <= {"passed", "warned"}
         demo.send_signal(signal.SIGINT)
-        told, _ = demo.communicate(timeout=120)
+        told, _ = demo.communicate(timeout=240)
         assert demo.returncode == 0, told
+        assert "Good: every event of both brokers reached the marts" in told
     finally:
         demo.terminate()
         demo.wait(timeout=120)

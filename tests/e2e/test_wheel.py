@@ -39,9 +39,13 @@ def test_it_carries_every_file_of_the_packages(wheel: Path) -> None:
 def test_a_demo_runs_in_an_empty_folder(bin_dir: Path, tmp_path: Path) -> None:
     said = run([bin_dir / "millrace", "demo", "--for", "60", "--no-ui"], tmp_path)
     assert "Good: every event of both brokers reached the marts" in said
-    assert (tmp_path / ".millrace" / "project" / "streams.yml").is_file()
-    status = run([bin_dir / "millrace", "status"], tmp_path, code=1)  # the demo has ended
-    assert f"the demo on {tmp_path / '.millrace'} has ended" in status
+    assert (tmp_path / ".millrace-demo" / "project" / "streams.yml").is_file()
+    assert not (tmp_path / ".millrace").exists()
+    millrace = [bin_dir / "millrace", "--data-dir", ".millrace-demo"]
+    status = run([*millrace, "status"], tmp_path, code=1)  # the demo has ended
+    assert f"the demo on {tmp_path / '.millrace-demo'} has ended" in status
+    doctor = run([*millrace, "doctor"], tmp_path)
+    assert "its demo has ended" in doctor
 
 
 def test_projects_are_made_and_parsed(bin_dir: Path, tmp_path: Path) -> None:

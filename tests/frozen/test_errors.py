@@ -72,6 +72,7 @@ def usage(book: Book) -> None:
     book.run("no number", "query", "select 1", "--limit", "few")
     book.run("number too small", "demo", "--for", "1")
     book.run("number too large", "demo", "--rate", "99")
+    book.run("no file of a service", "service")
     book.run("no time", "verify", "--from", "yesterday")
     book.run("two formats", "query", "select 1", "--json", "--csv")
     for command in ("ingest", "verify", "replay", "adopt"):
@@ -286,7 +287,7 @@ def backups(
 
 def damage(book: Book, place: Place) -> None:
     book.chapter("a data folder in the way, and damage")
-    book.run("the demo would wipe a lake", "demo", "--for", "5", "--no-ui")
+    book.run("the demo would wipe a lake", "--data-dir", str(place.data), "demo", "--for", "5", "--no-ui")
     (place.data / "demo").touch()
     book.run("a demo's folder is not a system's", "up", "--no-ui")
     (place.data / "demo").unlink()

@@ -82,16 +82,17 @@ def test_the_product_is_where_it_is_imported_from() -> None:
     assert (PRODUCT_DIR / "ingestion" / "project.py").is_file()
 
 
-def test_a_demo_s_own_project_is_found_from_where_the_demo_ran(
+def test_a_demo_s_own_project_is_found_through_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = tmp_path / ".millrace" / "project"
+    folder = tmp_path / ".millrace-demo"
+    made = folder / "project"
     made.mkdir(parents=True)
     (made / "streams.yml").touch()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(NoProject):
-        load_settings()
-    (tmp_path / ".millrace" / "demo").touch()
-    settings = load_settings()
+        load_settings(data_dir=folder)
+    (folder / "demo").touch()
+    settings = load_settings(data_dir=folder)
     monkeypatch.undo()
-    assert (settings.project, settings.data_dir) == (made, tmp_path / ".millrace")
+    assert (settings.project, settings.data_dir) == (made, folder)

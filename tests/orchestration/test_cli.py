@@ -22,13 +22,15 @@ from kafka.admin import NewTopic
 
 from ingestion.connectors.mqtt.access import MqttAccess
 from ingestion.connectors.registry import connectors
+from ingestion.data_folder import DEMO_MARKER, system_is_running
 from ingestion.lake.lake import Lake
-from ingestion.settings import DEMO_MARKER, Settings, load_settings, system_is_running
+from ingestion.settings import Settings, load_settings
 from orchestration.cli.query import QueryRefused, ask
 from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.process import free_port, is_alive, wait_until
 from orchestration.system.lock import AlreadyRunning, only_system
 from orchestration.system.runtime import write_runtime
+from tests.deploy.test_service_manager import Systemd
 from tests.repository import REPOSITORY
 from tests.security.callers import strangers, watched
 from tests.waiting import eventually
@@ -372,10 +374,10 @@ def test_runtime_env_counts_while_the_system_lives(tmp_path: Path, monkeypatch: 
         assert settings.catalog is not None
         assert settings.catalog.get_secret_value() == "postgresql://running/lake"
         assert settings.access("mqtt", MqttAccess).host == "from-env-file"
-        (folder / "demo").touch()
-        assert load_settings(data_dir=folder).access("mqtt", MqttAccess).host == "embedded"
         monkeypatch.setenv("MILLRACE_MQTT_HOST", "from-environment")
         assert load_settings(data_dir=folder).access("mqtt", MqttAccess).host == "from-environment"
+        (folder / "demo").touch()
+        assert load_settings(data_dir=folder).access("mqtt", MqttAccess).host == "embedded"
         with pytest.raises(AlreadyRunning, match=f"pid {os.getpid()}"), only_system(folder):
             pass
     assert not (folder / "runtime.env").exists()
@@ -408,16 +410,6 @@ def test_runtime_env_of_a_killed_system_is_no_hang(millrace: Millrace, tmp_path:
     assert not (folder / "runtime.env").exists()
 
 
-def test_demo_never_touches_a_real_lake(millrace: Millrace, tmp_path: Path) -> None:
-    lake = tmp_path / "data" / "lake"
-    lake.mkdir(parents=True)
-    (lake / "precious.parquet").write_text("x")
-    sentence = millrace("demo", "--for", "5", "--no-ui").sentence
-    assert "--data-dir" in sentence
-    assert (lake / "precious.parquet").read_text() == "x"
-    assert not (tmp_path / "data" / "demo").exists()
-
-
 @pytest.mark.e2e
 def test_up_twice_status_and_down(millrace: Millrace, tmp_path: Path) -> None:
     """The whole system while the broker is away: it runs, says what is wrong, and stops cleanly."""
@@ -426,14 +418,20 @@ def test_up_twice_status_and_down(millrace: Millrace, tmp_path: Path) -> None:
         "mqtt_host": "127.0.0.1",
         "mqtt_port": str(free_port()),
     }
+    systemd = Systemd(str(tmp_path / "notify"))
     process = subprocess.Popen(
         [sys.executable, "-c", "from orchestration.cli import main; main()", "up", "--no-ui"],
-        cwd=REPOSITORY, env=environment(tmp_path, **where), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True,
+        cwd=REPOSITORY, env=environment(tmp_path, **where) | {"NOTIFY_SOCKET": str(tmp_path / "notify")},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
         assert wait_until((tmp_path / "data" / "system.json").exists, timeout_s=240, interval_s=0.5)
+        shown = systemd.received()
+        assert "STATUS=starting postgres" in shown
+        assert "READY=1" in shown
+        assert wait_until(lambda: "WATCHDOG=1" in systemd.received(), timeout_s=60)
         children = psutil.Process(process.pid).children(recursive=True)
+        assert not [child for child in children if "NOTIFY_SOCKET" in child.environ()]
         assert "already" in millrace("up", "--no-ui", **where).sentence
 
         def told() -> Any:
@@ -455,6 +453,8 @@ def test_up_twice_status_and_down(millrace: Millrace, tmp_path: Path) -> None:
         stopped = millrace("down", **where)
         assert str(process.pid) in stopped.out
         assert process.wait(timeout=30) == 0
+        assert "STOPPING=1" in systemd.received()
+        systemd.close()
         assert not [child for child in children if is_alive(child)]
         assert not (tmp_path / "data" / "runtime.env").exists()
         assert "nothing runs" in millrace("down", **where).out

@@ -44,7 +44,8 @@ def demo(
 ) -> None:
     """Show everything on a simulated plant: brokers, events, models, checks. Nothing to set up.
 
-    The data folder must be new or an earlier demo's, which is wiped.
+    It has a folder of its own, .millrace-demo, which the next demo wipes; a project's data folder is never
+    touched. Other commands look at it with --data-dir .millrace-demo. Ctrl-C prints a summary.
     """
     from orchestration.cli.demo import demo as run_demo
 
@@ -60,6 +61,29 @@ def drill(context: typer.Context) -> None:
     from orchestration.cli.drill import drill as run_drill
 
     raise typer.Exit(run_drill(context.obj))
+
+
+@app.command(rich_help_panel=PANEL)
+def service(
+    context: typer.Context,
+    systemd: Annotated[bool, typer.Option("--systemd", help="A systemd unit for this project.")] = False,
+    containerfile: Annotated[
+        bool, typer.Option("--containerfile", help="A Containerfile: an image of the wheel.")
+    ] = False,
+    compose: Annotated[
+        bool, typer.Option("--compose", help="A compose file: Millrace with Kafka and Mosquitto.")
+    ] = False,
+    user: Annotated[
+        str | None,
+        typer.Option("--user", help="Whom the unit runs as; else the owner of the project's folder."),
+    ] = None,
+) -> None:
+    """Print a file that runs 'millrace up' as a service. Nothing is installed or started."""
+    from orchestration.cli.service import service as run_service
+
+    wanted = {"systemd": systemd, "containerfile": containerfile, "compose": compose}
+    chosen = [name for name, is_wanted in wanted.items() if is_wanted]
+    typer.echo(run_service(context.obj, chosen, user=user), nl=False)
 
 
 @app.command(rich_help_panel=PANEL)
