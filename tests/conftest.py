@@ -132,7 +132,7 @@ def kafka_settings(request: pytest.FixtureRequest, settings: Settings, apache_ka
 @pytest.fixture(scope="session")
 def apache_kafka() -> ApacheKafka:
     """A real Apache Kafka, one for the run; skips only where Maven or Java is missing."""
-    return _there(shared_kafka)
+    return there(shared_kafka)
 
 
 @pytest.fixture(scope="session")
@@ -140,7 +140,7 @@ def breakable_kafka(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[KafkaServer]:
     """A Kafka that tests may stop, kill or freeze; they are of the group `breakable_kafka`, in one worker."""
-    server = _there(
+    server = there(
         lambda: KafkaServer(
             tmp_path_factory.mktemp("kafka"),
             cache=pytestconfig.rootpath / ".pytest_cache",
@@ -155,7 +155,7 @@ def breakable_kafka(
 @pytest.fixture(scope="session")
 def certificates() -> Certificates:
     """An authority, and what it signed for 127.0.0.1, as the secured Kafka has them."""
-    return _there(shared_certificates)
+    return there(shared_certificates)
 
 
 @pytest.fixture(scope="session")
@@ -167,13 +167,13 @@ def secured(apache_kafka: ApacheKafka, certificates: Certificates) -> ApacheKafk
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     """A Mosquitto with its defaults, for one test."""
-    server = _there(lambda: Mosquitto(tmp_path / "mosquitto"))
+    server = there(lambda: Mosquitto(tmp_path / "mosquitto"))
     server.start()
     yield server
     server.stop()
 
 
-def _there(get: Callable[[], T]) -> T:
+def there(get: Callable[[], T]) -> T:
     """A server, or the test is skipped where its program is not installed; in CI that is an error."""
     try:
         return get()

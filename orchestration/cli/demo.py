@@ -25,7 +25,7 @@ from orchestration.cli.tables import table
 from orchestration.demo.folder import added_by_others, require_demo_folder, wipe
 from orchestration.demo.freshness import MARTS, FreshnessReader
 from orchestration.demo.plant import ORDERS_TOPIC
-from orchestration.demo.project import plant_project
+from orchestration.demo.project import A_QUERY, plant_project
 from orchestration.demo.summary import Summary, percentile
 from orchestration.demo.system import Demo
 from orchestration.system.data_folder import require_usable

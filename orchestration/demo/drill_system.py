@@ -32,7 +32,7 @@ def drill_system(data_dir: Path, *, project: Path, progress: Callable[[str], Non
         ui=False,
         progress=progress,
         brokers=brokers.services(),
-        runtime=brokers.runtime() | {"alert_webhook_url": ""},  # its faults are no reason to page anybody
+        runtime=brokers.runtime() | {"alert_webhook_url": ""},  # it breaks things on purpose: page nobody
         senders=[sender],
     )
 

@@ -14,6 +14,9 @@ from orchestration.demo.folder import remember_project
 from orchestration.demo.freshness import MARTS
 from orchestration.scaffold.new import create_project
 
+A_QUERY = "from marts.machine_status"
+"""What a first look at the demo's lake may ask."""
+
 
 def plant_project(current: Settings) -> Path:
     """A project with the streams that the plant sends to.

@@ -18,6 +18,7 @@ import pytest
 from kafka import KafkaProducer
 
 from orchestration.system.lock import STOP_SECONDS
+from tests.conftest import there
 from tests.e2e.test_demo import processes_of
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
@@ -74,6 +75,15 @@ def place(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
+def mosquitto(place: Path) -> Iterator[Mosquitto]:
+    """A Mosquitto that drops nothing while the collector is away: with its defaults it would, after 1,000."""
+    server = there(lambda: Mosquitto(place / "mosquitto", max_queued_messages=100_000))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
 def pager() -> Iterator[tuple[str, list[dict[str, str]]]]:
     """A web server that takes alerts: its address, and what it has received."""
     received: list[dict[str, str]] = []
@@ -96,10 +106,7 @@ def pager() -> Iterator[tuple[str, list[dict[str, str]]]]:
 
 
 class Senders:
-    """Orders over Kafka and deliveries over MQTT; counts what the brokers acknowledged.
-
-    Slow enough for Mosquitto, which queues 1,000 messages for a collector that is away and drops others.
-    """
+    """Orders over Kafka and deliveries over MQTT; counts what the brokers acknowledged."""
 
     def __init__(self, kafka: ApacheKafka, mosquitto: Mosquitto) -> None:
         self.acknowledged = {"orders": 0, "deliveries": 0}

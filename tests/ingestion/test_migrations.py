@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from ingestion.backup.backup import back_up, backups_of, restore
 from ingestion.clock import utc_now
+from ingestion.data_folder import SYSTEM_LOCK
 from ingestion.errors import LakeOutdated, LakeTooNew, MigrationFailed, MillraceError, StreamBusy
 from ingestion.faultpoints import install_hook
 from ingestion.lake.catalog import connect_catalog, writer_lock
@@ -18,7 +19,7 @@ from ingestion.lake.lake import Lake
 from ingestion.lake.migrations import MIGRATIONS, Migration, newest
 from ingestion.lake.versions import number_of, own_release
 from ingestion.migrate.prepare import prepare_lake
-from ingestion.settings import SYSTEM_LOCK, Settings
+from ingestion.settings import Settings
 from orchestration.cli import examinations
 from orchestration.cli.app import run
 from orchestration.system.lock import only_system
