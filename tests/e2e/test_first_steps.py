@@ -28,7 +28,7 @@ MILLRACE = Path(sys.executable).with_name("millrace")
 DEMO = ("--data-dir", ".millrace-demo")
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.slow("a demo and two systems start, one after another"),
+    pytest.mark.slow("each starts whole systems, and stops them"),
     pytest.mark.timeout(900),
 ]
 
@@ -139,8 +139,8 @@ class Senders:
         self._client.loop_stop()
 
 
-def test_from_the_demo_to_real_brokers(
-    place: Path, pager: tuple[str, list[dict[str, str]]], apache_kafka: ApacheKafka, mosquitto: Mosquitto
+def test_a_demo_runs_in_any_folder_and_ends_with_a_summary(
+    place: Path, pager: tuple[str, list[dict[str, str]]]
 ) -> None:
     log = place / "demo.log"
     url, alerts = pager
@@ -161,7 +161,14 @@ def test_from_the_demo_to_real_brokers(
     assert "Good: every event of both brokers reached the marts" in log.read_text()
     assert processes_of(place / DEMO[1]) == []
     assert "its demo has ended" in millrace(place, *DEMO, "doctor").stdout
+    assert not (place / ".millrace").exists()
 
+
+def test_a_project_beside_a_demo_s_folder_runs_on_real_brokers_and_stops_under_load(
+    place: Path, apache_kafka: ApacheKafka, mosquitto: Mosquitto
+) -> None:
+    (place / DEMO[1]).mkdir()
+    (place / DEMO[1] / "demo").touch()  # what a demo has left
     assert millrace(place, "new", "shop", "--example", "shop").returncode == 0
     shop = place / "shop"
     apache_kafka.create_topic("shop_orders", partitions=2)
