@@ -5,6 +5,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "up": ("millrace up", "MILLRACE_UI_PORT=3001 millrace up", "millrace up --no-ui"),
     "down": ("millrace down", "millrace --data-dir /data/shop down"),
     "demo": ("millrace demo", "millrace --data-dir /tmp/plant demo --for 60"),
+    "service": (
+        "millrace service --systemd > millrace-shop.service",
+        "millrace service --containerfile > image/Containerfile",
+        "millrace service --compose > compose.yml",
+    ),
     "drill": ("millrace --data-dir /tmp/drill drill",),
     "collect": ("millrace collect",),
     "new": ("millrace new mine", "millrace new shop --example shop"),

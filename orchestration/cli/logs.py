@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 from rich.text import Text
 
+from ingestion.data_folder import system_is_running
 from ingestion.errors import ConfigError, MillraceError
-from ingestion.settings import Settings, system_is_running
+from ingestion.settings import Settings
 from orchestration.cli.context import complain, err, out
 from orchestration.records.log_lines import LogLine
 from orchestration.records.logs import RUNS, ServiceLogs
