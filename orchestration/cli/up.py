@@ -42,7 +42,7 @@ def up(settings: Settings, *, ui: bool) -> int:
                 system,
                 title=_title(system),
                 until=interrupted,
-                checked=lambda services: manager.status(describe(services, system.complaints)),
+                checked=lambda services: manager.status(describe(services, system.conditions)),
             )
         finally:
             out.print("stopping …")

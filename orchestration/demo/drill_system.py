@@ -20,7 +20,7 @@ def drill_system(data_dir: Path, *, project: Path, progress: Callable[[str], Non
         progress: Called with a few words before each step of the start.
     """
     brokers = DemoBrokers(data_dir, project)
-    settings = brokers.settings()
+    settings = brokers.settings().replaced(alert_webhook_url=None)
     sender = DrillSender(
         settings.dbt_folder / MACHINES,
         mqtt_port=brokers.mqtt.port,

@@ -15,7 +15,8 @@ from dagster import (
 )
 from tenacity import Retrying, stop_after_attempt, wait_exponential_jitter
 
-from ingestion.settings import Settings, system_is_running
+from ingestion.data_folder import system_is_running
+from ingestion.settings import Settings
 from orchestration.keys import STREAMS_TAG
 
 _TIMEOUT_SECONDS = 5.0

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 
+from orchestration.conditions.condition import Condition
 from orchestration.records.overview import ServiceRow
 
 _SEND_SECONDS = 1.0
@@ -50,13 +51,13 @@ class ServiceManager:
             sender.sendto("\n".join(lines).encode(), self._address)
 
 
-def describe(services: Sequence[ServiceRow], complaints: Sequence[str]) -> str:
-    """How a running system is, in one line: what is down, and the first of what it complains about."""
+def describe(services: Sequence[ServiceRow], conditions: Sequence[Condition]) -> str:
+    """How a running system is, in one line: what is down, and the first of what does not work."""
     down = [row.name for row in services if not row.running]
     parts = [f"{len(services) - len(down)} of {len(services)} services run"]
     if down:
         parts.append(f"down: {', '.join(down)}")
-    if complaints:
-        more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
-        parts.append(f"{complaints[0]}{more}")
+    if conditions:
+        more = f" (and {len(conditions) - 1} more)" if len(conditions) > 1 else ""
+        parts.append(f"{conditions[0].finding.sentence}{more}")
     return "; ".join(parts)

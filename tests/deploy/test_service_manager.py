@@ -4,12 +4,14 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from ingestion.settings import load_settings
 from orchestration.cli.live import watch
+from orchestration.conditions.condition import Condition, Finding
 from orchestration.records.overview import ServiceRow
 from orchestration.services.process import ServiceError
 from orchestration.services.supervisor import Supervisor
@@ -89,7 +91,7 @@ def test_it_is_alive_as_long_as_the_loop_goes_round(
         system,
         title="It runs",
         until=until,
-        checked=lambda services: manager.status(describe(services, system.complaints)),
+        checked=lambda services: manager.status(describe(services, system.conditions)),
     )
     assert beats == [0, 1, 1], "one for each round"
     assert systemd.received() == []
@@ -121,5 +123,7 @@ def test_one_line_says_how_it_is() -> None:
         return ServiceRow(name, running, 1 if running else None, 0, "")
 
     assert describe([row("a", True), row("b", True)], []) == "2 of 2 services run"
-    line = describe([row("a", True), row("b", False)], ["a model is broken", "another"])
-    assert line == "1 of 2 services run; down: b; a model is broken (and 1 more)"
+    found = [Finding("service_down", name, f"{name} does not run", "look into its log") for name in "bc"]
+    conditions = [Condition(at, finding, datetime.now(UTC)) for at, finding in enumerate(found)]
+    line = describe([row("a", True), row("b", False)], conditions)
+    assert line == "1 of 2 services run; down: b; b does not run (and 1 more)"
