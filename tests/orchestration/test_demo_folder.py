@@ -20,6 +20,7 @@ from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from orchestration.demo.brokers import DemoBrokers
 from orchestration.demo.folder import added_by_others, remember_project, wipe
 from orchestration.demo.project import plant_project
+from orchestration.demo.summary import Delivery
 from orchestration.system.lock import only_system
 from orchestration.system.runtime import write_runtime
 from tests.repository import REPOSITORY
@@ -177,3 +178,13 @@ def test_who_looks_for_a_demo_in_the_project_s_folder_is_shown_the_way(folder: P
         assert hint in str(error)
         assert hint in millrace(tmp_path, "down").stdout
     assert (folder / DEMO_MARKER).is_file()
+
+
+@pytest.mark.parametrize(
+    ("raw", "marts", "complete"),
+    [(10, 9, True), (9, 9, False), (10, 8, False), (10, 10, False), (15, 14, True), (15, 15, False)],
+)
+def test_a_summary_counts_events_of_others_apart(raw: int, marts: int, complete: bool) -> None:
+    """Ten were sent, nine of them belong in the marts; more came from somebody else."""
+    delivery = Delivery("Kafka", "orders", 10, raw, 0, 9, marts, None, None)
+    assert delivery.complete is complete
