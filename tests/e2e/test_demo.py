@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from tests.repository import REPOSITORY
 from tests.security.callers import calls, strangers, watched
+from tests.waiting import eventually
 
 SECONDS = 60
 MILLRACE = (sys.executable, "-c", "from orchestration.cli import main; main()")
@@ -44,16 +46,35 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def send_as_it_says(output: Path, demo: "subprocess.Popen[bytes]") -> None:
+    """Run the line that the demo shows for events of one's own, as it stands there."""
+    shown = re.compile(r"^  millrace (--data-dir .* produce .*)$", re.MULTILINE)
+    eventually(lambda: shown.search(output.read_text()) or demo.poll(), "a line that sends", seconds=180)
+    line = shown.search(output.read_text())
+    assert line is not None, output.read_text()
+    done = subprocess.run(
+        [*MILLRACE, *shlex.split(line[1])], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
+    )
+    assert "the broker has accepted 5 messages" in done.stdout, done.stderr
+
+
 @pytest.mark.e2e
 def test_the_demo_is_good_and_leaves_nothing_behind(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     env = environment(folder) | watched(tmp_path / "seen")
-    demo = subprocess.run(
-        [*MILLRACE, "--data-dir", folder, "demo", "--for", str(SECONDS), "--no-ui"],
-        cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=540,
-    )  # fmt: skip
-    told = demo.stdout
-    assert demo.returncode == 0, told + demo.stderr
+    output = tmp_path / "output"
+    with output.open("w") as file:
+        demo = subprocess.Popen(
+            [*MILLRACE, "--data-dir", folder, "demo", "--for", str(SECONDS), "--no-ui"],
+            cwd=REPOSITORY, env=env, stdout=file, stderr=file,
+        )  # fmt: skip
+        try:
+            send_as_it_says(output, demo)
+            demo.wait(timeout=480)
+        finally:
+            demo.terminate()
+    told = output.read_text()
+    assert demo.returncode == 0, told
 
     rows = {
         line.split()[0]: line.split() for line in told.splitlines() if line.startswith(("MQTT ", "Kafka "))
@@ -61,7 +82,7 @@ def test_the_demo_is_good_and_leaves_nothing_behind(tmp_path: Path) -> None:
     for broker, least in (("MQTT", 12 * SECONDS * 0.8), ("Kafka", SECONDS * 0.3)):
         sent, raw, rejected, marts = (int(number) for number in rows[broker][2:6])
         assert sent >= least
-        assert raw + rejected >= sent
+        assert raw + rejected >= sent + (5 if broker == "Kafka" else 0)  # those that the test has sent
         assert 0 < marts <= raw
         assert float(rows[broker][6]) <= float(rows[broker][7])
     runs = re.search(r"runs launched by sensors: (\d+) succeeded, (\d+) failed", told)
