@@ -103,6 +103,7 @@ def test_a_third_stream_takes_one_line(warehouse: Warehouse) -> None:
                 "tags": "json",
                 "ok": "boolean",
                 "day": "date",
+                "whole": {"type": "json", "path": "."},
             },
         }
     )
@@ -117,9 +118,8 @@ def test_a_third_stream_takes_one_line(warehouse: Warehouse) -> None:
     first = [event(1, "a", ok=True, day="2026-03-01"), event(1, "b", ok="maybe", day="soon"), event(2.5, "a")]
     warehouse.raw.add("air_quality", first)
     warehouse.dbt("build", "--select", "stg_air_quality")
-    warehouse.raw.add(
-        "air_quality", [event(1, "a"), event(2, "a"), Event("{broken", START), event(None, "a")]
-    )
+    second = [event(1, "a"), event(2, "a"), Event("{broken", START), event(None, "a"), Event("21.5", START)]
+    warehouse.raw.add("air_quality", second)
     warehouse.dbt("build", "--select", "stg_air_quality")
 
     columns = "batch_id, position, id, zone, ppm::varchar, tags::varchar, ok, day::varchar, cast_errors"
@@ -131,7 +131,11 @@ def test_a_third_stream_takes_one_line(warehouse: Warehouse) -> None:
         (2, 4, 2, "a", "4.25", tags, None, None, []),
         (2, 5, None, None, None, None, None, None, ["payload"]),
         (2, 6, None, "a", "4.25", tags, None, None, []),
+        (2, 7, None, None, None, None, None, None, []),  # a bare number has no keys
     ]
+    whole = warehouse.lake.query("select position, whole::double from lake.staging.stg_air_quality where "
+                                 "position in (5, 7) order by all")  # fmt: skip
+    assert whole == [(5, None), (7, 21.5)]
     times = warehouse.lake.query(
         "select distinct event_at from lake.staging.stg_air_quality where id is not null"
     )
