@@ -33,6 +33,7 @@ from orchestration.dbt.lineage import Lineage
 from orchestration.dbt.project import ParsedModels, contract_folders, parse_models, without_models
 from orchestration.dbt.results import DbtResult
 from orchestration.dbt.runner import invoke
+from orchestration.fingerprint import of_project
 from orchestration.jobs.refresh import Job, audit_job, audit_schedule, refresh_job
 from orchestration.jobs.rejects import retry_job
 from orchestration.jobs.replay import repairs, replay_job
@@ -94,6 +95,7 @@ def build_defs(
         ConfigError: streams.yml is wrong.
         ValueError: An override replaces nothing, or has another key or name than what it replaces.
     """
+    code = of_project(settings())
     project, models = _with_models(read_project(settings(), dbt_folder=dbt_folder))
     assets = by_key([*_landing(project.streams), *models, conditions_spec()], asset_overrides)
     audits = by_name("op of checks", _audits(project), check_overrides, name=lambda each: each.node_def.name)
@@ -105,6 +107,7 @@ def build_defs(
         project.lineage,
         fingerprint=project.parsed.fingerprint,
         text=project.parsed.text,
+        code=code,
         left_out=left_out_keys(project.parsed.broken).values(),
         assets=built,
     )

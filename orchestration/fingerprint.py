@@ -10,8 +10,15 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ingestion.settings import Settings
+
 _SUFFIXES = (".py", ".sql", ".yml", ".yaml", ".csv", ".md")
 _SKIPPED_FOLDERS = frozenset({"target", "logs", "dbt_packages", "__pycache__", "node_modules"})
+
+
+def of_project(settings: Settings) -> str:
+    """The state of everything that definitions are made of: code, dbt project, streams.yml."""
+    return fingerprint([*settings.watched_code, settings.streams_file])
 
 
 def fingerprint(watched: Iterable[Path]) -> str:

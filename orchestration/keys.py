@@ -20,6 +20,9 @@ GOES_ON_TAG = "millrace/goes_on"
 UNTIL_TAG = "millrace/until"
 """On a run that goes on: when it has to end, because a failing stream is due then (Unix seconds)."""
 
+CODE_TAG = "millrace/code"
+"""On a run that goes on: the state of the files that its plan was made from; it ends when they change."""
+
 REPAIR_TAG = "millrace/repair"
 """On a run that follows a repair: when the repair ended (ISO)."""
 

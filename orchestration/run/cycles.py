@@ -33,8 +33,9 @@ from ingestion.land.session import LakeSession
 from ingestion.log.port import Log
 from ingestion.settings import Settings
 from ingestion.watch.lag import LagMeter
-from orchestration.fingerprint import fingerprint
+from orchestration.fingerprint import of_project
 from orchestration.keys import (
+    CODE_TAG,
     EVERY_MODEL,
     GOES_ON_TAG,
     LEFT_OUT_TAG,
@@ -90,10 +91,14 @@ class Cycles:
         session: LakeSession = context.resources.lake_session
         session.lake.prepare(stream.name for stream in streams)
         until = float(context.run.tags.get(UNTIL_TAG, "inf"))
-        code, end = _code(session), time.monotonic() + min(self.longest_seconds, until - time.time())
+        # What the sensor knew when it asked: after an edit the next run may have other streams and models.
+        code = context.run.tags.get(CODE_TAG) or of_project(session.settings)
+        end = time.monotonic() + min(self.longest_seconds, until - time.time())
         meter = LagMeter(session.settings, session.lake, timeout_seconds=_BROKER_SECONDS, clock=utc_now)
         with closing(meter), _Logs(session.settings) as logs:
-            while waiting := self._wait(meter, streams, end=end, unchanged=lambda: _code(session) == code):
+            while waiting := self._wait(
+                meter, streams, end=end, unchanged=lambda: of_project(session.settings) == code
+            ):
                 began, faults = time.monotonic(), _Faults()
                 for group in self.groups:
                     together = [stream for stream in waiting if stream.name in group]
@@ -202,10 +207,6 @@ class _Logs:
     def __exit__(self, *_: object) -> None:
         for log in self._opened.values():
             log.close()
-
-
-def _code(session: LakeSession) -> str:
-    return fingerprint([*session.settings.watched_code, session.settings.streams_file])
 
 
 def materialization(

@@ -10,6 +10,7 @@ from dagster import AssetCheckKey, AssetKey, AssetsDefinition, DagsterInstance, 
 
 from orchestration.dbt.lineage import Lineage
 from orchestration.keys import (
+    CODE_TAG,
     EVERY_MODEL,
     GOES_ON_TAG,
     LEFT_OUT_TAG,
@@ -37,6 +38,7 @@ class RefreshPlan:
         text: Changes with every edit of the dbt project.
         left_out: The models that cannot be built now, because the project is broken.
         followers: Model → the models that follow from it.
+        code: The state of the files that all this was read from.
     """
 
     downstream: Mapping[str, frozenset[AssetKey]]
@@ -47,6 +49,7 @@ class RefreshPlan:
     text: str = ""
     left_out: frozenset[AssetKey] = frozenset()
     followers: Mapping[AssetKey, frozenset[AssetKey]] = field(default_factory=dict)
+    code: str = ""
 
     def with_followers(self, names: Iterable[str]) -> frozenset[AssetKey]:
         """Models and what follows from them.
@@ -93,6 +96,8 @@ class RefreshPlan:
         tags = {STREAMS_TAG: ",".join(streams)}
         if goes_on:
             tags[GOES_ON_TAG] = ",".join(goes_on)
+            if self.code:
+                tags[CODE_TAG] = self.code
             if until is not None:
                 tags[UNTIL_TAG] = str(until)
         if built != self.fingerprint:
@@ -111,6 +116,7 @@ def refresh_plan(
     *,
     fingerprint: str,
     text: str = "",
+    code: str = "",
     left_out: Iterable[AssetKey] = (),
     assets: Sequence[AssetsDefinition] = (),
 ) -> RefreshPlan:
@@ -120,6 +126,7 @@ def refresh_plan(
         lineage: The models, and what follows from each stream.
         fingerprint: Of the models' text (ParsedModels.fingerprint).
         text: Of everything that was parsed (ParsedModels.text).
+        code: The state of the files that all this was read from (fingerprint.of_project).
         left_out: The models that cannot be built now.
         assets: Those whose checks belong to a run.
     """
@@ -138,6 +145,7 @@ def refresh_plan(
         fingerprint=fingerprint,
         tables=lineage.tables_of(),
         text=text,
+        code=code,
         left_out=frozenset(left_out),
         followers=lineage.following,
     )

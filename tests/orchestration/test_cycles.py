@@ -15,6 +15,7 @@ from dagster import (
     DagsterInstance,
     Failure,
     MaterializeResult,
+    MetadataValue,
     ResourceDefinition,
     materialize,
     multi_asset,
@@ -25,7 +26,8 @@ from ingestion.lake.lake import Lake
 from ingestion.land.session import LakeSession
 from ingestion.settings import Settings, load_settings
 from orchestration.dbt.lineage import Lineage
-from orchestration.keys import GOES_ON_TAG, MODELS_METADATA, STREAM_METADATA, UNTIL_TAG, raw_key
+from orchestration.fingerprint import of_project
+from orchestration.keys import CODE_TAG, GOES_ON_TAG, MODELS_METADATA, STREAM_METADATA, UNTIL_TAG, raw_key
 from orchestration.run.cycles import Cycles
 from tests.ingestion.helpers import ingest, produce
 from tests.names import numbers
@@ -70,7 +72,14 @@ class Scene:
     def rows(self, name: str) -> int:
         return int(self.lake.query(f"select count(*) from lake.raw.{name}")[0][0])
 
-    def run(self, *, goes_on: str, then: Any = lambda cycle: None, until: float | None = None) -> Any:
+    def run(
+        self,
+        *,
+        goes_on: str,
+        then: Any = lambda cycle: None,
+        until: float | None = None,
+        code: str | None = None,
+    ) -> Any:
         """Run; `then` is called with the number of each cycle once its models are built."""
         models = {name: frozenset({MART}) for name in self.names}
         groups = [frozenset({name}) for name in self.names] if self.apart else [frozenset(self.names)]
@@ -92,7 +101,9 @@ class Scene:
                 [counted],
                 instance=self.instance,
                 resources={"lake_session": ResourceDefinition.hardcoded_resource(session)},
-                tags={GOES_ON_TAG: goes_on} | ({UNTIL_TAG: str(until)} if until is not None else {}),
+                tags={GOES_ON_TAG: goes_on}
+                | ({UNTIL_TAG: str(until)} if until is not None else {})
+                | ({CODE_TAG: code} if code is not None else {}),
                 raise_on_error=False,
             )
         finally:
@@ -132,6 +143,15 @@ def test_a_run_makes_room_for_a_failing_stream_that_is_due(scene: Scene) -> None
     assert not scene.built
 
 
+def test_a_run_that_was_asked_for_before_an_edit_makes_room_for_the_next_one(scene: Scene) -> None:
+    """The next one may have a new stream: it must not wait until this one has been going on for minutes."""
+    scene.send(scene.left, 3)
+    assert scene.run(goes_on=",".join(scene.names), code="the state before the edit").success
+    assert not scene.built
+    assert scene.run(goes_on=",".join(scene.names), code=of_project(scene.settings)).success
+    assert scene.built
+
+
 def test_streams_without_a_common_table_do_not_wait_for_each_other(scene: Scene) -> None:
     for name in scene.names:
         scene.send(name, 2)
@@ -145,10 +165,11 @@ def test_models_that_fail_hold_back_their_own_group_only(scene: Scene) -> None:
     for name in scene.names:
         scene.send(name, 2)
     scene.apart = True
+    why = {"marts/counted": "no such column"}
 
     def fail(cycle: int) -> None:
         if cycle == 1:
-            raise Failure("no such column", metadata={MODELS_METADATA: "marts/counted"})
+            raise Failure("no such column", metadata={MODELS_METADATA: MetadataValue.json(why)})
 
     result = scene.run(goes_on=",".join(scene.names), then=fail)
     assert not result.success
@@ -156,7 +177,7 @@ def test_models_that_fail_hold_back_their_own_group_only(scene: Scene) -> None:
     assert scene.rows(scene.right) == 3
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     told = failure.step_failure_data.user_failure_data
-    assert {name: value.value for name, value in told.metadata.items()} == {MODELS_METADATA: "marts/counted"}
+    assert {name: value.value for name, value in told.metadata.items()} == {MODELS_METADATA: why}
     assert "no such column" in told.description
 
 
@@ -194,5 +215,5 @@ def test_a_bad_stream_fails_the_run_by_name_after_the_others_are_built(scene: Sc
     assert scene.built == [frozenset({MART})]
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     told = failure.step_failure_data.user_failure_data
-    assert told.metadata[STREAM_METADATA].value == scene.left
+    assert list(told.metadata[STREAM_METADATA].value) == [scene.left]
     assert "max_reject_share" in told.description

@@ -1,5 +1,7 @@
 """What a run for new events builds, read from the project's own graph."""
 
+from dataclasses import replace
+
 import pytest
 from dagster import AssetKey
 
@@ -7,7 +9,7 @@ from ingestion.declare.file import load_streams
 from ingestion.settings import load_settings
 from orchestration.dbt.lineage import Lineage
 from orchestration.dbt.project import parse_models
-from orchestration.keys import MODELS_TAG, raw_key
+from orchestration.keys import CODE_TAG, MODELS_TAG, raw_key
 from orchestration.run.plan import RefreshPlan, refresh_plan
 
 ORDERS, TELEMETRY = "production_orders", "plant_telemetry"
@@ -33,6 +35,14 @@ def test_new_events_build_what_follows_from_them_and_no_view_over_the_ledger(pla
     assert MODELS_TAG not in plan.request([ORDERS], built=plan.fingerprint).tags
     both = built(plan, ORDERS, TELEMETRY, models=plan.fingerprint)
     assert both == orders | built(plan, TELEMETRY, models=plan.fingerprint)
+
+
+def test_a_run_that_goes_on_carries_the_state_of_the_files_of_its_plan(
+    plan: RefreshPlan,
+) -> None:
+    planned = replace(plan, code="the files of today")
+    request = planned.request([ORDERS], built=plan.fingerprint, goes_on=[ORDERS])
+    assert request.tags[CODE_TAG] == "the files of today"
 
 
 def test_models_whose_text_has_changed_are_built_as_a_whole(plan: RefreshPlan) -> None:
