@@ -277,15 +277,18 @@ class System:
             self._failures[part] = str(error)
 
     def renew_collectors(self) -> None:
-        """End the collectors; the supervisor starts those that the declared streams now need, if any."""
+        """End the collectors and start those that the declared streams now need, if any."""
         old = self._collectors
         for service in old:
             service.stop()
         new = self._make_collectors()
         if [service.name for service in old] == [service.name for service in new]:
-            self._collectors = old  # the supervisor starts them again
+            self._collectors = old  # their supervisor counts on
         else:
             self._supervise([*(service for service in self._services if service not in old), *new])
+        for service in self._collectors:
+            with suppress(ServiceError):  # the supervisor tries it again
+                service.start()
 
     def stop(self) -> None:
         """Stop everything in reverse order."""
