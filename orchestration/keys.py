@@ -14,6 +14,12 @@ ARRIVALS_SENSOR = "arrivals"
 STREAMS_TAG = "millrace/streams"
 """On a run: the streams that it ingests, with commas between."""
 
+STREAM_TAG = "stream/"
+"""Before a stream's name, on a run that ingests it: Dagster's page of runs shows and filters by it."""
+
+WARNING = "only a warning: "
+"""How a warning's sentence begins: Dagster's pages call each check Failed that did not pass."""
+
 GOES_ON_TAG = "millrace/goes_on"
 """On a run that goes on while events keep coming: the streams that it may ingest then."""
 

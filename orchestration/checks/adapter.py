@@ -18,6 +18,7 @@ from ingestion.land.session import LakeSession
 from orchestration.checks.audits import fails_with_its_checks
 from orchestration.checks.contracts import Contract, list_checks
 from orchestration.checks.soda import verify
+from orchestration.keys import WARNING
 
 
 def check_specs(contract: Contract, key: AssetKey, *, blocking: bool) -> list[AssetCheckSpec]:
@@ -87,7 +88,7 @@ def run_contract(
             asset_key=key,
             passed=outcome.result == "passed",
             severity=AssetCheckSeverity.WARN if outcome.result == "warned" else AssetCheckSeverity.ERROR,
-            description=outcome.message or None,
+            description=(WARNING if outcome.result == "warned" else "") + outcome.message or None,
             metadata={
                 "outcome": outcome.result,
                 "measured": "not measured" if outcome.measured is None else outcome.measured,

@@ -5,6 +5,7 @@ from dagster import AssetCheckKey, AssetCheckResult, AssetCheckSeverity
 from orchestration.checks.adapter import reproduction
 from orchestration.checks.reproduce import at_version
 from orchestration.dbt.results import NodeResult
+from orchestration.keys import WARNING
 
 
 def result_of_test(node: NodeResult, key: AssetCheckKey, snapshot_id: int) -> AssetCheckResult:
@@ -21,7 +22,7 @@ def result_of_test(node: NodeResult, key: AssetCheckKey, snapshot_id: int) -> As
         check_name=key.name,
         passed=outcome == "passed",
         severity=AssetCheckSeverity.WARN if outcome == "warned" else AssetCheckSeverity.ERROR,
-        description=node.message,
+        description=f"{WARNING}{node.message or ''}" if outcome == "warned" else node.message,
         metadata={
             "outcome": outcome,
             "measured": node.failures if node.failures is not None else "not measured",

@@ -16,7 +16,7 @@ from dagster import AssetCheckKey, AssetCheckResult, AssetCheckSeverity, AssetCh
 from ingestion.lake.lake import Lake
 from orchestration.dbt.lineage import Lineage
 from orchestration.dbt.project import ParsedModels, freshness_seconds
-from orchestration.keys import FRESHNESS_CHECK
+from orchestration.keys import FRESHNESS_CHECK, WARNING
 
 _REPORT_SECONDS = 15.0
 _BATCHES = (
@@ -159,7 +159,7 @@ def _result(key: AssetKey, budget: Budget, spent: Spent) -> AssetCheckResult:
         severity=AssetCheckSeverity.WARN,
         description=None
         if good
-        else f"the oldest event of a batch was {spent.total:.1f} s old when this mart showed it; "
+        else f"{WARNING}the oldest event of a batch was {spent.total:.1f} s old when this mart showed it; "
         f"its budget is {budget.seconds:g} s (waiting {spent.waiting:.1f}, reading {spent.reading:.1f}, "
         f"loading {spent.loading:.1f}, building {spent.building:.1f})",
         metadata={

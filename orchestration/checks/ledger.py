@@ -22,7 +22,7 @@ from ingestion.lake.ledger import prove
 from ingestion.land.session import LakeSession
 from ingestion.watch.against_log import compare_with_log
 from orchestration.checks.audits import fails_with_its_checks
-from orchestration.keys import LEDGER_AUDIT, LEDGER_CHECK, raw_key
+from orchestration.keys import LEDGER_AUDIT, LEDGER_CHECK, WARNING, raw_key
 
 _BROKER_SECONDS = 5.0
 _MARKS = ("oldest", "ours", "next")
@@ -77,7 +77,8 @@ def audit_ledger(session: LakeSession, stream: Stream) -> AssetCheckResult:
     return proof._replace(
         passed=not failed and not found.warnings,
         severity=AssetCheckSeverity.ERROR if failed else AssetCheckSeverity.WARN,
-        description="; ".join(filter(None, sentences)) or None,
+        description=(WARNING if found.warnings and not failed else "") + "; ".join(filter(None, sentences))
+        or None,
         metadata={
             **proof.metadata,
             "outcome": MetadataValue.text("failed" if failed else "warned" if found.warnings else "passed"),

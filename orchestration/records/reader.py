@@ -21,6 +21,7 @@ from orchestration.records.failed_runs import FailedRun, cause_of
 
 STREAMS_TAG = "millrace/streams"  # as in keys.py, which imports Dagster
 SENSOR_TAG = "dagster/sensor_name"
+_WARNING = "only a warning: "  # keys.WARNING
 _MOST_VERSIONS = 500  # a check that fails with every cycle must not keep every version
 Outcome = Literal["passed", "warned", "failed", "could_not_run", "running"]
 
@@ -254,7 +255,7 @@ def _outcome(status: str, event: str | None) -> tuple[Outcome, str, dict[str, fl
         for name, value in values.items()
         if isinstance(value.get("value"), int | float)
     }
-    message = evaluation.get("description") or ""
+    message = (evaluation.get("description") or "").removeprefix(_WARNING)
     if status == "SUCCEEDED":
         return "passed", "", numbers
     if values.get("outcome", {}).get("text") == "could_not_run":

@@ -34,6 +34,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         _with_tables.add(postgres_url)
         for storage in (self.event_log_storage, self.run_storage, self.schedule_storage):
             storage.optimize_for_webserver(_STATEMENT_MILLISECONDS, _RECYCLE_SECONDS, _MOST_EXTRA_CONNECTIONS)
+            event.listen(cast(Any, storage)._engine, "connect", _in_utc)
         event.listen(cast(Any, self.event_log_storage)._engine, "connect", _do_not_wait_for_the_disk)
 
     @classmethod
@@ -47,6 +48,12 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     ) -> "PooledPostgresStorage":
         """Built by Dagster from dagster.yaml."""
         return cls(config_value["postgres_url"], inst_data=inst_data)
+
+
+def _in_utc(connection: Any, _record: object) -> None:
+    """Dagster leaves some times to the server's clock, reads them as UTC, and says so nowhere."""
+    with connection.cursor() as cursor:
+        cursor.execute("set time zone 'UTC'")
 
 
 def _do_not_wait_for_the_disk(connection: Any, _record: object) -> None:

@@ -16,11 +16,13 @@ from orchestration.keys import (
     LEFT_OUT_TAG,
     MODELS_TAG,
     OPS_GROUP,
+    STREAM_TAG,
     STREAMS_TAG,
     UNTIL_TAG,
     raw_key,
 )
 
+_MOST_STREAM_TAGS = 20
 Repairs = Callable[[DagsterInstance, str], RunRequest | None]
 """Called with an ISO time: the run that the oldest repair after it asks for."""
 
@@ -94,6 +96,9 @@ class RefreshPlan:
         keys = frozenset[AssetKey]().union(*(self.downstream[name] for name in streams))
         left_out = frozenset(not_modelled) - frozenset(streams)
         tags = {STREAMS_TAG: ",".join(streams)}
+        if len({*streams, *goes_on}) <= _MOST_STREAM_TAGS:
+            tags |= {f"{STREAM_TAG}{name}": "while the run goes on" for name in goes_on}
+            tags |= {f"{STREAM_TAG}{name}": "first" for name in streams}
         if goes_on:
             tags[GOES_ON_TAG] = ",".join(goes_on)
             if self.code:

@@ -53,6 +53,39 @@ def test_marts_say_what_happened(built: Warehouse) -> None:
     assert lag[0] == ("plant_telemetry-0", 20, 2, True)
 
 
+def test_the_ops_models_count_what_is_there(built: Warehouse) -> None:
+    def one(sql: str) -> tuple[object, ...]:
+        (row,) = built.lake.query(sql)
+        return row
+
+    sums = "sum(events_read), sum(events_landed), sum(events_rejected), sum(bytes_read), max(ingested_at)"
+    assert one(f"select {sums} from marts.ops_batches") == one(f"select {sums} from raw.batches")
+    assert one("select sum(rejects) from marts.ops_rejects") == one("select count(*) from raw.rejects")
+    built.dbt(
+        "run", "--select", "ops_lateness", "--vars", "{ops_window_hours: 1000000}"
+    )  # events of long ago
+    stream, events, longest, latest = one(
+        "select stream, events, delay_max_seconds, lateness_max_seconds from marts.ops_lateness "
+        "where stream = 'plant_telemetry'"
+    )
+    rows = built.lake.query(
+        f"select event_at, ingested_at from staging.stg_{stream} "
+        "order by batch_id, source_partition, position"
+    )
+    newest = [max(at for at, _ in rows[: place + 1]) for place in range(len(rows))]
+    assert events == len(rows)
+    assert longest == pytest.approx(max((read - at).total_seconds() for at, read in rows), abs=0.002)
+    late = max((ahead - at).total_seconds() for (at, _), ahead in zip(rows, newest, strict=True))
+    assert latest == pytest.approx(late, abs=0.002)
+    lag = "source_partition, position, messages_behind, measured_at"
+    assert built.rows("marts.ops_lag", lag) == sorted(
+        built.lake.query(
+            "select source_partition, max(end_position), max(log_end_position) - max(end_position), "
+            "max(ingested_at) from raw.batches group by source_partition"
+        )
+    )
+
+
 def test_a_modeller_writes_into_a_schema_of_their_own(built: Warehouse) -> None:
     tables = "select schema_name, table_name from duckdb_tables() where database_name = 'lake' "
     views = "union all select schema_name, view_name from duckdb_views() where database_name = 'lake'"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import psycopg2
 import pytest
 from dagster import (
     AssetCheckResult,
@@ -77,3 +78,26 @@ def test_a_failed_try_to_build_is_not_the_last_build(settings: Settings, instanc
         assert records.assets() == [built]
     finally:
         records.close()
+
+
+def test_times_of_runs_are_true_in_a_database_of_another_time_zone(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster leaves the time of creation to the server, in the time zone of its session."""
+    with psycopg2.connect(str(settings.catalog and settings.catalog.get_secret_value())) as connection:
+        name = connection.info.dbname
+        with connection.cursor() as cursor:
+            cursor.execute(f"alter database {name} set timezone to 'Asia/Tokyo'")
+    connection.close()
+    for variable, value in dagster_environment(settings).items():
+        monkeypatch.setenv(variable, value)
+    began = datetime.now(UTC)
+    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
+        assert materialize([table], instance=instance).success
+    records = DagsterRecords(settings)
+    (run,) = records.runs(since=began - timedelta(minutes=1))
+    assert abs(run.created_at - began) < timedelta(minutes=5)
+    assert run.started_at is not None
+    assert abs(run.started_at - began) < timedelta(minutes=5)
+    assert records.runs(since=began + HOUR) == []
+    records.close()

@@ -108,7 +108,12 @@ def test_only_streams_with_unread_events_are_asked_for(scene: Scene) -> None:
     scene.drain()
     produce(scene.kafka.bootstrap_servers, scene.names[1], [b"1"])
     (request,) = scene.tick(Schedule(models="f1").dumps()).run_requests
-    assert request.tags == {STREAMS_TAG: scene.names[1], GOES_ON_TAG: ",".join(scene.names)}
+    assert request.tags == {
+        STREAMS_TAG: scene.names[1],
+        GOES_ON_TAG: ",".join(scene.names),
+        f"stream/{scene.names[0]}": "while the run goes on",
+        f"stream/{scene.names[1]}": "first",
+    }
     assert set(request.asset_selection) == {raw_key(scene.names[1]), MART}
 
 
