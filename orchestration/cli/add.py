@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from pydantic import ValidationError
 from rich.text import Text
 
 from ingestion.connectors.messages import Look
 from ingestion.connectors.port import SourceSpec
 from ingestion.declare.sources import Seen, read_message, read_source
 from ingestion.declare.sources import peek as peek_at
-from ingestion.declare.stream import FieldSpec, suggest
+from ingestion.declare.stream import FieldSpec
 from ingestion.errors import ConfigError, SourceUnavailable
 from ingestion.settings import Settings
 from orchestration.cli.context import Globals, err, out
@@ -27,30 +26,10 @@ from orchestration.cli.peek import known_format, read_pairs, read_start
 from orchestration.cli.tables import table
 from orchestration.scaffold.entry import Entry, append_entry, source_of
 from orchestration.scaffold.models import new_files
-from orchestration.scaffold.propose import Proposed, propose_fields
-from orchestration.scaffold.roles import Role, find_business_id, find_event_time
+from orchestration.scaffold.propose import propose_fields
+from orchestration.scaffold.roles import find_business_id, find_event_time
 from orchestration.scaffold.schemas import write_schemas
-
-NONE = "none"
-"""What an option says to leave a role without a field."""
-_ASKED = "as asked for"
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the user wants other than proposed.
-
-    Attributes:
-        fields: As in weight=double, or town=varchar:to.town.
-        without: Fields to leave out.
-        event_time: A field, `none`, or empty for the proposed one.
-        business_id: Fields, `none`, or empty for the proposed ones.
-    """
-
-    fields: Sequence[str] = ()
-    without: Sequence[str] = ()
-    event_time: str = ""
-    business_id: Sequence[str] = ()
+from orchestration.scaffold.wishes import Wishes, wished_fields, wished_role
 
 
 @dataclass(frozen=True)
@@ -177,13 +156,13 @@ def _plan(
     notes: Sequence[str],
 ) -> Plan:  # fmt: skip
     fields, more = propose_fields(sample.payloads)
-    fields = _wished(fields, wishes)
+    fields = wished_fields(fields, wishes)
     names = {field.name for field in fields}
     time = find_event_time(fields, sent_at=sample.sent_at)
-    time = _role("--event-time", (wishes.event_time,) if wishes.event_time else (), time, names)
+    time = wished_role("--event-time", (wishes.event_time,) if wishes.event_time else (), time, names)
     event_time = time.names[0] if time.names else ""
     found = find_business_id(fields, sample.payloads, event_time=event_time or None)
-    identity = _role("--business-id", wishes.business_id, found, names)
+    identity = wished_role("--business-id", wishes.business_id, found, names)
     reasons = {"event_time": time.reason, "business_id": identity.reason}
     entry = Entry(
         name, source_of(source), format_name or "", event_time, identity.names,
@@ -191,40 +170,6 @@ def _plan(
     )  # fmt: skip
     reasons |= {field.name: field.reason for field in fields}
     return Plan(entry, reasons, new_files(entry.stream(), mart=mart), (*notes, *more), sample)
-
-
-def _wished(fields: Sequence[Proposed], wishes: Wishes) -> list[Proposed]:
-    known = {field.name: field for field in fields}
-    for name in wishes.without:
-        if name not in known:
-            raise ConfigError(f"--without names '{name}', which was not proposed{suggest(name, known)}")
-        del known[name]
-    for text in wishes.fields:
-        name, equals, rest = text.partition("=")
-        kind, _, path = rest.partition(":")
-        if not equals or not kind:
-            raise ConfigError(f"'{text}' is not a field; write NAME=TYPE, or NAME=TYPE:PATH")
-        before = known.get(name)
-        path = path or (before.path if before else name)
-        texts = before.texts if before and before.path == path else ()
-        try:
-            FieldSpec(type=kind, path=path)
-        except ValidationError as error:
-            message = str(error.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")
-            raise ConfigError(f"--field {text}: {message}") from None
-        known[name] = Proposed(name, kind, path, _ASKED, texts)
-    return list(known.values())
-
-
-def _role(option: str, wished: Sequence[str], found: Role, names: set[str]) -> Role:
-    if not wished:
-        return found
-    if list(wished) == [NONE]:
-        return Role((), _ASKED)
-    for name in wished:
-        if name not in names:
-            raise ConfigError(f"{option} names '{name}', which is not among the fields{suggest(name, names)}")
-    return Role(tuple(wished), _ASKED)
 
 
 def _show(plan: Plan, settings: Settings, source: SourceSpec) -> None:

@@ -48,7 +48,7 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 
 def send_as_it_says(output: Path, demo: "subprocess.Popen[bytes]") -> None:
     """Run the line that the demo shows for events of one's own, as it stands there."""
-    shown = re.compile(r"^  millrace (--data-dir .* produce .*)$", re.MULTILINE)
+    shown = re.compile(r"^  \S+ (--data-dir .* produce .*)$", re.MULTILINE)
     eventually(lambda: shown.search(output.read_text()) or demo.poll(), "a line that sends", seconds=180)
     line = shown.search(output.read_text())
     assert line is not None, output.read_text()

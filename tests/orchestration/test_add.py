@@ -175,12 +175,15 @@ def test_the_user_s_word_counts(add: Add, topic: str, apache_kafka: ApacheKafka)
     produce(apache_kafka.bootstrap_servers, topic, [event(number, minutes=number) for number in range(3)])
     _, shown, error = add(
         "wished", "--from", f"kafka:{topic}", "--json", "--field", "price=decimal(10,2)",
+        "--field", "celsius=bigint",
         "--field", "who=varchar:machine.name", "--without", "tags", "--event-time", "none",
         "--business-id", "who", "--business-id", "at", "--sample", "2",
     )  # fmt: skip
     proposal = json.loads(shown or error)
     fields = {field["name"]: field for field in proposal["fields"]}
     assert fields["price"]["type"] == "decimal(10,2)"
+    assert fields["price"]["reason"] == "as asked for: staging reads 2 of 2"
+    assert fields["celsius"]["reason"] == "as asked for: staging reads 0 of 2"
     assert fields["who"]["path"] == "machine.name"
     assert "tags" not in fields
     assert proposal["messages"] == 2

@@ -87,8 +87,8 @@ def add(
     overwritten. --json writes nothing.
     """
     from ingestion.connectors.messages import Look
-    from orchestration.cli.add import Wishes
     from orchestration.cli.add import add as run_add
+    from orchestration.scaffold.wishes import Wishes
 
     run_add(
         context.obj, name, source_text=source, source_options=options or (), since=since,
