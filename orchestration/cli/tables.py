@@ -83,18 +83,26 @@ def wrong(
     """
     if not conditions and not errors:
         return None
-    rows = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    rows.add_column(no_wrap=True, style="dim")
-    rows.add_column(no_wrap=in_short, overflow="ellipsis" if in_short else "fold")
-    for error in errors:
-        rows.add_row("now", Text(error, style="red"))
+    lines = [("now", Text(error, "red")) for error in errors]
     for condition in conditions:
-        sentence = Text(condition.finding.sentence if in_short else condition.text, style="red")
+        sentence = Text(condition.finding.sentence if in_short else condition.text, "red")
         if not in_short:
             sentence.stylize("yellow", len(condition.text) - len(condition.finding.remedy))
-        rows.add_row(age(condition.opened, now=now), sentence)
-    count = len(conditions) + len(errors)
-    return Group(Text(f"{count} thing{'s do' if count > 1 else ' does'} not work:", style="bold red"), rows)
+        lines.append((age(condition.opened, now=now), sentence))
+    count = len(lines)
+    head = Text(f"{count} thing{'s do' if count > 1 else ' does'} not work:", style="bold red")
+    if in_short:
+        width = max(len(since) for since, _ in lines)
+        cut = [Text.assemble((f"{since:<{width}}  ", "dim"), sentence) for since, sentence in lines]
+        for line in cut:
+            line.no_wrap, line.overflow = True, "ellipsis"
+        return Group(head, *cut)
+    rows = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    rows.add_column(no_wrap=True, style="dim")
+    rows.add_column(overflow="fold")
+    for since, sentence in lines:
+        rows.add_row(since, sentence)
+    return Group(head, rows)
 
 
 def _headline(overview: Overview) -> Text:

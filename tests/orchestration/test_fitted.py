@@ -10,7 +10,8 @@ from orchestration.cli.fitted import FittedTable
 from orchestration.cli.live import render
 from orchestration.cli.rates import Rates
 from orchestration.cli.screen import OnOneScreen
-from orchestration.cli.tables import models_table, overview_tables, streams_table
+from orchestration.cli.tables import models_table, overview_tables, streams_table, wrong
+from orchestration.conditions.condition import Condition, Finding
 from orchestration.records.overview import Overview, ServiceRow, StreamRow
 from orchestration.records.reader import AssetRecord, CheckRecord, RunRecord
 
@@ -140,3 +141,13 @@ def test_rates_are_the_growth_of_the_last_ten_seconds() -> None:
     assert rates.measure({"a": 140, "b": 9}, now_s=60) == {"a": 0.0, "b": 0.0}
     assert rates.measure({}, now_s=61) == {}
     assert rates.measure({"a": 900}, now_s=62) == {}  # not: since it was unknown
+
+
+def test_since_when_stays_whole_beside_a_long_sentence() -> None:
+    finding = Finding("stream_paused", "orders", SENTENCE, "wait")
+    for in_short in (True, False):
+        shown = wrong([Condition(1, finding, ago(33))], (), now=NOW, in_short=in_short)
+        assert shown is not None
+        lines = printed(shown)
+        assert lines[1].startswith("33s ago  the oldest event")
+        assert max(map(len, lines)) <= 80
