@@ -35,6 +35,7 @@ ALLOWED = {
     "dbt": {
         "orchestration/dbt/attaching.py",
         "orchestration/dbt/call.py",
+        "orchestration/dbt/extracting.py",
         "orchestration/dbt/manifest.py",
         "orchestration/dbt/runner.py",
     },

@@ -106,8 +106,11 @@ def broken_in(state: Path) -> Broken:
 def _parse(project: DbtProject, work: Path) -> tuple[Any, Broken]:
     """dbt's Manifest of all that can be built, whose JSON is in `work`; None when nothing can."""
 
+    from orchestration.dbt.extracting import without_static_parser
+
     def whole(project: DbtProject) -> Any:
-        return call_dbt(project, _PARSE, manifest=None, on_event=None, target_path=work)
+        with without_static_parser():
+            return call_dbt(project, _PARSE, manifest=None, on_event=None, target_path=work)
 
     outcome, broken = whole(project), Broken()
     manifest = outcome.result

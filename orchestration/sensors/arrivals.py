@@ -172,6 +172,9 @@ class _Ticks:
         not_modelled = self.watch.not_modelled(instance, modelled)
         due = self.plan.with_followers(schedule.not_built.due(now=now)) - paused
         owed = self.plan.streams_of(due).union(schedule.unfinished)
+        # What is new or edited of the models is built without an event; what failed is tried first.
+        if schedule.models not in ("", self.plan.fingerprint) and not (schedule.pauses or not_modelled):
+            owed |= {lag.stream for lag in lags}
         waiting = _waiting(lags, not_modelled, schedule, owed=owed)
         chosen = schedule.choose(waiting, now=now)
         if chosen:

@@ -17,6 +17,7 @@ from dagster import (
     MetadataValue,
     RunsFilter,
 )
+from dagster._core.events import JobFailureData
 
 from orchestration.assets.models import MODELS_OP
 from orchestration.dbt.blame import in_one_line
@@ -89,7 +90,9 @@ def _judged(instance: DagsterInstance, run: DagsterRun, schedule: Schedule) -> S
 def _was_interrupted(instance: DagsterInstance, run: DagsterRun) -> bool:
     """Whether the run was asked to stop, as all are when the system stops."""
     ends = instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_FAILURE)
-    errors = [entry.dagster_event.job_failure_data.error for entry in ends if entry.dagster_event]
+    # Of a run that was marked as failed from outside there are no data.
+    data = [entry.dagster_event.event_specific_data for entry in ends if entry.dagster_event]
+    errors = [each.error for each in data if isinstance(each, JobFailureData)]
     return any(error is not None and error.cls_name in _INTERRUPTED for error in errors)
 
 

@@ -236,6 +236,32 @@ def test_what_landed_and_was_not_modelled_is_made_up_for_without_a_new_event(sce
     assert not scene.tick(cursor).run_requests
 
 
+def test_an_edited_model_is_built_without_an_event_and_only_once(scene: Scene) -> None:
+    scene.drain()
+    ModelledBatches(scene.instance).advance({name: 1 for name in scene.names})
+    edited = Schedule(models="an older text")
+    (request,) = scene.tick(edited.dumps()).run_requests
+    assert request.tags[MODELS_TAG] == "f1"
+    assert scene.plan.models <= set(request.asset_selection)
+    assert not scene.tick(Schedule(models="f1").dumps()).run_requests
+    # What fails is tried at its own pace, and no run for the edit comes between.
+    failing = replace(edited, pauses={scene.names[0]: Pause(1, until=time.time() + 600)})
+    assert not scene.tick(failing.dumps()).run_requests
+
+
+def test_a_run_that_was_marked_as_failed_from_outside_stops_no_sensor(scene: Scene) -> None:
+    scene.drain()
+
+    @job(name=REFRESH_JOB)
+    def other() -> None: ...
+
+    tags = {STREAMS_TAG: scene.names[0]}
+    run = scene.instance.create_run_for_job(other, status=DagsterRunStatus.STARTED, tags=tags)
+    scene.instance.report_run_failed(run)  # as when it could not be launched
+    (request,) = scene.tick(Schedule(models="f1").dumps()).run_requests
+    assert request.tags[STREAMS_TAG] == scene.names[0]
+
+
 def test_models_of_a_batch_that_is_held_back_are_left_out_when_all_are_to_be_built(scene: Scene) -> None:
     scene.drain()
     produce(scene.kafka.bootstrap_servers, scene.names[1], [b"1"])

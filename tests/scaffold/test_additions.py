@@ -1,14 +1,18 @@
 """What a modeller adds to a project, and what he leaves out: snapshots, seeds, exposures; files."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from dagster import AssetKey
+from dbt_extractor import ExtractionError, py_extract_from_source
 
 from ingestion.settings import Settings, load_settings
 from orchestration.build import build_defs, read_project
 from orchestration.cli import examinations
 from orchestration.dbt.descriptions import declared_descriptions
+from orchestration.dbt.extracting import extract
 from orchestration.run.plan import refresh_plan
 from orchestration.scaffold.new import create_project
 
@@ -103,3 +107,43 @@ def test_the_examples_describe_what_is_made(tmp_path: Path, example: str) -> Non
     settings = load_settings(project=tmp_path / "project", data_dir=tmp_path / "data")
     found = list(examinations.dbt(settings, read_project(settings).streams))
     assert [each.state for each in found] == ["ok"], found
+
+
+def test_a_snapshot_in_yaml_starts_no_thread_when_it_is_parsed(shop: Settings) -> None:
+    """A warm process that parses an edited project must still be able to fork."""
+    (shop.dbt_folder / "snapshots").mkdir()
+    (shop.dbt_folder / "snapshots" / "order_history.yml").write_text(SNAPSHOT)
+    program = (
+        "import os, sys, dbt.cli.main, dbt.adapters.duckdb\n"
+        "from ingestion.settings import load_settings\n"
+        "from orchestration.build import read_project\n"
+        "settings = load_settings(project=sys.argv[1], data_dir=sys.argv[2])\n"
+        "threads = lambda: len(os.listdir('/proc/self/task'))\n"
+        "before = threads()\n"
+        "project = read_project(settings)\n"
+        "assert any(key.path[0] == 'snapshots' for key in project.lineage.keys.values()), project.problems\n"
+        "print(threads() - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, shop.project, shop.data_dir], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == "0"
+
+
+@pytest.mark.parametrize(
+    ("text", "refs", "sources"),
+    [
+        ("{{ ref('orders') }}", [("orders", None, None)], []),
+        ("{{ ref('shop', 'orders', v=2) }}", [("orders", "shop", 2)], []),
+        ("{{ source('raw', 'orders') }}", [], [("raw", "orders")]),
+    ],
+)
+def test_references_are_read_as_dbt_reads_them(text: str, refs: list[object], sources: list[object]) -> None:
+    for reads in (extract, py_extract_from_source):
+        found = reads(text)
+        read = [(each.get("name"), each.get("package"), each.get("version")) for each in found["refs"]]
+        assert (read, [tuple(each) for each in found["sources"]]) == (refs, sources), reads
+    for nonsense in ("{{ ref( }}", "{{ ref() }}", "{{ other('orders') }}"):
+        with pytest.raises(ExtractionError):
+            extract(nonsense)
