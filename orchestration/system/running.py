@@ -42,6 +42,7 @@ _LOOK_SECONDS = 2.0
 _TRIM_SECONDS = 30.0
 _UI_SECONDS = 60.0
 _COLLECTOR_SECONDS = 60.0
+_PATIENCE_SECONDS = 10.0
 _IN_USE = "What was in use before stays in use; a corrected file is taken in within seconds."
 
 
@@ -142,8 +143,7 @@ class System:
                 self._progress(f"starting {service.name}")
                 service.start()
             self._await_ui()
-            if self._senders:
-                self._await_collectors()
+            self._await_collectors()
             for service in self._senders:
                 self._progress(f"starting {service.name}")
                 service.start()
@@ -215,13 +215,18 @@ class System:
             wait_until(lambda: services.ui_answers(port), timeout_s=_UI_SECONDS, interval_s=0.1)
 
     def _await_collectors(self) -> None:
-        """Subscribe before anything is sent: a broker keeps nothing for a client it does not know yet."""
+        """Subscribe before anything is sent: a broker keeps nothing for a client it does not know yet.
+
+        Without senders of its own a system also runs while its broker is away.
+        """
         names = {service.name for service in self._collectors}
         for connector in collecting_connectors():
-            ready = partial(_is_subscribed, self.settings.data_dir, connector)
-            if connector.collector in names and not wait_until(
-                ready, timeout_s=_COLLECTOR_SECONDS, interval_s=0.1
-            ):
+            if connector.collector not in names:
+                continue
+            needed = bool(self._senders)
+            ready = partial(_is_subscribed, self.settings.data_dir, connector, or_in_trouble=not needed)
+            seconds = _COLLECTOR_SECONDS if needed else _PATIENCE_SECONDS
+            if not wait_until(ready, timeout_s=seconds, interval_s=0.1) and needed:
                 log = services.log_folder(self.settings) / f"{connector.collector}.log"
                 raise ServiceError(
                     f"The collector has not subscribed at the {connector.kind.upper()} broker in time: "
@@ -315,5 +320,6 @@ def _collected(streams: Sequence[Stream]) -> list[Stream]:
     return [stream for stream in streams if stream.kind in kinds]
 
 
-def _is_subscribed(data_dir: Path, connector: CollectingConnector) -> bool:
-    return bool(read_status(data_dir, connector).get("subscribed"))
+def _is_subscribed(data_dir: Path, connector: CollectingConnector, *, or_in_trouble: bool) -> bool:
+    status = read_status(data_dir, connector)
+    return bool(status.get("subscribed") or (or_in_trouble and status.get("error")))
