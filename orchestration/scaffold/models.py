@@ -12,7 +12,7 @@ _MEASURE = re.compile(r"double|decimal\(\d+, ?[1-9]\d*\)")
 """Whole numbers are mostly names and counts, of which an average says nothing."""
 
 _MART = """\
-{{{{ config(unique_key='hour_at') }}}}
+{{{{ config(materialized='incremental', unique_key='hour_at') }}}}
 
 {{%- set events = ref('stg_{stream}') -%}}
 {{%- set after = watermark(this) -%}}

@@ -18,6 +18,7 @@ from dagster import (
     RunsFilter,
 )
 from dagster._core.events import JobFailureData
+from dagster_shared.error import SerializableErrorInfo
 
 from orchestration.assets.models import MODELS_OP
 from orchestration.dbt.blame import in_one_line
@@ -127,11 +128,20 @@ def _fault(entry: EventLogEntry, touched: Sequence[str]) -> _Fault | None:
         return _Fault(_reasons(named.get(STREAM_METADATA)), _reasons(named.get(MODELS_METADATA)))
     if data.error is not None and data.error.cls_name in _INTERRUPTED:
         return None
-    why = in_one_line((given.description if given else "") or (data.error.message if data.error else ""))
+    why = in_one_line((given.description if given else "") or _innermost(data.error))
     if entry.step_key == MODELS_OP:
         return _Fault(models={EVERY_MODEL: why})
     stream = stream_of_step(entry.step_key)
     return _Fault(streams=dict.fromkeys(touched if stream is None else [stream], why))
+
+
+def _innermost(error: SerializableErrorInfo | None) -> str:
+    """What the first cause says: Dagster wraps it."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    text = error.message.strip() if error is not None else ""
+    name, colon, message = text.partition(": ")
+    return message if colon and " " not in name else text
 
 
 def _reasons(metadata: MetadataValue[Any] | None) -> Mapping[str, str]:

@@ -22,6 +22,7 @@ from orchestration.warm import forking, protocol
 from orchestration.warm.exclusive import only_one, private_folder
 from orchestration.warm.runs import RunTable
 from orchestration.warm.template_process import TemplateFailed, TemplateProcess
+from orchestration.warm.templates import Templates
 from orchestration.warm.waiting import WaitingWorker
 
 _REQUEST_SECONDS = 2.0
@@ -63,8 +64,8 @@ class Keeper:
     def __init__(self, options: KeeperOptions) -> None:
         self._options = options
         self._runs = RunTable(options.log_dir, grace_seconds=options.grace_seconds)
-        self._template: TemplateProcess | None = None
         self._waiting = WaitingWorker(options.socket_path.with_suffix(".next"))
+        self._templates = Templates(self._start_template, replaced=self._waiting.drop, say=_say)
         self._server: socket.socket | None = None
         self._last_look = ""
         self._stopping = False
@@ -90,7 +91,7 @@ class Keeper:
 
             for complaint in preload(self._options.clients):
                 _say(complaint)
-            self._renew_template()
+            self._templates.prepare(fingerprint(options.watched))
             self._loop(server, wake=wake)
             options.socket_path.unlink(missing_ok=True)
             server.close()
@@ -131,7 +132,7 @@ class Keeper:
             self._reap()
             self._runs.kill_overdue()
             time.sleep(0.02)
-        self._drop_template()
+        self._templates.drop()
 
     def _answer_one(self, server: socket.socket) -> None:
         connection, _address = server.accept()
@@ -163,7 +164,7 @@ class Keeper:
         except KeyError as error:
             return {"error": f"The request {request['op']!r} lacks {error}."}
         except TemplateFailed as error:
-            self._drop_template()
+            self._templates.drop()
             _say(str(error))
             return {"error": str(error)}
 
@@ -171,7 +172,7 @@ class Keeper:
         return {
             "pid": os.getpid(),
             "module": self._options.module,
-            "code": self._template.code if self._template else None,
+            "code": self._templates.in_use.code if self._templates.in_use else None,
             "runs": self._runs.alive(),
             "waiting": self._waiting.ready_pid,
         }
@@ -179,9 +180,7 @@ class Keeper:
     def _launch(self, run_id: str, *, run_args: str) -> dict[str, object]:
         if run_id in self._runs.alive():
             return {"error": f"Run {run_id} already has a process."}
-        template = self._template
-        if template is None or template.code != fingerprint(self._options.watched):
-            template = self._renew_template()
+        template = self._templates.newest(fingerprint(self._options.watched))
         log_path = self._runs.log_path(run_id)
         pid = self._waiting.take(run_args=run_args, log_path=log_path)
         if pid is None:
@@ -191,7 +190,7 @@ class Keeper:
 
     def _keep_one_waiting(self) -> None:
         """Between runs, have a worker ready for the next one."""
-        template = self._template
+        template = self._templates.in_use
         if template is None or self._runs.alive() or not self._waiting.is_wanted():
             return
         if template.is_ready() and template.may_wait:
@@ -205,35 +204,23 @@ class Keeper:
         """Replace the template between runs, once the files have not changed from one look to the next."""
         code = fingerprint(self._options.watched)
         settled, self._last_look = code == self._last_look, code
-        if settled and self._template is not None and self._template.code != code:
-            self._renew_template()
+        if settled:
+            self._templates.prepare(code)
 
-    def _renew_template(self) -> TemplateProcess:
-        self._drop_template()
+    def _start_template(self, code: str) -> TemplateProcess:
         options = self._options
-        self._template = TemplateProcess(
-            options.module,
-            options.working_directory,
-            code=fingerprint(options.watched),
-            server=self._server,
-        )
-        return self._template
-
-    def _drop_template(self) -> None:
-        self._waiting.drop()
-        if self._template is not None:
-            self._template.end()
-        self._template = None
+        return TemplateProcess(options.module, options.working_directory, code=code, server=self._server)
 
     def _reap(self) -> None:
         for pid, status in _ended_children():
             self._runs.ended(pid, wait_status=status)
             self._waiting.ended(pid)
-            if self._template is not None and pid == self._template.pid and self._template.ready:
+            in_use = self._templates.in_use
+            if in_use is not None and pid == in_use.pid and in_use.ready:
                 _say(
                     "The process that holds the project's code ended by itself; the next run starts it again."
                 )
-                self._drop_template()
+                self._templates.drop()
 
 
 def _ended_children() -> Iterator[tuple[int, int]]:

@@ -29,6 +29,12 @@ class TemplateProcess:
         working_directory: the folder it is imported from.
         code: fingerprint of the code it loads.
         server: the keeper's listening socket, which the fork must not keep open.
+
+    Attributes:
+        code: as given.
+        ready: whether the project is known to be loaded.
+        may_wait: whether a worker may wait for its run.
+        failure: why the project could not be loaded, once that is known.
     """
 
     def __init__(
@@ -40,7 +46,7 @@ class TemplateProcess:
         self.code = code
         self.ready = False
         self.may_wait = False
-        self._failure: TemplateFailed | None = None
+        self.failure: TemplateFailed | None = None
         self._module = module
         keeper_pid = os.getpid()
         location = template.Location(module, str(working_directory))
@@ -62,19 +68,19 @@ class TemplateProcess:
         Raises:
             TemplateFailed: the code raises, ends the process or takes too long.
         """
-        if self._failure is not None:
-            raise self._failure
+        if self.failure is not None:
+            raise self.failure
         if not self.ready:
             self.may_wait = bool(self._receive().get("may_wait"))
             self.ready = True
 
     def is_ready(self) -> bool:
         """Whether the project is loaded, without waiting; a failure is for the run that asks for a worker."""
-        if not self.ready and self._failure is None and select.select([self._channel], [], [], 0)[0]:
+        if not self.ready and self.failure is None and select.select([self._channel], [], [], 0)[0]:
             try:
                 self.wait_ready()
             except TemplateFailed as error:
-                self._failure = error
+                self.failure = error
         return self.ready
 
     def fork_waiting(self, socket_path: Path, *, log_path: Path) -> int:

@@ -30,7 +30,7 @@ cpu_utilization:
   event_time: read_at
   fields: {{read_at: timestamp, value: double}}
 """
-MART = """{{ config(unique_key=['series', 'hour_at']) }}
+MART = """{{ config(materialized='incremental', unique_key=['series', 'hour_at']) }}
 
 with readings as (
     select

@@ -391,35 +391,47 @@ def test_a_folder_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
     assert "chmod go-w" in (tmp_path / "warm.log").read_text()
 
 
-def test_new_code_is_seen_and_broken_code_is_reported(own: Site) -> None:
+def test_new_code_is_seen_and_broken_code_replaces_nothing(own: Site) -> None:
     own.wait(own.launch("hello_job"), DagsterRunStatus.SUCCESS)
     pid = own.ping()["pid"]
 
-    own.code.write_text(DEFINITIONS.replace("version one", "version two"))
+    def runs_version_two() -> None:
+        run_id = own.launch("hello_job")
+        own.wait(run_id, DagsterRunStatus.SUCCESS)
+        assert "version two" in own.messages(run_id)
+
+    good = DEFINITIONS.replace("version one", "version two")
+    own.code.write_text(good)
+    runs_version_two()
+    own.code.write_text(DEFINITIONS + "\nimport no_such_module\n")
+    runs_version_two()
+    runs_version_two()
+    # Of another length than the last: Python tells sources by length and second, and keeps what it compiled.
+    own.code.write_text(DEFINITIONS + "\nimport os\nos._exit(3)  # by itself\n")
+    runs_version_two()
+    own.code.write_text(DEFINITIONS + "\n# corrected")
     run_id = own.launch("hello_job")
     own.wait(run_id, DagsterRunStatus.SUCCESS)
-    assert "version two" in own.messages(run_id)
+    assert "version one" in own.messages(run_id)
+    assert own.ping()["pid"] == pid
 
+
+def test_broken_code_is_reported_where_nothing_was_loaded_before(own: Site) -> None:
+    thread = "Thread(target=threading.Event().wait, name='idler', daemon=True)"
+    own.code.write_text(f"{DEFINITIONS}\nimport threading\nthreading.{thread}.start()\n")
+    with pytest.raises(protocol.WarmProcessRefused, match="idler"):
+        own.launch("hello_job")
     own.code.write_text(DEFINITIONS + "\nimport no_such_module\n")
     run = own.create("hello_job")
     with pytest.raises(protocol.WarmProcessRefused, match=r"cannot be loaded: ModuleNotFound.*line"):
         own.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]
     assert own.run(run.run_id).status == DagsterRunStatus.FAILURE
     assert "no_such_module" in own.messages(run.run_id)
-
-    # Of another length than the last: Python tells sources by length and second, and keeps what it compiled.
     own.code.write_text(DEFINITIONS + "\nimport os\nos._exit(3)  # by itself\n")
     with pytest.raises(protocol.WarmProcessRefused, match="ended by itself"):
         own.launch("hello_job")
-
-    thread = "Thread(target=threading.Event().wait, name='idler', daemon=True)"
-    own.code.write_text(f"{DEFINITIONS}\nimport threading\nthreading.{thread}.start()\n")
-    with pytest.raises(protocol.WarmProcessRefused, match="idler"):
-        own.launch("hello_job")
-
     own.code.write_text(DEFINITIONS)
     own.wait(own.launch("hello_job"), DagsterRunStatus.SUCCESS)
-    assert own.ping()["pid"] == pid
 
 
 def waiting_worker(site: Site, *, other_than: int | None = None) -> int:

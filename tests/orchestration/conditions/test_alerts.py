@@ -1,12 +1,8 @@
 """Alerts: each opening and each end reaches the webhook once, however long that is away; no token leaks."""
 
-import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -15,6 +11,7 @@ from orchestration.conditions.condition import Finding
 from orchestration.observe import alerts
 from orchestration.observe.alerts import Poster, post
 from orchestration.observe.watchman import Watchman
+from tests.servers.webhook import Webhook
 from tests.waiting import eventually
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -22,41 +19,10 @@ MODEL = Finding("model_failing", "marts/orders", "Model marts/orders failed: a r
 DAEMON = Finding("service_down", "daemon", "daemon does not run")
 
 
-class Hook:
-    """A real HTTP server that takes alerts, or refuses so many of them first."""
-
-    def __init__(self) -> None:
-        self.taken: list[dict[str, Any]] = []
-        self.refuse = 0
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                alert = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                refused, hook.refuse = hook.refuse > 0, max(0, hook.refuse - 1)
-                if not refused:
-                    hook.taken.append(alert)
-                self.send_response(503 if refused else 200)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None: ...
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = SecretStr(f"http://127.0.0.1:{self.server.server_port}/t0ken")
-
-    def events(self) -> list[tuple[str, str]]:
-        return [(alert["event"], alert["subject"]) for alert in self.taken]
-
-
 @pytest.fixture
-def hook() -> Iterator[Hook]:
-    hook = Hook()
-    thread = threading.Thread(target=hook.server.serve_forever)
-    thread.start()
-    yield hook
-    hook.server.shutdown()
-    thread.join()
-    hook.server.server_close()
+def hook() -> Iterator[Webhook]:
+    with Webhook() as hook:
+        yield hook
 
 
 @pytest.fixture(autouse=True)
@@ -71,14 +37,16 @@ def watchman(tmp_path: Path) -> Watchman:
 
 
 @pytest.fixture
-def poster(watchman: Watchman, hook: Hook) -> Iterator[Poster]:
-    poster = Poster(watchman, hook.url, data_dir="/data")
+def poster(watchman: Watchman, hook: Webhook) -> Iterator[Poster]:
+    poster = Poster(watchman, SecretStr(hook.url), data_dir="/data")
     poster.start()
     yield poster
     poster.stop()
 
 
-def test_an_opening_and_its_end_are_posted_once_each(watchman: Watchman, hook: Hook, poster: Poster) -> None:
+def test_an_opening_and_its_end_are_posted_once_each(
+    watchman: Watchman, hook: Webhook, poster: Poster
+) -> None:
     for _ in range(3):
         watchman.note([MODEL], now=NOON)
     eventually(lambda: len(hook.taken) == 1, "the opening is posted", seconds=10)
@@ -95,7 +63,7 @@ def test_an_opening_and_its_end_are_posted_once_each(watchman: Watchman, hook: H
 
 
 def test_what_the_webhook_refuses_is_kept_and_posted_in_order(
-    watchman: Watchman, hook: Hook, poster: Poster
+    watchman: Watchman, hook: Webhook, poster: Poster
 ) -> None:
     hook.refuse = 3
     watchman.note([MODEL], now=NOON)
@@ -111,9 +79,9 @@ def test_what_the_webhook_refuses_is_kept_and_posted_in_order(
     eventually(lambda: poster.findings() == [], "the trouble is over", seconds=10)
 
 
-def test_the_next_process_posts_what_this_one_could_not(tmp_path: Path, hook: Hook) -> None:
+def test_the_next_process_posts_what_this_one_could_not(tmp_path: Path, hook: Webhook) -> None:
     Watchman(tmp_path, posts=True).note([MODEL], now=NOON)
-    poster = Poster(Watchman(tmp_path, posts=True), hook.url, data_dir="/data")
+    poster = Poster(Watchman(tmp_path, posts=True), SecretStr(hook.url), data_dir="/data")
     poster.start()
     eventually(lambda: len(hook.taken) == 1, "it is posted", seconds=10)
     poster.stop()

@@ -1,4 +1,4 @@
-{{ config(unique_key='order_id') }}
+{{ config(materialized='incremental', unique_key='order_id') }}
 
 with orders as (
     select * from {{ ref('stg_orders') }}
