@@ -17,7 +17,7 @@ class Templates:
     Args:
         start: starts a template for a state of the code.
         replaced: called when the template in use goes: what it forked to wait is of old code.
-        say: tells the log a sentence.
+        say: writes a sentence to the log.
 
     Attributes:
         in_use: None before the first, and after one ended by itself or could not be loaded.
