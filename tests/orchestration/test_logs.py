@@ -32,6 +32,7 @@ LOCAL = f"{NOON.astimezone():%Y-%m-%d %H:%M:%S}"
         (f"{UTC_NOON} LOG:  listening", "info", "listening"),
         (f"{UTC_NOON} FATAL:  no such role", "error", "no such role"),
         (f"{UTC_NOON} FATAL:  the database system is starting up", "info", "the database"),
+        (f'{UTC_NOON} ERROR:  relation "ducklake.millrace_versions" does not exist', "info", "relation"),
         (
             f'{UTC_NOON} ERROR:  duplicate key value violates unique constraint "ducklake_x"',
             "info", "duplicate key",
