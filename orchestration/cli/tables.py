@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from orchestration.cli.fitted import FittedTable
+from orchestration.cli.hanging import HangingSentences
 from orchestration.conditions.condition import Condition
 from orchestration.records.overview import Overview, ServiceRow, StreamRow
 from orchestration.records.reader import AssetRecord, CheckRecord, RunRecord
@@ -91,18 +91,7 @@ def wrong(
         lines.append((age(condition.opened, now=now), sentence))
     count = len(lines)
     head = Text(f"{count} thing{'s do' if count > 1 else ' does'} not work:", style="bold red")
-    if in_short:
-        width = max(len(since) for since, _ in lines)
-        cut = [Text.assemble((f"{since:<{width}}  ", "dim"), sentence) for since, sentence in lines]
-        for line in cut:
-            line.no_wrap, line.overflow = True, "ellipsis"
-        return Group(head, *cut)
-    rows = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    rows.add_column(no_wrap=True, style="dim")
-    rows.add_column(overflow="fold")
-    for since, sentence in lines:
-        rows.add_row(since, sentence)
-    return Group(head, rows)
+    return Group(head, HangingSentences(lines, in_short=in_short))
 
 
 def _headline(overview: Overview) -> Text:

@@ -1,0 +1,34 @@
+"""Sentences that wrap beside a short mark, such as how long ago something was."""
+
+from collections.abc import Sequence
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+_GAP = 2
+_NARROWEST = 20
+
+
+class HangingSentences:
+    """One below the other; the lines of each begin at the same column.
+
+    Args:
+        sentences: Mark and sentence of each.
+        in_short: One line each, cut at the end.
+    """
+
+    def __init__(self, sentences: Sequence[tuple[str, Text]], *, in_short: bool = False) -> None:
+        self._sentences, self._in_short = sentences, in_short
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Rich's protocol of what can be printed."""
+        indent = max(len(mark) for mark, _ in self._sentences) + _GAP
+        width = max(_NARROWEST, options.max_width - indent)
+        for mark, sentence in self._sentences:
+            lines = list(sentence.wrap(console, width, overflow="fold"))
+            if self._in_short and len(lines) > 1:
+                lines[0].truncate(width - 1)
+                lines = [Text.assemble(lines[0], "…")]
+            for number, line in enumerate(lines):
+                line.rstrip()
+                yield Text.assemble((f"{'' if number else mark:<{indent}}", "dim"), line)
