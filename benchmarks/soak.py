@@ -27,7 +27,7 @@ from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings, load_settings
 from orchestration.cli.tables import table
-from orchestration.records.overview import read_system_state
+from orchestration.records.system_state import read_system_state
 from tests.e2e.test_demo import MILLRACE, environment
 from tests.e2e.test_together import DBT, marts_are_there
 from tests.repository import REPOSITORY

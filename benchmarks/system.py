@@ -13,7 +13,7 @@ from ingestion.collect.status import status_file
 from ingestion.connectors.mqtt.connector import MQTT
 from ingestion.data_folder import system_is_running
 from ingestion.settings import Settings, load_settings
-from orchestration.records.overview import STATE_FILE
+from orchestration.records.system_state import STATE_FILE
 from tests.repository import REPOSITORY
 from tests.servers.apache_kafka import ApacheKafka, KafkaServer
 from tests.servers.mosquitto import Mosquitto

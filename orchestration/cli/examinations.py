@@ -90,7 +90,7 @@ def data_folder(settings: Settings) -> Iterator[Finding]:
 
 def system(settings: Settings) -> Iterator[Finding]:
     """The running system's processes."""
-    from orchestration.records.overview import read_system_state
+    from orchestration.records.system_state import read_system_state
 
     state = read_system_state(settings.data_dir)
     if state is None:

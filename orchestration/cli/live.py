@@ -27,7 +27,8 @@ from orchestration.cli.tables import (
     wrong,
 )
 from orchestration.conditions.condition import Condition
-from orchestration.records.overview import Overview, OverviewReader, ServiceRow
+from orchestration.records.overview import Overview, OverviewReader
+from orchestration.records.system_state import ServiceRow
 from orchestration.system.running import System
 
 

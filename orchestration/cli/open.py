@@ -6,8 +6,8 @@ from pathlib import Path
 from ingestion.errors import MillraceError
 from ingestion.settings import Settings
 from orchestration.cli.context import out
-from orchestration.records.overview import read_system_state
 from orchestration.records.reader import DagsterRecords
+from orchestration.records.system_state import read_system_state
 
 _IN_THE_TERMINAL = frozenset({"www-browser", "links", "elinks", "lynx", "w3m"})
 

@@ -12,7 +12,8 @@ from ingestion.errors import MillraceError
 from ingestion.settings import Settings
 from orchestration.cli.context import err, out
 from orchestration.cli.tables import overview_tables
-from orchestration.records.overview import Overview, OverviewReader, streams_in_use
+from orchestration.records.overview import Overview, OverviewReader
+from orchestration.records.system_state import streams_in_use
 
 _BROKER_SECONDS = 2.0
 _WITHIN_SECONDS = 3.0

@@ -10,8 +10,9 @@ from rich.text import Text
 from orchestration.cli.fitted import FittedTable
 from orchestration.cli.hanging import HangingSentences
 from orchestration.conditions.condition import Condition
-from orchestration.records.overview import Overview, ServiceRow, StreamRow
+from orchestration.records.overview import Overview, StreamRow
 from orchestration.records.reader import AssetRecord, CheckRecord, RunRecord
+from orchestration.records.system_state import ServiceRow
 
 _HOPS = ("waiting", "reading", "loading", "building")
 _COLOURS = {

@@ -12,7 +12,7 @@ from ingestion.collect.status import read_status, status_file
 from ingestion.connectors.port import CollectingConnector
 from ingestion.connectors.registry import collecting_connectors
 from orchestration.conditions.condition import Finding
-from orchestration.records.overview import ServiceRow
+from orchestration.records.system_state import ServiceRow
 
 LITTLE_SPACE_BYTES = 2 * 2**30
 """Less free space than this is a condition."""

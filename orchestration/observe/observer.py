@@ -14,8 +14,8 @@ from ingestion.settings import Settings
 from orchestration.conditions.condition import Finding
 from orchestration.conditions.reports import known_checks
 from orchestration.observe import dagster, machine
-from orchestration.records.overview import ServiceRow
 from orchestration.records.reader import DagsterRecords
+from orchestration.records.system_state import ServiceRow
 
 _DATABASE_KINDS = frozenset({*dagster.KINDS, "service_stuck", "catalog_unreachable"})
 _KINDS = _DATABASE_KINDS | {"collector_in_trouble", "disk_low"}

@@ -13,7 +13,7 @@ from orchestration.observe.alerts import Poster
 from orchestration.observe.observer import Observer, Seen
 from orchestration.observe.ui import UiReporter
 from orchestration.observe.watchman import Watchman
-from orchestration.records.overview import ServiceRow
+from orchestration.records.system_state import ServiceRow
 
 _REPORTED_KINDS: Mapping[Reporter, tuple[str, ...]] = {
     "definitions": ("project_file_broken",),

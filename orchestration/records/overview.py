@@ -3,20 +3,17 @@
 Showing it belongs to cli/tables.py. A part that cannot be read says why instead of failing the whole.
 """
 
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import duckdb
 
 from ingestion.connectors.registry import kinds
-from ingestion.data_folder import system_is_running
 from ingestion.declare.stream import Stream
 from ingestion.errors import CatalogUnavailable, MillraceError
 from ingestion.lake.lake import WATCHER_SECONDS, Lake
@@ -25,8 +22,8 @@ from ingestion.watch.lag import LagMeter, StreamLag
 from orchestration.conditions.condition import Condition
 from orchestration.conditions.journal import open_conditions
 from orchestration.records.reader import AssetRecord, CheckRecord, DagsterRecords, RunRecord
+from orchestration.records.system_state import ServiceRow, read_system_state
 
-STATE_FILE = "system.json"
 _STREAM_COUNTS = (
     "select stream, sum(events_landed), sum(events_rejected), max(ingested_at), "
     "max(last_event_time), max(batch_id) from raw.batches group by stream"
@@ -38,17 +35,6 @@ _OPEN_REJECTS = (
 T = TypeVar("T")
 _NO_ANSWER = "its log does not answer in time"
 _REPLACED = "its log does not continue what the lake holds: 'millrace doctor' says why and what to do"
-
-
-@dataclass(frozen=True)
-class ServiceRow:
-    """One process of the running system."""
-
-    name: str
-    running: bool
-    pid: int | None
-    restarts: int
-    error: str
 
 
 @dataclass(frozen=True)
@@ -113,43 +99,6 @@ class Overview:
     checks: tuple[CheckRecord, ...] = ()
     runs: tuple[RunRecord, ...] = ()
     errors: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class SystemState:
-    """What a running `millrace up` reports about itself in <data_dir>/system.json.
-
-    Attributes:
-        pid: The supervising process.
-        mode: up or demo.
-        ui_url: Address of the web UI; empty without one.
-        started_at: ISO time, UTC.
-        services: Its processes.
-    """
-
-    pid: int
-    mode: str
-    ui_url: str
-    started_at: str
-    services: tuple[ServiceRow, ...] = field(default=())
-
-
-def streams_in_use(data_dir: Path) -> Path:
-    """The copy of streams.yml that a running system has taken in."""
-    return data_dir / "run" / "streams.yml"
-
-
-def read_system_state(data_dir: Path) -> SystemState | None:
-    """What the running system reports; None when none runs."""
-    if not system_is_running(data_dir):
-        return None
-    try:
-        content = json.loads((data_dir / STATE_FILE).read_text(encoding="utf-8"))
-        services = tuple(ServiceRow(**row) for row in content.pop("services"))
-        content.pop("complaints", None)  # of an earlier release
-        return SystemState(**content, services=services)
-    except (OSError, ValueError, TypeError, KeyError):
-        return None  # it is just starting
 
 
 class OverviewReader:

@@ -18,7 +18,7 @@ from ingestion.data_folder import SYSTEM_LOCK, system_is_running
 from ingestion.errors import MillraceError
 from ingestion.json_file import write_json
 from ingestion.settings import RUNTIME_FILE
-from orchestration.records.overview import STATE_FILE, SystemState
+from orchestration.records.system_state import STATE_FILE, SystemState
 
 _PATIENCE_SECONDS = 1.0  # a process that only tests the lock holds it for a moment
 STOP_SECONDS = 120.0

@@ -25,7 +25,7 @@ from ingestion.settings import Settings, load_settings
 from orchestration.conditions.condition import Condition, Finding
 from orchestration.dbt.prepared import prepare_project
 from orchestration.observe.watch import Watch
-from orchestration.records.overview import ServiceRow, SystemState, streams_in_use
+from orchestration.records.system_state import ServiceRow, SystemState, streams_in_use
 from orchestration.services.postgres import EmbeddedPostgres
 from orchestration.services.process import Service, ServiceError, wait_until
 from orchestration.services.supervisor import Supervisor

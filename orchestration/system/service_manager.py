@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from orchestration.conditions.condition import Condition
-from orchestration.records.overview import ServiceRow
+from orchestration.records.system_state import ServiceRow
 
 _SEND_SECONDS = 1.0
 

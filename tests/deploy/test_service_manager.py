@@ -12,7 +12,7 @@ import pytest
 from ingestion.settings import load_settings
 from orchestration.cli.live import watch
 from orchestration.conditions.condition import Condition, Finding
-from orchestration.records.overview import ServiceRow
+from orchestration.records.system_state import ServiceRow
 from orchestration.services.process import ServiceError
 from orchestration.services.supervisor import Supervisor
 from orchestration.system.running import System

@@ -19,7 +19,7 @@ from ingestion.connectors.mqtt.connector import MQTT
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.settings import load_settings
-from orchestration.records.overview import read_system_state
+from orchestration.records.system_state import read_system_state
 from tests.e2e.test_demo import MILLRACE, environment, processes_of
 from tests.fault.conftest import Count, Tally
 from tests.fault.oracle import KafkaOracle

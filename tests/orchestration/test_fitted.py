@@ -12,8 +12,9 @@ from orchestration.cli.rates import Rates
 from orchestration.cli.screen import OnOneScreen
 from orchestration.cli.tables import models_table, overview_tables, streams_table, wrong
 from orchestration.conditions.condition import Condition, Finding
-from orchestration.records.overview import Overview, ServiceRow, StreamRow
+from orchestration.records.overview import Overview, StreamRow
 from orchestration.records.reader import AssetRecord, CheckRecord, RunRecord
+from orchestration.records.system_state import ServiceRow
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 SENTENCE = "the oldest event of a batch was 12.3 s old when this mart showed it; its budget is 5 s " * 2

@@ -27,7 +27,7 @@ from orchestration.cli.open import open_ui
 from orchestration.dbt.lineage import NodeKeys
 from orchestration.dbt.results import NodeResult
 from orchestration.dbt.translator import ModelTranslator
-from orchestration.records.overview import ServiceRow, SystemState
+from orchestration.records.system_state import ServiceRow, SystemState
 from orchestration.run.cycles import materialization
 from orchestration.run.page import preview
 from orchestration.system.lock import only_system, publish

@@ -7,7 +7,8 @@ import pytest
 
 from ingestion.errors import ConfigError
 from ingestion.settings import Settings, load_settings
-from orchestration.records.overview import OverviewReader, read_system_state
+from orchestration.records.overview import OverviewReader
+from orchestration.records.system_state import read_system_state
 from orchestration.services.postgres import EmbeddedPostgres
 from orchestration.services.process import wait_until
 from orchestration.system.code_server import CodeServer

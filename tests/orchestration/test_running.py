@@ -11,7 +11,7 @@ import pytest
 
 from ingestion.settings import load_settings
 from orchestration.cli.live import interruptible, watch
-from orchestration.records.overview import STATE_FILE
+from orchestration.records.system_state import STATE_FILE
 from orchestration.services.process import LOG_LIMIT_BYTES
 from orchestration.system.running import System
 

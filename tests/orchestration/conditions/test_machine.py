@@ -20,7 +20,7 @@ from ingestion.settings import Settings, load_settings
 from orchestration.observe import machine, observer
 from orchestration.observe.machine import Restarts
 from orchestration.observe.observer import Observer
-from orchestration.records.overview import ServiceRow
+from orchestration.records.system_state import ServiceRow
 from tests.waiting import eventually
 
 CONNECTOR = collecting_connectors()[0]
