@@ -11,11 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
-from ingestion.collect.status import read_status
-from ingestion.connectors.port import CollectingConnector
-from ingestion.connectors.registry import collecting_connectors
 from ingestion.declare.file import load_streams
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
@@ -31,6 +27,7 @@ from orchestration.services.process import Service, ServiceError, wait_until
 from orchestration.services.supervisor import Supervisor
 from orchestration.system import services
 from orchestration.system.code_server import CodeServer
+from orchestration.system.collectors import Collectors
 from orchestration.system.data_folder import require_usable
 from orchestration.system.instance import launcher_socket, prepare_instance
 from orchestration.system.lock import publish
@@ -41,8 +38,6 @@ from orchestration.system.runtime import variables, write_runtime
 _LOOK_SECONDS = 2.0
 _TRIM_SECONDS = 30.0
 _UI_SECONDS = 60.0
-_COLLECTOR_SECONDS = 60.0
-_PATIENCE_SECONDS = 10.0
 _IN_USE = "What was in use before stays in use; a corrected file is taken in within seconds."
 
 
@@ -80,8 +75,7 @@ class System:
             renew=self._renew,
         )
         self.streams: tuple[Stream, ...] = load_streams(settings.streams_file)
-        self._collected: list[Stream] = []
-        self._collectors: list[Service] = []
+        self._collectors = Collectors()
         self.ui_port = services.choose_ui_port(settings) if ui else None
         self._mode = mode
         self._progress = progress
@@ -143,7 +137,7 @@ class System:
                 self._progress(f"starting {service.name}")
                 service.start()
             self._await_ui()
-            self._await_collectors()
+            self._collectors.await_subscribed(self.settings, needed=bool(self._senders))
             for service in self._senders:
                 self._progress(f"starting {service.name}")
                 service.start()
@@ -173,11 +167,13 @@ class System:
 
     def _take_in(self) -> None:
         streams = load_streams(self.settings.streams_file)
+        if not self._reloading.complaint:  # else it has been said
+            self._progress(_news(self.streams, streams))
         self._prepare(streams)
         self.streams = streams
 
     def _renew(self) -> None:
-        if self._collected != _collected(self.streams):
+        if not self._collectors.fit(self.streams):
             self.renew_collectors()
         if self._code_server is not None:
             self._code_server.renew()
@@ -193,45 +189,13 @@ class System:
         ]
         if self.ui_port is not None:
             processes.append(services.web_server(settings, env, path=self._socket, port=self.ui_port))
-        return [*processes, *self._make_collectors()]
-
-    def _make_collectors(self) -> list[Service]:
-        """One for each kind of broker that has something to collect and is configured."""
-        self._collected = _collected(self.streams)
-        declared = {stream.kind for stream in self._collected}
-        env = services.environment(self.settings, variables(self._runtime))
-        self._collectors = [
-            services.collector(self.settings, env, connector)
-            for connector in collecting_connectors()
-            if connector.kind in declared
-            and connector.is_configured(self.settings.access(connector.kind, connector.access))
-        ]
-        return self._collectors
+        return [*processes, *self._collectors.make(settings, env, self.streams)]
 
     def _await_ui(self) -> None:
         port = self.ui_port
         if port is not None:
             self._progress("waiting for the web UI")
             wait_until(lambda: services.ui_answers(port), timeout_s=_UI_SECONDS, interval_s=0.1)
-
-    def _await_collectors(self) -> None:
-        """Subscribe before anything is sent: a broker keeps nothing for a client it does not know yet.
-
-        Without senders of its own a system also runs while its broker is away.
-        """
-        names = {service.name for service in self._collectors}
-        for connector in collecting_connectors():
-            if connector.collector not in names:
-                continue
-            needed = bool(self._senders)
-            ready = partial(_is_subscribed, self.settings.data_dir, connector, or_in_trouble=not needed)
-            seconds = _COLLECTOR_SECONDS if needed else _PATIENCE_SECONDS
-            if not wait_until(ready, timeout_s=seconds, interval_s=0.1) and needed:
-                log = services.log_folder(self.settings) / f"{connector.collector}.log"
-                raise ServiceError(
-                    f"The collector has not subscribed at the {connector.kind.upper()} broker in time: "
-                    f"look into {log}."
-                )
 
     def check(self, now_s: float) -> tuple[ServiceRow, ...]:
         """Restart what died, load changed code, keep logs small, and publish the state.
@@ -245,7 +209,10 @@ class System:
             self._next_look_s = now_s + _LOOK_SECONDS
             if self._code_server is not None:
                 self._reloading.look(now_s)
+                before = self._code_server.pid
                 self._attempt("code", partial(self._code_server.settle, now_s))
+                if before is not None and self._code_server.pid not in (None, before):
+                    self._progress("running on the edited files")
         if now_s >= self._next_trim_s:
             self._next_trim_s = now_s + _TRIM_SECONDS
             self._attempt("logs", lambda: trim_logs(services.log_folder(self.settings)))
@@ -283,15 +250,16 @@ class System:
 
     def renew_collectors(self) -> None:
         """End the collectors and start those that the declared streams now need, if any."""
-        old = self._collectors
+        old = self._collectors.services
         for service in old:
             service.stop()
-        new = self._make_collectors()
+        env = services.environment(self.settings, variables(self._runtime))
+        new = self._collectors.make(self.settings, env, self.streams)
         if [service.name for service in old] == [service.name for service in new]:
-            self._collectors = old  # their supervisor counts on
+            self._collectors.services = old  # their supervisor counts on
         else:
             self._supervise([*(service for service in self._services if service not in old), *new])
-        for service in self._collectors:
+        for service in self._collectors.services:
             with suppress(ServiceError):  # the supervisor tries it again
                 service.start()
 
@@ -314,12 +282,12 @@ class System:
         self._supervise([service for service in self._services if service not in self._senders])
 
 
-def _collected(streams: Sequence[Stream]) -> list[Stream]:
-    """The streams whose senders a collector listens to."""
-    kinds = {connector.kind for connector in collecting_connectors()}
-    return [stream for stream in streams if stream.kind in kinds]
-
-
-def _is_subscribed(data_dir: Path, connector: CollectingConnector, *, or_in_trouble: bool) -> bool:
-    status = read_status(data_dir, connector)
-    return bool(status.get("subscribed") or (or_in_trouble and status.get("error")))
+def _news(before: Sequence[Stream], now: Sequence[Stream]) -> str:
+    """What an edit brings, in a few words."""
+    old, new = ({stream.name for stream in streams} for streams in (before, now))
+    parts = [
+        f"{word} {', '.join(sorted(names))}"
+        for word, names in (("new:", new - old), ("gone:", old - new))
+        if names
+    ]
+    return f"taking in edited files ({'; '.join(parts)})" if parts else "taking in edited files"

@@ -1,0 +1,85 @@
+"""The collectors of a running system: which ones its streams need, and that they have subscribed."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from ingestion.collect.status import read_status
+from ingestion.connectors.port import CollectingConnector
+from ingestion.connectors.registry import collecting_connectors
+from ingestion.declare.stream import Stream
+from ingestion.settings import Settings
+from orchestration.services.process import Service, ServiceError, wait_until
+from orchestration.system import services
+
+_NEEDED_SECONDS = 60.0
+_PATIENCE_SECONDS = 10.0
+
+
+class Collectors:
+    """One for each kind of broker that has something to collect and is configured.
+
+    Attributes:
+        services: Those that the streams of the last `make` need.
+    """
+
+    def __init__(self) -> None:
+        self.services: list[Service] = []
+        self._streams: list[Stream] = []
+
+    def make(
+        self, settings: Settings, env: Mapping[str, str], streams: Sequence[Stream]
+    ) -> Sequence[Service]:
+        """Make them, without starting any.
+
+        Args:
+            settings: Of the running system.
+            env: Of its processes.
+            streams: The declared ones.
+        """
+        self._streams = _collected(streams)
+        declared = {stream.kind for stream in self._streams}
+        self.services = [
+            services.collector(settings, env, connector)
+            for connector in collecting_connectors()
+            if connector.kind in declared
+            and connector.is_configured(settings.access(connector.kind, connector.access))
+        ]
+        return self.services
+
+    def fit(self, streams: Sequence[Stream]) -> bool:
+        """Whether these streams are collected as those of the last `make` were."""
+        return self._streams == _collected(streams)
+
+    def await_subscribed(self, settings: Settings, *, needed: bool) -> None:
+        """Subscribe before anything is sent: a broker keeps nothing for a client it does not know yet.
+
+        Args:
+            settings: Of the running system.
+            needed: Whether something is going to send; else the system also runs while its broker is away.
+
+        Raises:
+            ServiceError: A collector that is needed has not subscribed in time.
+        """
+        names = {service.name for service in self.services}
+        for connector in collecting_connectors():
+            if connector.collector not in names:
+                continue
+            ready = partial(_is_subscribed, settings, connector, or_in_trouble=not needed)
+            seconds = _NEEDED_SECONDS if needed else _PATIENCE_SECONDS
+            if not wait_until(ready, timeout_s=seconds, interval_s=0.1) and needed:
+                log = services.log_folder(settings) / f"{connector.collector}.log"
+                raise ServiceError(
+                    f"The collector has not subscribed at the {connector.kind.upper()} broker in time: "
+                    f"look into {log}."
+                )
+
+
+def _collected(streams: Sequence[Stream]) -> list[Stream]:
+    """The streams whose senders a collector listens to."""
+    kinds = {connector.kind for connector in collecting_connectors()}
+    return [stream for stream in streams if stream.kind in kinds]
+
+
+def _is_subscribed(settings: Settings, connector: CollectingConnector, *, or_in_trouble: bool) -> bool:
+    status = read_status(settings.data_dir, connector)
+    return bool(status.get("subscribed") or (or_in_trouble and status.get("error")))
