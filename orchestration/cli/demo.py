@@ -152,6 +152,12 @@ def _freshness_line(reader: FreshnessReader, report: Path) -> RenderableType:
     return line
 
 
+_WHAT_NOW = (
+    "\nWhat now: 'millrace new DIR' makes a project of your own; name your broker in its .env, then "
+    "'millrace add NAME --from kafka:TOPIC' (or mqtt:FILTER) brings its first stream."
+)
+
+
 def render_summary(summary: Summary) -> RenderableType:
     """The summary, a line a fact."""
     right = ("sent", "in raw", "rejected", "in marts", "p50 s", "p95 s")
@@ -169,7 +175,9 @@ def render_summary(summary: Summary) -> RenderableType:
         f"alerts found: {summary.alerts}",
         f"slowest hop: {summary.slowest_hop or 'none'} (medians: {hops or 'none'})",
     ]
-    return Group(Text(), counts, Text(), *(Text(line) for line in lines), *_verdict(summary.problems))
+    return Group(
+        Text(), counts, Text(), *(Text(line) for line in lines), *_verdict(summary.problems), Text(_WHAT_NOW)
+    )
 
 
 def _verdict(problems: Sequence[str]) -> list[Text]:
