@@ -135,6 +135,8 @@ def _title(demo: Demo) -> str:
 
 
 def _freshness_line(reader: FreshnessReader, report: Path) -> RenderableType:
+    if not reader.sights:
+        return Text("warming up: the first events make every model once, which takes a few seconds", "dim")
     line = Text.assemble(("freshness  ", "bold"))
     for stream in MARTS:
         recent = sorted(
