@@ -17,7 +17,7 @@ from dagster import (
 
 from ingestion.settings import Settings
 from orchestration.conditions.journal import open_conditions
-from orchestration.conditions.kinds import CONDITIONS_ASSET, KINDS
+from orchestration.conditions.kinds import CONDITIONS_ASSET, KINDS, as_metadata
 
 CONDITIONS_KEY = AssetKey.from_user_string(CONDITIONS_ASSET)
 
@@ -48,7 +48,7 @@ def conditions_checks(settings: Callable[[], Settings]) -> AssetChecksDefinition
                 asset_key=CONDITIONS_KEY,
                 check_name=key.name,
                 passed=not sentences,
-                metadata={"what": KINDS[key.name].title, "open": len(sentences), **sentences},
+                metadata=as_metadata(key.name, sentences),
             )
 
     return conditions

@@ -57,7 +57,7 @@ def demo(options: Globals, *, seconds: float | None, rate: float, ui: bool) -> i
         wipe(folder)
         project = plant_project(current.replaced(data_dir=folder))
         summary, stopped = _run(folder, project, seconds=seconds, rate=rate, ui=ui, interrupted=interrupted)
-        out.print(render_summary(summary))
+        out.print(render_summary(summary), soft_wrap=False)
         return 130 if stopped and seconds is not None else int(bool(summary.problems))
     return 0 if seconds is None else 130
 

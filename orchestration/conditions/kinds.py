@@ -60,3 +60,17 @@ KINDS: Mapping[str, Kind] = {
         Kind("alert_undelivered", "alerts do not reach the webhook", alerted=False),
     )
 }
+
+
+def as_metadata(name: str, sentences: Mapping[str, str]) -> dict[str, str | int]:
+    """What the web UI shows of a kind.
+
+    Args:
+        name: The kind.
+        sentences: Subject → what is said of it, of the open conditions.
+    """
+    return {
+        "what": KINDS[name].title,
+        "open": len(sentences),
+        "sentences": "\n".join(f"{subject}: {text}" for subject, text in sentences.items()) or "none",
+    }

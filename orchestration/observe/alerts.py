@@ -4,21 +4,18 @@ An alert is a JSON object: `event` (condition_opened, condition_closed), the con
 open now), and `text`, a sentence that chat programs show.
 """
 
-import json
 import logging
-import threading
-import urllib.error
-import urllib.request
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from ingestion.errors import StorageError
 from orchestration.conditions.condition import Finding
+from orchestration.conditions.webhook import post
 from orchestration.observe.watchman import Alert, Watchman
+from orchestration.observe.worker import Worker
 
-_TIMEOUT_SECONDS = 5.0
+_PATIENCE_SECONDS = 6.0  # a post takes five at most
 _LOOK_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 300.0
@@ -32,24 +29,17 @@ class Poster:
         watchman: Knows what is due.
         url: http or https; never shown, because it may hold a token.
         data_dir: Named in every alert, for several systems may share a webhook.
+
+    Attributes:
+        worker: Its thread.
     """
 
     def __init__(self, watchman: Watchman, url: SecretStr, *, data_dir: str) -> None:
         self._watchman, self._url, self._data_dir = watchman, url, data_dir
         self._failures = 0
         self._why = ""
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="poster", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End; what was not posted is posted by the next system on this folder."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=_TIMEOUT_SECONDS + 1)
+        # What is not posted when it stops is posted by the next system on this folder.
+        self.worker = Worker("poster", self._turn, pause_s=self._pause, patience_s=_PATIENCE_SECONDS)
 
     def findings(self) -> list[Finding]:
         """That alerts do not get through, if so."""
@@ -64,20 +54,19 @@ class Poster:
             )
         ]  # fmt: skip
 
-    def _run(self) -> None:
-        while not self._stop.wait(self._pause()):
-            try:
-                self._turn()
-            except StorageError as error:
-                _log.warning(str(error))
-
     def _pause(self) -> float:
         if not self._failures:
             return _LOOK_SECONDS
         return min(_FIRST_PAUSE_SECONDS * 2.0 ** (self._failures - 1), _LONGEST_PAUSE_SECONDS)
 
     def _turn(self) -> None:
-        while not self._stop.is_set() and (alert := self._watchman.due(now=datetime.now(UTC))) is not None:
+        try:
+            self._post_what_is_due()
+        except StorageError as error:
+            _log.warning(str(error))
+
+    def _post_what_is_due(self) -> None:
+        while not self.worker.stopping and (alert := self._watchman.due(now=datetime.now(UTC))) is not None:
             why = post(self._url, content(alert, data_dir=self._data_dir))
             if why:
                 self._failures, self._why = self._failures + 1, why
@@ -107,42 +96,3 @@ def content(alert: Alert, *, data_dir: str) -> dict[str, object]:
         "system": data_dir,
         **condition.as_json(),
     }
-
-
-def post(url: SecretStr, alert: dict[str, object]) -> str:
-    """Post a JSON object once.
-
-    Args:
-        url: Where to.
-        alert: What.
-
-    Returns:
-        Why it was not taken, without the address's path; empty when it was.
-    """
-    address = url.get_secret_value()
-    try:
-        host = urlsplit(address).hostname
-        if urlsplit(address).scheme not in ("http", "https") or not host:
-            return "it is not an http(s) address"
-        request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
-            address,
-            data=json.dumps(alert).encode(),
-            headers={"Content-Type": "application/json"},
-            method="POST",
-        )
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310
-            return ""
-    except urllib.error.HTTPError as error:
-        return f"{host} answers {error.code}"
-    except urllib.error.URLError as error:  # its reason is an OSError, which names no path
-        return f"{host} cannot be reached ({_kind(error.reason)})"
-    except OSError as error:
-        return f"{host} cannot be reached ({_kind(error)})"
-    except Exception as error:  # of the address: its text may hold the token
-        return f"the address cannot be used ({type(error).__name__})"
-
-
-def _kind(reason: object) -> str:
-    return (
-        (reason.strerror or type(reason).__name__) if isinstance(reason, OSError) else type(reason).__name__
-    )

@@ -1,7 +1,6 @@
 """Looks at databases and the machine on a thread of its own: what hangs must not hold up the supervisor."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from ingestion.settings import Settings
 from orchestration.conditions.condition import Finding
 from orchestration.conditions.reports import known_checks
 from orchestration.observe import dagster, machine
+from orchestration.observe.worker import Worker
 from orchestration.records.reader import DagsterRecords
 from orchestration.records.system_state import ServiceRow
 
@@ -46,28 +46,27 @@ class Observer:
         settings: The settings of the running system.
         services: Its processes now.
         pause_s: Seconds between two looks.
+
+    Attributes:
+        worker: Its thread.
     """
 
     def __init__(
         self, settings: Settings, services: Callable[[], Sequence[ServiceRow]], *, pause_s: float = 3.0
     ) -> None:
-        self._settings, self._services, self._pause_s = settings, services, pause_s
+        self._settings, self._services = settings, services
         self._records = DagsterRecords(settings, patience_seconds=_PATIENCE_SECONDS)
         self._catalog: Connection | None = None
         self._machine = self._databases = Seen()
         self._began_at: float | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End; a look that hangs is left to end with the process."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=2 * _PATIENCE_SECONDS)
+        # A look that hangs when it stops is left to end with the process.
+        self.worker = Worker(
+            "observer",
+            self._turn,
+            pause_s=lambda: pause_s,
+            patience_s=2 * _PATIENCE_SECONDS,
+            at_end=self._close,
+        )
 
     def seen(self) -> Seen:
         """What the last look found. A look that hangs is a finding of its own."""
@@ -109,18 +108,18 @@ class Observer:
             return Seen(tuple(findings), _DATABASE_KINDS - {"catalog_unreachable"})
         return Seen(tuple(findings), frozenset())
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._machine = self.look_at_machine()
-                self._began_at = time.monotonic()
-                self._databases = self.look_at_databases(now=datetime.now(UTC))
-            except Exception as error:  # whatever it is, the next look may succeed
-                self._databases = Seen()
-                self._records.close()
-                _log.warning("Looking after the system failed once: %s", type(error).__name__)
-            self._began_at = None
-            self._stop.wait(self._pause_s)
+    def _turn(self) -> None:
+        try:
+            self._machine = self.look_at_machine()
+            self._began_at = time.monotonic()
+            self._databases = self.look_at_databases(now=datetime.now(UTC))
+        except Exception as error:  # whatever it is, the next look may succeed
+            self._databases = Seen()
+            self._records.close()
+            _log.warning("Looking after the system failed once: %s", type(error).__name__)
+        self._began_at = None
+
+    def _close(self) -> None:
         self._records.close()
         self._close_catalog()
 

@@ -5,12 +5,12 @@ orchestration/checks/conditions.py. The endpoint: https://docs.dagster.io/api/re
 """
 
 import json
-import threading
 import urllib.request
 from collections.abc import Mapping
 
-from orchestration.conditions.kinds import CONDITIONS_ASSET, KINDS
+from orchestration.conditions.kinds import CONDITIONS_ASSET, KINDS, as_metadata
 from orchestration.observe.watchman import Watchman
+from orchestration.observe.worker import Worker
 
 _LOOK_SECONDS = 2.0
 _TIMEOUT_SECONDS = 10.0
@@ -22,41 +22,34 @@ class UiReporter:
     Args:
         watchman: Knows what is open.
         url: The web UI's address.
+
+    Attributes:
+        worker: Its thread.
     """
 
     def __init__(self, watchman: Watchman, url: str) -> None:
         self._watchman, self._url = watchman, url
         self._reported: dict[str, Mapping[str, str]] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ui-reporter", daemon=True)
+        self.worker = Worker(
+            "ui-reporter", self._turn, pause_s=lambda: _LOOK_SECONDS, patience_s=_TIMEOUT_SECONDS + 1
+        )
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=_TIMEOUT_SECONDS + 1)
-
-    def _run(self) -> None:
-        while not self._stop.wait(_LOOK_SECONDS):
-            wanted: dict[str, dict[str, str]] = {name: {} for name in KINDS}
-            for condition in self._watchman.open():
-                wanted[condition.finding.name][condition.finding.subject] = condition.text
-            for name, sentences in wanted.items():
-                if self._reported.get(name) != sentences and not self._stop.is_set():
-                    if not self._report(name, sentences):
-                        break  # it is away: the next look tries again
-                    self._reported[name] = sentences
+    def _turn(self) -> None:
+        wanted: dict[str, dict[str, str]] = {name: {} for name in KINDS}
+        for condition in self._watchman.open():
+            wanted[condition.finding.name][condition.finding.subject] = condition.text
+        for name, sentences in wanted.items():
+            if self._reported.get(name) != sentences and not self.worker.stopping:
+                if not self._report(name, sentences):
+                    return  # it is away: the next look tries again
+                self._reported[name] = sentences
 
     def _report(self, name: str, sentences: Mapping[str, str]) -> bool:
         body = {
             "check_name": name,
             "passed": not sentences,
             "severity": "ERROR",
-            "metadata": {"what": KINDS[name].title, "open": len(sentences), **sentences},
+            "metadata": as_metadata(name, sentences),
         }
         request = urllib.request.Request(  # noqa: S310 - our own web server
             f"{self._url}/report_asset_check/{CONDITIONS_ASSET}",

@@ -52,13 +52,13 @@ class Watch:
         """
         self._settings = settings
         self._observer = Observer(settings, lambda: self._services)
-        self._observer.start()
+        self._observer.worker.start()
         if settings.alert_webhook_url is not None:
             self._poster = Poster(self._watchman, settings.alert_webhook_url, data_dir=str(settings.data_dir))
-            self._poster.start()
+            self._poster.worker.start()
         if ui_url:
             self._ui = UiReporter(self._watchman, ui_url)
-            self._ui.start()
+            self._ui.worker.start()
 
     def look(self, services: Sequence[ServiceRow], findings: Iterable[Finding]) -> None:
         """Take in what is wrong now.
@@ -93,4 +93,4 @@ class Watch:
         """End."""
         for part in (self._ui, self._poster, self._observer):
             if part is not None:
-                part.stop()
+                part.worker.stop()

@@ -1,9 +1,6 @@
 """Failed runs: each is logged. Without `millrace up`, whose supervisor posts alerts, it is posted too."""
 
-import json
-import urllib.request
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 import structlog
 from dagster import (
@@ -13,13 +10,14 @@ from dagster import (
     SensorDefinition,
     run_failure_sensor,
 )
-from tenacity import Retrying, stop_after_attempt, wait_exponential_jitter
+from pydantic import SecretStr
+from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_exponential_jitter
 
 from ingestion.data_folder import system_is_running
 from ingestion.settings import Settings
+from orchestration.conditions.webhook import post
 from orchestration.keys import STREAMS_TAG
 
-_TIMEOUT_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
 
 
@@ -47,32 +45,27 @@ def failures_sensor(settings: Callable[[], Settings]) -> SensorDefinition:
         now = settings()
         # A running system posts conditions: a failed run is one, or a stream's or model's is.
         if now.alert_webhook_url is not None and not system_is_running(now.data_dir):
-            post_alert(now.alert_webhook_url.get_secret_value(), {"event": "run_failed"} | alert)
+            post_alert(now.alert_webhook_url, {"event": "run_failed"} | alert)
 
     return failed_runs
 
 
-def post_alert(url: str, alert: dict[str, object]) -> None:
+def post_alert(url: SecretStr, alert: dict[str, object]) -> None:
     """Post an alert as JSON; three tries, a few seconds each.
 
     Args:
         url: http or https; never logged, because it may hold a token.
         alert: The JSON object to post.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
-        _log.error("alert not posted: MILLRACE_ALERT_WEBHOOK_URL is not an http(s) address")
-        return
-    request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
-        url, data=json.dumps(alert).encode(), headers={"Content-Type": "application/json"}, method="POST"
+    tries = Retrying(
+        stop=stop_after_attempt(3),
+        wait=wait_exponential_jitter(multiplier=0.5, max=3),
+        retry=retry_if_result(bool),
+        retry_error_callback=lambda state: state.outcome.result() if state.outcome else "",
     )
-    try:
-        for attempt in Retrying(
-            stop=stop_after_attempt(3), wait=wait_exponential_jitter(multiplier=0.5, max=3), reraise=True
-        ):
-            with attempt, urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310
-                pass
-    except OSError as error:
-        _log.error("alert not posted", host=urlsplit(url).hostname, error=type(error).__name__)
+    why = tries(post, url, alert)
+    if why:
+        _log.error("alert not posted", why=why)
 
 
 def _description(event: DagsterEvent) -> str | None:

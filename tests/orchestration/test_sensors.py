@@ -23,6 +23,7 @@ from dagster import (
     job,
     op,
 )
+from pydantic import SecretStr
 
 from ingestion.declare.file import load_streams
 from ingestion.lake.lake import Lake
@@ -396,7 +397,7 @@ def webhook() -> Iterator[tuple[str, list[bytes], Callable[[int], None]]]:
 def test_an_alert_is_posted_again_until_it_is_taken(webhook: tuple) -> None:
     url, received, fail = webhook
     fail(2)
-    post_alert(url, {"event": "run_failed", "streams": "orders"})
+    post_alert(SecretStr(url), {"event": "run_failed", "streams": "orders"})
     assert [json.loads(body)["streams"] for body in received] == ["orders"] * 3
 
 
@@ -428,8 +429,8 @@ def test_a_failed_run_is_posted(webhook: tuple) -> None:
 def test_an_alert_that_cannot_be_posted_is_logged_without_its_address(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    post_alert("http://127.0.0.1:1/t0ken", {"event": "run_failed"})
-    post_alert("file:///etc/passwd", {"event": "run_failed"})
+    post_alert(SecretStr("http://127.0.0.1:1/t0ken"), {"event": "run_failed"})
+    post_alert(SecretStr("file:///etc/passwd"), {"event": "run_failed"})
     told = capsys.readouterr()
     assert "alert not posted" in told.out + told.err
     assert "t0ken" not in told.out + told.err

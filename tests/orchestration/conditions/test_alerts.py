@@ -8,8 +8,9 @@ import pytest
 from pydantic import SecretStr
 
 from orchestration.conditions.condition import Finding
+from orchestration.conditions.webhook import post
 from orchestration.observe import alerts
-from orchestration.observe.alerts import Poster, post
+from orchestration.observe.alerts import Poster
 from orchestration.observe.watchman import Watchman
 from tests.servers.webhook import Webhook
 from tests.waiting import eventually
@@ -39,9 +40,9 @@ def watchman(tmp_path: Path) -> Watchman:
 @pytest.fixture
 def poster(watchman: Watchman, hook: Webhook) -> Iterator[Poster]:
     poster = Poster(watchman, SecretStr(hook.url), data_dir="/data")
-    poster.start()
+    poster.worker.start()
     yield poster
-    poster.stop()
+    poster.worker.stop()
 
 
 def test_an_opening_and_its_end_are_posted_once_each(
@@ -82,9 +83,9 @@ def test_what_the_webhook_refuses_is_kept_and_posted_in_order(
 def test_the_next_process_posts_what_this_one_could_not(tmp_path: Path, hook: Webhook) -> None:
     Watchman(tmp_path, posts=True).note([MODEL], now=NOON)
     poster = Poster(Watchman(tmp_path, posts=True), SecretStr(hook.url), data_dir="/data")
-    poster.start()
+    poster.worker.start()
     eventually(lambda: len(hook.taken) == 1, "it is posted", seconds=10)
-    poster.stop()
+    poster.worker.stop()
     assert Watchman(tmp_path, posts=True).due(now=NOON) is None, "and noted as posted"
 
 

@@ -136,13 +136,13 @@ def test_a_database_that_hangs_is_found_while_the_look_at_it_hangs(
     monkeypatch.setattr(machine, "LITTLE_SPACE_BYTES", 2**62)
     settings = load_settings(data_dir=tmp_path, catalog=f"postgresql://nobody@127.0.0.1:{silent}/lake")
     watching = Observer(settings, lambda: ())
-    watching.start()
+    watching.worker.start()
     eventually(
         lambda: {"catalog_unreachable", "disk_low"} <= {each.name for each in watching.seen().findings},
         "what hangs is found, and what does not hang too",
         seconds=10,
     )
-    watching.stop()
+    watching.worker.stop()
 
 
 def test_status_answers_while_everything_hangs(tmp_path: Path, silent: int) -> None:

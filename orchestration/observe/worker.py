@@ -1,0 +1,50 @@
+"""A thread that does something again and again until it is stopped; what hangs ends with the process."""
+
+import threading
+from collections.abc import Callable
+
+
+class Worker:
+    """One thread.
+
+    Args:
+        name: Of the thread.
+        turn: What it does; raises nothing that is expected.
+        pause_s: Seconds until the next turn, asked after each.
+        patience_s: How long `stop` waits for a turn that is under way.
+        at_end: Called on the thread after the last turn.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        turn: Callable[[], None],
+        *,
+        pause_s: Callable[[], float],
+        patience_s: float,
+        at_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._turn, self._pause_s, self._patience_s, self._at_end = turn, pause_s, patience_s, at_end
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._stop.is_set()
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=self._patience_s)
+
+    def _run(self) -> None:
+        while not self.stopping:
+            self._turn()
+            self._stop.wait(self._pause_s())
+        self._at_end()
