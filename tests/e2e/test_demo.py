@@ -58,6 +58,7 @@ def send_as_it_says(output: Path, demo: "subprocess.Popen[bytes]") -> None:
     assert "the broker has accepted 5 messages" in done.stdout, done.stderr
 
 
+@pytest.mark.slow("a demo from its start to its summary takes a minute and a half")
 @pytest.mark.e2e
 def test_the_demo_is_good_and_leaves_nothing_behind(tmp_path: Path) -> None:
     folder = tmp_path / "data"

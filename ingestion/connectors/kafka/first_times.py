@@ -16,6 +16,7 @@ from ingestion.log.port import Window
 _PARTITION_BYTES = 32 * 2**10  # a record batch of the usual size; a broker sends a larger one whole, alone
 _FETCH_BYTES = 2**20
 _MOST_RECORDS = 100_000  # as many partitions as a poll can answer for
+_LOOK_SECONDS = 0.2  # a poll returns for records only: whether it went past a hole has to be asked in between
 
 
 class FirstTimes:
@@ -51,7 +52,8 @@ class FirstTimes:
             self._consumer.seek(tp, window.start)
         try:
             while left and (seconds := deadline - time.monotonic()) > 0:
-                polled = self._consumer.poll(timeout_ms=int(seconds * 1000), max_records=_MOST_RECORDS)
+                wait_ms = int(min(seconds, _LOOK_SECONDS) * 1000)
+                polled = self._consumer.poll(timeout_ms=wait_ms, max_records=_MOST_RECORDS)
                 for tp, records in polled.items():
                     wanted = [each for each in records if left[tp].start <= each.offset < left[tp].end]
                     if wanted:
