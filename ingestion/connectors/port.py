@@ -29,14 +29,15 @@ def _as_start(value: object) -> object:
     return value
 
 
-def _as_tuple(value: object) -> object:
+def as_tuple(value: object) -> object:
+    """A word as a list of one; anything else stays as it is."""
     return (value,) if isinstance(value, str) else value
 
 
 _WORDS_SCHEMA: dict[str, object] = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
 }
-OneOrMore = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), WithJsonSchema(_WORDS_SCHEMA)]
+OneOrMore = Annotated[tuple[str, ...], BeforeValidator(as_tuple), WithJsonSchema(_WORDS_SCHEMA)]
 """Several words, or one written without a list."""
 
 

@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from ingestion.connectors.port import OneOrMore, SourceSpec
 from ingestion.connectors.registry import connector, kinds
+from ingestion.declare.labels import Owners, Tags
 from ingestion.formats.registry import formats
 
 RESERVED_NAMES = frozenset({"batches", "rejects", "reject_resolutions"})
@@ -153,6 +154,8 @@ class Stream(_Model):
         business_id: The fields that tell two deliveries of one event; staging deduplicates by them.
         fields: Typed fields that staging takes from the payload.
         max_reject_share: A batch with a larger share of rejects (0 to 1) is not loaded.
+        owners: Who answers for it: addresses and teams, as in team:plant.
+        tags: Words to find it by, in Dagster and with `dbt ls -s tag:…`.
     """
 
     name: Name
@@ -163,6 +166,8 @@ class Stream(_Model):
     business_id: OneOrMore = ()
     fields: dict[Name, FieldSpec] = Field(default_factory=dict)
     max_reject_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    owners: Owners = ()
+    tags: Tags = ()
 
     @property
     def kind(self) -> str:

@@ -53,6 +53,8 @@ def raw_asset(stream: Stream) -> AssetsDefinition:
         deps=[source_key(stream)],
         group_name=RAW_GROUP,
         kinds={"dlt", "ducklake"},
+        owners=list(stream.owners),
+        tags=dict.fromkeys(stream.tags, ""),
         description=f"{stream.description}\n\nEvents of `{stream.source.origin}` as they came. "
         "One row per event.",
         check_specs=[ledger_check_spec(stream), *check_specs(contract, key, blocking=True)],

@@ -127,6 +127,14 @@ class StreamLike(Protocol):
     def business_id(self) -> tuple[str, ...]:
         """The fields that identify an event, so that a second delivery of it is recognised."""
 
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Who answers for it."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Words to select it by."""
+
 
 def render_sources(streams: Iterable[StreamLike]) -> str:
     """Render the dbt source `raw`: one table per stream, and the three tables that all streams share.
@@ -215,10 +223,12 @@ def _stream_table(stream: StreamLike) -> dict[str, Any]:
         "fields": {name: {"type": field.type, "path": field.path} for name, field in stream.fields.items()},
         "event_time": stream.event_time,
         "business_id": list(stream.business_id),
+        **({"owner": list(stream.owners)} if stream.owners else {}),
     }
+    config = {"tags": list(stream.tags)} if stream.tags else None
     prose = stream.description.replace("{", "(").replace("}", ")")  # dbt would take braces for Jinja
     description = f"{prose} One row per event.".strip()
-    return _table(stream.name, description, _EVENT_COLUMNS, meta=meta)
+    return _table(stream.name, description, _EVENT_COLUMNS, meta=meta, config=config)
 
 
 def _table(

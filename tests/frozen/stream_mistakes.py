@@ -43,6 +43,8 @@ MISTAKES: dict[str, str] = {
     "business_id is not a field": "a:\n  source: {kafka: t}\n  business_id: [x, id]\n  fields: {x: date}\n",
     "max_reject_share over 1": "a:\n  source: {kafka: t}\n  max_reject_share: 7\n",
     "max_reject_share is not a number": "a:\n  source: {kafka: t}\n  max_reject_share: few\n",
+    "owner": "a:\n  source: {kafka: t}\n  owners: [team:plant, ada]\n",
+    "tag": "a:\n  source: {kafka: t}\n  tags: two words\n",
     "the same stream twice": "a:\n  source: {kafka: t}\na:\n  source: {kafka: u}\n",
     "the same key twice": "a:\n  source: {kafka: t}\n  source: {kafka: u}\n",
     "a stream is not a mapping": "a: 3\n",

@@ -1,9 +1,11 @@
 """What the pages of Dagster's UI show of models and tables, as far as it is ours to say."""
 
 import webbrowser
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from dagster import (
     AssetKey,
     AssetMaterialization,
@@ -17,15 +19,18 @@ from dagster import (
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
+from ingestion.declare.file import load_streams
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.lake.sizes import TableSize
 from ingestion.land.session import LakeSession
 from ingestion.settings import Settings
 from orchestration.assets.model_results import model_pages, model_results
+from orchestration.assets.raw import raw_asset
 from orchestration.cli.open import open_ui
 from orchestration.dbt.lineage import NodeKeys
 from orchestration.dbt.results import NodeResult
+from orchestration.dbt.sources import render_sources
 from orchestration.dbt.translator import ModelTranslator
 from orchestration.records.system_state import ServiceRow, SystemState
 from orchestration.run.cycles import materialization
@@ -52,6 +57,21 @@ def test_a_models_rows_are_the_tables_and_what_was_written_has_another_name() ->
     wanted = {"dagster/row_count": 12, "table_bytes": 345, "rows_written": 3, "snapshot_id": 7}
     assert wanted.items() <= dict(made.metadata or {}).items()
     assert made.data_version == DataVersion("text")
+
+
+def test_a_raw_table_shows_its_stream_s_owners_and_tags(tmp_path: Path) -> None:
+    file = tmp_path / "streams.yml"
+    file.write_text(
+        "orders: {source: {kafka: orders}, owners: [team:plant, ada@example.org], tags: critical}\n"
+        "plain: {source: {kafka: plain}}\n"
+    )
+    orders, plain = (raw_asset(stream).get_asset_spec() for stream in load_streams(file))
+    assert (list(orders.owners), orders.tags["critical"]) == (["team:plant", "ada@example.org"], "")
+    assert not plain.owners
+    (source,) = yaml.safe_load(render_sources(load_streams(file)))["sources"]
+    table, other = (table["config"] for table in source["tables"][:2])
+    assert (table["tags"], table["meta"]["owner"]) == (["critical"], ["team:plant", "ada@example.org"])
+    assert "tags" not in other, "and dbt's source of them"
 
 
 def test_a_preview_is_asked_for_bounded_and_cannot_break_its_table(settings: Settings, lake: Lake) -> None:
