@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGE := dbt_project/dbt_packages/millrace
 
-.PHONY: wheel platforms demo drill test test-all fault bench soak coverage lint lock env clean
+.PHONY: wheel platforms demo drill test test-all fault mutants bench soak coverage lint lock env clean
 
 demo: env
 	@$(BIN)/millrace demo $(ARGS)
@@ -28,6 +28,11 @@ test-all: env
 # And a running system with planted secrets: where do they turn up, and whom does it call?
 fault: env
 	@MILLRACE_FAULT_KILLS=$(or $(KILLS),25) $(BIN)/python -m pytest -n 0 --order-seed 0 -m "" tests/fault tests/security --timeout 7200 -s $(ARGS)
+
+# Bugs planted in the product one at a time, by people and by a tool: does a test notice each? About an hour.
+# ARGS="--only spool" tries those of one part; what the others mean: ARGS=--help.
+mutants: env
+	@$(BIN)/python -m tests.fault.mutations $(ARGS)
 
 bench: env
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -1,6 +1,7 @@
 """Upkeep on a real lake: nothing that is in it changes, whoever writes, reads or dies meanwhile."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from ingestion.spool.frames import segments
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from ingestion.upkeep.compaction import Compactor, Table
 from ingestion.upkeep.maintenance import Limits, Report, maintain
+from tests.ingestion.helpers import ingest
 from tests.repository import REPOSITORY
 
 STREAM = Stream.model_validate({"name": "events", "source": {"kafka": "events"}})
@@ -423,13 +425,19 @@ def test_ingestion_goes_on_during_upkeep(lake: Lake, settings: Settings) -> None
     assert lake.query("select count(distinct event_id), count(*) from raw.events") == [(450, 450)]
 
 
+def _spooled(folder: Path, events: int) -> SpoolWriter:
+    """A spool with a segment for each event; the caller closes it."""
+    writer = SpoolWriter(folder, segment_bytes=1)
+    for number in range(events):
+        writer.append([SpoolEvent(b"plant/a", b"%d" % number, None, 0)])
+        writer.commit()
+    return writer
+
+
 def test_a_missed_confirmation_is_made_up_for(lake: Lake, settings: Settings) -> None:
     stream = Stream.model_validate({"name": "plant", "source": {"mqtt": "plant/#"}})
     folder = settings.data_dir / "spool" / "plant"
-    writer = SpoolWriter(folder, segment_bytes=1)  # a segment per commit
-    for number in range(5):
-        writer.append([SpoolEvent(b"plant/a", b"%d" % number, None, 0)])
-        writer.commit()
+    writer = _spooled(folder, 5)
     lake.prepare(["plant"])
     log = open_log(stream, settings)
     log.confirm = lambda positions: None  # type: ignore[method-assign]
@@ -447,6 +455,20 @@ def test_a_missed_confirmation_is_made_up_for(lake: Lake, settings: Settings) ->
     assert Ingestor(lake).run(stream, log, decode=decoder("json")).events_landed == 2
     log.close()
     writer.close()
+
+
+def test_a_spool_that_was_made_again_is_not_trimmed_by_positions_of_the_one_before(
+    lake: Lake, settings: Settings
+) -> None:
+    stream = Stream.model_validate({"name": "plant", "source": {"mqtt": "plant/#"}})
+    folder = settings.data_dir / "spool" / "plant"
+    _spooled(folder, 5).close()
+    ingest(lake, stream, settings)
+    shutil.rmtree(folder)
+    _spooled(folder, 4).close()
+    held = segments(folder)
+    assert maintain(lake, [stream], now=datetime.now(UTC)).segments_trimmed == 0
+    assert segments(folder) == held
 
 
 def test_dead_work_folders_and_rotated_logs_go(lake: Lake, settings: Settings) -> None:

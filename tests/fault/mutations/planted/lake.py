@@ -1,0 +1,90 @@
+"""Batch → lake: one transaction, one writer a stream, and no commit of a dead one comes later."""
+
+from tests.fault.mutations.mutant import Mutant
+
+_CATALOG, _LOADER = "ingestion/lake/catalog.py", "ingestion/lake/loader.py"
+_BATCH = "tests/ingestion/test_batch.py"
+_HEALS = f"{_BATCH}::test_a_failure_at_any_point_leaves_all_or_nothing_and_the_next_batch_heals"
+
+MUTANTS = (
+    Mutant(
+        "nobody waits for the writer lock",
+        _CATALOG,
+        '        cursor.execute("select pg_advisory_lock(%s, hashtext(%s))", (_LOCK_SPACE, stream))\n',
+        '        cursor.execute("select %s, hashtext(%s)", (_LOCK_SPACE, stream))\n',
+        "one writer a stream",
+        (f"{_BATCH}::test_a_second_writer_is_told_who_is_writing",),
+    ),
+    Mutant(
+        "a dead writer's session is left alone",
+        _CATALOG,
+        "            _fence(cursor, stream, application_name)\n",
+        "",
+        "no load can appear that the next writer does not know of",
+        (
+            "tests/fault/test_kills.py::test_a_kill_before_any_statement_of_a_load_loses_and_doubles_nothing",
+            "tests/fault/test_kills.py",
+            "tests/fault/test_storage.py",
+        ),
+    ),
+    Mutant(
+        "a connection keeps its name after a failure",
+        "ingestion/lake/lake.py",
+        "            self.application_name = process_name()  # so that the next writer lock fences what was left\n",
+        "",
+        "the next batch of the same process fences its own failed commit",
+        (
+            "tests/fault/test_storage.py::test_a_catalog_killed_after_the_commit_loses_and_doubles_nothing",
+            "tests/fault/test_storage.py",
+            _BATCH,
+        ),
+    ),
+    Mutant(
+        "the lock is not looked at before the commit",
+        _LOADER,
+        "            if before_commit is not None:\n                before_commit()\n",
+        "",
+        "a batch whose lock is gone does not commit",
+        (_HEALS, _BATCH, "tests/fault/test_storage.py"),
+    ),
+    Mutant(
+        "each statement of a load commits by itself",
+        _LOADER,
+        '        connection.execute("begin")\n        try:\n            info = pipeline.load()',
+        "        try:\n            info = pipeline.load()",
+        "rows, rejects and ledger appear together or not at all",
+        (f"{_BATCH}::test_a_batch_is_one_snapshot_of_the_lake", _HEALS),
+    ),
+    Mutant(
+        "a failed load leaves its transaction open",
+        _LOADER,
+        "            self._lake.close()  # also rolls back; a fresh connection cannot inherit a broken state\n",
+        "",
+        "the next batch inherits nothing of a failed one",
+        (_HEALS,),
+    ),
+    Mutant(
+        "a dead batch's package is loaded by the next one",
+        _LOADER,
+        "        shutil.rmtree(self._work_dir / stream, ignore_errors=True)\n",
+        "        pass\n",
+        "an unfinished package is dropped",
+        (_HEALS, "tests/fault/test_kills.py::test_a_kill_at_a_named_place_loses_and_doubles_nothing"),
+    ),
+    Mutant(
+        "the batch's number is used again",
+        "ingestion/land/batch.py",
+        "            batch_id=state.last_batch_id + 1,",
+        "            batch_id=max(state.last_batch_id, 1),",
+        "a batch's number names one batch",
+        (f"{_BATCH}::test_every_event_once_over_several_batches",),
+    ),
+    Mutant(
+        "a partition's position is its first",
+        "ingestion/lake/ledger.py",
+        '"select max(batch_id), source_partition, max(end_position), arg_max(log_id, batch_id) "',
+        '"select max(batch_id), source_partition, min(end_position), arg_max(log_id, batch_id) "',
+        "the next batch begins where the last one ended",
+        (f"{_BATCH}::test_every_event_once_over_several_batches",),
+    ),
+)
