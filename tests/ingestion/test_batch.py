@@ -173,6 +173,20 @@ def test_a_limit_splits_a_backlog_into_batches_that_join(
     assert prove(lake, topic).defects == ()
 
 
+@pytest.mark.parametrize("limit", [{"batch_max_bytes": 1}, {"batch_max_seconds": 1e-6}], ids=str)
+def test_a_batch_that_ends_early_holds_what_it_read_and_the_next_goes_on_there(
+    lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka, limit: dict[str, float]
+) -> None:
+    produce(apache_kafka.bootstrap_servers, topic, [b'"%s"' % (b"x" * 500_000)] * 12)
+    lake.settings = kafka_settings.model_copy(update=limit)
+    reports = [ingest(lake, kafka_stream(topic), kafka_settings)]
+    while reports[-1].batch_id is not None:
+        reports.append(ingest(lake, kafka_stream(topic), kafka_settings))
+    assert reports[0].unread[f"{topic}-0"].start == reports[0].events_read < 12
+    assert positions_of(lake, topic) == [(f"{topic}-0", n) for n in range(12)]
+    assert prove(lake, topic).defects == ()
+
+
 @pytest.mark.parametrize(
     "place", ["batch.polled", "loader.extracted", "loader.normalized", "loader.loaded", "loader.committed"]
 )

@@ -385,6 +385,8 @@ def test_the_log_reads_windows_and_trims_what_is_confirmed(tmp_path: Path, strea
     assert [row["value"] for row in rows] == [str(position).encode() for position in range(5, 25)]
     assert {row["source_partition"] for row in rows} == {"telemetry-0"}
     assert chunks[-1].positions == {"telemetry-0": 25}
+    log.confirm({"telemetry-0": 19})
+    assert log.bounds()["telemetry-0"].begin == 10  # the segment that holds 19 stays
     log.confirm({"telemetry-0": 20})
     assert log.bounds()["telemetry-0"].begin == 20
     log.close()

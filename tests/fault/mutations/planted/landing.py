@@ -29,7 +29,7 @@ MUTANTS = (
         "name: Window(window.start, reading.positions[name]) for name, window in plan.windows.items()",
         "name: Window(window.start, window.end) for name, window in plan.windows.items()",
         "a batch that ends early moves the position no further than it read",
-        (f"{_TESTS}::test_a_limit_splits_a_backlog_into_batches_that_join", _TESTS),
+        (f"{_TESTS}::test_a_batch_that_ends_early_holds_what_it_read_and_the_next_goes_on_there",),
     ),
     Mutant(
         "a log that was made again is read on",

@@ -61,7 +61,7 @@ MUTANTS = (
         "old = [first for first, following in pairwise(found) if following <= below]",
         "old = [first for first, following in pairwise(found) if first <= below]",
         "what is not in the lake stays in the spool",
-        (f"{_TESTS}::test_the_log_reads_windows_and_trims_what_is_confirmed", _TESTS),
+        (f"{_TESTS}::test_the_log_reads_windows_and_trims_what_is_confirmed",),
     ),
     Mutant(
         "a window begins a frame too early",
