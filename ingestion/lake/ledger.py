@@ -8,6 +8,15 @@ from dataclasses import dataclass
 from ingestion.lake.lake import Lake
 from ingestion.log.positions import Position
 
+_POSITIONS = """
+select
+    stream, source_partition, max(batch_id), max(end_position),
+    arg_max_null(columns(name -> name in ('log_id', 'log_end_position', 'retired')), batch_id)
+from raw.batches
+where ? is null or stream = ?
+group by stream, source_partition
+"""  # of the columns, those that there are: a lake of an earlier release lacks the last
+
 
 @dataclass(frozen=True)
 class StreamState:
@@ -24,15 +33,19 @@ class StreamState:
 
 def read_state(lake: Lake, stream: str) -> StreamState:
     """The stream's newest batch and positions. For writing, hold the stream's writer lock."""
-    rows = lake.query(
-        "select max(batch_id), source_partition, max(end_position), arg_max(log_id, batch_id) "
-        "from raw.batches where stream = ? group by source_partition",
-        [stream],
-    )
-    return StreamState(
-        last_batch_id=max((int(row[0]) for row in rows), default=0),
-        positions={row[1]: Position(int(row[2]), row[3] or "") for row in rows},
-    )
+    return read_states(lake, stream).get(stream, StreamState(0, {}))
+
+
+def read_states(lake: Lake, stream: str | None = None) -> dict[str, StreamState]:
+    """The state of every stream that has a batch, or of one; also of a lake that is not migrated yet."""
+    states: dict[str, StreamState] = {}
+    for name, partition, batch_id, end, *newest in lake.query(_POSITIONS, [stream, stream]):
+        before = states.get(name, StreamState(0, {}))
+        log_id, log_end, retired = (*newest, None)[:3]
+        position = Position(int(end), log_id or "", retired or "", int(log_end or 0))
+        last = max(before.last_batch_id, int(batch_id))
+        states[name] = StreamState(last, before.positions | {partition: position})
+    return states
 
 
 @dataclass(frozen=True)

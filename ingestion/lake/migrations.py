@@ -30,8 +30,13 @@ def _count_gaps(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("alter table raw.batches add column if not exists positions_skipped bigint")
 
 
+def _retire_partitions(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("alter table raw.batches add column if not exists retired varchar")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "the ledger counts the positions that retention deleted unread", _count_gaps),
+    Migration(2, "the ledger notes the partitions that a stream reads no more", _retire_partitions),
 )
 
 

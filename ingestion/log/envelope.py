@@ -72,12 +72,14 @@ BATCH_SCHEMA = pa.schema(
         ("started_at", UTC_MICROSECONDS),
         ("ingested_at", UTC_MICROSECONDS),
         ("positions_skipped", pa.int64()),
+        ("retired", pa.string()),
     ]
 )
 """raw.batches: the ledger, one row per batch and partition. Windows are [start, end).
 
 `positions_skipped` lie right before the window: retention deleted them unread, and `on_truncated: earliest`
-accepted that (null in rows older than the column).
+accepted that (null in rows older than the column). `retired` says why the stream does not read the partition
+on from here (positions.py); null: it does.
 """
 
 RESOLUTION_SCHEMA = pa.schema(

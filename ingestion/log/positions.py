@@ -17,10 +17,26 @@ class Position:
     Attributes:
         next: The position that the next batch begins with.
         log_id: Identity of the log it was read from; empty where the broker has none.
+        retired: Why the stream does not read it on, one of the words below; empty while it does.
+        known_end: Where the log ended when it was last looked at.
     """
 
     next: int
     log_id: str = ""
+    retired: str = ""
+    known_end: int = 0
+
+
+UNDECLARED = "undeclared"
+"""The declaration no longer covers the partition."""
+GONE = "gone"
+"""The broker has it no more, and the lake held all of it."""
+LOST = "lost"
+"""The broker has it no more, and a person accepted the loss of what was unread."""
+BEGINNING = "beginning"
+"""Not a partition: the stream was declared here, before there was any."""
+GIVEN = "given"
+"""Not the stream's own log: messages that came before a stream took them, and were given to it."""
 
 
 def after_truncation(positions: Mapping[str, Position], bounds: Mapping[str, Bounds]) -> dict[str, Position]:

@@ -15,6 +15,7 @@ from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
+from ingestion.lake.ledger import StreamState, read_states
 from ingestion.log.port import Bounds, Log, Window
 from ingestion.log.positions import Position, is_another_log
 from ingestion.settings import Settings
@@ -63,11 +64,6 @@ class StreamLag:
         return self.events > 0 or self.never_read or self.replaced or self.truncated
 
 
-class _Known(NamedTuple):
-    position: Position
-    batch_id: int
-
-
 class _Unreachable(NamedTuple):
     why: str
     stream: str
@@ -113,7 +109,7 @@ class LagMeter:
         self._begins = Beginnings()
         self._logs: dict[str, Log] = {}
         self._snapshot = -1
-        self._known: dict[str, dict[str, _Known]] = {}
+        self._known: dict[str, StreamState] = {}
         self._drained: dict[str, dict[str, Bounds] | str] | None = None
         self._ledger_at = 0.0
         self._asked_at: dict[str, float] = {}
@@ -144,21 +140,9 @@ class LagMeter:
         try:
             snapshot = self._lake.snapshot_id()
             if snapshot != self._snapshot:
-                self._known, self._snapshot = self._positions(), snapshot
+                self._known, self._snapshot = read_states(self._lake), snapshot
         except duckdb.Error as error:
             raise self._lake.explain(error) from None
-
-    def _positions(self) -> dict[str, dict[str, _Known]]:
-        rows = self._lake.query(
-            "select stream, source_partition, max(end_position), arg_max(log_id, batch_id), "
-            "max(batch_id) from raw.batches group by stream, source_partition"
-        )
-        known: dict[str, dict[str, _Known]] = {}
-        for stream, partition, position, log_id, batch_id in rows:
-            known.setdefault(stream, {})[partition] = _Known(
-                Position(int(position), log_id or ""), int(batch_id)
-            )
-        return known
 
     def _bounds(self, stream: Stream) -> dict[str, Bounds] | str:
         """What the log holds, or why that is unknown."""
@@ -189,7 +173,8 @@ class LagMeter:
         return found
 
     def _measure(self, stream: Stream, bounds: dict[str, Bounds] | str) -> StreamLag:
-        name, known = stream.name, self._known.get(stream.name, {})
+        name, state = stream.name, self._known.get(stream.name, StreamState(0, {}))
+        known = state.positions
         if isinstance(bounds, str):
             return StreamLag(name, error=bounds)
         try:
@@ -202,25 +187,21 @@ class LagMeter:
             name,
             events=sum(window.end - window.start for window in unread.values()),
             seconds=seconds,
-            position=sum(last.position.next for last in known.values()),
+            position=sum(position.next for position in known.values()),
             partitions=len(bounds),
-            batch_id=max((last.batch_id for last in known.values()), default=0),
+            batch_id=state.last_batch_id,
             never_read=any(part not in known for part in bounds),
             replaced=not known.keys() <= bounds.keys()
-            or any(
-                is_another_log(known[part].position, each) for part, each in bounds.items() if part in known
-            ),
-            truncated=any(
-                known[part].position.next < each.begin for part, each in bounds.items() if part in known
-            ),
+            or any(is_another_log(known[part], each) for part, each in bounds.items() if part in known),
+            truncated=any(known[part].next < each.begin for part, each in bounds.items() if part in known),
         )
 
     def _unread(
-        self, stream: Stream, bounds: Mapping[str, Bounds], known: Mapping[str, _Known]
+        self, stream: Stream, bounds: Mapping[str, Bounds], known: Mapping[str, Position]
     ) -> dict[str, Window]:
         """What the next batches are to read of each partition; those of which all is in are left out."""
         new = {part: each for part, each in bounds.items() if part not in known}
-        begins = {part: known[part].position.next for part in bounds.keys() & known.keys()}
+        begins = {part: known[part].next for part in bounds.keys() & known.keys()}
         begins |= self._begins.of(stream, self._logs[stream.name], new, is_first=not known)
         windows = {}
         for part, each in bounds.items():

@@ -69,6 +69,7 @@ _BATCH_COLUMNS = {
     "started_at": "When reading began, UTC.",
     "ingested_at": _ARRIVAL["ingested_at"],
     "positions_skipped": "Positions right before the first one that retention deleted unread.",
+    "retired": "Why the partition is not read on from here; null while it is.",
     "_dlt_load_id": _ARRIVAL["_dlt_load_id"],
 }
 

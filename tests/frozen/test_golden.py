@@ -85,7 +85,8 @@ def test_it_is_backed_up_and_migrated_by_the_first_command_that_writes(
 ) -> None:
     assert place.millrace("query", "select 1").err == ""  # reading leaves it as it is
     said = place.millrace("verify", MQTT_STREAM).err.splitlines()
-    assert [line.split(" ")[0] for line in said] == ["backing", "migrating", "going"]
+    words = [line.split(" ")[0] for line in said]
+    assert (words[0], {*words[1:-1]}, words[-1]) == ("backing", {"migrating"}, "going")
     (backup,) = (place.data / "backups" / "of-version-0").glob("*/manifest.json")
     assert str(backup.parent) in said[-1]
     assert tables(place, unpacked.expected) == unpacked.expected["tables"]
