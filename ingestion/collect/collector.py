@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from ingestion.collect.guard import GuardedListener
 from ingestion.collect.status import state_folder, status_file
-from ingestion.connectors.port import CollectingConnector, ListenerStatus, Receipt
+from ingestion.connectors.port import CollectingConnector, Listener, ListenerStatus, Receipt
+from ingestion.connectors.secrets import secrets_of
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, MillraceError, StorageError
 from ingestion.file_lock import lock_file
@@ -45,9 +47,6 @@ class Collector:
         streams: The declared streams; those of other kinds are left out.
         connector: The kind.
         limits: Sizes and waits of the group commit.
-
-    Attributes:
-        listener: The senders' side.
 
     Raises:
         ConfigError: No stream of the kind is declared, or its access is incomplete.
@@ -80,12 +79,18 @@ class Collector:
         folder = state_folder(settings.data_dir, connector)
         self._lock = _lock(folder)
         try:
-            self.listener = connector.open_listener(
-                sources,
-                settings.access(connector.kind, connector.access),
-                state=folder,
+            access = settings.access(connector.kind, connector.access)
+            self._listener = GuardedListener(
+                lambda: connector.open_listener(
+                    sources,
+                    access,
+                    state=folder,
+                    intake=self,
+                    timeout_seconds=settings.source_timeout_seconds,
+                ),
                 intake=self,
-                timeout_seconds=settings.source_timeout_seconds,
+                kind=connector.kind,
+                secrets=lambda: secrets_of(access),
             )
             self._spools: Intake[_Taken] = Intake(
                 settings.data_dir / "spool", list(sources), limits=self._limits
@@ -93,6 +98,11 @@ class Collector:
         except MillraceError:
             os.close(self._lock)
             raise
+
+    @property
+    def listener(self) -> Listener:
+        """The senders' side, as it was opened last."""
+        return self._listener.latest
 
     def run(self, stop: threading.Event) -> None:
         """Collect until `stop` is set; then commit and acknowledge what is there, and leave."""
@@ -102,7 +112,7 @@ class Collector:
                 self._turn()
         finally:
             self._acknowledge(at_once=True)
-            self.listener.close()
+            self._listener.close()
             self._write_status(time.monotonic())
             self._spools.close()
             os.close(self._lock)
@@ -132,7 +142,7 @@ class Collector:
 
     def status(self) -> dict[str, Any]:
         """How it goes: counts since the start, rates over the last second, and what is wrong."""
-        listener = self.listener.status()
+        listener = self._listener.status()
         return {
             "pid": os.getpid(),
             "updated_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -159,14 +169,14 @@ class Collector:
         if self._spools.overfull:
             time.sleep(_TURN_SECONDS)
         else:
-            self.listener.pump(_TURN_SECONDS, more=self._may_take_more)
+            self._listener.pump(_TURN_SECONDS, more=self._may_take_more)
         self._acknowledge()
         now = time.monotonic()
         if now - self._written_at >= STATUS_SECONDS or self._listener_status().ready != self._written_ready:
             self._write_status(now)
 
     def _listener_status(self) -> ListenerStatus:
-        return self.listener.status()
+        return self._listener.status()
 
     def _may_take_more(self) -> bool:
         if not self._turn_events:
@@ -181,7 +191,7 @@ class Collector:
         """Commit what waits, and acknowledge what is durable then."""
         durable = self._spools.commit(at_once=at_once)
         if durable:
-            self.listener.acknowledge(taken.receipt for taken in durable)
+            self._listener.acknowledge(taken.receipt for taken in durable)
             self._slowest_us = max(self._slowest_us, time.time_ns() // 1_000 - durable[0].received_us)
 
     def _write_status(self, now: float) -> None:

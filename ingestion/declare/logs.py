@@ -3,23 +3,48 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from ingestion.connectors.guard import GuardedLog
 from ingestion.connectors.registry import connector, require_libraries
+from ingestion.connectors.secrets import secrets_of
 from ingestion.declare.stream import Stream
 from ingestion.log.port import Log
 from ingestion.settings import Settings
+from ingestion.spool.log import SpoolLog
 
 
 def open_log(stream: Stream, settings: Settings, *, timeout_seconds: float | None = None) -> Log:
-    """Open a stream's log; nothing is contacted before the first call.
+    """Make a stream's log; nothing is read, checked or contacted before its first call.
+
+    Each of its calls raises a MillraceError or nothing, whatever its connector raises; ConfigError where the
+    access is wrong or the kind's client is not installed.
 
     Args:
         stream: A declared stream.
         settings: Addresses, credentials and folders.
         timeout_seconds: Bound of each call; settings.source_timeout_seconds by default.
+    """
+    return GuardedLog(
+        stream.name,
+        kind=stream.kind,
+        open_log=lambda: _open(stream, settings, timeout_seconds),
+        secrets=lambda: secrets_of(settings.access(stream.kind, connector(stream.kind).access)),
+    )
+
+
+def open_spool(stream: Stream, settings: Settings) -> SpoolLog | None:
+    """The spool that a stream is read from; None where its broker keeps the events.
 
     Raises:
         ConfigError: The access is wrong, or the kind's client is not installed.
     """
+    log = _open(stream, settings, None)
+    if isinstance(log, SpoolLog):
+        return log
+    log.close()
+    return None
+
+
+def _open(stream: Stream, settings: Settings, timeout_seconds: float | None) -> Log:
     kind = connector(stream.kind)
     require_libraries(stream.kind, kind.libraries, extra=kind.extra)
     return kind.open_log(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from ingestion.declare.logs import open_log
+from ingestion.declare.logs import open_spool
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, LogTruncated
 from ingestion.lake.catalog import writer_lock
@@ -53,13 +53,13 @@ def adopt(lake: Lake, stream: Stream) -> Adoption:
         StreamBusy: A batch of it is being written.
         StorageError: The spool cannot be read or written.
     """
-    log = open_log(stream, lake.settings)
+    log = open_spool(stream, lake.settings)
+    if log is None:
+        raise ConfigError(
+            f"stream '{stream.name}' is read from {stream.kind}: only a collected stream has a spool; "
+            "declare the new topic as a new stream"
+        )
     try:
-        if not isinstance(log, SpoolLog):
-            raise ConfigError(
-                f"stream '{stream.name}' is read from {stream.kind}: only a collected stream has a spool; "
-                "declare the new topic as a new stream"
-            )
         with writer_lock(lake.settings, stream.name, application_name=lake.application_name):
             spool, shift = log.spool_bounds()
             if spool is None:

@@ -78,8 +78,10 @@ class Log(Protocol):
         keeps_until_confirmed: It deletes nothing before `confirm`: that it begins late does not show a loss.
     """
 
-    stalls: int
-    keeps_until_confirmed: bool
+    @property
+    def stalls(self) -> int: ...  # noqa: D102
+    @property
+    def keeps_until_confirmed(self) -> bool: ...  # noqa: D102
 
     def bounds(self) -> dict[str, Bounds]:
         """Partition → what it holds now. New partitions appear here by themselves."""

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from ingestion.declare.logs import open_log
+from ingestion.declare.logs import open_spool
 from ingestion.declare.stream import Stream
 from ingestion.lake.catalog import writer_lock
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import read_state
-from ingestion.spool.log import SpoolLog
 
 
 def trim_spool(lake: Lake, stream: Stream) -> int:
@@ -25,10 +24,10 @@ def trim_spool(lake: Lake, stream: Stream) -> int:
     Returns:
         How many segments were deleted.
     """
-    log = open_log(stream, lake.settings)
+    log = open_spool(stream, lake.settings)
+    if log is None:
+        return 0
     try:
-        if not isinstance(log, SpoolLog):
-            return 0
         bounds = log.bounds().get(log.partition)
         position = read_state(lake, stream.name).positions.get(log.partition)
         if bounds is None or position is None or position.log_id != bounds.log_id:

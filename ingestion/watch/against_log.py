@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ingestion.declare.stream import Stream
-from ingestion.errors import LogTruncated, SourceUnavailable
+from ingestion.errors import ConfigError, LogTruncated, SourceUnavailable
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import read_state
 from ingestion.log.port import Bounds, Log
@@ -55,7 +55,7 @@ def bounds_of(log: Log | None) -> tuple[dict[str, Bounds] | None, list[str]]:
         return None, []
     try:
         return log.bounds(), []
-    except SourceUnavailable as error:
+    except (ConfigError, SourceUnavailable) as error:
         return None, [f"only the lake was looked at: {error}"]
 
 

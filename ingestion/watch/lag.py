@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 import duckdb
 
@@ -19,14 +18,13 @@ from ingestion.lake.ledger import StreamState, read_states
 from ingestion.log.port import Bounds, Log, Window
 from ingestion.log.positions import Position, is_another_log
 from ingestion.settings import Settings
+from ingestion.watch.away import Away
 from ingestion.watch.unread import Beginnings, OldestUnread
 
 _ASK_SECONDS = 5.0
 """A drained log is asked what it holds this often; in between, only whether it has moved."""
 _LEDGER_SECONDS = 60.0
 """How often an idle system re-reads the ledger: a batch may have been ingested from the command line."""
-_UNREACHABLE_SECONDS = (2.0, 30.0)
-"""The first and the longest pause after a broker that used up its time; all its streams share it."""
 
 
 @dataclass(frozen=True)
@@ -64,24 +62,6 @@ class StreamLag:
         return self.events > 0 or self.never_read or self.replaced or self.truncated
 
 
-class _Unreachable(NamedTuple):
-    why: str
-    stream: str
-    pause: float
-    until: float
-
-    @staticmethod
-    def again(before: "_Unreachable | None", why: str, *, stream: str) -> "_Unreachable":
-        first, longest = _UNREACHABLE_SECONDS
-        pause = first if before is None else min(2 * before.pause, longest)
-        return _Unreachable(why, stream, pause, time.monotonic() + pause)
-
-    def of(self, stream: str) -> str:
-        """The same sentence for another stream of that broker."""
-        mine, other = f"stream '{self.stream}': ", f"stream '{stream}': "
-        return other + self.why.removeprefix(mine) if self.why.startswith(mine) else self.why
-
-
 class LagMeter:
     """Measures lag over kept connections, for a process that asks again and again.
 
@@ -113,7 +93,7 @@ class LagMeter:
         self._drained: dict[str, dict[str, Bounds] | str] | None = None
         self._ledger_at = 0.0
         self._asked_at: dict[str, float] = {}
-        self._unreachable: dict[str, _Unreachable] = {}
+        self._away = Away(slow_seconds=timeout_seconds / 2)
         self._lags: list[StreamLag] = []
 
     def measure(self, streams: Iterable[Stream]) -> list[StreamLag]:
@@ -147,9 +127,9 @@ class LagMeter:
     def _bounds(self, stream: Stream) -> dict[str, Bounds] | str:
         """What the log holds, or why that is unknown."""
         now = time.monotonic()
-        silent = self._unreachable.get(stream.kind)
-        if silent is not None and now < silent.until:
-            return silent.of(stream.name)
+        resting = self._away.reason(stream, now=now)
+        if resting:
+            return resting
         known = (self._drained or {}).get(stream.name)
         try:
             log = self._logs.get(stream.name)
@@ -164,16 +144,21 @@ class LagMeter:
                 return known
             found = log.bounds()
         except MillraceError as error:
-            self._forget(stream.name)
-            if time.monotonic() - now >= self._timeout / 2:  # not a refusal: the broker let us wait
-                self._unreachable[stream.kind] = _Unreachable.again(silent, str(error), stream=stream.name)
-            return str(error)
-        self._unreachable.pop(stream.kind, None)
+            return self._failed(stream, error, began=now)
+        self._away.answered(stream)
         self._asked_at[stream.name] = now
         return found
 
+    def _failed(self, stream: Stream, error: MillraceError, *, began: float) -> str:
+        """Let the stream rest; returns why."""
+        self._forget(stream.name)
+        now = time.monotonic()
+        self._away.failed(stream, str(error), seconds=now - began, now=now)
+        return str(error)
+
     def _measure(self, stream: Stream, bounds: dict[str, Bounds] | str) -> StreamLag:
         name, state = stream.name, self._known.get(stream.name, StreamState(0, {}))
+        began = time.monotonic()
         known = state.positions
         if isinstance(bounds, str):
             return StreamLag(name, error=bounds)
@@ -181,8 +166,7 @@ class LagMeter:
             unread = self._unread(stream, bounds, known)
             seconds = self._oldest.seconds(name, self._logs[name], unread, bounds) if self._oldest else None
         except MillraceError as error:
-            self._forget(name)
-            return StreamLag(name, error=str(error))
+            return StreamLag(name, error=self._failed(stream, error, began=began))
         return StreamLag(
             name,
             events=sum(window.end - window.start for window in unread.values()),

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 
 from ingestion.collect.status import read_status
+from ingestion.connectors.guard import boundary
 from ingestion.connectors.port import CollectingConnector, Connector, Finding
 from ingestion.connectors.registry import collecting_connectors, connectors
+from ingestion.connectors.secrets import secrets_of
 from ingestion.data_folder import system_is_running
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
@@ -107,11 +109,17 @@ def brokers(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:
 
 
 def _broker(settings: Settings, connector: Connector) -> Iterator[Finding]:
-    access = settings.access(connector.kind, connector.access)
-    for finding in connector.examine(access, timeout_seconds=_BROKER_SECONDS):
-        error = _error_of_collector(settings, connector)
+    try:
+        access = settings.access(connector.kind, connector.access)
+        with boundary("", kind=connector.kind, secrets=lambda: secrets_of(access)):
+            found = list(connector.examine(access, timeout_seconds=_BROKER_SECONDS))
+    except MillraceError as error:
+        yield Finding(f"{connector.kind} broker", "problem", str(error))
+        return
+    for finding in found:
+        complaint = _error_of_collector(settings, connector)
         # Only the collector knows whether the broker accepts the login.
-        yield Finding(finding.part, "problem", error) if finding.state == "ok" and error else finding
+        yield Finding(finding.part, "problem", complaint) if finding.state == "ok" and complaint else finding
 
 
 def _error_of_collector(settings: Settings, connector: Connector) -> str:

@@ -139,8 +139,8 @@ class Cycles:
                 landed = ingest_batch(session, context.instance, stream, logs.of(stream))
             except StreamBusy:  # a command ingests it: its events come with the next cycle
                 continue
-            except MillraceError as error:
-                faults.streams[stream.name] = str(error)
+            except Exception as error:  # whatever it is, the other streams go on
+                faults.streams[stream.name] = _sentence(context, stream, error)
                 continue
             yield materialization(raw_key(stream.name), landed.metadata, version=RAW_VERSION)
             yield from recorded(landed.checks, key=raw_key(stream.name))
@@ -158,6 +158,14 @@ class Cycles:
             except Failure as failure:  # the models of other groups are built nevertheless
                 named = failure.metadata.get(MODELS_METADATA)
                 faults.add_models(named, failure.description or "")
+
+
+def _sentence(context: AssetExecutionContext, stream: Stream, error: Exception) -> str:
+    """Why a batch failed; of an unexpected one the run's page shows the trace."""
+    if isinstance(error, MillraceError):
+        return str(error)
+    context.log.exception(f"a batch of stream '{stream.name}' failed unexpectedly")
+    return f"stream '{stream.name}': its batch failed unexpectedly ({type(error).__name__})"
 
 
 class _Faults:

@@ -157,6 +157,14 @@ class ApacheKafka:
         finally:
             admin.close()
 
+    def add_partitions(self, name: str, count: int) -> None:
+        """Let a topic have so many partitions, and do not wait for their leaders."""
+        admin = self._admin()
+        try:
+            admin.create_partitions({name: count})
+        finally:
+            admin.close()
+
     def delete_topic(self, name: str) -> None:
         """Delete a topic and wait until it is gone."""
         admin = self._admin()

@@ -1,12 +1,15 @@
 """How the Kafka cluster is reached: variables, and the options that each client makes of them."""
 
+import re
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
 from ingestion.connectors.port import Access
-from ingestion.errors import SourceUnavailable
+from ingestion.errors import ConfigError, SourceUnavailable
 from ingestion.settings import ProjectPath
+
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\]]+)(:\d{1,5})?")
 
 
 class KafkaAccess(Access):
@@ -49,10 +52,16 @@ def connection_options(access: KafkaAccess, *, timeout_seconds: float) -> dict[s
 
     Raises:
         SourceUnavailable: No cluster is configured.
+        ConfigError: What is configured is not an address.
     """
     if not access.servers:
         raise SourceUnavailable(
             "no Kafka cluster is configured: set MILLRACE_KAFKA_BOOTSTRAP_SERVERS, or try 'millrace demo'"
+        )
+    if not all(map(_ADDRESS.fullmatch, access.servers)):
+        # Its text may hold a password by mistake, so it is not shown.
+        raise ConfigError(
+            "MILLRACE_KAFKA_BOOTSTRAP_SERVERS is not an address: write host:port, with commas between several"
         )
     options: dict[str, Any] = {
         "bootstrap_servers": access.servers,

@@ -20,11 +20,12 @@ from ingestion.connectors.kafka.first_times import FirstTimes
 from ingestion.connectors.kafka.refusals import translated
 from ingestion.connectors.kafka.rows import Rows
 from ingestion.connectors.kafka.tail import KafkaTail
-from ingestion.errors import SourceStalled
+from ingestion.errors import SourceStalled, SourceUnavailable
 from ingestion.log.port import Bounds, Break, Chunk, Start, Window
 from ingestion.log.stalls import read_over
 
 _POLL_MILLISECONDS = 500
+_NEW_PARTITION_SECONDS = 0.05
 _POLL_BLOCKS = 4096
 _CHUNK_BYTES = 16 * 2**20
 
@@ -69,10 +70,26 @@ class KafkaLog:
             }
             if not ids:
                 return {}
-            consumer, timeout_ms = self._connect(), int(self._timeout * 1000)
-            begins = consumer.beginning_offsets(list(ids), timeout_ms=timeout_ms)
-            ends = consumer.end_offsets(list(ids), timeout_ms=timeout_ms)
+            begins, ends = self._offsets(list(ids))
             return {_name(tp): Bounds(begins[tp], max(begins[tp], ends[tp]), ids[tp]) for tp in ids}
+
+    def _offsets(self, partitions: list[TopicPartition]) -> tuple[dict[Any, int], dict[Any, int]]:
+        """Where partitions begin and end; one that was added a moment ago has no offsets yet."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            consumer, timeout_ms = self._connect(), int(self._timeout * 1000)
+            try:
+                return (
+                    consumer.beginning_offsets(partitions, timeout_ms=timeout_ms),
+                    consumer.end_offsets(partitions, timeout_ms=timeout_ms),
+                )
+            except KeyError as error:  # kafka-python's answer where the broker gave none
+                if time.monotonic() >= deadline:
+                    raise SourceUnavailable(
+                        f"{self._who}Kafka gives no offsets of partition {_name(error.args[0])}: has it a "
+                        "leader? Look at the broker if this repeats"
+                    ) from None
+                time.sleep(_NEW_PARTITION_SECONDS)
 
     def has_moved(self, known: Mapping[str, Bounds]) -> bool:
         """Whether events have come after the ends in `known`, as far as the broker has reported."""
