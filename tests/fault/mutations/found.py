@@ -23,6 +23,7 @@ _LOGS = ("tests/ingestion/test_positions.py", "tests/conformance/test_logs.py")
 _REPAIRS = ("tests/ingestion/test_rejects.py", "tests/ingestion/test_replay.py")
 _LAKE = (
     "tests/ingestion/test_lake.py",
+    "tests/ingestion/test_fencing.py",
     "tests/ingestion/test_verify.py",
     "tests/ingestion/test_migrations.py",
     "tests/fault/test_storage.py",

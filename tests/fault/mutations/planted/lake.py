@@ -4,6 +4,7 @@ from tests.fault.mutations.mutant import Mutant
 
 _CATALOG, _LOADER = "ingestion/lake/catalog.py", "ingestion/lake/loader.py"
 _BATCH = "tests/ingestion/test_batch.py"
+_FENCING = "tests/ingestion/test_fencing.py"
 _HEALS = f"{_BATCH}::test_a_failure_at_any_point_leaves_all_or_nothing_and_the_next_batch_heals"
 
 MUTANTS = (
@@ -21,11 +22,7 @@ MUTANTS = (
         "            _fence(cursor, stream, application_name)\n",
         "",
         "no load can appear that the next writer does not know of",
-        (
-            "tests/fault/test_kills.py::test_a_kill_before_any_statement_of_a_load_loses_and_doubles_nothing",
-            "tests/fault/test_kills.py",
-            "tests/fault/test_storage.py",
-        ),
+        (f"{_FENCING}::test_a_commit_that_comes_after_the_next_writer_began_is_refused",),
     ),
     Mutant(
         "a connection keeps its name after a failure",
@@ -33,11 +30,7 @@ MUTANTS = (
         "            self.application_name = process_name()  # so that the next writer lock fences what was left\n",
         "",
         "the next batch of the same process fences its own failed commit",
-        (
-            "tests/fault/test_storage.py::test_a_catalog_killed_after_the_commit_loses_and_doubles_nothing",
-            "tests/fault/test_storage.py",
-            _BATCH,
-        ),
+        (f"{_FENCING}::test_a_process_ends_what_its_own_failed_commit_left_in_the_server",),
     ),
     Mutant(
         "the lock is not looked at before the commit",
@@ -45,7 +38,7 @@ MUTANTS = (
         "            if before_commit is not None:\n                before_commit()\n",
         "",
         "a batch whose lock is gone does not commit",
-        (_HEALS, _BATCH, "tests/fault/test_storage.py"),
+        (f"{_FENCING}::test_a_batch_whose_lock_is_gone_does_not_commit",),
     ),
     Mutant(
         "each statement of a load commits by itself",
