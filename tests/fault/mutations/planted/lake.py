@@ -75,8 +75,8 @@ MUTANTS = (
     Mutant(
         "a partition's position is its first",
         "ingestion/lake/ledger.py",
-        '"select max(batch_id), source_partition, max(end_position), arg_max(log_id, batch_id) "',
-        '"select max(batch_id), source_partition, min(end_position), arg_max(log_id, batch_id) "',
+        "    stream, source_partition, max(batch_id), max(end_position),\n",
+        "    stream, source_partition, max(batch_id), min(end_position),\n",
         "the next batch begins where the last one ended",
         (f"{_BATCH}::test_every_event_once_over_several_batches",),
     ),
