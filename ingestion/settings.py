@@ -41,6 +41,7 @@ os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 RUNTIME_FILE = "runtime.env"
 
 _PREFIX = "MILLRACE_"
+_PASSWORD_LENGTH = 12  # nothing slows down who guesses
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -75,6 +76,11 @@ class Settings(BaseSettings):
 
     ui_host: str = "127.0.0.1"
     ui_port: int = Field(default=3000, ge=0, le=65535)
+    ui_allowed_hosts: str = Field(default="", description="further names, with commas")
+    ui_password: SecretStr | None = None
+    ui_tls_cert_file: ProjectPath | None = None
+    ui_tls_key_file: ProjectPath | None = None
+    ui_tls_elsewhere: bool = Field(default=False, description="a proxy or the machine's own network has it")
     ui_preview_rows: int = Field(default=0, ge=0, le=100, description="of each table, on its page")
     alert_webhook_url: SecretStr | None = None
 
@@ -85,6 +91,13 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_is_unset(cls, value: object, info: ValidationInfo) -> object:
         return cls.model_fields[str(info.field_name)].get_default() if value == "" else value
+
+    @field_validator("ui_password")
+    @classmethod
+    def _cannot_be_guessed(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value) < _PASSWORD_LENGTH:
+            raise ValueError(f"a password needs {_PASSWORD_LENGTH} characters or more")
+        return value
 
     def access(self, kind: str, model: type[_Model]) -> _Model:
         """How one kind of broker is reached: the variables MILLRACE_<KIND>_<FIELD>.

@@ -58,6 +58,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "checks",
             "records",
             "services",
+            "web",
             "observe",
             "system",
             "scaffold deploy",

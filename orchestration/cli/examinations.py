@@ -161,19 +161,14 @@ def lake(settings: Settings) -> Iterator[Finding]:
 
 
 def web_ui(settings: Settings) -> Iterator[Finding]:
-    """Whether the web UI could listen."""
+    """Whether the web UI could listen, and would be safe there."""
     if system_is_running(settings.data_dir):
         return
     from orchestration.system.services import choose_ui_port
 
     port = choose_ui_port(settings)
-    yield Finding("web UI", "ok", f"{settings.ui_host}:{port} is free")
-    if settings.ui_host not in ("127.0.0.1", "::1", "localhost"):
-        yield Finding(
-            "web UI", "note",
-            f"everybody who reaches {settings.ui_host} could start runs, because the web UI knows no users: "
-            "put a proxy that does in front of it",
-        )  # fmt: skip
+    asks = " and asks for a password" if settings.ui_password is not None else ""
+    yield Finding("web UI", "ok", f"{settings.ui_host}:{port} is free{asks}")
 
 
 def dbt(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:

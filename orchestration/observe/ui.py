@@ -4,13 +4,12 @@ It needs no Dagster here, and works while the daemon and the code server do not.
 orchestration/checks/conditions.py. The endpoint: https://docs.dagster.io/api/rest-apis/external-assets-rest-api
 """
 
-import json
-import urllib.request
 from collections.abc import Mapping
 
 from orchestration.conditions.kinds import CONDITIONS_ASSET, KINDS, as_metadata
 from orchestration.observe.watchman import Watchman
 from orchestration.observe.worker import Worker
+from orchestration.web.client import WebClient
 
 _LOOK_SECONDS = 2.0
 _TIMEOUT_SECONDS = 10.0
@@ -21,14 +20,14 @@ class UiReporter:
 
     Args:
         watchman: Knows what is open.
-        url: The web UI's address.
+        web: Reaches the web UI.
 
     Attributes:
         worker: Its thread.
     """
 
-    def __init__(self, watchman: Watchman, url: str) -> None:
-        self._watchman, self._url = watchman, url
+    def __init__(self, watchman: Watchman, web: WebClient) -> None:
+        self._watchman, self._web = watchman, web
         self._reported: dict[str, Mapping[str, str]] = {}
         self.worker = Worker(
             "ui-reporter", self._turn, pause_s=lambda: _LOOK_SECONDS, patience_s=_TIMEOUT_SECONDS + 1
@@ -51,14 +50,4 @@ class UiReporter:
             "severity": "ERROR",
             "metadata": as_metadata(name, sentences),
         }
-        request = urllib.request.Request(  # noqa: S310 - our own web server
-            f"{self._url}/report_asset_check/{CONDITIONS_ASSET}",
-            data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-            method="POST",
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310
-                return True
-        except OSError:
-            return False
+        return self._web.post(f"/report_asset_check/{CONDITIONS_ASSET}", body, timeout_s=_TIMEOUT_SECONDS)

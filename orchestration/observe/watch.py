@@ -14,6 +14,7 @@ from orchestration.observe.observer import Observer, Seen
 from orchestration.observe.ui import UiReporter
 from orchestration.observe.watchman import Watchman
 from orchestration.records.system_state import ServiceRow
+from orchestration.web.client import WebClient
 
 _REPORTED_KINDS: Mapping[Reporter, tuple[str, ...]] = {
     "definitions": ("project_file_broken",),
@@ -43,12 +44,12 @@ class Watch:
         """What does not work, the most important first."""
         return self._watchman.open()
 
-    def start(self, settings: Settings, ui_url: str) -> None:
+    def start(self, settings: Settings, web: WebClient | None) -> None:
         """Begin to observe and to post; everything has been started.
 
         Args:
             settings: With the addresses of what is embedded.
-            ui_url: The web UI's; empty without one.
+            web: Reaches the web UI; None without one.
         """
         self._settings = settings
         self._observer = Observer(settings, lambda: self._services)
@@ -56,8 +57,8 @@ class Watch:
         if settings.alert_webhook_url is not None:
             self._poster = Poster(self._watchman, settings.alert_webhook_url, data_dir=str(settings.data_dir))
             self._poster.worker.start()
-        if ui_url:
-            self._ui = UiReporter(self._watchman, ui_url)
+        if web is not None:
+            self._ui = UiReporter(self._watchman, web)
             self._ui.worker.start()
 
     def look(self, services: Sequence[ServiceRow], findings: Iterable[Finding]) -> None:

@@ -34,6 +34,7 @@ from orchestration.system.lock import publish
 from orchestration.system.logs import close_log, own_log, trim_logs
 from orchestration.system.reloading import Reloading
 from orchestration.system.runtime import variables, write_runtime
+from orchestration.web.client import WebClient, browser_address
 
 _LOOK_SECONDS = 2.0
 _TRIM_SECONDS = 30.0
@@ -94,7 +95,7 @@ class System:
     @property
     def ui_url(self) -> str:
         """The web UI's address; empty without one."""
-        return services.ui_url(self.settings, self.ui_port) if self.ui_port is not None else ""
+        return browser_address(self.settings, self.ui_port) if self.ui_port is not None else ""
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -141,7 +142,7 @@ class System:
             for service in self._senders:
                 self._progress(f"starting {service.name}")
                 service.start()
-            self._watch.start(self.settings, self.ui_url)
+            self._watch.start(self.settings, self._web_client())
         except BaseException:
             self.stop()
             raise
@@ -195,7 +196,12 @@ class System:
         port = self.ui_port
         if port is not None:
             self._progress("waiting for the web UI")
-            wait_until(lambda: services.ui_answers(port), timeout_s=_UI_SECONDS, interval_s=0.1)
+            wait_until(
+                lambda: services.ui_answers(self.settings, port), timeout_s=_UI_SECONDS, interval_s=0.1
+            )
+
+    def _web_client(self) -> WebClient | None:
+        return WebClient(self.settings, self.ui_port) if self.ui_port is not None else None
 
     def check(self, now_s: float) -> tuple[ServiceRow, ...]:
         """Restart what died, load changed code, keep logs small, and publish the state.

@@ -16,9 +16,11 @@ from ingestion.connectors.registry import connectors
 from ingestion.errors import ConfigError
 from ingestion.project import PRODUCT_DIR
 from ingestion.settings import Settings, child_environment
-from orchestration.services.process import ChildProcess, ProcessSpec, accepts_tcp
+from orchestration.services.process import ChildProcess, ProcessSpec
 from orchestration.system.code_server import CodeServer
 from orchestration.system.instance import dagster_environment, dagster_home, launcher_socket
+from orchestration.web.access import access
+from orchestration.web.client import local_host
 
 DEFINITIONS = "orchestration.definitions"
 QUIET = {
@@ -90,10 +92,10 @@ def daemon(settings: Settings, env: Mapping[str, str], *, path: Path) -> ChildPr
 
 def web_server(settings: Settings, env: Mapping[str, str], *, path: Path, port: int) -> ChildProcess:
     """The web UI."""
+    workspace = str(_workspace(settings, path))
     return _python(
-        settings, env, "web", "-m", "dagster_webserver", "--host", settings.ui_host, "--port", str(port),
-        "-w", str(_workspace(settings, path)), "--dagster-log-level", "warning",
-    )  # fmt: skip
+        settings, env, "web", "-m", "orchestration.web", "--port", str(port), "--workspace", workspace
+    )
 
 
 def collector(settings: Settings, env: Mapping[str, str], connector: CollectingConnector) -> ChildProcess:
@@ -105,8 +107,10 @@ def choose_ui_port(settings: Settings) -> int:
     """The configured port if it is free; a free one for 0.
 
     Raises:
-        ConfigError: Another program listens there, or the address is not this machine's.
+        ConfigError: Another program listens there, the address is not this machine's, or it would be open
+            to strangers.
     """
+    access(settings)
     with socket.socket(socket.AF_INET6 if ":" in settings.ui_host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -127,15 +131,13 @@ def _workspace(settings: Settings, path: Path) -> Path:
     return file
 
 
-def ui_url(settings: Settings, port: int) -> str:
-    """The web UI's address for a browser."""
-    host = f"[{settings.ui_host}]" if ":" in settings.ui_host else settings.ui_host
-    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}"  # noqa: S104
-
-
-def ui_answers(port: int) -> bool:
+def ui_answers(settings: Settings, port: int) -> bool:
     """Whether the web UI accepts connections."""
-    return accepts_tcp(port)
+    try:
+        socket.create_connection((local_host(settings), port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _python(
