@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+from ingestion.durable import make_folder, replace_file
 from ingestion.errors import StorageError
 
 
@@ -13,20 +14,20 @@ def write_json(path: Path, value: object, *, durable: bool = False) -> None:
     Args:
         path: The file.
         value: What JSON can tell.
-        durable: Flush it to the disk before the old one goes; without, a power failure may empty it.
+        durable: It is there with its new content after a power loss; without, it may be empty then.
 
     Raises:
-        StorageError: The file cannot be written.
+        StorageError: The file cannot be written. Where it is durable, a power loss may bring either content.
     """
-    new = path.with_name(f"{path.name}.new")
+    content = json.dumps(value, indent=1)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with new.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(value, indent=1))
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(new, path)
+        make_folder(path.parent)
+        if durable:
+            replace_file(path, content.encode())
+        else:
+            new = path.with_name(f"{path.name}.new")
+            new.write_text(content, encoding="utf-8")
+            os.replace(new, path)
     except OSError as error:
         raise StorageError(
             f"{path} cannot be written ({error.strerror or error}); free that disk or repair its permissions"

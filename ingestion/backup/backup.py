@@ -18,6 +18,7 @@ from ingestion.backup.catalog import catalog_instant, load_catalog
 from ingestion.backup.files import as_sentence, place, require, sync_tree
 from ingestion.collect.status import state_folder
 from ingestion.connectors.registry import collecting_connectors
+from ingestion.durable import sync_folder
 from ingestion.errors import BackupError
 from ingestion.faultpoints import faultpoint
 from ingestion.lake.lake import Lake
@@ -25,7 +26,6 @@ from ingestion.lake.storage import storage_of
 from ingestion.project import DISTRIBUTION
 from ingestion.settings import Settings
 from ingestion.spool.copy import SpoolHold
-from ingestion.spool.frames import sync_folder
 from ingestion.upkeep.maintenance import upkeep_lock
 
 _FORMAT = 1

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ingestion.durable import sync_folder
 from ingestion.errors import BackupError, StorageError
-from ingestion.spool.frames import sync_folder
 
 
 def place(source: Path, target: Path, *, size: int, twin: Path | None, link: bool = True) -> bool:

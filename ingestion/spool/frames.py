@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 from crc32c import crc32c
 
+from ingestion.durable import sync_folder
 from ingestion.errors import StorageError
 from ingestion.log.envelope import UTC_MICROSECONDS
 
@@ -74,10 +75,15 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """How far a segment is whole: the next frame would begin at `offset` and hold `position`."""
+    """How far a segment is whole: the next frame would begin at `offset` and hold `position`.
+
+    Attributes:
+        last: Where its last frame begins; its header, while it has none.
+    """
 
     offset: int
     position: int
+    last: int = 0
 
 
 def salt_of(log_id: str) -> int:
@@ -129,15 +135,18 @@ def has_begun(fd: int, *, log_id: str, path: Path) -> bool:
 
 
 def begin_segment(path: Path, log_id: str) -> int:
-    """Make a segment without frames, durably, in place of one that a crash left so.
+    """Make a segment without frames, durably, in place of one that has none that counts.
 
     Returns:
-        Its file descriptor.
+        Its file descriptor; it is another file than the one that was there.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         os.pwrite(fd, log_id.encode(), 0)
         os.fdatasync(fd)
+        new.replace(path)
         sync_folder(path.parent)
     except OSError:
         os.close(fd)
@@ -171,7 +180,7 @@ def scan(fd: int, tail: Tail, *, salt: int, path: Path) -> Tail:
             return tail
         if crc32c(body) != frame.body_crc:
             break
-        tail = Tail(frame.end_offset, frame.next)
+        tail = Tail(frame.end_offset, frame.next, frame.offset)
     if _frame_follows(fd, tail, salt=salt):
         raise corrupt(path, tail.offset)
     return tail
@@ -215,12 +224,3 @@ def read_log_id(folder: Path) -> str | None:
         return (folder / LOG_ID_FILE).read_text(encoding="ascii").strip() or None
     except FileNotFoundError:
         return None
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names of files that were created or removed durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from ingestion.durable import sync_folder
 from ingestion.errors import LogTruncated, StorageError
 from ingestion.log.port import Bounds
 from ingestion.spool.frames import (
@@ -29,8 +30,8 @@ from ingestion.spool.frames import (
     segment_path,
     segments,
     start_of,
-    sync_folder,
 )
+from ingestion.spool.published import read_published
 
 CHUNK_EVENTS = 65_536
 CHUNK_BYTES = 16 * 2**20
@@ -48,8 +49,8 @@ class SpoolReader:
     def bounds(self) -> Bounds | None:
         """What the spool holds durably now; None before anything was collected.
 
-        Only what was added to the newest segment since the last call is read. It is flushed before it is
-        trusted, so that a power loss cannot leave the lake ahead of the spool.
+        Only what was added to the newest segment since the last call is read. It counts as far as its writer
+        vouches for it (published.py), so that a power loss cannot leave the lake ahead of the spool.
 
         Raises:
             SpoolCorrupt: The newest segment is damaged.
@@ -107,8 +108,7 @@ class SpoolReader:
             old = [first for first, following in pairwise(found) if following <= below]
             for first in old:
                 segment_path(self.folder, first).unlink(missing_ok=True)
-            if old:
-                sync_folder(self.folder)
+                sync_folder(self.folder)  # one by one: a power loss leaves no gap between segments
             return len(old)
 
     def close(self) -> None:
@@ -120,7 +120,8 @@ class SpoolReader:
 
     def _durable_end(self, log_id: str, newest: int) -> int:
         path = segment_path(self.folder, newest)
-        if self._scanned != (log_id, newest):
+        published = read_published(self.folder, log_id)
+        if self._scanned != (log_id, newest) or os.fstat(self._fd).st_ino != path.stat().st_ino:
             self.close()
             self._fd = os.open(path, os.O_RDONLY)
             self._tail = start_of(newest)
@@ -131,6 +132,9 @@ class SpoolReader:
         if os.fstat(self._fd).st_size < self._tail.offset:
             self._tail = start_of(newest)
         tail = scan(self._fd, self._tail, salt=salt_of(log_id), path=path)
+        if published is not None:
+            self._tail = tail
+            return max(min(tail.position, published), newest)
         if tail != self._tail:
             os.fdatasync(self._fd)
             self._tail = tail

@@ -6,7 +6,7 @@ belong to reader.py, the bytes to frames.py. Guarantees: docs/delivery.md.
 
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import structlog
 
+from ingestion.durable import make_folder, replace_file, sync_folder
 from ingestion.errors import StorageError
 from ingestion.faultpoints import faultpoint
 from ingestion.file_lock import lock_file
@@ -32,8 +33,8 @@ from ingestion.spool.frames import (
     segment_path,
     segments,
     start_of,
-    sync_folder,
 )
+from ingestion.spool.published import Publisher
 
 SEGMENT_BYTES = 32 * 2**20
 _LOCK_FILE = "writer.lock"
@@ -75,9 +76,11 @@ class SpoolWriter:
         self._segment_bytes = segment_bytes
         self._pending: list[SpoolEvent] = []
         self._fd = -1
-        self._torn = False
+        self._torn = self._unproven = False
+        self._publisher: Publisher | None = None
+        self._published = -1
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             self._lock = lock_file(folder / _LOCK_FILE, what=f"the spool of '{folder.name}' in {folder}")
         except OSError as error:
             raise _unwritable(folder, error) from None
@@ -85,6 +88,8 @@ class SpoolWriter:
             self.log_id = _open_log(folder)
             self._salt = salt_of(self.log_id)
             self._tail = self._recover()
+            self._publisher = Publisher(folder, self.log_id)
+            self._publish()
         except OSError as error:
             self.close()
             raise _unwritable(folder, error) from None
@@ -131,6 +136,7 @@ class SpoolWriter:
         """
         events, self._pending = self._pending, []
         if not events:
+            self._publish()
             return self.durable
         keys, values, headers, times = zip(*events, strict=True)
         columns = (keys, values, headers, times)
@@ -140,20 +146,22 @@ class SpoolWriter:
         try:
             if self._torn:
                 self._cut()
-            if self._tail.offset >= self._segment_bytes:
+            if self._unproven or self._tail.offset >= self._segment_bytes:
                 self._roll()
             header, body = encode_frame(batch, first=self.durable, salt=self._salt)
             self._torn = True
-            _write_all(self._fd, header, body, offset=self._tail.offset)
+            _write_all(self._fd, [header, body], offset=self._tail.offset)
             faultpoint("spool.written")
-            os.fdatasync(self._fd)
+            self._flush()
         except OSError as error:
             with suppress(OSError):
                 self._cut()
             raise _unwritable(self.folder, error) from None
         self._torn = False
-        self._tail = Tail(self._tail.offset + len(header) + body.size, self.durable + len(events))
+        begin = self._tail.offset
+        self._tail = Tail(begin + len(header) + body.size, self.durable + len(events), begin)
         faultpoint("spool.durable")
+        self._publish()
         return self.durable
 
     def close(self) -> None:
@@ -162,12 +170,19 @@ class SpoolWriter:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+        if self._publisher is not None:
+            self._publisher.close()
+            self._publisher = None
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
     def _recover(self) -> Tail:
-        """Open the newest segment and cut the frame that a crash tore off."""
+        """Open the newest segment, cut the frame that a crash tore off, and prove what is left.
+
+        All frames but the last were flushed before the next one was written. Of the last nobody knows:
+        its flush may have failed, and another one would succeed without it. So it is written once more.
+        """
         first = segments(self.folder)[-1]
         path = segment_path(self.folder, first)
         self._fd = os.open(path, os.O_RDWR)
@@ -179,19 +194,40 @@ class SpoolWriter:
         if torn_bytes:
             _log.warning("cut an unfinished commit", segment=str(path), bytes=torn_bytes)
             self._cut()
+        last = os.pread(self._fd, self._tail.offset - self._tail.last, self._tail.last)
+        _write_all(self._fd, [last], offset=self._tail.last)
         os.fdatasync(self._fd)
-        sync_folder(self.folder)
+        for folder in (self.folder, *self.folder.parents[:2]):  # also those that a killed writer has made
+            sync_folder(folder)
         return self._tail
+
+    def _flush(self) -> None:
+        """Make the frame durable. Where that fails nothing more is written behind it: see `_roll`."""
+        try:
+            os.fdatasync(self._fd)
+        except OSError:
+            self._unproven = True
+            raise
+
+    def _publish(self) -> None:
+        if self._publisher is not None and self._published != self.durable:
+            with suppress(OSError):  # readers wait until the next commit, then
+                self._publisher.publish(self.durable)
+                self._published = self.durable
 
     def _cut(self) -> None:
         os.ftruncate(self._fd, self._tail.offset)
         self._torn = False
 
     def _roll(self) -> None:
-        """Continue in a new segment, named by the position that it begins with."""
+        """Continue in a new segment, named by the position that it begins with.
+
+        Whatever follows that position in the old one counts no more, be it on the disk or not.
+        """
         fd = begin_segment(segment_path(self.folder, self.durable), self.log_id)
         os.close(self._fd)
         self._fd, self._tail = fd, start_of(self.durable)
+        self._torn = self._unproven = False
 
 
 def _open_log(folder: Path) -> str:
@@ -209,20 +245,12 @@ def _open_log(folder: Path) -> str:
         (folder / LOG_ID_FILE).unlink()
     log_id = uuid.uuid4().hex
     os.close(begin_segment(segment_path(folder, found[0] if found else 0), log_id))
-    new = folder / f"{LOG_ID_FILE}.new"
-    with new.open("w", encoding="ascii") as file:
-        file.write(log_id)
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(folder)
-    new.replace(folder / LOG_ID_FILE)
-    sync_folder(folder)
-    sync_folder(folder.parent)
+    replace_file(folder / LOG_ID_FILE, log_id.encode("ascii"))
     return log_id
 
 
-def _write_all(fd: int, header: bytes, body: pa.Buffer, *, offset: int) -> None:
-    parts = [memoryview(header), memoryview(body)]
+def _write_all(fd: int, content: Sequence[bytes | pa.Buffer], *, offset: int) -> None:
+    parts = [memoryview(each) for each in content]
     while parts:
         written = os.pwritev(fd, parts, offset)
         offset += written
