@@ -25,6 +25,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 from ingestion.connectors.port import OneOrMore, SourceSpec
 from ingestion.connectors.registry import connector, kinds
 from ingestion.declare.labels import Owners, Tags
+from ingestion.declare.times import TIME_TYPES, Unit, check_zone, format_schema, pattern_of
 from ingestion.formats.registry import formats
 
 RESERVED_NAMES = frozenset({"batches", "rejects", "reject_resolutions"})
@@ -136,11 +137,34 @@ def _known_format(value: Any) -> Any:
     return value
 
 
+def _time_format(value: str) -> str:
+    pattern_of(value)
+    return value
+
+
 class FieldSpec(_Model):
-    """A typed field of the payload: its SQL type and the dotted path of keys to it."""
+    """A typed field of the payload: its SQL type and the dotted path of keys to it.
+
+    Attributes:
+        unit: Of numbers since 1970, for a timestamp or date; without it they count within 1990 to 2100.
+        format: Of the text of a timestamp or date, as in %Y%m%d; nothing else counts then.
+        zone: Of a time without an offset (else UTC), and the zone whose day a date is.
+    """
 
     type: Annotated[str, AfterValidator(_field_type), WithJsonSchema(type_schema())]
     path: Annotated[str, AfterValidator(_json_path), WithJsonSchema(_PATH_SCHEMA)]
+    unit: Unit | None = None
+    format: Annotated[str, AfterValidator(_time_format), WithJsonSchema(format_schema())] | None = None
+    zone: Annotated[str, AfterValidator(check_zone)] | None = None
+
+    @model_validator(mode="after")
+    def _is_a_time(self) -> "FieldSpec":
+        said = [name for name in ("unit", "format", "zone") if getattr(self, name) is not None]
+        if said and self.type not in TIME_TYPES:
+            raise ValueError(f"'{said[0]}' is for timestamp and date fields, not for {self.type}")
+        if self.unit and self.format:
+            raise ValueError("'unit' is for numbers since 1970 and 'format' for text; remove one of them")
+        return self
 
 
 class Stream(_Model):

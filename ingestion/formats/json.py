@@ -1,5 +1,9 @@
-"""JSON: the bytes are the text, where they parse (RFC 8259; UTF-8 only, no NaN, at most 1,024 levels)."""
+"""JSON: the bytes are the text, where they parse (RFC 8259; UTF-8 only, no NaN, at most 1,024 levels).
 
+A number may be of any size: what a type can hold of it is decided field by field, by dbt.
+"""
+
+import re
 from dataclasses import dataclass
 
 import orjson
@@ -7,6 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestion.formats.port import Refusal, Texts
+
+_STRING_OR_NUMBER = re.compile(
+    rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
+    rb"|(?<![\w.+-])-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?(?![\w.+-])",
+    re.DOTALL,
+)
+"""Whole strings, so that what looks like a number within one stays; else whole, well-formed numbers."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +49,22 @@ def _find_refused(values: pa.BinaryArray) -> dict[int, Refusal]:
         try:
             loads(value)
         except orjson.JSONDecodeError as error:
-            refused[index] = Refusal(_reason(value), str(error))
+            if "infinity" not in str(error) or not _is_json_but_for_sizes(value):
+                refused[index] = Refusal(_reason(value), str(error))
     return refused
+
+
+def _is_json_but_for_sizes(value: bytes) -> bool:
+    """Whether it parses once its numbers fit a double: orjson takes no 1e400."""
+    try:
+        orjson.loads(_STRING_OR_NUMBER.sub(_smaller, value))
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _smaller(found: re.Match[bytes]) -> bytes:
+    return found[0] if found[0].startswith(b'"') else b"0"
 
 
 def _reason(value: bytes) -> str:

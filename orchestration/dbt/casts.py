@@ -1,8 +1,9 @@
 """The SQL with which staging types a value, for programs: the macros themselves, not a second copy.
 
-dbt renders the same file when it builds a staging model.
+dbt renders the same files when it builds a staging model.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -10,7 +11,7 @@ from jinja2 import Environment
 
 from orchestration.dbt.prepared import PACKAGE
 
-_FILE = PACKAGE / "macros" / "typed_events.sql"
+_FILES = ("typed_events", "typed_values", "typed_times", "payload_texts", "payload_keys")
 
 
 class _Package:
@@ -32,11 +33,24 @@ def typed_value(text: str, type_name: str) -> str:
     return str(_macros().typed_value(text, type_name)).strip()
 
 
+def typed_payloads(
+    relation: str, fields: Mapping[str, Mapping[str, Any]], *, event_time: str | None = None
+) -> str:
+    """SQL for the staged rows of a relation that has the columns of raw.
+
+    Args:
+        relation: SQL of the relation.
+        fields: Name → what the dbt source says of the field (orchestration/dbt/sources.py).
+        event_time: The field with the event's own time.
+    """
+    return str(_macros().typed_payloads(relation, fields, event_time)).strip()
+
+
 @cache
 def _macros() -> Any:
     package = _Package()
     # It renders SQL of the product; nothing of it is shown as HTML.
     environment = Environment(extensions=["jinja2.ext.do"])  # noqa: S701
-    source = _FILE.read_text(encoding="utf-8")
+    source = "\n".join((PACKAGE / "macros" / f"{name}.sql").read_text(encoding="utf-8") for name in _FILES)
     package.macros = environment.from_string(source).make_module({"millrace": package})
     return package.macros

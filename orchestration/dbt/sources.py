@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import yaml
 
+from ingestion.declare.times import pattern_of
 from ingestion.formats.decode import reasons
 
 SOURCES_FILE = Path("models") / "sources" / "streams.yml"
@@ -77,7 +78,7 @@ STAGING_COLUMNS = {
     **_POSITION,
     "event_at": "The event's time, UTC: the declared field, else the broker's timestamp, else ingested_at.",
     "ingested_at": _ARRIVAL["ingested_at"],
-    "cast_errors": "The fields that were in the payload and not of their type; these are null.",
+    "cast_errors": "The null fields whose type cannot hold what was sent, or whose key is unclear.",
 }
 """What every staging model has besides the declared fields."""
 
@@ -103,6 +104,18 @@ class FieldLike(Protocol):
     @property
     def path(self) -> str:
         """Keys to the value, with dots between them."""
+
+    @property
+    def unit(self) -> str | None:
+        """Of a time's numbers since 1970."""
+
+    @property
+    def format(self) -> str | None:
+        """Of a time's text."""
+
+    @property
+    def zone(self) -> str | None:
+        """Of a time without an offset."""
 
 
 class StreamLike(Protocol):
@@ -219,9 +232,22 @@ def replace_text(path: Path, text: str) -> None:
         raise
 
 
+def field_meta(field: FieldLike) -> dict[str, str]:
+    """What the macros need to know of a field; what is not declared is left out."""
+    said = {
+        "type": field.type,
+        "path": field.path,
+        "unit": field.unit,
+        "format": field.format,
+        "pattern": pattern_of(field.format) if field.format else None,
+        "zone": field.zone,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
 def _stream_table(stream: StreamLike) -> dict[str, Any]:
     meta = {
-        "fields": {name: {"type": field.type, "path": field.path} for name, field in stream.fields.items()},
+        "fields": {name: field_meta(field) for name, field in stream.fields.items()},
         "event_time": stream.event_time,
         "business_id": list(stream.business_id),
         **({"owner": list(stream.owners)} if stream.owners else {}),

@@ -6,6 +6,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,6 +62,21 @@ def test_each_kind_of_reject_keeps_its_bytes_and_says_why() -> None:
     assert decoded.rejects["payload_bytes"].to_pylist() == [len(value) for value in bad]
     assert all(decoded.rejects["detail"].to_pylist())
     assert decoded.events["position"].to_pylist() == [0, 9]
+
+
+@pytest.mark.parametrize(
+    "payload", [b'{"a": 1e400, "b": "1e400"}', b"[-1e999,2E+400]", b"1" * 400, b'{"1e400": 1e400}']
+)
+def test_a_number_of_any_size_lands(payload: bytes) -> None:
+    decoded = _decode([payload])
+    assert decoded.events["payload"].to_pylist() == [payload.decode()]
+
+
+@pytest.mark.parametrize(
+    "payload", [b'{"a": 1e400', b'{"a": --1e400}', b"01e400", b"1.e400", b"1e400x", b"1e400 1", b'"1e400']
+)
+def test_beside_a_large_number_json_is_as_strict_as_ever(payload: bytes) -> None:
+    assert _decode([payload]).rejects["reason"].to_pylist() == ["not_json"]
 
 
 def test_a_depth_that_readers_cannot_follow_is_rejected() -> None:

@@ -18,8 +18,8 @@
   nothing about an event; raw keeps them.
 
   - `event_at`: the declared event-time field, else the broker's timestamp, else the time of ingestion; never null.
-  - `cast_errors`: the fields that are in the payload but are not of their type (their columns are null), or `payload`
-    if DuckDB cannot read the JSON at all.
+  - `cast_errors`: the fields that are in the payload and whose value their type cannot hold as it was sent, or whose keys leave
+    open which value was meant (their columns are null); `payload` if DuckDB cannot read the JSON at all.
 #}
 {% macro typed_events(stream, after=0, until='true') -%}
     {%- set relation = source('raw', stream) -%}
@@ -34,9 +34,34 @@
             ~ "call it otherwise in streams.yml and add 'path: " ~ name ~ "' to it"
         ) -%}
     {%- endfor -%}
+    {{ millrace.typed_payloads(relation, fields, meta.event_time, 'payload is not null and batch_id > ' ~ after ~ ' and ' ~ until) }}
+{%- endmacro %}
+
+
+{#
+  Rows of raw with the declared fields as typed columns. Columns that begin with an underscore are in between only: no field has
+  such a name.
+#}
+{% macro typed_payloads(relation, fields, event_time=none, where='true') -%}
     {%- set paths = [] -%}
-    {%- for spec in fields.values() -%}
-        {%- do paths.append("'$'" if spec.path == '.' else "'" ~ '$."' ~ spec.path | replace('.', '"."') ~ '"' ~ "'") -%}
+    {%- set json_paths = [] -%}
+    {%- set texts = {} -%}
+    {%- set objects = {} -%}
+    {%- for name, spec in fields.items() -%}
+        {%- if spec.type == 'json' -%}
+            {%- do json_paths.append(millrace.json_path(spec.path)) -%}
+            {%- do texts.update({name: "nullif(_values[" ~ json_paths | length ~ "], 'null')"}) -%}
+        {%- else -%}
+            {%- do paths.append(millrace.json_path(spec.path)) -%}
+            {%- do texts.update({name: '_texts[' ~ paths | length ~ ']'}) -%}
+        {%- endif -%}
+        {%- for key in spec.path.split('.') if spec.path != '.' -%}
+            {%- set object = millrace.json_path('.'.join(spec.path.split('.')[:loop.index0]) or '.') -%}
+            {%- set known = objects.setdefault(object, []) -%}
+            {%- if key not in known -%}
+                {%- do known.append(key) -%}
+            {%- endif -%}
+        {%- endfor -%}
     {%- endfor -%}
     select
         batch_id,
@@ -44,17 +69,17 @@
         position,
         event_id,
         event_key,
-        coalesce({% if meta.event_time %}{{ adapter.quote(meta.event_time) }}, {% endif %}event_time, ingested_at) as event_at,
+        coalesce({% if event_time %}case when _wrong is null or not list_contains(_wrong, '{{ event_time }}') then "{{ event_time }}" end, {% endif %}_event_time, ingested_at) as event_at,
         ingested_at,
         {%- for name in fields %}
-        {{ adapter.quote(name) }},
+        case when _wrong is null or not list_contains(_wrong, '{{ name }}') then "{{ name }}" end as "{{ name }}",
         {%- endfor %}
         case
-            when not is_json then ['payload']
+            when not _is_json then ['payload']
             else list_filter(
                 [
                     {%- for name in fields %}
-                    case when texts[{{ loop.index }}] is not null and {{ adapter.quote(name) }} is null then '{{ name }}' end
+                    case when {{ texts[name] }} is not null and "{{ name }}" is null or list_contains(_wrong, '{{ name }}') then '{{ name }}' end
                     {{- ',' if not loop.last }}
                     {%- endfor %}
                 ]::varchar [],
@@ -68,75 +93,59 @@
             position,
             event_id,
             event_key,
-            event_time,
+            _event_time,
             ingested_at,
-            is_json,
+            _is_json,
             {%- for name, spec in fields.items() %}
-            {{ millrace.typed_value('texts[' ~ loop.index ~ ']', spec.type) }} as {{ adapter.quote(name) }},
+            {{ millrace.typed_value(texts[name], spec.type, spec.unit, spec.format, spec.pattern, spec.zone) }} as "{{ name }}",
             {%- endfor %}
-            texts
+            {%- if objects %}
+            case when _has_repeated_keys is not null then
+                list_filter(
+                    [
+                        {%- for name, spec in fields.items() if spec.path != '.' %}
+                        case when {{ millrace.is_badly_keyed(spec.path, texts[name], objects) }} then '{{ name }}' end
+                        {{- ',' if not loop.last }}
+                        {%- endfor %}
+                    ],
+                    lambda name: name is not null
+                )
+            end as _wrong,
+            {%- else %}
+            null::varchar [] as _wrong,
+            {%- endif %}
+            _texts,
+            _values
         from (
             select
-                batch_id,
-                source_partition,
-                position,
-                event_id,
-                event_key,
-                event_time,
-                ingested_at,
-                json_valid(payload) as is_json,
-                {% if paths -%}
-                case when json_valid(payload) then json_extract_string(payload, [{{ paths | join(', ') }}]) end as texts
+                *,
+                {% if objects -%}
+                case when {{ millrace.has_declared_keys_only(objects, texts.values() | list) }} then null else {{ millrace.has_repeated_keys(objects) }} end
                 {%- else -%}
-                []::varchar [] as texts
-                {%- endif %}
-            from {{ relation }}
-            where payload is not null and batch_id > {{ after }} and {{ until }}
-        ) as extracted
+                null
+                {%- endif %} as _has_repeated_keys
+            from (
+                select
+                    batch_id,
+                    source_partition,
+                    position,
+                    event_id,
+                    event_key,
+                    event_time as _event_time,
+                    ingested_at,
+                    json_valid(payload) as _is_json,
+                    {{ 'try(json_keys(payload, ' ~ millrace.path_list(objects) ~ '))' if objects else 'null' }} as _keys,
+                    {{ millrace.payload_texts('payload', paths) if paths else 'null' }} as _texts,
+                    {{ millrace.payload_texts('payload', json_paths, 'json_extract') if json_paths else 'null' }} as _values
+                from {{ relation }}
+                where {{ where }}
+            ) as extracted
+        ) as keyed
     ) as typed
 {%- endmacro %}
 
 
-{#
-  A JSON value's text as a type, or null. Stricter than a plain cast where that would change a value in silence: no
-  rounding to integers, no NaN or infinity, no year beyond 9999. Times may be ISO 8601 (UTC if they say no zone) or numbers
-  since 1970, whose size shows whether it is seconds, milliseconds, microseconds or nanoseconds.
-#}
-{% macro typed_value(text, type) -%}
-    {%- if type == 'varchar' -%}
-        {{ text }}
-    {%- elif type in ('bigint', 'integer') -%}
-        case when regexp_full_match({{ text }}, '[+-]?\d+(\.0+)?([eE]\+?\d+)?') then try_cast({{ text }} as {{ type }}) end
-    {%- elif type == 'double' -%}
-        case when isfinite(try_cast({{ text }} as double)) then try_cast({{ text }} as double) end
-    {%- elif type == 'timestamp' -%}
-        {{ millrace.typed_timestamp(text) }}
-    {%- elif type == 'json' -%}
-        case when json_valid({{ text }}) then {{ text }}::json else to_json({{ text }}) end
-    {%- else -%}
-        try_cast({{ text }} as {{ type }})
-    {%- endif -%}
-{%- endmacro %}
-
-
-{% macro typed_timestamp(text) -%}
-    {%- set number = 'try_cast(' ~ text ~ ' as double)' -%}
-    case
-        when regexp_full_match({{ text }}, '\d{1,19}(\.\d+)?') then
-            make_timestamptz(
-                round(
-                    {{ number }} * case
-                        when {{ number }} < 1e11 then 1e6
-                        when {{ number }} < 1e14 then 1e3
-                        when {{ number }} < 1e17 then 1
-                        else 1e-3
-                    end
-                )::bigint
-            )
-        when
-            try_cast({{ text }} as timestamptz) >= timestamptz '0001-01-01 00:00:00+00'
-            and try_cast({{ text }} as timestamptz) < timestamptz '9999-12-31 00:00:00+00'
-            and regexp_matches({{ text }}, '^\d')
-            then try_cast({{ text }} as timestamptz)
-    end
+{# The path of streams.yml, keys with dots between them, as DuckDB's JSON functions write it. #}
+{% macro json_path(path) -%}
+    {{ '$' if path == '.' else '$."' ~ path | replace('.', '"."') ~ '"' }}
 {%- endmacro %}
