@@ -17,6 +17,8 @@ from psycopg2.extensions import make_dsn, parse_dsn
 
 from ingestion.data_folder import demo_has_ended, demo_hint
 from ingestion.errors import CatalogUnavailable, ConfigError, MillraceError, StreamBusy
+from ingestion.lake.limits import NETWORK_LIMITS, SERVER_LIMITS
+from ingestion.lake.pooler import require_own_session
 from ingestion.lake.versions import read_versions, require_known
 from ingestion.settings import Settings
 
@@ -55,7 +57,7 @@ def no_catalog(settings: Settings) -> CatalogUnavailable:
 
 
 def catalog_parameters(settings: Settings) -> dict[str, str]:
-    """The catalog's libpq parameters (host, dbname, user …).
+    """The catalog's libpq parameters (host, dbname, user …), with limits for a dead network.
 
     Raises:
         CatalogUnavailable: No catalog is configured and no embedded one is running.
@@ -64,11 +66,12 @@ def catalog_parameters(settings: Settings) -> dict[str, str]:
     if settings.catalog is None:
         raise no_catalog(settings)
     try:
-        return {key: str(value) for key, value in parse_dsn(settings.catalog.get_secret_value()).items()}
+        given = parse_dsn(settings.catalog.get_secret_value()).items()
     except psycopg2.ProgrammingError:
         raise ConfigError(
             "MILLRACE_CATALOG is not a PostgreSQL URL; write postgresql://user:password@host:5432/database"
         ) from None
+    return {**NETWORK_LIMITS, **{key: str(value) for key, value in given}}
 
 
 Connection = extensions.connection
@@ -82,15 +85,28 @@ def connect_catalog(settings: Settings, *, application_name: str) -> Connection:
     """
     parameters = catalog_parameters(settings)
     try:
-        connection = psycopg2.connect(
-            make_dsn(**(parameters | {"application_name": application_name, "connect_timeout": "5"})),
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
-        )
+        connection = psycopg2.connect(make_dsn(**(parameters | {"application_name": application_name})))
     except psycopg2.OperationalError as error:
         raise CatalogUnavailable(_explain(parameters, str(error))) from None
     connection.autocommit = True
+    return connection
+
+
+def lock_session(settings: Settings, *, application_name: str) -> Connection:
+    """Open a connection whose session may hold locks until it is closed.
+
+    Raises:
+        CatalogUnavailable: The server is away or refuses the credentials.
+        ConfigError: A pooler in between shares sessions, so that locks do not hold.
+    """
+    connection = connect_catalog(settings, application_name=application_name)
+    try:
+        require_own_session(connection, lambda: connect_catalog(settings, application_name=application_name))
+        with connection.cursor() as cursor:
+            cursor.execute(SERVER_LIMITS)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -179,7 +195,7 @@ def writer_lock(settings: Settings, stream: str, *, application_name: str) -> It
         StreamBusy: Somebody else holds it; says who.
         LakeTooNew: A newer release has written the lake since this process opened it.
     """
-    connection = connect_catalog(settings, application_name=application_name)
+    connection = lock_session(settings, application_name=application_name)
     try:
         with connection.cursor() as cursor:
             if not _locked_in_time(cursor, stream):

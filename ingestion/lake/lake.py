@@ -19,6 +19,7 @@ from ingestion.lake.catalog import (
     catalog_parameters,
     connect_catalog,
     lock_preparation,
+    lock_session,
     prepare_catalog,
     process_name,
 )
@@ -153,7 +154,7 @@ class Lake:
             LakeOutdated: An older one has; prepare_lake (ingestion/migrate) migrates it.
         """
         names = list(streams)
-        guard = connect_catalog(self.settings, application_name=self.application_name)
+        guard = lock_session(self.settings, application_name=self.application_name)
         try:
             if is_ready(guard, names):
                 return

@@ -16,7 +16,7 @@ from ingestion.clock import utc_now
 from ingestion.data_folder import system_is_running
 from ingestion.errors import LakeOutdated, MigrationFailed
 from ingestion.faultpoints import faultpoint
-from ingestion.lake.catalog import connect_catalog, lock_preparation, process_name, writer_lock
+from ingestion.lake.catalog import lock_preparation, lock_session, process_name, writer_lock
 from ingestion.lake.lake import Lake
 from ingestion.lake.migrations import Migration, newest, steps_after
 from ingestion.lake.versions import (
@@ -65,7 +65,7 @@ def prepare_lake(lake: Lake, streams: Iterable[str], *, progress: Progress, is_s
 def _migrate(lake: Lake, progress: Progress) -> None:
     settings = lake.settings
     with ExitStack() as held:
-        guard = held.enter_context(closing(connect_catalog(settings, application_name=process_name())))
+        guard = held.enter_context(closing(lock_session(settings, application_name=process_name())))
         cursor = held.enter_context(guard.cursor())
         lock_preparation(cursor)
         versions = read_versions(cursor)

@@ -14,7 +14,7 @@ import duckdb
 from ingestion.declare.stream import Stream
 from ingestion.errors import CatalogUnavailable, MaintenanceError, MillraceError, StreamBusy
 from ingestion.faultpoints import faultpoint
-from ingestion.lake.catalog import connect_catalog, process_name, writer_lock
+from ingestion.lake.catalog import lock_session, process_name, writer_lock
 from ingestion.lake.lake import CATALOG_NAME, Lake
 from ingestion.settings import Settings
 from ingestion.upkeep.compaction import Compaction, Compactor, Table
@@ -276,7 +276,7 @@ def _advisory_lock(settings: Settings, name: str, *, what: str) -> Iterator[None
     Raises:
         StreamBusy: Somebody else holds it.
     """
-    connection = connect_catalog(settings, application_name=process_name())
+    connection = lock_session(settings, application_name=process_name())
     deadline = time.monotonic() + _LOCK_SECONDS
     try:
         with connection.cursor() as cursor:

@@ -15,6 +15,7 @@ from psycopg2 import extensions
 
 from ingestion.errors import CatalogUnavailable
 from ingestion.lake.catalog import no_catalog
+from ingestion.lake.limits import limited
 from ingestion.settings import Settings
 from orchestration.conditions.kinds import CONDITIONS_ASSET
 from orchestration.records.failed_runs import FailedRun, cause_of
@@ -221,7 +222,7 @@ class DagsterRecords:
             if chosen is None:
                 raise no_catalog(self._settings)
             self._connection = psycopg2.connect(
-                chosen.get_secret_value(),
+                limited(chosen.get_secret_value()),
                 connect_timeout=min(5, max(2, int(self._patience_seconds))),
                 application_name="millrace status",
                 options=f"-c statement_timeout={self._patience_seconds * 1000:.0f}",

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ingestion.lake.catalog import no_catalog
+from ingestion.lake.limits import limited
 from ingestion.project import PROJECT_VARIABLE
 from ingestion.settings import Settings
 
@@ -36,7 +37,7 @@ def dagster_environment(settings: Settings) -> dict[str, str]:
     if chosen is None:
         raise no_catalog(settings)
     # SQLAlchemy 2.1 takes psycopg 3 for the bare scheme; dagster-postgres brings psycopg 2.
-    url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg2://", chosen.get_secret_value())
+    url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg2://", limited(chosen.get_secret_value()))
     return {
         "DAGSTER_HOME": str(dagster_home(settings)),
         _STORAGE_VARIABLE: url,

@@ -1,0 +1,124 @@
+"""PostgreSQL elsewhere: limits on every connection for a dead network; a pooler where locks do not hold."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from psycopg2.extensions import make_dsn, parse_dsn
+
+from ingestion.errors import ConfigError
+from ingestion.lake.catalog import connect_catalog, lock_session, writer_lock
+from ingestion.lake.lake import Lake
+from ingestion.lake.limits import NETWORK_LIMITS, limited
+from ingestion.settings import Settings, load_settings
+from orchestration.records.reader import DagsterRecords
+from orchestration.records.storage import PooledPostgresStorage
+from orchestration.services.postgres import EmbeddedPostgres
+from orchestration.system.instance import dagster_environment
+from tests.conftest import there
+from tests.servers.forwarder import Forwarder
+from tests.servers.pgbouncer import PgBouncer
+
+
+@pytest.fixture
+def forwarder(postgres: EmbeddedPostgres) -> Iterator[Forwarder]:
+    folder = Path(parse_dsn(postgres.libpq("lake"))["host"])
+    forwarder = Forwarder(next(path for path in folder.glob(".s.PGSQL.*") if path.suffix != ".lock"))
+    yield forwarder
+    forwarder.close()
+
+
+@pytest.fixture
+def password(postgres: EmbeddedPostgres) -> str:
+    return postgres.folder.passfile.read_text().strip().rpartition(":")[2]
+
+
+@pytest.fixture
+def remote(tmp_path: Path, new_database: Callable[[], str], forwarder: Forwarder, password: str) -> Settings:
+    """A lake whose catalog is reached over TCP."""
+    there = parse_dsn(new_database())
+    url = f"postgresql://{there['user']}:{password}@127.0.0.1:{forwarder.port}/{there['dbname']}"
+    return load_settings(data_dir=tmp_path / "data", catalog=url)
+
+
+def limits_of_sockets(port: int) -> set[tuple[int, ...]]:
+    """Of each TCP connection of this process to a port: keepalive, its three times, user time-out."""
+    options = (
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPCNT),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
+    )
+    found = set()
+    for each in psutil.Process().net_connections("tcp"):
+        if each.raddr and each.raddr.port == port and each.fd >= 0:
+            with socket.socket(fileno=os.dup(each.fd)) as one:
+                found.add(tuple(one.getsockopt(level, name) for level, name in options))
+    return found
+
+
+def test_every_connection_notices_a_dead_network(remote: Settings, forwarder: Forwarder) -> None:
+    """The sockets themselves are asked: those of DuckDB's own libpq too."""
+
+    def opened(open_it: Callable[[], object]) -> set[tuple[int, ...]]:
+        kept.append(open_it())
+        return limits_of_sockets(forwarder.port)
+
+    kept: list[object] = []
+    expected = {(1, 10, 5, 3, 25_000)}
+    assert limits_of_sockets(forwarder.port) == set()
+    assert opened(lambda: connect_catalog(remote, application_name="x")) == expected
+    lake = Lake(remote)
+    assert opened(lambda: lake.query("select 1")) == expected
+    lake.close()
+    url = dagster_environment(remote)["MILLRACE_DAGSTER_STORAGE"]
+    storage = PooledPostgresStorage(url)
+    assert opened(storage.run_storage.get_daemon_heartbeats) == expected
+    records = DagsterRecords(remote)
+    kept.append(records.query("select 1"))
+    assert {limits[:4] for limits in limits_of_sockets(forwarder.port)} == {(1, 10, 5, 3)}
+    records.close()
+    for each in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
+        each.dispose()
+    assert limits_of_sockets(forwarder.port) == expected, "one guard is open"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["postgresql:///lake", "postgresql://me@there:5432/lake?sslmode=require", "host=there dbname=lake"],
+)
+def test_an_address_keeps_what_it_says(address: str) -> None:
+    assert parse_dsn(limited(address)) == {**NETWORK_LIMITS, **parse_dsn(address)}
+    own = f"{address}{'&' if '?' in address else '?' if '://' in address else ' '}connect_timeout=60"
+    assert parse_dsn(limited(own)) == {**NETWORK_LIMITS, **parse_dsn(address), "connect_timeout": "60"}
+
+
+@pytest.mark.parametrize("mode", ["transaction", "statement", "session"])
+def test_a_pooler_that_shares_sessions_is_refused(
+    mode: str, tmp_path: Path, remote: Settings, forwarder: Forwarder, password: str
+) -> None:
+    assert remote.catalog is not None
+    server = parse_dsn(remote.catalog.get_secret_value())
+    keywords = make_dsn(**{name: server[name] for name in ("host", "port", "user", "password", "dbname")})
+    pooler = there(lambda: PgBouncer(tmp_path / "pgbouncer", keywords, mode=mode))
+    pooler.start()
+    try:
+        pooled = remote.replaced(
+            catalog=load_settings(catalog=f"postgresql://me@127.0.0.1:{pooler.port}/lake").catalog
+        )
+        if mode == "session":
+            lock_session(pooled, application_name="x").close()
+            return
+        with pytest.raises(ConfigError, match="pool_mode transaction or statement"):
+            Lake(pooled).prepare(["orders"])
+        with (
+            pytest.raises(ConfigError, match="locks do not hold"),
+            writer_lock(pooled, "orders", application_name="x"),
+        ):
+            pass
+    finally:
+        pooler.stop()
