@@ -21,8 +21,8 @@ HISTORY_FILE = "query_history"
 _HELP = """\
 A statement ends with a semicolon and may go over several lines.
 
-  show tables;  .tables  \\\\dt     what is in the lake
-  describe marts.x;  \\\\d marts.x   its columns with their descriptions
+  show tables;  .tables  \\dt      what is in the lake
+  describe marts.x;  \\d marts.x  its columns with their descriptions
   .mode table|line|csv|json       how answers are shown
   .limit 200                      how many rows table and line show
   .output FILE                    answers into a file: .csv .json .parquet .xlsx

@@ -30,6 +30,7 @@ from ingestion.land.session import LakeSession
 from ingestion.upkeep.maintenance import Report
 from orchestration.jobs.refresh import Job
 from orchestration.keys import UPKEEP_JOB
+from orchestration.records.condition_results import purge_results
 from orchestration.records.lake_upkeep import keep_up
 
 _KEEP_RUNS = 2_000
@@ -58,7 +59,12 @@ def upkeep_job(streams: Sequence[Stream], checks: Sequence[AssetCheckKey]) -> Jo
 
     @op(description="Deletes old runs, except those that recorded the newest state of an asset or check.")
     def purge_runs(context: OpExecutionContext) -> None:
-        context.add_output_metadata({"runs_deleted": purge(context.instance, checks, now=utc_now())})
+        context.add_output_metadata(
+            {
+                "runs_deleted": purge(context.instance, checks, now=utc_now()),
+                "condition_results_deleted": purge_results(context.instance),
+            }
+        )
 
     @job(
         name=UPKEEP_JOB,

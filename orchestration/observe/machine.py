@@ -14,9 +14,6 @@ from ingestion.connectors.registry import collecting_connectors
 from orchestration.conditions.condition import Finding
 from orchestration.records.system_state import ServiceRow
 
-LITTLE_SPACE_BYTES = 2 * 2**30
-"""Less free space than this is a condition."""
-
 _PROVEN_SECONDS = 8.0
 _COLLECTOR_SILENT_SECONDS = 20.0  # it writes its status once a second
 _STANDING = frozenset({psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP})
@@ -32,6 +29,7 @@ class Restarts:
     def __init__(self, logs: Path) -> None:
         self._logs = logs
         self._down_at: dict[str, float] = {}
+        self._missing = set[str]()
 
     def down(self, services: Iterable[ServiceRow], *, now_s: float) -> Iterator[Finding]:
         """Services without a process that has lived for a while.
@@ -41,8 +39,10 @@ class Restarts:
             now_s: Seconds from a clock that never goes back.
         """
         for row in services:
-            if not row.running:
+            # A start may take its time: what counts is for how long it has been seen alive since.
+            if not row.running or row.name in self._missing:
                 self._down_at[row.name] = now_s
+            (self._missing.discard if row.running else self._missing.add)(row.name)
             if now_s - self._down_at.get(row.name, float("-inf")) < _PROVEN_SECONDS:
                 why = f": {row.error}" if row.error else ""
                 yield Finding(
@@ -91,11 +91,12 @@ def collectors(data_dir: Path, services: Iterable[ServiceRow]) -> Iterator[Findi
                 yield Finding("collector_in_trouble", f"{connector.collector} {name}", str(status[name]))
 
 
-def disks(folders: Iterable[Path]) -> Iterator[Finding]:
+def disks(folders: Iterable[Path], *, reserve_bytes: int) -> Iterator[Finding]:
     """Folders whose disk has little room left, each disk once.
 
     Args:
         folders: Of the data and of the lake.
+        reserve_bytes: Less free space than this is too little.
     """
     seen = set[int]()
     for folder in folders:
@@ -103,12 +104,19 @@ def disks(folders: Iterable[Path]) -> Iterator[Finding]:
             device, free = folder.stat().st_dev, shutil.disk_usage(folder).free
         except OSError:
             continue
-        if device not in seen and free < LITTLE_SPACE_BYTES:
+        if device not in seen and free < reserve_bytes:
             seen.add(device)
             yield Finding(
-                "disk_low", str(folder), f"the disk of {folder} has only {free / 2**20:,.0f} MiB left",
+                "disk_low", str(folder),
+                f"the disk of {folder} has less than {at_most(free, reserve_bytes)} left",
                 "Make room, or move the folder: a full disk stops every stream, and loses nothing.",
             )  # fmt: skip
+
+
+def at_most(free: int, reserve_bytes: int) -> str:
+    """The next power of two: a sentence that changed with every byte would fill the disk that it is about."""
+    mebibytes = min(2 ** (free // 2**20).bit_length(), reserve_bytes // 2**20)
+    return f"{mebibytes} MiB" if mebibytes < 1024 else f"{mebibytes / 1024:,.4g} GiB"
 
 
 def _silent_seconds(data_dir: Path, connector: CollectingConnector) -> float:

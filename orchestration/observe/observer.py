@@ -82,11 +82,12 @@ class Observer:
     def look_at_machine(self) -> Seen:
         """Look at processes, collectors and disks once."""
         services, settings = tuple(self._services()), self._settings
+        folders = [settings.data_dir, *_local(settings.resolved_lake_path)]
         return Seen(
             (
                 *machine.standing(services),
                 *machine.collectors(settings.data_dir, services),
-                *machine.disks([settings.data_dir, *_local(settings.resolved_lake_path)]),
+                *machine.disks(folders, reserve_bytes=settings.disk_reserve_bytes),
             ),
             frozenset(),
         )

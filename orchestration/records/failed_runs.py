@@ -67,8 +67,15 @@ def message_of(error: Mapping[str, Any]) -> str:
     Args:
         error: As Dagster stores it: SerializableErrorInfo.
     """
-    while error.get("cause"):
-        error = error["cause"]
+    causes = [error]
+    while causes[-1].get("cause"):
+        causes.append(causes[-1]["cause"])
+    sentences = [text for each in reversed(causes) if (text := _first_line(each))]
+    said = [text for text in sentences if not text.startswith("<")]  # gRPC's innermost one is a repr
+    return next(iter(said or sentences), "")
+
+
+def _first_line(error: Mapping[str, Any]) -> str:
     # Dagster puts the class before the message: `module.LogTruncated: stream 'orders': …`.
     first, _, rest = str(error.get("message") or "").strip().partition("\n")
     name, colon, message = first.partition(": ")

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import duckdb
 
-from ingestion.connectors.registry import kinds
+from ingestion.connectors.registry import collecting_connectors, kinds
 from ingestion.declare.stream import Stream
 from ingestion.errors import CatalogUnavailable, MillraceError
 from ingestion.lake.lake import WATCHER_SECONDS, Lake
@@ -125,7 +125,13 @@ class OverviewReader:
         self._settings = settings
         self._streams = tuple(streams)
         self.lake = Lake(settings, read_only=True, renew_seconds=WATCHER_SECONDS)
-        self._meter = LagMeter(settings, self.lake, timeout_seconds=broker_seconds, clock=clock, ages=True)
+        spooled = {each.kind for each in collecting_connectors()}
+        declared = dict.fromkeys(stream.kind for stream in self._streams)
+        # Spools are files of this machine: they are looked at before brokers, which may let us wait.
+        self._meters = {
+            kind: LagMeter(settings, self.lake, timeout_seconds=broker_seconds, clock=clock, ages=True)
+            for kind in sorted(declared, key=lambda kind: kind not in spooled)
+        }
         self.records = DagsterRecords(settings)
         self._counted: tuple[StreamRow, ...] = ()
         self.hangs = False
@@ -196,13 +202,19 @@ class OverviewReader:
                 for stream in self._streams
             )
 
-        # What the lake says is known now, should the brokers take too long.
-        self._counted = rows({each.name: StreamLag(each.name, error=_NO_ANSWER) for each in self._streams})
-        return rows({lag.stream: lag for lag in self._meter.measure(self._streams)})
+        # What is known by now is shown, should a broker take too long.
+        lags = {each.name: StreamLag(each.name, error=_NO_ANSWER) for each in self._streams}
+        self._counted = rows(lags)
+        for kind, meter in self._meters.items():
+            measured = meter.measure(each for each in self._streams if each.kind == kind)
+            lags |= {lag.stream: lag for lag in measured}
+            self._counted = rows(lags)
+        return self._counted
 
     def close(self) -> None:
         """Close all connections."""
-        self._meter.close()
+        for meter in self._meters.values():
+            meter.close()
         self.lake.close()
         self.records.close()
 

@@ -22,7 +22,7 @@ from dagster import (
 
 from ingestion.clock import utc_now
 from ingestion.declare.stream import Stream
-from ingestion.errors import MillraceError
+from ingestion.errors import CatalogUnavailable, MillraceError
 from ingestion.settings import Settings
 from ingestion.watch.lag import StreamLag
 from orchestration.conditions.condition import Finding
@@ -157,10 +157,22 @@ class _Ticks:
         """A run for the streams that have work, or why there is none."""
         try:
             lags = self.watch.look()
+        except CatalogUnavailable as error:  # the supervisor sees that, too
+            return None, str(error)
         except MillraceError as error:
+            blind = Finding(
+                "sensor_failing", ARRIVALS_SENSOR,
+                f"the sensor '{ARRIVALS_SENSOR}' cannot see what has arrived: {error}",
+            )  # fmt: skip
+            self.publish([*schedule.findings(), blind])
             return None, str(error)
         away = [
-            Finding("source_unreachable", lag.stream, f"Stream '{lag.stream}' cannot be read: {lag.error}")
+            Finding(
+                "source_unreachable",
+                lag.stream,
+                f"Stream '{lag.stream}' cannot be read: "
+                + lag.error.removeprefix(f"stream '{lag.stream}': "),
+            )
             for lag in lags
             if lag.error
         ]

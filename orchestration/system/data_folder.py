@@ -7,10 +7,14 @@ from pathlib import Path
 from ingestion.errors import StorageError
 
 _LEAST_FREE_BYTES = 512 * 2**20
+_UNREAD = ("dbt/broken.json", "dbt/failing.json")
+"""Files of earlier releases that nothing reads any more."""
 
 
 def require_usable(data_dir: Path) -> None:
     """Create the data folder if it is missing, and require that it can be written and has room.
+
+    What earlier releases left there and nothing reads any more is removed.
 
     Raises:
         StorageError: It is not; the message has the remedy.
@@ -20,6 +24,8 @@ def require_usable(data_dir: Path) -> None:
         probe = data_dir / f".probe-{os.getpid()}"
         probe.write_bytes(b"x")
         probe.unlink()
+        for name in _UNREAD:
+            (data_dir / name).unlink(missing_ok=True)
         free = shutil.disk_usage(data_dir).free
     except OSError as error:
         raise StorageError(

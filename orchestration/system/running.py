@@ -14,7 +14,7 @@ from functools import partial
 
 from ingestion.declare.file import load_streams
 from ingestion.declare.stream import Stream
-from ingestion.errors import MillraceError
+from ingestion.errors import ConfigError, MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.migrate.prepare import prepare_lake
 from ingestion.settings import Settings, load_settings
@@ -168,10 +168,22 @@ class System:
 
     def _take_in(self) -> None:
         streams = load_streams(self.settings.streams_file)
+        self._require_settings()
         if not self._reloading.complaint:  # else it has been said
             self._progress(_news(self.streams, streams))
         self._prepare(streams)
         self.streams = streams
+
+    def _require_settings(self) -> None:
+        """New processes read .env again: with a mistake there they would replace what works.
+
+        Raises:
+            MillraceError: It has one.
+        """
+        try:
+            load_settings(project=self.settings.project, data_dir=self.settings.data_dir, **self._runtime)
+        except ConfigError as error:
+            raise MillraceError(str(error)) from None  # it is not one of streams.yml
 
     def _renew(self) -> None:
         if not self._collectors.fit(self.streams):

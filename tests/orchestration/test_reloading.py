@@ -178,6 +178,21 @@ def test_a_stream_declared_while_postgres_is_away_is_collected_once_it_is_back(
     assert wait_until(lambda: _serves(system), timeout_s=10)
 
 
+def test_a_mistake_in_env_replaces_no_process(
+    system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as mistaken:
+        mistaken.setenv("MILLRACE_BATCH_MAX_EVENTS", "many")
+        (tmp_path / "streams.yml").write_text(KAFKA + MQTT)
+        assert collectors(system, 0, 2, 4) == []
+        (condition,) = system.conditions
+    assert condition.finding.name == "code_not_loaded"
+    assert condition.text.startswith("MILLRACE_BATCH_MAX_EVENTS in the environment or .env is wrong")
+    assert [stream.name for stream in system.streams] == ["orders"]
+    system.check(12)
+    assert [stream.name for stream in system.streams] == ["orders", "readings"]
+
+
 def _serves(system: System) -> bool:
     assert system._code_server is not None
     system._code_server.settle(0)

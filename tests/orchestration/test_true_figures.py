@@ -6,6 +6,7 @@ A spool with known events stands for every source; of a real Kafka, tests/ingest
 import dataclasses
 import io
 import json
+import socket
 import statistics
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -105,6 +106,18 @@ def printed(each: RenderableType) -> str:
 
 def metadata(landed: Landed) -> dict[str, Any]:
     return {name: getattr(value, "value", value) for name, value in landed.metadata.items()}
+
+
+def test_a_stream_of_a_spool_has_its_figures_while_kafka_hangs(scene: Scene) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = scene.settings.replaced(kafka_bootstrap_servers=f"127.0.0.1:{silent.getsockname()[1]}")
+        hanging = Stream.model_validate({"name": "hanging", "source": {"kafka": "t"}})
+        reader = OverviewReader(settings, [hanging, STREAM], broker_seconds=4, clock=lambda: NOW)
+        away, mine = reader.read(within_seconds=2.5).streams
+        assert (mine.lag_events, mine.error) == (len(LEFT_AGES), "")
+        assert "does not answer" in away.error
+        reader.read()  # until the broker's time is over
+        reader.close()
 
 
 def test_the_streams_figures(scene: Scene) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from dagster import (
+    AssetCheckEvaluation,
     AssetCheckKey,
     AssetCheckResult,
     AssetKey,
@@ -17,11 +18,15 @@ from dagster import (
     job,
     materialize,
 )
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from sqlalchemy import text
 
 from ingestion.lake.catalog import process_name, writer_lock
 from ingestion.settings import Settings
 from orchestration.cli.maintain import run, show
+from orchestration.conditions.kinds import CONDITIONS_ASSET
 from orchestration.jobs.upkeep import purge, upkeep_job
+from orchestration.records.condition_results import purge_results
 from orchestration.run.resources import lake_session
 from tests.ingestion.test_maintenance import STREAM, Lake, contents, load
 
@@ -73,6 +78,33 @@ def test_old_runs_go_and_the_state_of_assets_and_checks_stays(instance: DagsterI
     executions = instance.event_log_storage.get_latest_asset_check_execution_by_key([CHECKED])
     assert executions[CHECKED].run_id == first
     assert instance.all_logs(later[0]) == []
+
+
+def test_old_results_of_conditions_go_and_others_stay(instance: DagsterInstance) -> None:
+    def report(asset: str, check: str, *, passed: bool) -> None:
+        key = AssetKey.from_user_string(asset)
+        instance.report_runless_asset_event(
+            AssetCheckEvaluation(asset_key=key, check_name=check, passed=passed, metadata={})
+        )
+
+    for number in range(5):
+        report(CONDITIONS_ASSET, "disk_low", passed=number % 2 == 0)
+    report(CONDITIONS_ASSET, "run_stuck", passed=True)
+    report("often", "checked", passed=True)
+
+    def ask(sql: str) -> list[object]:
+        with instance.event_log_storage.index_connection() as connection:
+            return [row[0] for row in connection.execute(text(sql))]
+
+    (before,) = ask("select count(*) from event_logs")
+    assert purge_results(instance, keep=2) == 3
+    assert ask("select count(*) from event_logs") == [before - 3]
+    names = ask("select check_name from asset_check_executions order by id")
+    assert names == ["disk_low", "disk_low", "run_stuck", "checked"]
+    newest = AssetCheckKey(AssetKey.from_user_string(CONDITIONS_ASSET), "disk_low")
+    executions = instance.event_log_storage.get_latest_asset_check_execution_by_key([newest])
+    assert executions[newest].status == AssetCheckExecutionRecordStatus.SUCCEEDED
+    assert purge_results(instance, keep=2) == 0
 
 
 def test_check_results_go_with_their_runs(instance: DagsterInstance) -> None:

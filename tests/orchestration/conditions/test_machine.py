@@ -49,8 +49,9 @@ def test_a_service_that_ends_again_and_again_is_down_until_it_has_lived_for_a_wh
     assert down(1, running=False)
     assert down(2, running=True)
     assert down(3, running=False)
-    assert down(10, running=True)
-    assert not down(12, running=True)
+    assert down(20, running=True), "it took long to start"
+    assert down(27, running=True)
+    assert not down(29, running=True)
 
 
 def test_a_process_that_was_halted_is_stuck_until_it_goes_on(process: subprocess.Popen[bytes]) -> None:
@@ -90,12 +91,22 @@ def test_what_a_collector_reports_and_that_it_reports_nothing(
     assert found() == [], "one that nobody needs is not missed"
 
 
-def test_a_disk_that_is_nearly_full_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_nearly_full_is_named_once(tmp_path: Path) -> None:
     folders = [tmp_path, tmp_path / "gone", tmp_path]
-    assert not list(machine.disks(folders))
-    monkeypatch.setattr(machine, "LITTLE_SPACE_BYTES", 2**62)
-    (found,) = machine.disks(folders)
-    assert found.sentence.startswith(f"the disk of {tmp_path} has only ")
+    assert not list(machine.disks(folders, reserve_bytes=1))
+    (found,) = machine.disks(folders, reserve_bytes=2**62)
+    assert found.sentence.startswith(f"the disk of {tmp_path} has less than ")
+
+
+@pytest.mark.parametrize(
+    ("free", "reserve", "said"),
+    [(0, 2 * 2**30, "1 MiB"), (300 * 2**20, 2 * 2**30, "512 MiB"), (301 * 2**20, 2 * 2**30, "512 MiB"),
+     (2**30, 2 * 2**30, "2 GiB"), (49 * 2**30, 50 * 2**30, "50 GiB")],
+)  # fmt: skip
+def test_free_space_is_said_so_that_not_every_byte_makes_another_sentence(
+    free: int, reserve: int, said: str
+) -> None:
+    assert machine.at_most(free, reserve) == said
 
 
 def test_a_catalog_that_is_away_is_one_condition_and_everything_of_dagster_is_unknown(tmp_path: Path) -> None:
@@ -133,8 +144,9 @@ def test_a_database_that_hangs_is_found_while_the_look_at_it_hangs(
     tmp_path: Path, silent: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(observer, "_HANGS_SECONDS", 0.5)
-    monkeypatch.setattr(machine, "LITTLE_SPACE_BYTES", 2**62)
-    settings = load_settings(data_dir=tmp_path, catalog=f"postgresql://nobody@127.0.0.1:{silent}/lake")
+    settings = load_settings(
+        data_dir=tmp_path, catalog=f"postgresql://nobody@127.0.0.1:{silent}/lake", disk_reserve_bytes=2**62
+    )
     watching = Observer(settings, lambda: ())
     watching.worker.start()
     eventually(

@@ -1,0 +1,252 @@
+"""`millrace up` on a project of its own, and everything that shows its conditions."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ingestion.settings import load_settings
+from orchestration.cli.live import render
+from orchestration.conditions.journal import open_conditions
+from orchestration.records.overview import OverviewReader
+from orchestration.records.system_state import SystemState, read_system_state
+from tests.servers.browser import Browser
+from tests.servers.mosquitto import Mosquitto
+from tests.servers.terminal import Terminal
+from tests.servers.webhook import Webhook
+from tests.waiting import eventually
+
+MILLRACE = Path(sys.executable).with_name("millrace")
+PATIENCE_SECONDS = 150.0  # of a busy machine; alerts of brokers wait for 30 s
+_PAGE = "assets/millrace/conditions?view=checks&checkDetail="
+_ASKED = """
+{ assetNodeOrError(assetKey: {path: ["millrace", "conditions"]}) { ... on AssetNode { assetChecksOrError {
+  ... on AssetChecks { checks { name executionForLatestMaterialization { evaluation { success } } } } } } } }
+"""
+
+
+class System:
+    """One system.
+
+    Args:
+        folder: Becomes its project.
+        number: In the names of its streams and topics.
+        environment: Of its processes, beside its settings.
+        variables: Its settings, without their prefix.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        kafka: str,
+        mosquitto: Mosquitto,
+        hook: Webhook,
+        number: int,
+        environment: Mapping[str, str] | None = None,
+        **variables: object,
+    ) -> None:
+        self.folder, self.number, self.hook = folder, number, hook
+        self.data_dir = folder / ".millrace"
+        own = {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka,
+            "MQTT_HOST": mosquitto.host,
+            "MQTT_PORT": mosquitto.port,
+            "UI_PORT": 0,
+            "ALERT_WEBHOOK_URL": hook.url,
+        }
+        self._settings = {**own, **variables}
+        self._environment = os.environ | (environment or {})
+        self._environment |= {f"MILLRACE_{n}": str(value) for n, value in self._settings.items()}
+        self._terminal: Terminal | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._run("new", str(folder), cwd=folder.parent)
+
+    def _run(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [MILLRACE, *arguments], cwd=cwd or self.folder, env=self._environment | {"COLUMNS": "500"},
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    def write(self, name: str, text: str, **values: object) -> None:
+        """Write a file of the project; `{n}` in its text is the system's number."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.format(n=self.number, **values))
+
+    def stage(self, *streams: str) -> None:
+        """Write the staging models of streams."""
+        for name in streams:
+            self.write(
+                f"dbt_project/models/staging/stg_{name}{self.number}.sql",
+                f"{{{{{{{{ staging('{name}{{n}}') }}}}}}}}",
+            )
+
+    def start_in_a_terminal(self) -> None:
+        """Where it draws the live view."""
+        self._terminal = Terminal([MILLRACE, "up"], cwd=self.folder, env=self._environment)
+        eventually(lambda: "Millrace runs" in self.live_view(), "it runs", seconds=PATIENCE_SECONDS)
+
+    def start(self) -> None:
+        """Without a terminal, where it prints a line for what changes."""
+        with (self.folder / "up.log").open("w") as log:
+            self._process = subprocess.Popen(
+                [MILLRACE, "up"], cwd=self.folder, env=self._environment, stdout=log, stderr=log
+            )
+        eventually(lambda: "Millrace runs" in self.output(), "it runs", seconds=PATIENCE_SECONDS)
+
+    def stop(self) -> None:
+        """End what runs."""
+        for process in (self._process, self._terminal and self._terminal.process):
+            if process is not None and process.poll() is None:
+                process.terminate()
+                process.wait(timeout=60)
+        if self._terminal is not None:
+            self._terminal.close()
+        self._terminal = self._process = None
+
+    def live_view(self) -> str:
+        """What the terminal shows; without one, what a terminal would show now."""
+        if self._terminal is None:
+            return self._rendered()
+        assert self._terminal.process.poll() is None, self._terminal.written()[-3000:]
+        return self._terminal.view()
+
+    def _rendered(self) -> str:
+        given = {name.lower(): value for name, value in self._settings.items()}
+        settings = load_settings(project=self.folder, data_dir=self.data_dir, **given)
+        reader = OverviewReader(settings, ())
+        try:
+            seen = reader.read()
+        finally:
+            reader.close()
+        view = render(
+            seen, seen.services, title="", conditions=seen.conditions, rates={}, now=datetime.now(UTC)
+        )
+        console = Console(file=StringIO(), width=600, height=200)
+        with console.capture() as shown:
+            console.print(view)
+        return " ".join(shown.get().split())
+
+    def output(self) -> str:
+        """What it printed without a terminal."""
+        return (self.folder / "up.log").read_text()
+
+    def status(self) -> Any:
+        """`status --json`."""
+        return json.loads(self._run("status", "--json").stdout)
+
+    def check(self) -> int:
+        """The exit code of `status --check`."""
+        return self._run("status", "--check").returncode
+
+    def names(self) -> set[str]:
+        """The kinds that are open."""
+        return {each.finding.name for each in open_conditions(self.data_dir)}
+
+    def state(self) -> SystemState:
+        """What the system publishes of itself."""
+        state = read_system_state(self.data_dir)
+        assert state is not None
+        return state
+
+    def pid(self, service: str) -> int | None:
+        """Of a service's process."""
+        return next((row.pid for row in self.state().services if row.name == service), None)
+
+    def alerted(self, event: str) -> set[str]:
+        """The kinds of which an opening or an end was posted."""
+        return {each["name"] for each in self.hook.taken if each["event"] == event}
+
+    def ask(self, query: str, **variables: object) -> Any:
+        """Ask the web UI's GraphQL."""
+        request = urllib.request.Request(
+            f"{self.state().ui_url}/graphql",
+            json.dumps({"query": query, "variables": variables}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["data"]
+
+    def failed_in_the_ui(self) -> set[str]:
+        """The kinds whose check fails in the web UI."""
+        checks = self.ask(_ASKED)["assetNodeOrError"]["assetChecksOrError"]["checks"]
+        runs = {each["name"]: each["executionForLatestMaterialization"] or {} for each in checks}
+        return {name for name, run in runs.items() if not (run.get("evaluation") or {}).get("success", True)}
+
+    def require_shown(self, wanted: Iterable[str], browser: Browser) -> dict[str, str]:
+        """Find each kind by its sentence in status, live view, doctor, browser and alert.
+
+        Returns:
+            Kind → its sentence.
+
+        Raises:
+            AssertionError: One of them does not show one of them.
+        """
+        wanted = frozenset(wanted)
+        eventually(lambda: wanted <= self.names(), f"{sorted(wanted)} are open", seconds=PATIENCE_SECONDS)
+        sentences = {each["name"]: each["sentence"] for each in self.status()["conditions"]}
+
+        def shows(sentence: str, text: str) -> bool:
+            return " ".join(sentence.split()) in text
+
+        printed = " ".join(self._run("status").stdout.split())
+        examined = json.loads(self._run("doctor", "--json").stdout)
+        problems = " ".join(each["message"] for each in examined if each["state"] == "problem")
+        address = self.state().ui_url
+        assert self.check() == 1
+        for name in sorted(wanted):
+            sentence = sentences[name]
+            assert shows(sentence, printed), f"status lacks {sentence}"
+            assert shows(sentence, " ".join(problems.split())), f"doctor lacks {sentence}"
+            if self._terminal is None:
+                assert sentence in self.output(), f"the output lacks {sentence}"
+            eventually(lambda s=sentence: shows(s, self.live_view()), f"live view: {sentence}", seconds=30)
+            browser.open(f"{address}/{_PAGE}{name}")
+            try:
+                eventually(lambda s=sentence: shows(s, browser.text()), f"browser: {sentence}", seconds=60)
+            except AssertionError:
+                browser.picture(self.folder.with_name("browser.png"))
+                raise
+        eventually(
+            lambda: wanted - {"alert_undelivered"} <= self.alerted("condition_opened"),
+            "all were posted", seconds=PATIENCE_SECONDS,
+        )  # fmt: skip
+        posted = {each["sentence"] for each in self.hook.taken}
+        assert {sentences[name] for name in wanted - {"alert_undelivered"}} <= posted
+        return sentences
+
+    def require_over(self, kinds: Iterable[str]) -> None:
+        """Wait until nothing is open, and find the ends of these kinds on every surface.
+
+        Raises:
+            AssertionError: One does not end.
+        """
+        eventually(lambda: not self.names(), "all are over", seconds=2 * PATIENCE_SECONDS)
+        assert self.check() == 0
+        kinds = frozenset(kinds) - {"alert_undelivered"}
+        eventually(lambda: kinds <= self.alerted("condition_closed"), "ends were posted", seconds=60)
+        eventually(lambda: not self.failed_in_the_ui(), "the web UI shows none", seconds=60)
+        eventually(lambda: "not work:" not in self.live_view(), "nor does the live view", seconds=30)
+
+    def require_each_end_once(self) -> None:
+        """Each alert of an opening has one of its end.
+
+        Raises:
+            AssertionError: It has not.
+        """
+        opened, closed = (
+            sorted(each["subject"] for each in self.hook.taken if each["event"] == f"condition_{word}")
+            for word in ("opened", "closed")
+        )
+        assert opened == closed

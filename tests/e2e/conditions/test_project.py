@@ -1,0 +1,122 @@
+"""What somebody wrote or switched off, or whose broker is away: ten kinds, said everywhere, until mended."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conditions.system import PATIENCE_SECONDS, System
+from tests.ingestion.helpers import produce
+from tests.names import numbers
+from tests.servers.apache_kafka import ApacheKafka
+from tests.servers.browser import Browser
+from tests.servers.mosquitto import Mosquitto
+from tests.servers.webhook import Webhook
+from tests.waiting import eventually
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.slow("a whole system is broken in ten ways and mended; alerts of brokers wait for 30 s"),
+]
+STREAMS = """
+orders{n}: {{source: {{kafka: orders{n}, start: earliest}}, fields: {{id: varchar}}}}
+strict{n}: {{source: {{kafka: strict{n}, start: earliest}}, fields: {{id: varchar}}{share}}}
+absent{n}: {{source: {{kafka: absent{n}, start: earliest}}, fields: {{id: varchar}}}}
+readings{n}: {{source: {{mqtt: "home/+"}}, fields: {{id: varchar}}}}
+"""
+GOOD = "{{{{ config(materialized='table') }}}} select count(*) as n from {{{{ ref('stg_orders{n}') }}}}"
+CONTRACT = (
+    "dataset: lake/marts/counts\ncolumns: [{{name: n, checks: [{{invalid: {{valid_min: {least}}}}}]}}]\n"
+)
+SENSORS = """
+{ sensorsOrError(repositorySelector: {repositoryName: "__repository__", repositoryLocationName: "millrace"}) {
+  ... on Sensors { results { name id } } } }
+"""
+
+
+@pytest.fixture
+def system(tmp_path: Path, apache_kafka: ApacheKafka, mosquitto: Mosquitto) -> Iterator[System]:
+    number = next(numbers())
+    with Webhook() as hook:
+        system = System(
+            tmp_path / "p", kafka=apache_kafka.bootstrap_servers, mosquitto=mosquitto, hook=hook,
+            number=number,
+        )  # fmt: skip
+        for topic in (f"orders{number}", f"strict{number}"):
+            apache_kafka.create_topic(topic)
+        produce(apache_kafka.bootstrap_servers, f"orders{number}", [b'{"id": "a"}'] * 3)
+        produce(apache_kafka.bootstrap_servers, f"strict{number}", [b"no json"] * 30)
+        system.write("streams.yml", STREAMS, share=", max_reject_share: 0.1")
+        system.stage("orders", "strict", "absent", "readings")
+        system.write("dbt_project/models/marts/counts.sql", GOOD)
+        system.write("dbt_project/contracts/counts.yml", CONTRACT, least=1000)
+        system.write("dbt_project/models/marts/failing.sql", GOOD.replace("count(*)", "no_such_column"))
+        system.write("dbt_project/models/marts/broken.sql", "select {{{{ 1 + }}}}")
+        hook.refuse = 4
+        system.start()
+        try:
+            yield system
+        finally:
+            system.stop()
+
+
+def sensor(system: System, name: str) -> dict[str, Any]:
+    sensors = system.ask(SENSORS)["sensorsOrError"]["results"]
+    return next(each for each in sensors if each["name"] == name)
+
+
+def test_every_trouble_is_said_everywhere_and_ends_when_it_is_mended(
+    system: System, browser: Browser, apache_kafka: ApacheKafka, mosquitto: Mosquitto
+) -> None:
+    seen = set[str]()
+    at_first = {
+        "project_file_broken", "model_failing", "stream_paused", "source_unreachable", "check_failing",
+        "alert_undelivered",
+    }  # fmt: skip
+
+    def all_seen() -> bool:
+        seen.update(system.names())
+        return at_first <= seen
+
+    eventually(all_seen, f"{at_first} are conditions", seconds=PATIENCE_SECONDS)
+    off = sensor(system, "failed_runs")
+    system.ask("mutation($id: String!) { stopSensor(id: $id) { __typename } }", id=off["id"])
+    mosquitto.stop()
+    system.write("streams.yml", STREAMS + "more: {{sorce: none}}\n", share=", max_reject_share: 0.1")
+    wanted = (at_first - {"alert_undelivered"}) | {
+        "sensor_off",
+        "collector_in_trouble",
+        "streams_file_refused",
+    }
+    sentences = system.require_shown(wanted, browser)
+    assert "unknown key 'sorce'" in sentences["streams_file_refused"]
+    assert "no_such_column" in sentences["model_failing"]
+    assert "models/marts/broken.sql, line 1" in sentences["project_file_broken"]
+    assert "max_reject_share" in sentences["stream_paused"]
+    assert "'failed_runs' was switched off" in sentences["sensor_off"]
+    assert [row["stream"] for row in system.status()["streams"]], "the rest is shown too"
+    assert "t0ken" not in system.output()
+
+    apache_kafka.create_topic(f"absent{system.number}")
+    mosquitto.start()
+    system.ask(
+        'mutation($s: String!) { startSensor(sensorSelector: {repositoryName: "__repository__", '
+        'repositoryLocationName: "millrace", sensorName: $s}) { __typename } }',
+        s="failed_runs",
+    )
+    system.write("dbt_project/contracts/counts.yml", CONTRACT, least=1)
+    system.write("dbt_project/models/marts/failing.sql", GOOD)
+    (system.folder / "dbt_project/models/marts/broken.sql").unlink()
+    system.write("streams.yml", STREAMS, share="")
+    system.require_over(wanted)
+
+    daemon = system.pid("daemon")
+    assert daemon is not None
+    os.kill(daemon, signal.SIGSTOP)
+    system.require_shown({"service_stuck"}, browser)
+    os.kill(daemon, signal.SIGCONT)
+    system.require_over({"service_stuck"})
+    system.require_each_end_once()

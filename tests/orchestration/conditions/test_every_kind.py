@@ -1,0 +1,17 @@
+"""Each kind of condition is made in a whole system, in tests/e2e/conditions."""
+
+import re
+
+from orchestration.conditions.kinds import KINDS
+from tests.repository import REPOSITORY
+
+MADE_ELSEWHERE: frozenset[str] = frozenset()
+"""Kinds that only a test of their own part makes."""
+
+
+def test_every_kind_has_its_trouble() -> None:
+    texts = [file.read_text() for file in (REPOSITORY / "tests" / "e2e" / "conditions").glob("test_*.py")]
+    made = {name for text in texts for name in re.findall(r'"([a-z_]+)"', text)}
+    assert KINDS.keys() <= made | MADE_ELSEWHERE, (
+        "a new kind is made there, seen on every surface, and mended"
+    )

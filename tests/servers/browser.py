@@ -1,0 +1,103 @@
+"""Chromium without a window, driven through its DevTools protocol: what a page shows once its scripts ran.
+
+The protocol: https://chromedevtools.github.io/devtools-protocol/
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import shutil
+import subprocess
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from websockets.sync.client import ClientConnection, connect
+
+from tests.servers import ServerMissing
+from tests.waiting import eventually
+
+_PATIENCE_SECONDS = 60
+_MOST_BYTES = 64 * 2**20
+
+
+class Browser:
+    """A context with one page.
+
+    Args:
+        folder: For its profile and its log.
+
+    Raises:
+        ServerMissing: Chromium is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        program = shutil.which("chromium") or shutil.which("chromium-browser")
+        if program is None:
+            raise ServerMissing("chromium is not installed: apt-get install chromium")
+        self._profile = folder / "profile"
+        self._log = folder / "chromium.log"
+        self._program = program
+        self._numbers = itertools.count(1)
+
+    def __enter__(self) -> Browser:
+        self._profile.mkdir(parents=True)
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [self._program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                 "--disable-background-networking", "--no-first-run", "--window-size=1500,1000",
+                 "--remote-debugging-port=0", f"--user-data-dir={self._profile}", "about:blank"],
+                stdout=log, stderr=log,
+            )  # fmt: skip
+        try:
+            self._page = self._connect()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._page.close()
+        self._end()
+
+    def _end(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _connect(self) -> ClientConnection:
+        file = self._profile / "DevToolsActivePort"
+        eventually(
+            lambda: file.is_file() and file.read_text().strip(), "it listens", seconds=_PATIENCE_SECONDS
+        )
+        port = file.read_text().split()[0]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=30) as answer:
+            pages = [each for each in json.load(answer) if each["type"] == "page"]
+        return connect(pages[0]["webSocketDebuggerUrl"], max_size=_MOST_BYTES, proxy=None)
+
+    def _call(self, method: str, **parameters: object) -> Any:
+        number = next(self._numbers)
+        self._page.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while True:
+            answer = json.loads(self._page.recv(timeout=_PATIENCE_SECONDS))
+            if answer.get("id") == number:
+                assert "error" not in answer, answer["error"]
+                return answer["result"]
+
+    def open(self, url: str) -> None:
+        """Go to a page."""
+        self._call("Page.navigate", url=url)
+
+    def text(self) -> str:
+        """What the page shows now, on one line."""
+        shown = self._call("Runtime.evaluate", expression="document.body ? document.body.innerText : ''")
+        return " ".join(str(shown["result"].get("value", "")).split())
+
+    def picture(self, file: Path) -> None:
+        """What it looks like now, as PNG."""
+        file.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))
