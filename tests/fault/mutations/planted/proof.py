@@ -4,10 +4,8 @@ from tests.fault.mutations.mutant import Mutant
 
 _LEDGER = "ingestion/lake/ledger.py"
 _FOUND = (
-    "tests/ingestion/test_verify.py::test_a_gap_in_the_ledger_is_a_defect_of_the_stream",
-    "tests/ingestion/test_verify.py::test_each_loss_and_double_is_a_defect",
+    "tests/ingestion/test_proof.py",
     "tests/ingestion/test_rejects.py::test_the_proof_finds_a_retry_that_does_not_add_up",
-    "tests/orchestration/checks",
 )
 
 MUTANTS = (
