@@ -38,13 +38,20 @@
 {%- endmacro %}
 
 
-{# A payload with each number in quotes and marks: what is not within a string and begins like a number is one. #}
+{#
+  A payload with each number in quotes and marks: what is not within a string and begins like a number is one. What follows the last
+  number is matched with an empty one, or the search would go on within strings; its marks are taken out again.
+#}
 {% macro marked_numbers(payload) -%}
-    regexp_replace(
-        {{ payload }},
-        '((?:"(?:[^"\\]|\\.)*"|[^"0-9-])*)(-?[0-9][0-9.eE+-]*)',
-        '\1"' || md5({{ payload }}) || '\2' || md5({{ payload }}) || '"',
-        'g'
+    replace(
+        regexp_replace(
+            {{ payload }},
+            '((?:"(?:[^"\\]|\\.)*"|[^"0-9-])*)(-?[0-9][0-9.eE+-]*|$)',
+            '\1"' || md5({{ payload }}) || '\2' || md5({{ payload }}) || '"',
+            'g'
+        ),
+        '"' || md5({{ payload }}) || md5({{ payload }}) || '"',
+        ''
     )
 {%- endmacro %}
 

@@ -75,7 +75,7 @@
         case when _wrong is null or not list_contains(_wrong, '{{ name }}') then "{{ name }}" end as "{{ name }}",
         {%- endfor %}
         case
-            when not _is_json then ['payload']
+            when not _is_json{{ ' or _texts is null' if paths }}{{ ' or _values is null' if json_paths }} then ['payload']
             else list_filter(
                 [
                     {%- for name in fields %}
