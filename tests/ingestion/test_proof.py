@@ -1,7 +1,5 @@
 """The proof of the ledger: each way in which it may not add up is a defect of its own, in words."""
 
-import pytest
-
 from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
