@@ -18,6 +18,8 @@ _SEEN_SECONDS = 3.0  # a process that somebody halts for a moment is left alone
 _PROVEN_SECONDS = 10.0
 _MOST, _WITHIN_SECONDS = 5, 3600.0
 
+_BY_HAND = "MILLRACE_RESTART_STUCK is off: end the process, and it is started again."
+
 _log = logging.getLogger(__name__)
 
 
@@ -26,9 +28,11 @@ class Healing:
 
     Args:
         pid_of: Service → its process id now; None when it does not run.
+        enabled: Whether anything is ended; else it is only said what one can do.
     """
 
-    def __init__(self, pid_of: Callable[[str], int | None]) -> None:
+    def __init__(self, pid_of: Callable[[str], int | None], *, enabled: bool = True) -> None:
+        self._enabled = enabled
         self._pid_of = pid_of
         self._since: dict[tuple[str, int], float] = {}
         self._ended: defaultdict[str, list[float]] = defaultdict(list)
@@ -46,6 +50,9 @@ class Healing:
             place of the finding about the same process.
         """
         stuck = {each.subject: each.sentence for each in findings if each.name == STUCK}
+        if not self._enabled:
+            yield from (Finding(STUCK, name, sentence, _BY_HAND) for name, sentence in stuck.items())
+            return
         living = {(name, pid) for name in stuck if (pid := self._pid_of(name)) is not None}
         self._since = {each: self._since.get(each, now_s) for each in living}
         for (name, pid), since in self._since.items():

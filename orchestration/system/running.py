@@ -89,7 +89,7 @@ class System:
         self._code_server: CodeServer | None = None
         self._failures: dict[str, str] = {}
         self._watch = Watch(settings)
-        self._healing = Healing(lambda name: self._supervisor.pid_of(name))
+        self._healing = Healing(lambda name: self._supervisor.pid_of(name), enabled=settings.restart_stuck)
         self._supervise([])
         self._next_look_s = self._next_trim_s = 0.0
         self._log: logging.Handler | None = None

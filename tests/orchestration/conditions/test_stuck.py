@@ -104,6 +104,10 @@ def test_what_is_stuck_again_and_again_is_left_alone_in_the_end(
     list(healer.heal([stuck("web")], now_s + healing._SEEN_SECONDS))
     assert len(ended) == 6, "an hour later it is tried again"
     assert not list(Healing(lambda _name: 1).heal([Finding("disk_low", "/", "full")], now_s))
+    off = Healing(lambda _name: 1, enabled=False)
+    said = [each.remedy for now_s in range(100) for each in off.heal([stuck("web")], now_s)]
+    assert len(ended) == 6
+    assert said[-1].startswith("MILLRACE_RESTART_STUCK is off")
 
 
 @pytest.fixture
