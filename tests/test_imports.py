@@ -17,6 +17,7 @@ ALLOWED = {
     "kafka": {
         "ingestion/connectors/kafka/log.py",
         "ingestion/connectors/kafka/blocks.py",
+        "ingestion/connectors/kafka/epochs.py",
         "ingestion/connectors/kafka/first_times.py",
         "ingestion/connectors/kafka/refusals.py",
         "ingestion/connectors/kafka/send.py",

@@ -79,6 +79,11 @@ class GuardedLog:
         with self._guarded():
             return self._log.bounds()
 
+    def diverged(self, proofs: Mapping[str, str]) -> dict[str, int]:
+        """Which partitions are not the log that once had some ends."""
+        with self._guarded():
+            return self._log.diverged(proofs)
+
     def has_moved(self, known: Mapping[str, Bounds]) -> bool:
         """A hint that it may hold other events than `known`."""
         with self._guarded():

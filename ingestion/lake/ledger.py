@@ -11,11 +11,13 @@ from ingestion.log.positions import Position
 _POSITIONS = """
 select
     stream, source_partition, max(batch_id), max(end_position),
-    arg_max_null(columns(name -> name in ('log_id', 'log_end_position', 'retired')), batch_id)
+    arg_max_null(columns(name -> name in (
+        'log_id', 'log_end_position', 'retired', 'last_event', 'log_end_proof'
+    )), batch_id)
 from raw.batches
 where ? is null or stream = ?
 group by stream, source_partition
-"""  # of the columns, those that there are: a lake of an earlier release lacks the last
+"""  # of the columns, those that there are: a lake of an earlier release lacks the last ones
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,10 @@ def read_states(lake: Lake, stream: str | None = None) -> dict[str, StreamState]
     states: dict[str, StreamState] = {}
     for name, partition, batch_id, end, *newest in lake.query(_POSITIONS, [stream, stream]):
         before = states.get(name, StreamState(0, {}))
-        log_id, log_end, retired = (*newest, None)[:3]
-        position = Position(int(end), log_id or "", retired or "", int(log_end or 0))
+        log_id, log_end, retired, last_event, end_proof = (*newest, None, None, None)[:5]
+        position = Position(
+            int(end), log_id or "", retired or "", int(log_end or 0), last_event or "", end_proof or ""
+        )
         last = max(before.last_batch_id, int(batch_id))
         states[name] = StreamState(last, before.positions | {partition: position})
     return states

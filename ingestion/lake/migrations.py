@@ -34,9 +34,15 @@ def _retire_partitions(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("alter table raw.batches add column if not exists retired varchar")
 
 
+def _recognise_logs(connection: duckdb.DuckDBPyConnection) -> None:
+    for column in ("last_event", "log_end_proof"):
+        connection.execute(f"alter table raw.batches add column if not exists {column} varchar")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "the ledger counts the positions that retention deleted unread", _count_gaps),
     Migration(2, "the ledger notes the partitions that a stream reads no more", _retire_partitions),
+    Migration(3, "the ledger holds what a log is recognised by", _recognise_logs),
 )
 
 

@@ -24,6 +24,7 @@ from ingestion.land.report import BatchReport, Laps
 from ingestion.land.rows import Reading, batch_rows
 from ingestion.log.port import Bounds, Log, Window
 from ingestion.log.positions import Position, after_truncation, check_log, plan_windows
+from ingestion.log.recognition import read_on
 
 _log = structlog.get_logger(__name__)
 _LEAST_FOR_SHARE = 20
@@ -100,9 +101,9 @@ class Ingestor:
             laps.mark("plan")
             if not plan.has_work:
                 return BatchReport(stream.name, seconds=laps.seconds, newest_batch_id=state.last_batch_id)
-            reading = self._read(stream, log, plan, decode)
+            reading = self._read(stream, log, plan, state.positions, decode)
             laps.mark("read")
-            tables, windows = self._tables(stream, reading, plan)
+            tables, windows = self._tables(stream, reading, plan, state.positions)
             laps.mark("decode")
             load_id = self._loader.load(stream.name, tables, before_commit=lock.assert_held)
             laps.mark("load")
@@ -141,13 +142,15 @@ class Ingestor:
             is_new=not bounds.keys() <= state.positions.keys(),
         )
 
-    def _read(self, stream: Stream, log: Log, plan: _Plan, decode: Decode) -> Reading:
+    def _read(
+        self, stream: Stream, log: Log, plan: _Plan, positions: Mapping[str, Position], decode: Decode
+    ) -> Reading:
         """Read until the windows are complete or the batch's bytes or seconds are used up."""
         settings = self._lake.settings
         reading = Reading({partition: window.start for partition, window in plan.windows.items()})
         deadline = time.monotonic() + settings.batch_max_seconds
         wanted = {name: window for name, window in plan.windows.items() if window.end > window.start}
-        for chunk in log.read(wanted):
+        for chunk in read_on(stream.name, log, wanted, positions=positions, bounds=plan.bounds):
             faultpoint("batch.polled")
             decoded = decode(
                 chunk.events,
@@ -162,7 +165,7 @@ class Ingestor:
         return reading
 
     def _tables(
-        self, stream: Stream, reading: Reading, plan: _Plan
+        self, stream: Stream, reading: Reading, plan: _Plan, positions: Mapping[str, Position]
     ) -> tuple[dict[str, pa.Table], dict[str, Window]]:
         """The rows to load (events, rejects, and the ledger's), and the windows that were read.
 
@@ -186,6 +189,7 @@ class Ingestor:
             started_at=plan.started_at,
             ingested_at=self._clock(),
             skipped=plan.skipped,
+            positions=positions,
         )
         return tables, windows
 

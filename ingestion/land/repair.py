@@ -101,6 +101,8 @@ def _ledger_rows(
             "bytes_read": row["bytes_sum"],
             "started_at": started_at,
             "ingested_at": started_at,
+            "last_event": positions[row["source_partition"]].last_event,
+            "log_end_proof": positions[row["source_partition"]].end_proof,
         }
         for row in counts.to_pylist()
     ]

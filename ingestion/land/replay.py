@@ -21,7 +21,8 @@ from ingestion.lake.ledger import read_state
 from ingestion.land.repair import Repairer
 from ingestion.log.envelope import SOURCE_SCHEMA
 from ingestion.log.port import Bounds, Break, Log, Window
-from ingestion.log.positions import Position, find_break
+from ingestion.log.positions import Position, find_break, find_breaks, refusal
+from ingestion.log.recognition import recognise
 
 _HELD = """
 with events as (
@@ -152,7 +153,7 @@ def replay(
         except SourceUnavailable as error:
             bounds, warning = {}, f"only the lake was looked at: {error}"
             windows = _windows(lake, stream, log, {}, chosen, since=since, until=until)
-        _same_log(stream, chosen, bounds)
+        _same_log(stream, log, chosen, bounds)
         work = _Replay(Repairer(lake, stream, decode, clock, lock.assert_held))
         partitions = [
             work.partition(log, name, window, bounds.get(name)) for name, window in sorted(windows.items())
@@ -201,7 +202,11 @@ def _windows(
     return windows
 
 
-def _same_log(stream: str, positions: Mapping[str, Position], bounds: Mapping[str, Bounds]) -> None:
+def _same_log(stream: str, log: Log, positions: Mapping[str, Position], bounds: Mapping[str, Bounds]) -> None:
+    ours = {name: positions[name] for name in bounds}
+    put_back = {name for name, broken in find_breaks(log, ours, bounds).items() if broken is Break.PUT_BACK}
+    for name in put_back | recognise(log, ours, bounds).others:
+        raise refusal(stream, log, name, Break.PUT_BACK, positions[name], bounds[name])
     for name, found in bounds.items():
         if find_break(positions[name], found) == Break.OTHER_LOG:
             raise LogTruncated(

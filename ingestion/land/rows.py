@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 from ingestion.formats.decode import Decoded
 from ingestion.log.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA
 from ingestion.log.port import Bounds, Window
+from ingestion.log.positions import Position
+from ingestion.log.recognition import LastEvent, last_events
 
 
 @dataclass
@@ -24,12 +26,14 @@ class Reading:
         decoded: Events and rejects, chunk by chunk.
         sizes: Partition, time and size of every event, chunk by chunk.
         bytes: Of the values.
+        last_events: Partition → its last event that was read.
     """
 
     positions: dict[str, int]
     decoded: list[Decoded] = field(default_factory=list)
     sizes: list[pa.Table] = field(default_factory=list)
     bytes: int = 0
+    last_events: dict[str, LastEvent] = field(default_factory=dict)
 
     def add(self, events: pa.Table, decoded: Decoded, positions: Mapping[str, int]) -> None:
         """Take in a chunk: rows of SOURCE_SCHEMA, what they decoded to, and where partitions then stand."""
@@ -37,6 +41,7 @@ class Reading:
         self.decoded.append(decoded)
         self.sizes.append(events.select(["source_partition", "event_time"]).append_column("bytes", sizes))
         self.positions.update(positions)
+        self.last_events |= last_events(events)
         self.bytes += int(pc.sum(sizes).as_py() or 0)
 
     @property
@@ -61,6 +66,7 @@ def batch_rows(
     started_at: datetime,
     ingested_at: datetime,
     skipped: Mapping[str, int],
+    positions: Mapping[str, Position],
 ) -> pa.Table:
     """One row of BATCH_SCHEMA a partition.
 
@@ -74,6 +80,7 @@ def batch_rows(
         started_at: When it began, UTC.
         ingested_at: When it was read, UTC.
         skipped: Partition → positions before the window that retention deleted unread.
+        positions: How far each partition was in the lake before.
     """
     landed, rejected = _count(tables[stream]), _count(tables["rejects"])
     spans = _spans(reading.sizes)
@@ -92,6 +99,10 @@ def batch_rows(
             "started_at": started_at,
             "ingested_at": ingested_at,
             "positions_skipped": skipped.get(name, 0),
+            "last_event": str(
+                reading.last_events.get(name) or (positions[name].last_event if name in positions else "")
+            ),
+            "log_end_proof": bounds[name].proof,
         }
         | spans.get(name, {"bytes_read": 0, "first_event_time": None, "last_event_time": None})
         for name, window in sorted(windows.items())

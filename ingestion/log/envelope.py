@@ -73,13 +73,16 @@ BATCH_SCHEMA = pa.schema(
         ("ingested_at", UTC_MICROSECONDS),
         ("positions_skipped", pa.int64()),
         ("retired", pa.string()),
+        ("last_event", pa.string()),
+        ("log_end_proof", pa.string()),
     ]
 )
 """raw.batches: the ledger, one row per batch and partition. Windows are [start, end).
 
-`positions_skipped` lie right before the window: retention deleted them unread, and `on_truncated: earliest`
-accepted that (null in rows older than the column). `retired` says why the stream does not read the partition
-on from here (positions.py); null: it does.
+`positions_skipped` lie right before the window: they are lost unread, and `on_truncated: earliest` or
+`millrace adopt` accepted that (null in rows older than the column). `retired` says why the stream does not
+read the partition on from here (positions.py); null: it does. A later batch recognises the log by
+`last_event` (recognition.py) and `log_end_proof` (Bounds.proof).
 """
 
 RESOLUTION_SCHEMA = pa.schema(

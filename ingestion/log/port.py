@@ -5,7 +5,7 @@ position has reached the end, whatever the count. How to write one: docs/extendi
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
 from typing import Literal, Protocol
@@ -25,11 +25,13 @@ class Bounds:
         end: The position that the next event will get.
         log_id: Identity of the log itself; changes when it is deleted and made again.
             Empty where the broker has none.
+        proof: What the log will know this end by (`Log.diverged`); empty where it has nothing for that.
     """
 
     begin: int
     end: int
     log_id: str = ""
+    proof: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Break(Enum):
     """It ends before the lake's position."""
     BEGINS_AFTER = auto()
     """It begins after the lake's position: unread events were deleted."""
+    PUT_BACK = auto()
+    """It was put back to an earlier state and written on: other events have the positions that were read."""
 
 
 class Log(Protocol):
@@ -75,7 +79,8 @@ class Log(Protocol):
 
     Attributes:
         stalls: How often, so far, a connection that brought nothing was replaced by a new one.
-        keeps_until_confirmed: It deletes nothing before `confirm`: that it begins late does not show a loss.
+        keeps_until_confirmed: It deletes nothing before `confirm`: that it begins late does not show a loss,
+            and an end that it once had shows what it must still hold.
     """
 
     @property
@@ -91,6 +96,21 @@ class Log(Protocol):
         """A cheap hint that the log may hold other events than `known`, which it held a moment ago.
 
         It may come late by milliseconds, and does not see new partitions or a replaced log: `bounds` does.
+        """
+        ...
+
+    def diverged(self, proofs: Mapping[str, str]) -> dict[str, int]:
+        """Which partitions are not, or not up to there, the log that once had some ends.
+
+        Only what a kind can show by itself (a leader's epoch, a frame's checksum): the last event that was
+        read is compared for every kind (recognition.py).
+
+        Args:
+            proofs: Partition → `Bounds.proof` of then. `bounds` was called a moment ago.
+
+        Returns:
+            Partition → a position from which on, at the latest, it is another log. A partition is left out
+            where nothing shows a difference.
         """
         ...
 

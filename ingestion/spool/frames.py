@@ -159,8 +159,8 @@ def start_of(first: int) -> Tail:
     return Tail(SEGMENT_HEADER_BYTES, first)
 
 
-def scan(fd: int, tail: Tail, *, salt: int, path: Path) -> Tail:
-    """Follow whole frames of the newest segment from `tail` on, checking each byte.
+def scan(fd: int, tail: Tail, *, salt: int, path: Path, until: int | None = None) -> Tail:
+    """Follow whole frames of the newest segment from `tail` on, checking each byte, at most to a position.
 
     What a crash tore off at the end is "not there yet"; it can only be one frame, because the next one
     is written after the fsync of the one before.
@@ -168,7 +168,7 @@ def scan(fd: int, tail: Tail, *, salt: int, path: Path) -> Tail:
     Raises:
         SpoolCorrupt: A good frame follows a bad one.
     """
-    while True:
+    while until is None or tail.position < until:
         header = os.pread(fd, HEADER_BYTES, tail.offset)
         if len(header) < HEADER_BYTES:
             return tail
@@ -181,6 +181,8 @@ def scan(fd: int, tail: Tail, *, salt: int, path: Path) -> Tail:
         if crc32c(body) != frame.body_crc:
             break
         tail = Tail(frame.end_offset, frame.next, frame.offset)
+    else:
+        return tail
     if _frame_follows(fd, tail, salt=salt):
         raise corrupt(path, tail.offset)
     return tail

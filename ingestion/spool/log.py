@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from ingestion.log.envelope import SOURCE_SCHEMA, UTC_MICROSECONDS
 from ingestion.log.port import Bounds, Break, Chunk, Start, Window
+from ingestion.spool.mark import FrameMark
 from ingestion.spool.reader import SpoolReader
 from ingestion.spool.shift import Shift, read_shift
 
@@ -51,6 +52,19 @@ class SpoolLog:
     def has_moved(self, known: Mapping[str, Bounds]) -> bool:
         """Whether the spool holds something else: asking costs next to nothing."""
         return self.bounds() != known
+
+    def diverged(self, proofs: Mapping[str, str]) -> dict[str, int]:
+        """A spool of which a copy was put back, and written on, has another frame where an end was."""
+        spool, shift = self.spool_bounds()
+        mark = FrameMark.parse(proofs.get(self.partition, ""))
+        if not spool or not mark:
+            return {}
+        # The right spool again, after another one was adopted, has the frame and gives it another position.
+        same = mark.frame.next + shift.shift(spool) == mark.end
+        # A trimmed frame is in the lake, and nothing of it is left to compare.
+        if same and (mark.frame.next <= spool.begin or self._reader.holds(mark)):
+            return {}
+        return {self.partition: mark.end - 1}
 
     def start_positions(self, start: Start, partitions: Mapping[str, Bounds]) -> dict[str, int]:
         """The oldest, the next, or the first event received at or after a time."""
@@ -96,8 +110,10 @@ class SpoolLog:
         wrong = {
             Break.GONE: f"is in the lake up to {position}, but its spool is gone",
             Break.OTHER_LOG: f"is in the lake up to {position}, but its spool was made again and starts over",
-            Break.ENDS_BEFORE: f"has a spool that ends at {end}, before our position {position}: "
+            Break.ENDS_BEFORE: f"has a spool that ends at {end}, and it held positions up to {position}: "
             "an older copy",
+            Break.PUT_BACK: f"has a spool with other events than it held before our position {position} or "
+            "after it: an older copy that was written on",
             Break.BEGINS_AFTER: f"has a spool that begins at {begin}, after our position {position}: "
             f"{begin - position} unread events were removed",
         }[broken]

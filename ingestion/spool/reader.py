@@ -31,6 +31,7 @@ from ingestion.spool.frames import (
     segments,
     start_of,
 )
+from ingestion.spool.mark import FrameMark
 from ingestion.spool.published import read_published
 
 CHUNK_EVENTS = 65_536
@@ -61,7 +62,27 @@ class SpoolReader:
             found = segments(self.folder) if log_id else []
             if not log_id or not found:
                 return None
-            return Bounds(begin=found[0], end=self._durable_end(log_id, found[-1]), log_id=log_id)
+            end = self._durable_end(log_id, found[-1])
+            return Bounds(found[0], end, log_id, proof=self._mark(log_id, found[-1], end=end))
+
+    def holds(self, mark: FrameMark) -> bool:
+        """Whether a frame is where it was: then everything before it is what it was, too.
+
+        Raises:
+            StorageError: The folder cannot be read.
+        """
+        with _readable(self.folder):
+            log_id = read_log_id(self.folder) or ""
+            try:
+                fd = os.open(segment_path(self.folder, mark.segment), os.O_RDONLY)
+            except FileNotFoundError:
+                return False
+            try:
+                at = mark.frame.offset
+                header = os.pread(fd, HEADER_BYTES, at)
+            finally:
+                os.close(fd)
+        return decode_header(header, offset=at, salt=salt_of(log_id)) == mark.frame
 
     def read(
         self, start: int, end: int, *, chunk_events: int = CHUNK_EVENTS, chunk_bytes: int = CHUNK_BYTES
@@ -131,7 +152,7 @@ class SpoolReader:
             return newest
         if os.fstat(self._fd).st_size < self._tail.offset:
             self._tail = start_of(newest)
-        tail = scan(self._fd, self._tail, salt=salt_of(log_id), path=path)
+        tail = scan(self._fd, self._tail, salt=salt_of(log_id), path=path, until=published)
         if published is not None:
             self._tail = tail
             return max(min(tail.position, published), newest)
@@ -139,6 +160,14 @@ class SpoolReader:
             os.fdatasync(self._fd)
             self._tail = tail
         return tail.position
+
+    def _mark(self, log_id: str, segment: int, *, end: int) -> str:
+        """What an end is known by: the frame before it, where that is in the newest segment."""
+        at = self._tail.last
+        if not at or self._tail.position != end:
+            return ""
+        frame = decode_header(os.pread(self._fd, HEADER_BYTES, at), offset=at, salt=salt_of(log_id))
+        return str(FrameMark(segment, frame, end)) if frame else ""
 
     def _frames(self, start: int, end: int, *, log_id: str) -> Iterator[tuple[Frame, pa.RecordBatch]]:
         with _readable(self.folder):

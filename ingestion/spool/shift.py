@@ -4,12 +4,13 @@ Written by adoption.py for a spool whose predecessor was lost; the lake sees one
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ingestion.errors import StorageError
 from ingestion.json_file import write_json
 from ingestion.log.port import Bounds
+from ingestion.spool.mark import FrameMark
 
 SHIFT_FILE = "continues.json"
 
@@ -32,7 +33,10 @@ class Shift:
         """A spool's own bounds as the lake sees them."""
         if spool.log_id != self.of:
             return spool
-        return Bounds(spool.begin + self.positions, spool.end + self.positions, self.log_id)
+        begin, end = spool.begin + self.positions, spool.end + self.positions
+        mark = FrameMark.parse(spool.proof)
+        proof = str(replace(mark, end=end)) if mark else ""
+        return Bounds(begin, end, self.log_id, proof)
 
     def shift(self, spool: Bounds) -> int:
         """What to add to the positions of a spool with these bounds of its own."""

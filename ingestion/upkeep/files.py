@@ -13,13 +13,14 @@ from ingestion.declare.stream import Stream
 from ingestion.lake.catalog import writer_lock
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import read_state
+from ingestion.log.positions import find_breaks
 
 
 def trim_spool(lake: Lake, stream: Stream) -> int:
     """Delete the segments of a stream's spool, if it has one, that lie wholly below the ledger's position.
 
-    A batch does this by itself; here only when its confirmation was missed. A spool that was made again
-    (another log id) is left alone: its positions are not the ledger's.
+    A batch does this by itself; here only when its confirmation was missed. A spool that was made again, or
+    put back from a copy, is left alone: its positions are not the ledger's.
 
     Returns:
         How many segments were deleted.
@@ -32,6 +33,8 @@ def trim_spool(lake: Lake, stream: Stream) -> int:
         position = read_state(lake, stream.name).positions.get(log.partition)
         if bounds is None or position is None or position.log_id != bounds.log_id:
             return 0
+        if find_breaks(log, {log.partition: position}, {log.partition: bounds}):
+            return 0  # not the spool that was read: whatever it holds may be new
         return log.trim(position.next)
     finally:
         log.close()

@@ -167,6 +167,7 @@ class LagMeter:
             seconds = self._oldest.seconds(name, self._logs[name], unread, bounds) if self._oldest else None
         except MillraceError as error:
             return StreamLag(name, error=self._failed(stream, error, began=began))
+        keeps = self._logs[name].keeps_until_confirmed
         return StreamLag(
             name,
             events=sum(window.end - window.start for window in unread.values()),
@@ -176,7 +177,11 @@ class LagMeter:
             batch_id=state.last_batch_id,
             never_read=any(part not in known for part in bounds),
             replaced=not known.keys() <= bounds.keys()
-            or any(is_another_log(known[part], each) for part, each in bounds.items() if part in known),
+            or any(
+                is_another_log(known[part], each, keeps_until_confirmed=keeps)
+                for part, each in bounds.items()
+                if part in known
+            ),
             truncated=any(known[part].next < each.begin for part, each in bounds.items() if part in known),
         )
 

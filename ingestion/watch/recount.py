@@ -4,7 +4,7 @@ Slow and thorough, for a person who asks; the proof of every batch is in ledger.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from ingestion.lake.lake import CATALOG_NAME, Lake
 from ingestion.lake.ledger import prove, read_state
 from ingestion.log.port import Bounds, Log
 from ingestion.log.positions import Position
-from ingestion.watch.against_log import against_log, bounds_around, bounds_of
+from ingestion.watch.against_log import against_log, bounds_around, bounds_of, recognised
 from ingestion.watch.queries import COUNTS, RANGE, STAGING, business_key
 
 Verdict = Literal["ok", "warning", "defect"]
@@ -96,7 +96,8 @@ def verify(
     Args:
         lake: The lake.
         stream: A declared stream.
-        log: Its log, which is asked for its bounds only; None to recount the lake alone.
+        log: Its log, which is asked for its bounds and each partition's last event; None to recount the lake
+            alone.
         since: Only batches ingested at this time (UTC) or later.
         until: Only batches ingested before this time (UTC).
 
@@ -114,9 +115,13 @@ def verify(
         first, last = lake.connection.execute(
             RANGE, {"stream": stream.name, "since": since, "until": until}
         ).fetchall()[0]
-        bounds, away = bounds_of(log)
-        bounds = bounds_around(before, bounds)
-        return _recount(lake, stream, log, bounds, first=first, last=last, warnings=away)
+        now, away = bounds_of(log)
+        others: Collection[str] = ()
+        if log is not None and now is not None:
+            recognition, unread = recognised(log, read_state(lake, stream.name).positions, now)
+            others, away = recognition.others, away + unread
+        bounds = bounds_around(before, now)
+        return _recount(lake, stream, log, bounds, others, first=first, last=last, warnings=away)
     finally:
         lake.connection.execute("rollback")
 
@@ -126,6 +131,7 @@ def _recount(
     stream: Stream,
     log: Log | None,
     bounds: Mapping[str, Bounds] | None,
+    others: Collection[str],
     *,
     first: int,
     last: int,
@@ -138,7 +144,7 @@ def _recount(
     counts = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
     staging = _staging(lake, stream, batches)
     partitions = tuple(
-        _partition(stream, log, row, positions[row["source_partition"]], bounds, staging)
+        _partition(stream, log, row, positions[row["source_partition"]], bounds, others, staging)
         for row in sorted(counts, key=lambda row: str(row["source_partition"]))
     )
     if not counts:
@@ -169,6 +175,7 @@ def _partition(
     row: Mapping[str, Any],
     position: Position,
     bounds: Mapping[str, Bounds] | None,
+    others: Collection[str],
     staging: Mapping[tuple[str, str], int] | None,
 ) -> PartitionCount:
     name = row["source_partition"]
@@ -182,11 +189,11 @@ def _partition(
     warnings: list[str] = []
     if row["skipped"]:
         warnings.append(
-            f"{row['skipped']} positions are lost: retention deleted them before they were read, and "
-            "'on_truncated: earliest' went on after them"
+            f"{row['skipped']} positions are lost: they were gone before they were read, and "
+            "'on_truncated: earliest' or 'millrace adopt' went on after them"
         )
     if bounds is not None and log is not None:
-        lost, endangered = against_log(stream, log, name, position, bounds)
+        lost, endangered = against_log(stream, log, name, position, bounds, others)
         defects, warnings = defects + lost, warnings + endangered
     verdict: Verdict = "defect" if defects else "warning" if warnings else "ok"
     return PartitionCount(

@@ -28,7 +28,14 @@ def adopt(settings: Settings, stream: Stream, *, as_json: bool) -> None:
 def _sentence(adoption: Adoption) -> str:
     if not adoption.broken:
         return f"{adoption.stream}: its spool continues the lake, there is nothing to adopt"
+    lost = (
+        f"{adoption.lost:,} positions that were seen in the other spool are lost unread, beside what it got "
+        "after the last batch"
+        if adoption.lost
+        else "what the other spool got after the last batch is lost unread"
+    )
     return (
         f"{adoption.stream}: the lake goes on at position {adoption.position:,} with the spool that is "
-        f"there; {adoption.events:,} events wait in it"
+        f"there; {adoption.events:,} events wait in it, {adoption.skipped:,} before them are in the lake "
+        f"already; {lost}"
     )

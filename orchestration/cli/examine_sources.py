@@ -54,6 +54,8 @@ def _log(settings: Settings, stream: Stream, lake: Lake | None) -> Iterator[Find
         yield Finding(part, "problem", defect)
     for warning in found.warnings if found else ():
         yield Finding(part, "note", f"stream '{stream.name}': {warning}")
+    for sentence in found.unproven if found else ():
+        yield Finding(part, "note", f"stream '{stream.name}': {sentence} (docs/delivery.md)")
     if found and found.defects:
         return
     if not bounds:

@@ -69,8 +69,10 @@ _BATCH_COLUMNS = {
     "last_event_time": "Latest broker timestamp of the batch, UTC.",
     "started_at": "When reading began, UTC.",
     "ingested_at": _ARRIVAL["ingested_at"],
-    "positions_skipped": "Positions right before the first one that retention deleted unread.",
+    "positions_skipped": "Positions right before the first one that are lost: nobody read them.",
     "retired": "Why the partition is not read on from here; null while it is.",
+    "last_event": "Position and checksum of the last event before end_position; the next batch compares it.",
+    "log_end_proof": "By what the log itself recognises its end at log_end_position; empty: by nothing.",
     "_dlt_load_id": _ARRIVAL["_dlt_load_id"],
 }
 

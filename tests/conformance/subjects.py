@@ -1,5 +1,6 @@
 """What the suites need to know about each registered kind: how to send to it, and how to damage its log."""
 
+import copy
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ class LogSubject:
         erase: Delete the events below a position.
         replace: Delete the log and make it again, with one event.
         remove: Delete it.
+        put_back: Keep a copy of the log as it is, and return what puts it back; None where a test of its own
+            does that.
         send_with_holes: Append values among positions that hold nothing; None where there are no holes.
     """
 
@@ -42,6 +45,7 @@ class LogSubject:
     replace: Callable[[], None]
     remove: Callable[[], None]
     send_with_holes: Callable[[Sequence[bytes]], None] | None = None
+    put_back: Callable[[], Callable[[], None]] | None = None
     refused: Callable[[], tuple[Settings, str]] | None = None
     opened: list[Log] = field(default_factory=list)
 
@@ -77,10 +81,14 @@ def tape_subject(settings: Settings, name: str) -> LogSubject:
         tape.DECKS[f"{name}-off"].down = True
         return settings.replaced(tape_deck=f"{name}-off")
 
+    def put_back() -> Callable[[], None]:
+        earlier = copy.deepcopy(deck.reels[name])
+        return lambda: deck.reels.update({name: earlier})
+
     return LogSubject(
         Stream.model_validate({"name": "s", "source": {"tape": name}}),
         settings.replaced(tape_deck=name), down(settings), send, erase, replace,
-        lambda: deck.reels.pop(name) and None, send_with_holes,
+        lambda: deck.reels.pop(name) and None, send_with_holes, put_back,
     )  # fmt: skip
 
 
@@ -151,4 +159,15 @@ def spool_subject(settings: Settings, name: str) -> LogSubject:
         shutil.rmtree(folder)
         send([b"new"], None)
 
-    return LogSubject(stream, settings, None, send, erase, replace, lambda: shutil.rmtree(folder))
+    def put_back() -> Callable[[], None]:
+        earlier = shutil.copytree(folder, settings.data_dir / "earlier")
+
+        def put() -> None:
+            shutil.rmtree(folder)
+            shutil.move(earlier, folder)
+
+        return put
+
+    return LogSubject(
+        stream, settings, None, send, erase, replace, lambda: shutil.rmtree(folder), put_back=put_back
+    )

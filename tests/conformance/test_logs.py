@@ -3,8 +3,10 @@
 import itertools
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 import pytest
 
 from ingestion.connectors.port import CollectingConnector
@@ -12,7 +14,8 @@ from ingestion.connectors.registry import connector, kinds
 from ingestion.errors import LogTruncated, SourceUnavailable
 from ingestion.log.envelope import SOURCE_SCHEMA
 from ingestion.log.port import Bounds, Break, Log, Window
-from ingestion.log.positions import Position, check_log, find_break
+from ingestion.log.positions import Position, check_log, find_break, find_breaks
+from ingestion.log.recognition import last_events, read_on, recognise
 from ingestion.settings import Settings
 from tests.conformance.subjects import LogSubject, kafka_subject, spool_subject, tape_subject
 from tests.fakes.registered import fakes
@@ -187,6 +190,7 @@ class _Numbered:
 
     def __init__(self, log: Log) -> None:
         self._log = log
+        self.keeps_until_confirmed = log.keeps_until_confirmed
 
     def explain(self, broken: Break, *, position: int, bounds: Bounds | None) -> str:
         assert bounds is not None
@@ -202,6 +206,65 @@ def test_a_log_that_was_made_again_is_another_one(subject: LogSubject) -> None:
     assert before.log_id
     assert after.log_id != before.log_id
     assert find_break(Position(1, before.log_id), after) is Break.OTHER_LOG
+
+
+def read_position(log: Log, next_position: int) -> dict[str, Position]:
+    """What the ledger holds of a log's only partition after a batch that has read it so far."""
+    name, bounds = only(log.bounds())
+    chunks = list(log.read({name: Window(bounds.begin, next_position)}))
+    last = last_events(pa.concat_tables([chunk.events for chunk in chunks]))[name]
+    return {
+        name: Position(
+            next_position, bounds.log_id, known_end=bounds.end, last_event=str(last), end_proof=bounds.proof
+        )
+    }
+
+
+def test_the_log_that_was_read_is_recognised(subject: LogSubject) -> None:
+    subject.send([b"a", b"b"], None)
+    positions = read_position(subject.open(), 2)
+    subject.send([b"c", None], None)
+    log = subject.open()
+    name, bounds = only(log.bounds())
+    assert not find_breaks(log, positions, {name: bounds})
+    found = recognise(log, positions, {name: bounds})
+    assert (found.others, found.unknown) == (set(), set())
+    windows = {name: Window(2, 4)}
+    chunks = list(read_on("s", log, windows, positions=positions, bounds={name: bounds}))
+    assert [value for chunk in chunks for value in chunk.events["value"].to_pylist()] == [b"c", None]
+    assert [chunk.positions[name] for chunk in chunks][-1] == 4
+
+
+def test_another_event_before_our_position_is_refused_before_anything_is_taken(subject: LogSubject) -> None:
+    subject.send([b"a", b"b", b"c"], None)
+    log = subject.open()
+    positions = read_position(log, 2)
+    name, bounds = only(log.bounds())
+    (ours,) = positions.values()
+    other = replace(ours, last_event=ours.last_event[:-4] + "0000")
+    with pytest.raises(LogTruncated, match=rf"^stream 's': {name} .* before our position 2"):
+        next(read_on("s", log, {name: Window(2, 3)}, positions={name: other}, bounds={name: bounds}))
+    assert recognise(log, {name: other}, {name: bounds}).others == {name}
+
+
+def test_a_log_that_was_put_back_and_written_on_is_not_the_one_that_was_read(subject: LogSubject) -> None:
+    if subject.put_back is None:
+        assert subject.stream.kind == "kafka"  # test_kafka_put_back.py: its broker has to be stopped for it
+        return
+    subject.send([b"a"], None)
+    put_back = subject.put_back()
+    subject.send([b"b", b"c"], None)
+    log = subject.open()  # it stays open
+    positions, all_unread = read_position(log, 3), read_position(log, 1)
+    put_back()
+    subject.send([b"x", b"y", b"z"], None)
+    name, bounds = only(log.bounds())
+    assert bounds.end == 4
+    if log.keeps_until_confirmed:
+        assert set(find_breaks(log, all_unread, {name: bounds}).values()) == {Break.PUT_BACK}
+        assert set(find_breaks(log, positions, {name: bounds}).values()) == {Break.PUT_BACK}
+    with pytest.raises(LogTruncated, match=rf"^stream 's': {name} "):
+        next(read_on("s", log, {name: Window(3, 4)}, positions=positions, bounds={name: bounds}))
 
 
 def test_a_log_that_is_gone_is_gone(subject: LogSubject) -> None:

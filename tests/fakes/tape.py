@@ -89,6 +89,9 @@ class TapeLog:
     def has_moved(self, known: Mapping[str, Bounds]) -> bool:
         return self.bounds() != known
 
+    def diverged(self, proofs: Mapping[str, str]) -> dict[str, int]:
+        return {}
+
     def start_positions(self, start: Start, partitions: Mapping[str, Bounds]) -> dict[str, int]:
         reel = self._reel()
         assert reel is not None
@@ -123,6 +126,7 @@ class TapeLog:
             Break.OTHER_LOG: "was recorded over; declare the new reel as a new stream",
             Break.ENDS_BEFORE: f"ends before our position {position}: the reel was cut; declare it again",
             Break.BEGINS_AFTER: f"begins after our position {position}: its beginning was erased",
+            Break.PUT_BACK: f"was wound back before our position {position} and recorded on; declare it",
         }[broken]
 
     def close(self) -> None:

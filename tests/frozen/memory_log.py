@@ -46,6 +46,10 @@ class MemoryLog:
         """Whether it holds something else."""
         return self.bounds() != known
 
+    def diverged(self, proofs: Mapping[str, str]) -> dict[str, int]:
+        """It has nothing that shows it."""
+        return {}
+
     def start_positions(self, start: Any, partitions: Mapping[str, Bounds]) -> dict[str, int]:
         """The oldest or the next; nothing has a time of its own here."""
         return {name: held.end if start == "latest" else held.begin for name, held in partitions.items()}

@@ -131,15 +131,9 @@ def spools(book: Book, place: Place) -> None:
     with changed(spool):
         (spool / "continues.json").unlink()
         book.run("another spool", "ingest", MQTT_STREAM)
-        book.run("another spool is adopted", "adopt", MQTT_STREAM)
     with changed(spool):
-        oldest, *newer = sorted(spool.glob("*.spool"))
-        for segment in newer:
-            segment.unlink()
-        with oldest.open("r+b") as file:
-            file.truncate(oldest.stat().st_size // 2)
+        make_older(spool)
         book.run("an older copy of the spool", "ingest", MQTT_STREAM)
-        book.run("an older copy of the spool is adopted", "adopt", MQTT_STREAM)
     with changed(spool):
         for segment in sorted(spool.glob("*.spool"))[:-1]:
             segment.unlink()
@@ -165,6 +159,23 @@ def spools(book: Book, place: Place) -> None:
     with changed(session.parent):
         session.write_text("{")
         book.run("the MQTT session is damaged", "collect", mqtt_host="127.0.0.1")
+    # The ledger remembers these: last.
+    with changed(spool):
+        (spool / "continues.json").unlink()
+        book.run("another spool is adopted", "adopt", MQTT_STREAM)
+    with changed(spool):
+        make_older(spool)
+        book.run("an older copy of the spool is adopted", "adopt", MQTT_STREAM)
+    book.run("the right spool again after that", "ingest", MQTT_STREAM)
+
+
+def make_older(spool: Path) -> None:
+    """Leave what the spool held when half of its oldest segment was written."""
+    oldest, *newer = sorted(spool.glob("*.spool"))
+    for segment in newer:
+        segment.unlink()
+    with oldest.open("r+b") as file:
+        file.truncate(oldest.stat().st_size // 2)
 
 
 def topics(book: Book, place: Place, unpacked: Golden) -> None:

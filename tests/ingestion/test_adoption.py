@@ -15,11 +15,13 @@ from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, LogTruncated
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
+from ingestion.land import adoption as adoption_module
 from ingestion.land.adoption import adopt
 from ingestion.settings import Settings
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from ingestion.upkeep.files import trim_spool
 from ingestion.watch.recount import verify
+from orchestration.cli.examine_sources import sources
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of
 
 PLANT = Stream.model_validate({"name": "plant", "source": {"mqtt": "plant/#"}})
@@ -106,13 +108,174 @@ def test_an_older_copy_of_the_spool_repeats_nothing_when_it_is_adopted(
     ingest(lake, PLANT, settings)
     shutil.rmtree(spool(settings))
     shutil.move(settings.data_dir / "copy", spool(settings))
-    with pytest.raises(LogTruncated, match="ends at 4, before our position 8: an older copy"):
+    with pytest.raises(LogTruncated, match="ends at 4, and it held positions up to 8: an older copy"):
         ingest(lake, PLANT, settings)
     assert adopt(lake, PLANT).events == 0
     collect(settings, [8])
     ingest(lake, PLANT, settings)
     assert numbers(lake) == list(range(9))
     assert positions_of(lake, "plant") == [("plant-0", position) for position in range(9)]
+
+
+def put_back(copy: Path, settings: Settings) -> None:
+    """An older copy in place of the spool, which stays beside it."""
+    shutil.move(spool(settings), settings.data_dir / "newer")
+    shutil.copytree(copy, spool(settings))
+
+
+def test_an_older_copy_that_was_written_on_is_refused_however_far_it_reaches(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    collect(settings, range(4))
+    shutil.copytree(spool(settings), tmp_path / "copy")
+    collect(settings, range(4, 8))
+    ingest(lake, PLANT, settings)
+    collect(settings, range(8, 10))
+    put_back(tmp_path / "copy", settings)
+    collect(settings, range(20, 23))  # fewer than are in the lake: nobody has seen them
+    assert "it held positions up to 8" in findings(lake, settings)
+    collect(settings, range(23, 30))  # more
+    refused = "other events than it held before our position 8 or after it: an older copy"
+    with pytest.raises(LogTruncated, match=refused):
+        ingest(lake, PLANT, settings)
+    assert refused in findings(lake, settings)
+    assert [each.state for each in sources(settings, [PLANT])] == ["problem"]
+    assert trim_spool(lake, PLANT) == 0
+
+    # The first four are in the lake; each of the others is brought there.
+    adoption = adopt(lake, PLANT)
+    assert (adoption.skipped, adoption.events, adoption.position, adoption.lost) == (4, 10, 8, 0)
+    assert adopt(lake, PLANT).broken == ""
+    assert ingest(lake, PLANT, settings).events_landed == 10
+    assert numbers(lake) == [*range(8), *range(20, 30)]
+    assert prove(lake, "plant").defects == ()
+    assert findings(lake, settings) == ""
+
+    # The newer one again, which the lake has left: what is in it and not in the lake is read then.
+    shutil.rmtree(spool(settings))
+    shutil.move(settings.data_dir / "newer", spool(settings))
+    with pytest.raises(LogTruncated, match="'millrace adopt plant'"):
+        ingest(lake, PLANT, settings)
+    adoption = adopt(lake, PLANT)
+    assert (adoption.skipped, adoption.events) == (8, 2)
+    ingest(lake, PLANT, settings)
+    assert numbers(lake) == [*range(8), *range(20, 30), 8, 9]
+
+
+def test_what_was_seen_and_not_read_is_lost_and_the_ledger_goes_on_saying_so(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    lake.settings = settings.replaced(batch_max_events=3)
+    collect(settings, range(4))
+    shutil.copytree(spool(settings), tmp_path / "copy")
+    collect(settings, range(4, 9))
+    ingest(lake, PLANT, settings)  # it reads 0 to 2 and sees nine
+    put_back(tmp_path / "copy", settings)
+    assert "it held positions up to 9" in findings(lake, settings)
+    collect(settings, range(20, 28))
+    for _ in range(2):
+        with pytest.raises(LogTruncated, match="older copy that was written on"):
+            ingest(lake, PLANT, settings)
+    adoption = adopt(lake, PLANT)
+    assert (adoption.skipped, adoption.position, adoption.events, adoption.lost) == (3, 9, 9, 6)
+    lake.settings = settings
+    ingest(lake, PLANT, settings)
+    assert numbers(lake) == [*range(4), *range(20, 28)]
+    assert prove(lake, "plant").defects == ()
+    assert "6 positions are lost" in findings(lake, settings)
+
+
+def test_the_right_spool_again_after_an_older_copy_was_adopted_loses_nothing(
+    lake: Lake, settings: Settings, tmp_path: Path
+) -> None:
+    lake.settings = settings.replaced(batch_max_events=3)
+    collect(settings, range(3))
+    shutil.copytree(spool(settings), tmp_path / "copy")
+    collect(settings, range(3, 9))
+    ingest(lake, PLANT, settings)
+    put_back(tmp_path / "copy", settings)
+    assert (adopt(lake, PLANT).position, adopt(lake, PLANT).broken) == (9, "")
+    shutil.rmtree(spool(settings))
+    shutil.move(settings.data_dir / "newer", spool(settings))
+    # It ends where the lake goes on, and the six events before that are not in the lake.
+    lake.settings = settings
+    with pytest.raises(LogTruncated, match="'millrace adopt plant'"):
+        ingest(lake, PLANT, settings)
+    assert (adopt(lake, PLANT).skipped, adopt(lake, PLANT).events) == (3, 6)
+    ingest(lake, PLANT, settings)
+    assert numbers(lake) == list(range(9))
+
+
+def test_an_older_lake_goes_on_with_the_newer_spool_and_a_newer_one_does_not_with_the_older(
+    lake: Lake, settings: Settings, tmp_path: Path, new_database: Callable[[], str]
+) -> None:
+    collect(settings, range(3))
+    ingest(lake, PLANT, settings)
+    collect(settings, range(3, 5))  # acknowledged, and in the backup's spool only
+    backup = back_up(settings, tmp_path / "backups", now=utc_now())
+    there = settings.model_copy(update={"data_dir": tmp_path / "there", "catalog": SecretStr(new_database())})
+    restore(there, backup.folder)
+    collect(settings, range(5, 8))
+    ingest(lake, PLANT, settings)
+    collect(settings, [8])
+
+    collect(there, range(30, 36))
+    with Lake(there) as older:
+        # Both of one backup belong together.
+        ingest(older, PLANT, there)
+        assert numbers(older) == [*range(5), *range(30, 36)]
+        # The older lake goes on, and with the newer spool it is refused: at its position are other events.
+        shutil.move(spool(there), tmp_path / "restored")
+        shutil.copytree(spool(settings), spool(there))
+        with pytest.raises(LogTruncated, match="an older copy"):
+            ingest(older, PLANT, there)
+        assert adopt(older, PLANT).events == 4
+        ingest(older, PLANT, there)
+        assert numbers(older) == [*range(5), *range(30, 36), *range(5, 9)]
+    # The newer lake with the spool that was restored and written on.
+    put_back(tmp_path / "restored", settings)
+    with pytest.raises(LogTruncated, match="older copy that was written on"):
+        ingest(lake, PLANT, settings)
+    assert adopt(lake, PLANT).events == 6
+    ingest(lake, PLANT, settings)
+    assert numbers(lake) == [*range(8), *range(30, 36)]
+
+
+def test_an_adoption_that_was_killed_is_done_again(
+    lake: Lake, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collect(settings, range(2))
+    shutil.copytree(spool(settings), tmp_path / "copy")
+    collect(settings, range(2, 4))
+    ingest(lake, PLANT, settings)
+    put_back(tmp_path / "copy", settings)
+    collect(settings, range(20, 25))
+
+    def killed(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(adoption_module.Loader, "load", killed)
+        with pytest.raises(SystemExit):
+            adopt(lake, PLANT)
+    with pytest.raises(LogTruncated, match="'millrace adopt plant'"):
+        ingest(lake, PLANT, settings)
+    assert (adopt(lake, PLANT).skipped, adopt(lake, PLANT).broken) == (2, "")
+    ingest(lake, PLANT, settings)
+    assert numbers(lake) == [*range(4), *range(20, 25)]
+
+
+def test_a_ledger_from_before_the_proofs_goes_on_and_gets_them_with_the_next_batch(
+    lake: Lake, settings: Settings
+) -> None:
+    collect(settings, range(2))
+    ingest(lake, PLANT, settings)
+    lake.query("update raw.batches set last_event = null, log_end_proof = null")
+    collect(settings, range(2, 4))
+    assert ingest(lake, PLANT, settings).events_landed == 2
+    (found,) = lake.query("select last_event, log_end_proof from raw.batches where batch_id = 2")
+    assert found[0].startswith("1:3:")
+    assert "3+1:" in found[1]
 
 
 def test_segments_that_somebody_removed_are_a_gap_that_can_be_accepted(
@@ -125,9 +288,11 @@ def test_segments_that_somebody_removed_are_a_gap_that_can_be_accepted(
         path.unlink()
     with pytest.raises(LogTruncated, match="unread events were removed"):
         ingest(lake, PLANT, settings)
-    adopt(lake, PLANT)
+    adoption = adopt(lake, PLANT)
     ingest(lake, PLANT, settings)
     landed = numbers(lake)
+    assert adoption.lost == 6 - len(landed)
+    assert positions_of(lake, "plant") == [("plant-0", number) for number in landed]
     assert landed[:2] == [0, 1]
     assert landed[2:] == list(range(6 - len(landed[2:]), 6))
     assert len(landed) < 6

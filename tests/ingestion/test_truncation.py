@@ -67,8 +67,8 @@ def test_earliest_goes_on_and_the_ledger_says_what_is_lost(
     counted = _recount(lake, topic, kafka_settings)
     assert counted.verdict == "warning", counted
     assert counted.partitions[0].findings == (
-        "3 positions are lost: retention deleted them before they were read, and "
-        "'on_truncated: earliest' went on after them",
+        "3 positions are lost: they were gone before they were read, and "
+        "'on_truncated: earliest' or 'millrace adopt' went on after them",
     )
 
     lake.connection.execute("update raw.batches set positions_skipped = 2 where batch_id = 2")

@@ -16,6 +16,7 @@ from kafka.structs import OffsetAndMetadata
 from ingestion.connectors.kafka.access import KafkaAccess, connection_options
 from ingestion.connectors.kafka.blocks import Block, deliver_blocks
 from ingestion.connectors.kafka.declare import KafkaSource
+from ingestion.connectors.kafka.epochs import End, EpochMark, last_ends, where_epochs_ended
 from ingestion.connectors.kafka.first_times import FirstTimes
 from ingestion.connectors.kafka.refusals import translated
 from ingestion.connectors.kafka.rows import Rows
@@ -57,6 +58,7 @@ class KafkaLog:
         self._admin: Any = None
         self._tail: KafkaTail | None = None
         self._first_times: FirstTimes | None = None
+        self._epochs: dict[TopicPartition, int] = {}
         self.stalls = 0
 
     def bounds(self) -> dict[str, Bounds]:
@@ -71,9 +73,37 @@ class KafkaLog:
             if not ids:
                 return {}
             begins, ends = self._offsets(list(ids))
-            return {_name(tp): Bounds(begins[tp], max(begins[tp], ends[tp]), ids[tp]) for tp in ids}
+            self._epochs = {tp: end.epoch for tp, end in ends.items()}
+            return {
+                _name(tp): Bounds(
+                    begins[tp],
+                    max(begins[tp], end.offset),
+                    ids[tp],
+                    proof=str(EpochMark(end.epoch, end.offset)) if end.epoch >= 0 else "",
+                )
+                for tp, end in ends.items()
+            }
 
-    def _offsets(self, partitions: list[TopicPartition]) -> tuple[dict[Any, int], dict[Any, int]]:
+    def diverged(self, proofs: Mapping[str, str]) -> dict[str, int]:
+        """Where an epoch in which the lake saw an end ended before it, as today's leader knows (KIP-320)."""
+        marks = {
+            tp: mark
+            for name, text in proofs.items()
+            # In the epoch in which it stood then, a leader has only appended: nothing has to be asked.
+            if (mark := EpochMark.parse(text))
+            and self._epochs.get(tp := _topic_partition(name), mark.epoch) not in (mark.epoch, -1)
+        }
+        if not marks:
+            return {}
+        with self._translated():
+            ended = where_epochs_ended(
+                self._connect(),
+                {tp: mark.epoch for tp, mark in marks.items()},
+                timeout_ms=int(self._timeout * 1000),
+            )
+        return {_name(tp): at for tp, at in ended.items() if at < marks[tp].end}
+
+    def _offsets(self, partitions: list[TopicPartition]) -> tuple[dict[Any, int], dict[TopicPartition, End]]:
         """Where partitions begin and end; one that was added a moment ago has no offsets yet."""
         deadline = time.monotonic() + self._timeout
         while True:
@@ -81,7 +111,7 @@ class KafkaLog:
             try:
                 return (
                     consumer.beginning_offsets(partitions, timeout_ms=timeout_ms),
-                    consumer.end_offsets(partitions, timeout_ms=timeout_ms),
+                    last_ends(consumer, partitions, timeout_ms=timeout_ms),
                 )
             except KeyError as error:  # kafka-python's answer where the broker gave none
                 if time.monotonic() >= deadline:
@@ -202,6 +232,9 @@ class KafkaLog:
             Break.BEGINS_AFTER: f"begins at {begin}, after our position {position}: retention deleted "
             f"{begin - position} unread positions; set 'on_truncated: earliest' on its source to go on "
             "after the gap",
+            Break.PUT_BACK: f"has other events than those that were read before our position {position}: its "
+            "broker went back to an earlier state (an older disk, an unclean election), and new events have "
+            "positions of old ones; declare it as a new stream to read it from its beginning",
         }[broken]
 
     def close(self) -> None:

@@ -42,8 +42,8 @@ MUTANTS = (
     Mutant(
         "a log that ends before the position is read on",
         _POSITIONS,
-        "    if position.next > bounds.end:\n        return Break.ENDS_BEFORE\n",
-        "",
+        "    if position.next > bounds.end or (keeps_until_confirmed",
+        "    if (keeps_until_confirmed",
         "a log that is shorter than what was read of it is refused",
         (_PURE,),
     ),

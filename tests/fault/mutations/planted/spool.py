@@ -93,8 +93,8 @@ MUTANTS = (
     Mutant(
         "an adopted spool begins a position too early",
         "ingestion/land/adoption.py",
-        "shift = Shift(spool.log_id, ours.log_id, ours.next - first)",
-        "shift = Shift(spool.log_id, ours.log_id, ours.next - first - 1)",
+        "shift = Shift(spool.log_id, ours.log_id, position - first)",
+        "shift = Shift(spool.log_id, ours.log_id, position - first - 1)",
         "positions of a lost spool are never given again",
         ("tests/ingestion/test_adoption.py",),
     ),
