@@ -73,6 +73,12 @@ class Settings(BaseSettings):
     batch_max_seconds: float = Field(default=20.0, gt=0, description="reading time per batch")
     payload_max_bytes: int = Field(default=16 * 2**20, ge=1, description="larger ones are rejected")
     source_timeout_seconds: float = Field(default=20.0, gt=0)
+    run_stall_seconds: float = Field(
+        default=600.0, ge=0, description="a run that does not get on for so long is ended; 0: never"
+    )
+    restart_stuck: bool = Field(
+        default=True, description="processes that live and do no work are ended and started again"
+    )
     disk_reserve_bytes: int = Field(default=2 * 2**30, ge=0, description="less free space is a condition")
 
     ui_host: str = "127.0.0.1"

@@ -11,6 +11,8 @@ RETRY_JOB = "retry_rejects"
 REPLAY_JOB = "replay"
 ARRIVALS_SENSOR = "arrivals"
 
+HANGING_TAG = "millrace/hanging"
+"""Of a run that was ended because it did not get on: the stream whose batch it was at."""
 STREAMS_TAG = "millrace/streams"
 """On a run: the streams that it ingests, with commas between."""
 

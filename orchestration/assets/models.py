@@ -46,6 +46,7 @@ from orchestration.dbt.results import DbtFailed, DbtResult, NodeResult, why_fail
 from orchestration.dbt.runner import build_args, invoke
 from orchestration.dbt.translator import ModelTranslator
 from orchestration.keys import EVERY_MODEL, MODELS_METADATA
+from orchestration.run import stage
 from orchestration.run.cycles import Cycles, left_out, recorded
 from orchestration.run.progress import ModelledBatches
 
@@ -156,9 +157,11 @@ class ModelsRun:
         Raises:
             Failure: dbt failed; what it had built before is yielded, and its contracts are checked.
         """
+        stage.begin(self._session.settings, self._context.run_id, "building models", computes=True)
         yield from self._first_build()
         self._describe()
         yield from self._parts.cycles.run(self._context, self._build_again)
+        stage.begin(self._session.settings, self._context.run_id, "checking models", computes=True)
         # A contract runs at most every few seconds: what a late cycle built may not be checked yet.
         yield from recorded(self._contracts.run(self._session.lake, all_of_them=True))
         yield from recorded(self._freshness.run(pause_seconds=0))

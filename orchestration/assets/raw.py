@@ -66,7 +66,7 @@ def raw_asset(stream: Stream) -> AssetsDefinition:
         log = open_log(stream, session.settings)
         try:
             session.lake.prepare([stream.name])
-            landed = ingest_batch(session, context.instance, stream, log)
+            landed = ingest_batch(session, context.instance, stream, log, run_id=context.run_id)
         finally:
             log.close()
         yield MaterializeResult(

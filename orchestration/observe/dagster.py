@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator, Set
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from orchestration.conditions.condition import Finding
+from orchestration.conditions.pulse import feel
+from orchestration.keys import ARRIVALS_SENSOR
 from orchestration.records.health import active_runs, failed_jobs, heartbeats, instigators
 from orchestration.records.reader import DagsterRecords
 
@@ -11,6 +14,7 @@ KINDS = ("sensor_off", "sensor_failing", "job_failing", "run_stuck", "check_fail
 """The kinds that this looks for."""
 
 _HEARTBEAT = timedelta(seconds=120)  # the daemon's own rhythm is 30 s
+_TICK = timedelta(seconds=120)  # it takes ten seconds, and some for each broker that is away
 _STARTING = timedelta(seconds=120)
 _SILENT = timedelta(minutes=15)
 _REMEMBERED = timedelta(hours=24)  # a job that is run by hand may have no later run
@@ -37,19 +41,44 @@ def silent_daemon(records: DagsterRecords, *, since: datetime, now: datetime) ->
 
     Args:
         records: The storage.
-        since: When the process was started, UTC.
+        since: Since when it could, UTC.
         now: UTC.
 
     Raises:
         CatalogUnavailable: The storage does not answer.
     """
     heard = max(heartbeats(records).get("SENSOR", since), since)
-    if now - heard <= _HEARTBEAT:
+    # Its loop may go round while the threads that evaluate sensors hang.
+    ticks = [each.ticked_at for each in instigators(records) if each.kind == "sensor" and not each.off]
+    ticked = max((moment for moment in ticks if moment is not None), default=now)
+    if now - heard <= _HEARTBEAT and now - max(ticked, since) <= _HEARTBEAT:
         return None
     return Finding(
         "service_stuck", "daemon",
         f"daemon has evaluated no sensor for more than {_minutes(_HEARTBEAT)}: nothing starts runs",
-        "Its log says why; ending the process starts a new one.",
+        "It is ended and started again by itself; its log may say why.",
+    )  # fmt: skip
+
+
+def hanging_tick(data_dir: Path, *, since: datetime, now: datetime) -> Finding | None:
+    """The code server, if the sensor that brings events in hangs in it.
+
+    Args:
+        data_dir: The data folder.
+        since: Since when its tick could have ended, UTC.
+        now: UTC.
+    """
+    pulse = feel(data_dir, ARRIVALS_SENSOR)
+    if pulse is None or not pulse.doing:
+        return None
+    hangs = min(timedelta(seconds=pulse.seconds), now - since)
+    if hangs <= _TICK:
+        return None
+    return Finding(
+        "service_stuck", "code-server",
+        f"a tick of the sensor '{ARRIVALS_SENSOR}' in code-server has not ended for more than "
+        f"{_minutes(_TICK)}: nothing starts runs",
+        "code-server is ended and started again by itself; its log may say why.",
     )  # fmt: skip
 
 

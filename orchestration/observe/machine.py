@@ -1,21 +1,17 @@
-"""What does not work on this machine: halted processes, silent collectors, disks that fill."""
+"""What does not work on this machine: processes that ended or were halted, disks that fill."""
 
+import os
 import shutil
-import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
-from ingestion.collect.status import read_status, status_file
-from ingestion.connectors.port import CollectingConnector
-from ingestion.connectors.registry import collecting_connectors
 from orchestration.conditions.condition import Finding
 from orchestration.records.system_state import ServiceRow
 
 _PROVEN_SECONDS = 8.0
-_COLLECTOR_SILENT_SECONDS = 20.0  # it writes its status once a second
 _STANDING = frozenset({psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP})
 
 
@@ -63,47 +59,34 @@ def standing(services: Iterable[ServiceRow]) -> Iterator[Finding]:
         if status in _STANDING:
             yield Finding(
                 "service_stuck", row.name, f"{row.name} (pid {row.pid}) was halted and does nothing",
-                f"'kill -CONT {row.pid}' lets it go on; 'kill -9 {row.pid}' has it started again.",
+                "It is ended and started again by itself.",
             )  # fmt: skip
-
-
-def collectors(data_dir: Path, services: Iterable[ServiceRow]) -> Iterator[Finding]:
-    """What running collectors report to be wrong, and those that report nothing."""
-    pids = {row.name: row.pid for row in services if row.running}
-    for connector in collecting_connectors():
-        if connector.collector not in pids:
-            continue
-        status = read_status(data_dir, connector)
-        silent = _silent_seconds(data_dir, connector)
-        began = started_at(pids[connector.collector])
-        if began is not None:  # what an earlier process wrote says nothing about this one
-            silent = min(silent, (datetime.now(UTC) - began).total_seconds())
-        if silent > _COLLECTOR_SILENT_SECONDS:
-            yield Finding(
-                "service_stuck", connector.collector,
-                f"{connector.collector} has not written its status for more than "
-                f"{_COLLECTOR_SILENT_SECONDS:.0f} s: it takes no messages",
-                "Its log says why; ending the process starts a new one, and nothing acknowledged is lost.",
-            )  # fmt: skip
-            continue
-        for name in ("error", "warning"):
-            if status.get(name):
-                yield Finding("collector_in_trouble", f"{connector.collector} {name}", str(status[name]))
 
 
 def disks(folders: Iterable[Path], *, reserve_bytes: int) -> Iterator[Finding]:
-    """Folders whose disk has little room left, each disk once.
+    """Folders that are gone or read-only, or whose disk has little room left; each disk once.
 
     Args:
         folders: Of the data and of the lake.
         reserve_bytes: Less free space than this is too little.
     """
     seen = set[int]()
-    for folder in folders:
+    for folder in dict.fromkeys(folders):
         try:
-            device, free = folder.stat().st_dev, shutil.disk_usage(folder).free
-        except OSError:
+            device, state, free = folder.stat().st_dev, os.statvfs(folder), shutil.disk_usage(folder).free
+            next(os.scandir(folder), None)
+        except OSError as error:
+            yield Finding(
+                "files_not_writable", str(folder),
+                f"the folder {folder} cannot be read ({error.strerror or type(error).__name__})",
+                "Mount its disk, or repair it; streams go on by themselves then, and nothing is lost.",
+            )  # fmt: skip
             continue
+        if state.f_flag & os.ST_RDONLY:
+            yield Finding(
+                "files_not_writable", str(folder), f"the disk of {folder} has become read-only",
+                "The machine's log may say why; mount it writable again, and streams go on by themselves.",
+            )  # fmt: skip
         if device not in seen and free < reserve_bytes:
             seen.add(device)
             yield Finding(
@@ -117,14 +100,6 @@ def at_most(free: int, reserve_bytes: int) -> str:
     """The next power of two: a sentence that changed with every byte would fill the disk that it is about."""
     mebibytes = min(2 ** (free // 2**20).bit_length(), reserve_bytes // 2**20)
     return f"{mebibytes} MiB" if mebibytes < 1024 else f"{mebibytes / 1024:,.4g} GiB"
-
-
-def _silent_seconds(data_dir: Path, connector: CollectingConnector) -> float:
-    """Since a collector wrote its status; for ever if it never did."""
-    try:
-        return time.time() - status_file(data_dir, connector).stat().st_mtime
-    except OSError:
-        return float("inf")
 
 
 def started_at(pid: int | None) -> datetime | None:

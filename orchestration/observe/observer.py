@@ -2,23 +2,29 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from ingestion.declare.stream import Stream
 from ingestion.errors import CatalogUnavailable
 from ingestion.lake.catalog import Connection, connect_catalog, require_answer
 from ingestion.settings import Settings
 from orchestration.conditions.condition import Finding
 from orchestration.conditions.reports import known_checks
 from orchestration.observe import dagster, machine
+from orchestration.observe.collecting import Collecting
+from orchestration.observe.probes import Probes, Question
+from orchestration.observe.sources import Sources
 from orchestration.observe.worker import Worker
 from orchestration.records.reader import DagsterRecords
 from orchestration.records.system_state import ServiceRow
 
-_DATABASE_KINDS = frozenset({*dagster.KINDS, "service_stuck", "catalog_unreachable"})
-_KINDS = _DATABASE_KINDS | {"collector_in_trouble", "disk_low"}
+_DATABASE_KINDS = frozenset({*dagster.KINDS, "catalog_unreachable"})
+_KINDS = _DATABASE_KINDS | {
+    "service_stuck", "collector_in_trouble", "spool_blocked", "disk_low", "source_unreachable"
+}  # fmt: skip
 
 _log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 4.0
@@ -40,33 +46,58 @@ class Seen:
 
 
 class Observer:
-    """Looks every few seconds.
+    """Looks every few seconds: at the machine, and apart from that at the databases, which may hang.
 
     Args:
         settings: The settings of the running system.
         services: Its processes now.
-        pause_s: Seconds between two looks.
+        questions: How processes that serve others are asked whether they work.
+        streams: The declared streams.
+        pause_s: Seconds between two looks at the databases.
 
     Attributes:
-        worker: Its thread.
+        workers: Its threads.
     """
 
     def __init__(
-        self, settings: Settings, services: Callable[[], Sequence[ServiceRow]], *, pause_s: float = 3.0
+        self,
+        settings: Settings,
+        services: Callable[[], Sequence[ServiceRow]],
+        *,
+        questions: Mapping[str, Question] | None = None,
+        streams: Callable[[], Sequence[Stream]] = tuple,
+        pause_s: float = 3.0,
     ) -> None:
         self._settings, self._services = settings, services
         self._records = DagsterRecords(settings, patience_seconds=_PATIENCE_SECONDS)
         self._catalog: Connection | None = None
         self._machine = self._databases = Seen()
         self._began_at: float | None = None
+        self._answers_since: float | None = None
+        self._collecting = Collecting(settings.data_dir)
+        self._probes = Probes(questions or {})
+        self._sources = Sources(settings, streams)
         # A look that hangs when it stops is left to end with the process.
-        self.worker = Worker(
-            "observer",
-            self._turn,
-            pause_s=lambda: pause_s,
-            patience_s=2 * _PATIENCE_SECONDS,
-            at_end=self._close,
+        self.workers = (
+            Worker("observer", self._look_once, pause_s=lambda: 1.0, patience_s=_PATIENCE_SECONDS),
+            Worker(
+                "database observer",
+                self._ask_once,
+                pause_s=lambda: pause_s,
+                patience_s=2 * _PATIENCE_SECONDS,
+                at_end=self._close,
+            ),
         )
+
+    def start(self) -> None:
+        """Begin to look."""
+        for worker in self.workers:
+            worker.start()
+
+    def stop(self) -> None:
+        """End."""
+        for worker in self.workers:
+            worker.stop()
 
     def seen(self) -> Seen:
         """What the last look found. A look that hangs is a finding of its own."""
@@ -86,8 +117,10 @@ class Observer:
         return Seen(
             (
                 *machine.standing(services),
-                *machine.collectors(settings.data_dir, services),
+                *self._collecting.look(services),
+                *self._probes.look(services),
                 *machine.disks(folders, reserve_bytes=settings.disk_reserve_bytes),
+                *self._sources.look(),
             ),
             frozenset(),
         )
@@ -102,16 +135,19 @@ class Observer:
         try:
             checks = known_checks(self._settings.data_dir)
             findings += dagster.look(self._records, checks=checks, now=now)
-            findings += self._daemon(now)
+            findings += self._silent(now)
         except CatalogUnavailable as error:
+            self._answers_since = None
             if not findings:
                 findings.append(Finding("catalog_unreachable", "Dagster's storage", str(error), _AGAIN))
             return Seen(tuple(findings), _DATABASE_KINDS - {"catalog_unreachable"})
         return Seen(tuple(findings), frozenset())
 
-    def _turn(self) -> None:
+    def _look_once(self) -> None:
+        self._machine = self.look_at_machine()
+
+    def _ask_once(self) -> None:
         try:
-            self._machine = self.look_at_machine()
             self._began_at = time.monotonic()
             self._databases = self.look_at_databases(now=datetime.now(UTC))
         except Exception as error:  # whatever it is, the next look may succeed
@@ -138,13 +174,20 @@ class Observer:
             self._catalog.close()
             self._catalog = None
 
-    def _daemon(self, now: datetime) -> Iterator[Finding]:
+    def _silent(self, now: datetime) -> Iterator[Finding]:
+        """Processes of Dagster's that evaluate nothing, unless a database was away until just now."""
+        since = self._answers_since = self._answers_since or time.monotonic()
         for row in self._services():
-            since = machine.started_at(row.pid) if row.name == "daemon" else None
-            if since is not None:
-                silent = dagster.silent_daemon(self._records, since=since, now=now)
-                if silent is not None:
-                    yield silent
+            began = machine.started_at(row.pid)
+            if began is None or row.name not in ("daemon", "code-server"):
+                continue
+            began = max(began, now - timedelta(seconds=time.monotonic() - since))
+            if row.name == "daemon":
+                silent = dagster.silent_daemon(self._records, since=began, now=now)
+            else:
+                silent = dagster.hanging_tick(self._settings.data_dir, since=began, now=now)
+            if silent is not None:
+                yield silent
 
 
 def _local(lake_path: str) -> list[Path]:

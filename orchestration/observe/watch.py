@@ -1,9 +1,10 @@
 """Everything that watches a running system, put together: observer, journal, alerts, web UI."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from ingestion.declare.stream import Stream
 from ingestion.errors import StorageError
 from ingestion.settings import Settings
 from orchestration.conditions.condition import Condition, Finding
@@ -11,6 +12,8 @@ from orchestration.conditions.reports import Reporter, reported
 from orchestration.observe import machine
 from orchestration.observe.alerts import Poster
 from orchestration.observe.observer import Observer, Seen
+from orchestration.observe.probes import Question
+from orchestration.observe.sources import is_stale
 from orchestration.observe.ui import UiReporter
 from orchestration.observe.watchman import Watchman
 from orchestration.records.system_state import ServiceRow
@@ -18,7 +21,7 @@ from orchestration.web.client import WebClient
 
 _REPORTED_KINDS: Mapping[Reporter, tuple[str, ...]] = {
     "definitions": ("project_file_broken",),
-    "arrivals": ("stream_paused", "model_failing", "source_unreachable"),
+    "arrivals": ("stream_paused", "stream_stalled", "rejects_flood", "model_failing", "source_unreachable"),
 }
 
 
@@ -44,16 +47,25 @@ class Watch:
         """What does not work, the most important first."""
         return self._watchman.open()
 
-    def start(self, settings: Settings, web: WebClient | None) -> None:
+    def start(
+        self,
+        settings: Settings,
+        web: WebClient | None,
+        *,
+        questions: Mapping[str, Question],
+        streams: Callable[[], Sequence[Stream]],
+    ) -> None:
         """Begin to observe and to post; everything has been started.
 
         Args:
             settings: With the addresses of what is embedded.
             web: Reaches the web UI; None without one.
+            questions: How processes are asked whether they work.
+            streams: The declared streams.
         """
         self._settings = settings
-        self._observer = Observer(settings, lambda: self._services)
-        self._observer.worker.start()
+        self._observer = Observer(settings, lambda: self._services, questions=questions, streams=streams)
+        self._observer.start()
         if settings.alert_webhook_url is not None:
             self._poster = Poster(self._watchman, settings.alert_webhook_url, data_dir=str(settings.data_dir))
             self._poster.worker.start()
@@ -61,28 +73,31 @@ class Watch:
             self._ui = UiReporter(self._watchman, web)
             self._ui.worker.start()
 
+    def seen(self) -> Seen:
+        """What the observer found last."""
+        return self._observer.seen() if self._observer is not None else Seen()
+
     def look(self, services: Sequence[ServiceRow], findings: Iterable[Finding]) -> None:
         """Take in what is wrong now.
 
         Args:
             services: The processes.
-            findings: What the caller found.
+            findings: What the caller found; they take the place of the observer's about the same.
         """
         self._services = tuple(services)
-        seen = self._observer.seen() if self._observer is not None else Seen()
-        unknown, found = (
-            set(seen.unknown),
-            [*findings, *self._restarts.down(services, now_s=time.monotonic()), *seen.findings],
-        )
+        seen = self.seen()
+        unknown = set(seen.unknown)
+        found = [*self._restarts.down(services, now_s=time.monotonic()), *seen.findings, *findings]
         if self._poster is not None:
             found += self._poster.findings()
         if self._unwritable:
             found.append(Finding("files_not_writable", "conditions", self._unwritable))
         data_dir = self._settings.data_dir
         found += reported(data_dir, by="loading") or ()
+        stale = is_stale(self._settings)
         for reporter, kinds in _REPORTED_KINDS.items():
             sentences = reported(data_dir, by=reporter)
-            found += sentences or ()
+            found += [each for each in sentences or () if not (stale and each.name == "source_unreachable")]
             unknown |= set() if sentences is not None else set(kinds)
         try:
             self._watchman.note(found, unknown=unknown, now=datetime.now(UTC))
@@ -92,6 +107,8 @@ class Watch:
 
     def stop(self) -> None:
         """End."""
-        for part in (self._ui, self._poster, self._observer):
+        for part in (self._ui, self._poster):
             if part is not None:
                 part.worker.stop()
+        if self._observer is not None:
+            self._observer.stop()

@@ -1,7 +1,10 @@
 """A thread that does something again and again until it is stopped; what hangs ends with the process."""
 
+import logging
 import threading
 from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
 
 
 class Worker:
@@ -9,7 +12,7 @@ class Worker:
 
     Args:
         name: Of the thread.
-        turn: What it does; raises nothing that is expected.
+        turn: What it does; an exception ends this turn and no other.
         pause_s: Seconds until the next turn, asked after each.
         patience_s: How long `stop` waits for a turn that is under way.
         at_end: Called on the thread after the last turn.
@@ -45,6 +48,10 @@ class Worker:
 
     def _run(self) -> None:
         while not self.stopping:
-            self._turn()
+            try:
+                self._turn()
+            except Exception as error:  # a thread that ended would do nothing, and nobody would notice
+                # Only the kind: what the text of an unknown error holds may be secret.
+                _log.warning("A turn of the %s failed: %s", self._thread.name, type(error).__name__)
             self._stop.wait(self._pause_s())
         self._at_end()

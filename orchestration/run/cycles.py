@@ -44,6 +44,7 @@ from orchestration.keys import (
     UNTIL_TAG,
     raw_key,
 )
+from orchestration.run import stage
 from orchestration.run.land import RAW_VERSION, breaks, ingest_batch
 
 Event = AssetMaterialization | AssetCheckEvaluation
@@ -96,6 +97,7 @@ class Cycles:
         end = time.monotonic() + min(self.longest_seconds, until - time.time())
         meter = LagMeter(session.settings, session.lake, timeout_seconds=_BROKER_SECONDS, clock=utc_now)
         with closing(meter), _Logs(session.settings) as logs:
+            stage.begin(session.settings, context.run_id, "waiting for events")
             while waiting := self._wait(
                 meter, streams, end=end, unchanged=lambda: of_project(session.settings) == code
             ):
@@ -109,6 +111,7 @@ class Cycles:
                 context.log.info(
                     f"cycle of {names}: {seconds:.2f} s of a budget of {self.budget_seconds:g} s"
                 )
+                stage.begin(session.settings, context.run_id, "waiting for events")
                 time.sleep(max(0.0, self.budget_seconds / _CYCLES_PER_BUDGET - seconds))
 
     def _wait(
@@ -136,7 +139,9 @@ class Cycles:
         models = set[AssetKey]()
         for stream in streams:
             try:
-                landed = ingest_batch(session, context.instance, stream, logs.of(stream))
+                landed = ingest_batch(
+                    session, context.instance, stream, logs.of(stream), run_id=context.run_id
+                )
             except StreamBusy:  # a command ingests it: its events come with the next cycle
                 continue
             except Exception as error:  # whatever it is, the other streams go on
@@ -152,6 +157,7 @@ class Cycles:
             else:
                 models |= self.models[stream.name]
         models -= left_out(context)
+        stage.begin(session.settings, context.run_id, "building models", computes=True)
         if models:
             try:
                 yield from recorded(build(models))

@@ -32,6 +32,7 @@ from orchestration.checks.adapter import run_contract
 from orchestration.checks.ledger import prove_ledger
 from orchestration.checks.raw_contracts import raw_contract
 from orchestration.keys import raw_key
+from orchestration.run import stage
 from orchestration.run.progress import CheckedBatches
 
 RAW_VERSION = DataVersion("append-only")
@@ -46,7 +47,9 @@ class Landed:
     checks: Sequence[AssetCheckResult]
 
 
-def ingest_batch(session: LakeSession, instance: DagsterInstance, stream: Stream, log: Log) -> Landed:
+def ingest_batch(
+    session: LakeSession, instance: DagsterInstance, stream: Stream, log: Log, *, run_id: str
+) -> Landed:
     """Land one batch and check it, together with earlier batches that have not passed their checks.
 
     Args:
@@ -54,12 +57,16 @@ def ingest_batch(session: LakeSession, instance: DagsterInstance, stream: Stream
         instance: Keeps which batches have passed their checks.
         stream: The stream; its raw table exists.
         log: Its log.
+        run_id: The run.
 
     Raises:
         MillraceError: As Ingestor.run does.
     """
     key, contract = raw_key(stream.name), raw_contract(stream)
+    doing = f"reading and loading a batch of '{stream.name}'"
+    stage.begin(session.settings, run_id, doing, stream=stream.name)
     report = session.ingestor.run(stream, log, decode=decoder(stream.format))
+    stage.begin(session.settings, run_id, f"checking a batch of '{stream.name}'", computes=True)
     checked = CheckedBatches(instance)
     since, newest = checked.last(stream.name), report.newest_batch_id
     if since > newest or since == report.batch_id:

@@ -7,7 +7,7 @@ sensor loop takes five seconds. It measures lag and consumes nothing.
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dagster import (
     DagsterInstance,
@@ -26,12 +26,14 @@ from ingestion.errors import CatalogUnavailable, MillraceError
 from ingestion.settings import Settings
 from ingestion.watch.lag import StreamLag
 from orchestration.conditions.condition import Finding
+from orchestration.conditions.pulse import beat
 from orchestration.conditions.reports import report
 from orchestration.jobs.refresh import Job
 from orchestration.keys import ARRIVALS_SENSOR, STREAMS_TAG
 from orchestration.run.plan import RefreshPlan, Repairs
 from orchestration.sensors.backoff import Schedule
 from orchestration.sensors.outcomes import review
+from orchestration.sensors.standstill import Standstill, floods
 from orchestration.sensors.watch import Watch
 
 _TICK_SECONDS = 9.0  # just below two of the daemon's loops of 5 s, so that ticks follow each other closely
@@ -71,7 +73,11 @@ def arrivals_sensor(
                 report(settings().data_dir, findings, by="arrivals")
                 published[:] = [findings]
 
-    ticks = _Ticks(watch, plan, job.name, repairs, publish, tick_seconds)
+    def pulse(doing: str) -> None:
+        with suppress(MillraceError):
+            beat(settings().data_dir, ARRIVALS_SENSOR, doing=doing)
+
+    ticks = _Ticks(streams, watch, plan, job.name, repairs, publish, tick_seconds)
 
     @sensor(
         name=ARRIVALS_SENSOR,
@@ -81,7 +87,11 @@ def arrivals_sensor(
         description="Asks for a run when a stream has events that are not in the lake and no run is active.",
     )
     def arrivals(context: SensorEvaluationContext) -> SensorResult:
-        return ticks.tick(watch.instance(context), Schedule.loads(context.cursor))
+        pulse("a tick")
+        try:
+            return ticks.tick(watch.instance(context), Schedule.loads(context.cursor))
+        finally:
+            pulse("")
 
     return arrivals
 
@@ -90,12 +100,14 @@ def arrivals_sensor(
 class _Ticks:
     """What every tick of the sensor uses; what one tick leaves to the next is in the schedule."""
 
+    streams: Sequence[Stream]
     watch: Watch
     plan: RefreshPlan
     job_name: str
     repairs: Repairs
     publish: Callable[[Sequence[Finding]], None]
     seconds: float
+    standstill: Standstill = field(default_factory=Standstill)
 
     def tick(self, instance: DagsterInstance, schedule: Schedule) -> SensorResult:
         """Look until there is a run to ask for or the time is over."""
@@ -156,7 +168,7 @@ class _Ticks:
     ) -> tuple[RunRequest, str] | tuple[None, str]:
         """A run for the streams that have work, or why there is none."""
         try:
-            lags = self.watch.look()
+            lags, rejects = self.watch.look(), self.watch.rejects()
         except CatalogUnavailable as error:  # the supervisor sees that, too
             return None, str(error)
         except MillraceError as error:
@@ -176,7 +188,9 @@ class _Ticks:
             for lag in lags
             if lag.error
         ]
-        self.publish([*schedule.findings(), *away])
+        stalled = self.standstill.look(lags, paused=schedule.pauses, now_s=time.monotonic())
+        flooded = floods(self.streams, rejects)
+        self.publish([*schedule.findings(), *away, *stalled, *flooded])
         # A run may have died after its commit: then there is no lag, but models and checks are still due.
         now = time.time()
         paused = self.plan.with_followers(schedule.not_built.paused(now=now))

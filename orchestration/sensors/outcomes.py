@@ -25,6 +25,7 @@ from orchestration.dbt.blame import in_one_line
 from orchestration.keys import (
     EVERY_MODEL,
     GOES_ON_TAG,
+    HANGING_TAG,
     MODELS_METADATA,
     MODELS_TAG,
     RAW_GROUP,
@@ -77,6 +78,9 @@ def _judged(instance: DagsterInstance, run: DagsterRun, schedule: Schedule) -> S
     touched = sorted({*streams, *_tagged(run, GOES_ON_TAG)})
     failures = instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_FAILURE)
     faults = [fault for entry in failures if (fault := _fault(entry, touched)) is not None]
+    if hanging := _tagged(run, HANGING_TAG):
+        why = "its batch hung, so its run was ended"
+        return schedule.judge(run.run_id, streams=streams, failed=dict.fromkeys(hanging, why), now=now)
     if not faults:
         killed = run.status == DagsterRunStatus.FAILURE and not _was_interrupted(instance, run)
         return schedule.judge_death(run.run_id, streams=touched, tried=tried, killed=killed, now=now)

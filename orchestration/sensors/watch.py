@@ -6,6 +6,7 @@ It keeps its connections from tick to tick. What follows from a look is decided 
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 
 from dagster import DagsterInstance, SensorEvaluationContext
 from dagster._core.instance.ref import InstanceRef
@@ -16,8 +17,10 @@ from ingestion.lake.lake import WATCHER_SECONDS, Lake
 from ingestion.settings import Settings
 from ingestion.watch.lag import LagMeter, StreamLag
 from orchestration.run.progress import ModelledBatches
+from orchestration.sensors.standstill import FLOOD_SECONDS
 
 _BROKER_SECONDS = 2.0
+_REJECTS_SECONDS = 30.0
 
 
 class Watch:
@@ -37,6 +40,8 @@ class Watch:
         self._modelled_seconds = modelled_seconds
         self._modelled: Mapping[str, int] = {}
         self._missing_since: dict[tuple[str, int], float] = {}
+        self._rejects: Mapping[str, tuple[int, int]] = {}
+        self._rejects_at = float("-inf")
         self._lock = threading.Lock()
         self._meter: LagMeter | None = None
         self._lake: Lake | None = None
@@ -92,6 +97,25 @@ class Watch:
                 name: now - since >= self._modelled_seconds
                 for (name, _), since in self._missing_since.items()
             }
+
+    def rejects(self) -> Mapping[str, tuple[int, int]]:
+        """Stream → events read and rejected by the batches of the last minutes, asked now and then.
+
+        Raises:
+            MillraceError: The lake cannot be read.
+        """
+        with self._lock:
+            now = time.monotonic()
+            if self._lake is not None and now >= self._rejects_at + _REJECTS_SECONDS:
+                self._rejects_at = now
+                since = utc_now() - timedelta(seconds=FLOOD_SECONDS)
+                rows = self._lake.query(
+                    "select stream, sum(events_read), sum(events_rejected) from raw.batches "
+                    "where ingested_at >= ? group by stream",
+                    [since],
+                )
+                self._rejects = {stream: (int(read), int(rejected)) for stream, read, rejected in rows}
+            return self._rejects
 
     def _reset(self) -> None:
         if self._meter is not None:

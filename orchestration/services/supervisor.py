@@ -105,6 +105,10 @@ class Supervisor:
             for service in self._services
         )
 
+    def pid_of(self, name: str) -> int | None:
+        """A service's process id now; None when it does not run, or there is no such service."""
+        return next((service.pid for service in self._services if service.name == name), None)
+
     def stop(self) -> None:
         """Stop all of them in reverse order, whatever fails; then raise the first failure."""
         failure: Exception | None = None

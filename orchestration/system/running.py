@@ -29,6 +29,7 @@ from orchestration.system import services
 from orchestration.system.code_server import CodeServer
 from orchestration.system.collectors import Collectors
 from orchestration.system.data_folder import require_usable
+from orchestration.system.healing import Healing
 from orchestration.system.instance import launcher_socket, prepare_instance
 from orchestration.system.lock import publish
 from orchestration.system.logs import close_log, own_log, trim_logs
@@ -88,6 +89,7 @@ class System:
         self._code_server: CodeServer | None = None
         self._failures: dict[str, str] = {}
         self._watch = Watch(settings)
+        self._healing = Healing(lambda name: self._supervisor.pid_of(name), enabled=settings.restart_stuck)
         self._supervise([])
         self._next_look_s = self._next_trim_s = 0.0
         self._log: logging.Handler | None = None
@@ -142,7 +144,9 @@ class System:
             for service in self._senders:
                 self._progress(f"starting {service.name}")
                 service.start()
-            self._watch.start(self.settings, self._web_client())
+            web = self._web_client()
+            asked = services.questions(self.settings, path=self._socket, web=web)
+            self._watch.start(self.settings, web, questions=asked, streams=lambda: self.streams)
         except BaseException:
             self.stop()
             raise
@@ -239,7 +243,8 @@ class System:
             for state in states
         )
         self._attempt("state", lambda: publish(self.settings.data_dir, self._state(rows)))
-        self._watch.look(rows, [*self._edits(), *self._unwritten()])
+        healed = self._healing.heal(self._watch.seen().findings, now_s)
+        self._watch.look(rows, [*self._edits(), *self._unwritten(), *healed])
         return rows
 
     def _edits(self) -> Iterator[Finding]:

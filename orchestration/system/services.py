@@ -7,6 +7,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -16,11 +17,12 @@ from ingestion.connectors.registry import connectors
 from ingestion.errors import ConfigError
 from ingestion.project import PRODUCT_DIR
 from ingestion.settings import Settings, child_environment
+from orchestration.observe.probes import ANSWER_SECONDS, Question, answers_grpc, answers_line
 from orchestration.services.process import ChildProcess, ProcessSpec
 from orchestration.system.code_server import CodeServer
 from orchestration.system.instance import dagster_environment, dagster_home, launcher_socket
 from orchestration.web.access import access
-from orchestration.web.client import local_host
+from orchestration.web.client import WebClient, local_host
 
 DEFINITIONS = "orchestration.definitions"
 QUIET = {
@@ -62,10 +64,17 @@ def warm_process(settings: Settings, env: Mapping[str, str]) -> ChildProcess:
     return _python(
         settings, env, "warm", "-m", "orchestration.warm", "--socket", str(path), "--module", DEFINITIONS,
         "--log-dir", str(log_folder(settings) / "runs"), "--working-directory", str(PRODUCT_DIR),
+        "--stall-seconds", str(_stall_seconds(settings)),
         *(part for place in watched for part in ("--watch", place)),
         *(part for name in clients for part in ("--client", name)), ready=path.exists,
         stop_timeout_s=25.0,
     )  # fmt: skip
+
+
+def _stall_seconds(settings: Settings) -> float:
+    """How long a run may not get on; a batch may take as long as it is allowed to read, and then loads."""
+    limit = settings.run_stall_seconds
+    return max(limit, 3 * settings.batch_max_seconds) if limit else 0.0
 
 
 def code_server(settings: Settings, env: Mapping[str, str], *, path: Path) -> CodeServer:
@@ -96,6 +105,24 @@ def web_server(settings: Settings, env: Mapping[str, str], *, path: Path, port: 
     return _python(
         settings, env, "web", "-m", "orchestration.web", "--port", str(port), "--workspace", workspace
     )
+
+
+def questions(settings: Settings, *, path: Path, web: WebClient | None) -> dict[str, Question]:
+    """How the processes that serve others are asked whether they work.
+
+    Args:
+        settings: Of the running system.
+        path: The code server's socket.
+        web: Reaches the web UI; None without one.
+    """
+    asked = {
+        # A launch after an edit waits for the code to load, and nobody is answered meanwhile.
+        "warm": Question(partial(answers_line, launcher_socket(settings), b'{"op": "ping"}'), 120.0),
+        "code-server": Question(partial(answers_grpc, path), 60.0),
+    }
+    if web is not None:
+        asked["web"] = Question(partial(web.answers, timeout_s=ANSWER_SECONDS), 60.0)
+    return asked
 
 
 def collector(settings: Settings, env: Mapping[str, str], connector: CollectingConnector) -> ChildProcess:

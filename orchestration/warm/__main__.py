@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--watch", type=Path, action="append", default=[], help="file or folder with code")
     parser.add_argument("--grace-seconds", type=float, default=20.0, help="from SIGTERM to SIGKILL of a run")
     parser.add_argument("--patience-seconds", type=float, default=40.0, help="for the one before to end")
+    parser.add_argument("--stall-seconds", type=float, default=0.0, help="for a run to get on; 0: for ever")
     parser.add_argument("--client", action="append", default=[], help="module of a broker's client to import")
     parser.add_argument("--die-with-parent", action="store_true", help="end when the parent process ends")
     args = parser.parse_args()
@@ -37,6 +38,7 @@ def main() -> int:
         grace_seconds=args.grace_seconds,
         patience_seconds=args.patience_seconds,
         clients=tuple(args.client),
+        stall_seconds=args.stall_seconds,
     )
     try:
         Keeper(options).serve()

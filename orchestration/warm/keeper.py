@@ -42,6 +42,7 @@ class KeeperOptions:
         grace_seconds: seconds between SIGTERM and SIGKILL of a run.
         patience_seconds: how long it waits for another keeper on the socket to end.
         clients: modules of brokers' clients to import once.
+        stall_seconds: how long a run may not get on before it is ended; 0: for ever.
     """
 
     socket_path: Path
@@ -52,6 +53,7 @@ class KeeperOptions:
     grace_seconds: float
     patience_seconds: float
     clients: tuple[str, ...] = ()
+    stall_seconds: float = 0.0
 
 
 class Keeper:
@@ -63,7 +65,9 @@ class Keeper:
 
     def __init__(self, options: KeeperOptions) -> None:
         self._options = options
-        self._runs = RunTable(options.log_dir, grace_seconds=options.grace_seconds)
+        self._runs = RunTable(
+            options.log_dir, grace_seconds=options.grace_seconds, stall_seconds=options.stall_seconds
+        )
         self._waiting = WaitingWorker(options.socket_path.with_suffix(".next"))
         self._templates = Templates(self._start_template, replaced=self._waiting.drop, say=_say)
         self._server: socket.socket | None = None
@@ -122,6 +126,7 @@ class Keeper:
                         self._answer_one(server)
                 self._reap()
                 self._runs.kill_overdue()
+                self._runs.kill_stalled()
                 self._look_for_new_code()
                 self._keep_one_waiting()
 

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.warm import forking
+from orchestration.warm import forking, stall
 
 _REMEMBERED_ENDS = 1000
 _KEPT_LOGS = 200
@@ -24,7 +24,9 @@ _DONE_CODES = (86, 87)  # worker.DONE and DONE_WITH_FAILURE; that module is too 
 class _Live:
     run_id: str
     run_args: str
+    watch: stall.Watch
     kill_at: float | None = None  # monotonic seconds
+    stalled: stall.Stall | None = None
 
 
 class RunTable:
@@ -33,11 +35,12 @@ class RunTable:
     Args:
         log_dir: folder of the output files; only those of runs that failed are kept, and of them the newest.
         grace_seconds: seconds a run gets to end itself after ``terminate``.
+        stall_seconds: seconds for which a run may not get on; 0: for ever.
     """
 
-    def __init__(self, log_dir: Path, *, grace_seconds: float) -> None:
+    def __init__(self, log_dir: Path, *, grace_seconds: float, stall_seconds: float = 0.0) -> None:
         self._log_dir = log_dir
-        self._grace_seconds = grace_seconds
+        self._grace_seconds, self._stall_seconds = grace_seconds, stall_seconds
         self._live: dict[int, _Live] = {}
         self._recorders: set[int] = set()
         self._ends: OrderedDict[str, str | None] = OrderedDict()
@@ -48,7 +51,8 @@ class RunTable:
 
     def add(self, run_id: str, *, pid: int, run_args: str) -> None:
         """Note that ``pid`` executes the run."""
-        self._live[pid] = _Live(run_id, run_args)
+        watch = stall.Watch(pid, self._stage_file(run_id), limit_seconds=self._stall_seconds)
+        self._live[pid] = _Live(run_id, run_args, watch)
 
     def alive(self) -> list[str]:
         """Run ids with a living process."""
@@ -78,6 +82,16 @@ class RunTable:
             if live.kill_at is not None and time.monotonic() >= live.kill_at:
                 _kill_group(pid)
 
+    def kill_stalled(self) -> None:
+        """Kill the process groups of runs that do not get on: nothing committed is lost."""
+        for pid, live in self._live.items():
+            if live.stalled is None and (stalled := live.watch.look()) is not None:
+                live.stalled = stalled
+                _kill_group(pid)
+
+    def _stage_file(self, run_id: str) -> Path:
+        return self.log_path(run_id).with_suffix(".stage")
+
     def health(self, run_id: str) -> dict[str, object]:
         """State of a run's process: ``running``, ``finished``, ``died`` (with a reason) or ``unknown``."""
         if run_id in self.alive():
@@ -101,6 +115,7 @@ class RunTable:
         _kill_group(pid)  # what it started must not outlive it
         code = os.waitstatus_to_exitcode(wait_status)
         log = self.log_path(live.run_id)
+        self._stage_file(live.run_id).unlink(missing_ok=True)
         if code in _DONE_CODES:
             self._remember(live.run_id, None)
             if code == _DONE_CODES[0]:
@@ -108,7 +123,12 @@ class RunTable:
             else:
                 self.prune_logs()
             return
-        reason = f"The process of the run {_in_words(code)} before the run was over; its output is in {log}."
+        if live.stalled is not None:
+            reason = f"The process of the run was ended because {live.stalled.why}; its output is in {log}."
+        else:
+            reason = (
+                f"The process of the run {_in_words(code)} before the run was over; its output is in {log}."
+            )
         self._remember(live.run_id, reason)
         self._record(live, reason)
         self.prune_logs()
@@ -125,7 +145,7 @@ class RunTable:
         def body() -> int:
             from orchestration.warm import worker
 
-            return worker.record_end(live.run_args, reason)
+            return worker.record_end(live.run_args, reason, tags=live.stalled.tags if live.stalled else {})
 
         self._recorders.add(forking.spawn(body, log_path=self.log_path(live.run_id)))
 

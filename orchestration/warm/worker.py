@@ -5,6 +5,8 @@ The same steps as Dagster's own `dagster api execute_run`, in the interpreter at
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dagster import DagsterInstance, DagsterRunStatus
 from dagster._cli.api import _execute_run_command_body
 from dagster._cli.utils import get_instance_for_cli
@@ -39,12 +41,13 @@ def execute(run_args: str) -> int:
     return DONE if code == 0 else DONE_WITH_FAILURE
 
 
-def record_end(run_args: str, reason: str) -> int:
+def record_end(run_args: str, reason: str, *, tags: Mapping[str, str] | None = None) -> int:
     """Record that a run is over because its process ended, unless Dagster has recorded its end.
 
     Args:
         run_args: the serialized ``ExecuteRunArgs`` the run was launched with.
         reason: a sentence for the run's page.
+        tags: what to write to it besides.
 
     Returns:
         0, an exit code.
@@ -58,6 +61,8 @@ def record_end(run_args: str, reason: str) -> int:
         run = instance.get_run_by_id(args.run_id)
         if run is None or run.is_finished:
             return 0
+        if tags:
+            instance.add_run_tags(run.run_id, dict(tags))
         if run.status == DagsterRunStatus.CANCELING:
             instance.report_run_canceled(run, reason)
         else:

@@ -71,6 +71,22 @@ class WebClient:
         except (OSError, HTTPException, ValueError):
             return False
 
+    def answers(self, *, timeout_s: float) -> bool:
+        """Whether the web UI answers a request, whatever it says.
+
+        Args:
+            timeout_s: Of each step, seconds.
+        """
+        try:
+            connection = self._connection(timeout_s)
+            try:
+                connection.request("GET", "/server_info")
+                return bool(connection.getresponse().status)
+            finally:
+                connection.close()
+        except (OSError, HTTPException, ValueError):
+            return False
+
     def _connection(self, timeout_s: float) -> HTTPConnection:
         if self._certificate is None:
             return HTTPConnection(self._host, self._port, timeout=timeout_s)

@@ -241,7 +241,7 @@ def test_checks_begin_anew_where_dagster_knows_later_batches_than_the_restored_l
         ingest(session.lake, stream, here)
         session.lake.query(f"insert into raw.{stream.name} (batch_id) values (1)")
         produce(apache_kafka.bootstrap_servers, stream.name, [b"1"])
-        landed = ingest_batch(session, instance, stream, log)
+        landed = ingest_batch(session, instance, stream, log, run_id="-")
     finally:
         log.close()
         session.lake.close()

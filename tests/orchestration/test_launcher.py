@@ -1,5 +1,6 @@
 """The warm process and its launcher: real processes, a real Dagster instance, a throwaway code location."""
 
+import json
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunSta
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.launcher import LaunchRunContext, WorkerStatus
 
+from orchestration.keys import HANGING_TAG
 from orchestration.warm import protocol, runs, worker
 from orchestration.warm.launcher import WarmRunLauncher
 
@@ -132,7 +134,9 @@ class Site:
         return protocol.call(self.socket_path, {"op": "ping"}, timeout_s=60)
 
 
-def start(folder: Path, socket_path: Path, module: str, *, patience: float = 0.5) -> subprocess.Popen[bytes]:
+def start(
+    folder: Path, socket_path: Path, module: str, *, patience: float = 0.5, stall: float = 0.0
+) -> subprocess.Popen[bytes]:
     with open(folder / "warm.log", "ab") as log:
         return subprocess.Popen(
             [
@@ -145,7 +149,7 @@ def start(folder: Path, socket_path: Path, module: str, *, patience: float = 0.5
                 ),
                 *(f"--working-directory={folder / 'code'}", f"--watch={folder / 'code'}"),
                 *(f"--log-dir={folder / 'runs'}", "--grace-seconds=1", "--die-with-parent"),
-                f"--patience-seconds={patience:g}",
+                *(f"--patience-seconds={patience:g}", f"--stall-seconds={stall:g}"),
             ],
             cwd=ROOT,
             stdout=log,
@@ -165,7 +169,7 @@ def await_listening(socket_path: Path, process: subprocess.Popen[bytes]) -> None
     eventually(answers, "the warm process listens", seconds=60)
 
 
-def make_site(folder: Path, module: str) -> Site:
+def make_site(folder: Path, module: str, *, stall: float = 0.0) -> Site:
     # Long enough that the socket's name does not fit into a socket address.
     run_folder = folder / ("deep" * 25)
     (folder / "code").mkdir(parents=True)
@@ -183,7 +187,7 @@ def make_site(folder: Path, module: str) -> Site:
         "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
     }
     (home / "dagster.yaml").write_text(yaml.safe_dump(config))
-    process = start(folder, socket_path, module)
+    process = start(folder, socket_path, module, stall=stall)
     await_listening(socket_path, process)
     return Site(folder, socket_path, module, DagsterInstance.from_config(str(home)), process)
 
@@ -290,6 +294,23 @@ def test_a_killed_process_fails_its_run(shared: Site) -> None:
     worker.kill()
     shared.wait(run_id, DagsterRunStatus.FAILURE)
     assert "SIGKILL" in shared.messages(run_id)
+
+
+@pytest.mark.slow("a warm process of its own, whose run has to hang for a while")
+def test_a_run_that_does_not_get_on_is_ended_and_the_next_one_succeeds(tmp_path: Path) -> None:
+    site = make_site(tmp_path, "stalling_location", stall=2.0)
+    run_id = site.launch("nap_job")
+    site.wait_for_step(run_id)
+    stage = site.folder / "runs" / f"{run_id}.stage"
+    said = {"doing": "reading", "computing_counts": False, "tags": {HANGING_TAG: "orders"}, "number": 1}
+    stage.write_text(json.dumps(said))
+    site.wait(run_id, DagsterRunStatus.FAILURE)
+    assert "was ended because it had not got on for 2 s while reading" in site.messages(run_id)
+    assert site.run(run_id).tags[HANGING_TAG] == "orders"
+    assert not stage.exists()
+    site.wait(site.launch("hello_job"), DagsterRunStatus.SUCCESS)
+    end(site)
+    sys.modules.pop("stalling_location", None)
 
 
 def pid_of(site: Site, run_id: str) -> int:

@@ -92,7 +92,7 @@ def scene(settings: Settings) -> Iterator[Scene]:
     log = open_log(STREAM, settings)
     for count in (len(FIRST), len(SECOND)):
         session.lake.settings = settings.replaced(batch_max_events=count)
-        landed.append(ingest_batch(session, DagsterInstance.ephemeral(), STREAM, log))
+        landed.append(ingest_batch(session, DagsterInstance.ephemeral(), STREAM, log, run_id="-"))
     log.close()
     yield Scene(settings, session.lake, landed)
     session.close()

@@ -58,7 +58,7 @@ def system(tmp_path: Path, spare: int, apache_kafka: ApacheKafka, mosquitto: Mos
         system = System(
             tmp_path / "p", kafka=apache_kafka.bootstrap_servers, mosquitto=mosquitto, hook=hook,
             number=number, environment={"DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "15"},
-            DISK_RESERVE_BYTES=reserve,
+            DISK_RESERVE_BYTES=reserve, RESTART_STUCK=False, RUN_STALL_SECONDS=0,
         )  # fmt: skip
         apache_kafka.create_topic(f"orders{number}")
         system.write("streams.yml", STREAMS)

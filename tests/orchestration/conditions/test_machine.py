@@ -17,7 +17,8 @@ import pytest
 from ingestion.collect.status import status_file
 from ingestion.connectors.registry import collecting_connectors
 from ingestion.settings import Settings, load_settings
-from orchestration.observe import machine, observer
+from orchestration.observe import collecting, machine, observer
+from orchestration.observe.collecting import Collecting
 from orchestration.observe.machine import Restarts
 from orchestration.observe.observer import Observer
 from orchestration.records.system_state import ServiceRow
@@ -61,7 +62,7 @@ def test_a_process_that_was_halted_is_stuck_until_it_goes_on(process: subprocess
     eventually(lambda: bool(list(machine.standing(services))), "it is halted", seconds=10)
     (found,) = machine.standing(services)
     assert (found.name, found.subject) == ("service_stuck", "daemon")
-    assert f"'kill -CONT {process.pid}'" in found.remedy
+    assert found.remedy == "It is ended and started again by itself."
     process.send_signal(signal.SIGCONT)
     eventually(lambda: not list(machine.standing(services)), "it goes on", seconds=10)
 
@@ -72,7 +73,7 @@ def test_what_a_collector_reports_and_that_it_reports_nothing(
     services, file = [row(CONNECTOR.collector, process.pid)], status_file(tmp_path, CONNECTOR)
 
     def found() -> list[tuple[str, str]]:
-        return [(each.name, each.sentence) for each in machine.collectors(tmp_path, services)]
+        return [(each.name, each.sentence) for each in Collecting(tmp_path).look(services)]
 
     assert found() == [], "a process that has just begun may not have written yet"
     file.parent.mkdir(parents=True)
@@ -83,7 +84,7 @@ def test_what_a_collector_reports_and_that_it_reports_nothing(
     ]
     file.write_text("{}")
     assert found() == []
-    monkeypatch.setattr(machine, "_COLLECTOR_SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(collecting, "_SILENT_SECONDS", 0.2)
     os.utime(file, (0, 0))
     eventually(lambda: bool(found()), "it has been silent for long", seconds=10)
     assert found()[0][0] == "service_stuck"
@@ -92,7 +93,7 @@ def test_what_a_collector_reports_and_that_it_reports_nothing(
 
 
 def test_a_disk_that_is_nearly_full_is_named_once(tmp_path: Path) -> None:
-    folders = [tmp_path, tmp_path / "gone", tmp_path]
+    folders = [tmp_path, tmp_path]
     assert not list(machine.disks(folders, reserve_bytes=1))
     (found,) = machine.disks(folders, reserve_bytes=2**62)
     assert found.sentence.startswith(f"the disk of {tmp_path} has less than ")
@@ -148,13 +149,13 @@ def test_a_database_that_hangs_is_found_while_the_look_at_it_hangs(
         data_dir=tmp_path, catalog=f"postgresql://nobody@127.0.0.1:{silent}/lake", disk_reserve_bytes=2**62
     )
     watching = Observer(settings, lambda: ())
-    watching.worker.start()
+    watching.start()
     eventually(
         lambda: {"catalog_unreachable", "disk_low"} <= {each.name for each in watching.seen().findings},
         "what hangs is found, and what does not hang too",
         seconds=10,
     )
-    watching.worker.stop()
+    watching.stop()
 
 
 def test_status_answers_while_everything_hangs(tmp_path: Path, silent: int) -> None:

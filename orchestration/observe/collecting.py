@@ -1,0 +1,102 @@
+"""What does not work about collectors: what they report, and those that live and collect nothing."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ingestion.collect.status import read_status, status_file
+from ingestion.connectors.port import CollectingConnector
+from ingestion.connectors.registry import collecting_connectors
+from orchestration.conditions.condition import Finding
+from orchestration.observe.machine import started_at
+from orchestration.records.system_state import ServiceRow
+
+_SILENT_SECONDS = 15.0  # it writes its status once a second
+_IDLE_SECONDS = 30.0  # a commit takes milliseconds, and one that is impossible is an error that it reports
+_RESTART = "It is ended and started again by itself, and nothing acknowledged is lost; its log may say why."
+
+
+class _Work(NamedTuple):
+    """How far a collector is: with the same messages waiting and the same positions, it has done nothing."""
+
+    pid: int | None
+    messages: Any
+    positions: Any
+
+
+class Collecting:
+    """Looks at the running collectors again and again.
+
+    Args:
+        data_dir: The data folder.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._work: dict[str, tuple[_Work, float]] = {}
+
+    def look(self, services: Iterable[ServiceRow]) -> Iterator[Finding]:
+        """What is wrong now.
+
+        Args:
+            services: The processes.
+        """
+        pids = {row.name: row.pid for row in services if row.running}
+        for connector in collecting_connectors():
+            name = connector.collector
+            if name not in pids:
+                self._work.pop(name, None)
+                continue
+            status = read_status(self._data_dir, connector)
+            began = started_at(pids[name])
+            silent = _silent_seconds(self._data_dir, connector)
+            if began is not None:  # what an earlier process wrote says nothing about this one
+                silent = min(silent, (datetime.now(UTC) - began).total_seconds())
+            if silent > _SILENT_SECONDS:
+                yield Finding(
+                    "service_stuck", name,
+                    f"{name} has not written its status for more than {_SILENT_SECONDS:.0f} s: "
+                    "it takes no messages",
+                    _RESTART,
+                )  # fmt: skip
+            elif self._idle_seconds(name, pids[name], status) > _IDLE_SECONDS:
+                yield Finding(
+                    "service_stuck", name,
+                    f"{name} has stored nothing for more than {_IDLE_SECONDS:.0f} s, although "
+                    f"{status.get('unacknowledged')} messages wait",
+                    _RESTART,
+                )  # fmt: skip
+            else:
+                yield from _reported(name, status)
+
+    def _idle_seconds(self, name: str, pid: int | None, status: Mapping[str, Any]) -> float:
+        """Since when messages wait and nothing is stored; 0 where none waits or it says what hinders it."""
+        now = time.monotonic()
+        work = _Work(pid, status.get("messages"), status.get("positions"))
+        if (
+            not status.get("unacknowledged")
+            or status.get("error")
+            or self._work.get(name, (None,))[0] != work
+        ):
+            self._work[name] = work, now
+        return now - self._work[name][1]
+
+
+def _reported(name: str, status: Mapping[str, Any]) -> Iterator[Finding]:
+    blocked = bool(status.get("blocked"))
+    if status.get("error"):
+        yield Finding(
+            "spool_blocked" if blocked else "collector_in_trouble", f"{name} error", str(status["error"])
+        )
+    if status.get("warning"):
+        yield Finding("collector_in_trouble", f"{name} warning", str(status["warning"]))
+
+
+def _silent_seconds(data_dir: Path, connector: CollectingConnector) -> float:
+    """Since a collector wrote its status; for ever if it never did."""
+    try:
+        return time.time() - status_file(data_dir, connector).stat().st_mtime
+    except OSError:
+        return float("inf")
