@@ -24,6 +24,10 @@ class SourceUnavailable(MillraceError):
     """A broker cannot be reached in time, refused the credentials, or lacks the topic."""
 
 
+class SourceMissing(SourceUnavailable):
+    """A broker that answers has nothing of what a stream names."""
+
+
 class SourceStalled(SourceUnavailable):
     """A broker that answers gives no events although it has more, over a second connection too."""
 

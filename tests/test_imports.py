@@ -29,6 +29,7 @@ ALLOWED = {
         "ingestion/connectors/mqtt/peek.py",
         "ingestion/connectors/mqtt/protocol.py",
         "ingestion/connectors/mqtt/send.py",
+        "ingestion/connectors/mqtt/subscriptions.py",
         "ingestion/connectors/mqtt/visit.py",
     },
     "soda_core": {"orchestration/checks/soda_library.py"},

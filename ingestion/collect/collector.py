@@ -24,6 +24,7 @@ from ingestion.file_lock import lock_file
 from ingestion.json_file import write_json
 from ingestion.settings import Settings
 from ingestion.spool.intake import Intake, Limits
+from ingestion.spool.unrouted import OpenCount, unrouted_name
 from ingestion.spool.writer import SpoolEvent
 
 STATUS_SECONDS = 1.0
@@ -72,11 +73,13 @@ class Collector:
         self._status_file = status_file(settings.data_dir, connector)
         self._turn_events = self._turn_bytes = 0
         self._turn_end = 0.0
-        self._events = self._bytes = self._unrouted = 0
+        self._events = self._bytes = 0
         self._slowest_us = 0
         self._written_at, self._written_events, self._rate = time.monotonic(), 0, 0.0
-        self._written_ready = False
+        self._written_ready = self._has_unrouted = False
         folder = state_folder(settings.data_dir, connector)
+        unrouted = unrouted_name(connector.collector)
+        self._unrouted = OpenCount(settings.data_dir / "spool" / unrouted)
         self._lock = _lock(folder)
         try:
             access = settings.access(connector.kind, connector.access)
@@ -93,7 +96,7 @@ class Collector:
                 secrets=lambda: secrets_of(access),
             )
             self._spools: Intake[_Taken] = Intake(
-                settings.data_dir / "spool", list(sources), limits=self._limits
+                settings.data_dir / "spool", list(sources), limits=self._limits, unrouted=unrouted
             )
         except MillraceError:
             os.close(self._lock)
@@ -117,19 +120,23 @@ class Collector:
             self._spools.close()
             os.close(self._lock)
 
-    def take(self, event: SpoolEvent, streams: tuple[str, ...], *, receipt: Receipt) -> None:
+    def take(self, event: SpoolEvent, streams: tuple[str, ...], *, receipt: Receipt, lane: str) -> None:
         """Let an event wait for the next commit (connectors/port.py, Intake)."""
         if not self._turn_events:
             self._turn_end = time.monotonic() + self._limits.commit_seconds
-        if not streams and not self._unrouted:
-            _log.warning("the broker sends messages that no stream declares; they are counted and dropped")
-        self._unrouted += not streams
-        self._spools.take(event, streams, receipt=_Taken(receipt, event.received_us))
+        if not streams and self._spools.unrouted is None and not self._has_unrouted:
+            self._has_unrouted = True
+            _log.warning("messages come that no stream takes; 'millrace unrouted list' shows them")
+        self._spools.take(event, streams, receipt=_Taken(receipt, event.received_us), lane=lane)
         size = len(event.value or b"")
         self._turn_events += 1
         self._turn_bytes += size
         self._events += 1
         self._bytes += size
+
+    def waiting_of(self, lane: str) -> int:
+        """How many events of a lane are not acknowledged yet (connectors/port.py, Intake)."""
+        return self._spools.waiting_of(lane)
 
     def revise(self, revised: Callable[[Receipt], Receipt | None]) -> None:
         """Change the receipts of what waits (connectors/port.py, Intake)."""
@@ -142,34 +149,32 @@ class Collector:
 
     def status(self) -> dict[str, Any]:
         """How it goes: counts since the start, rates over the last second, and what is wrong."""
-        listener = self._listener.status()
+        listener, blocked = self._listener.status(), self._spools.errors
         return {
             "pid": os.getpid(),
             "updated_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "broker": listener.address,
             "connected": listener.connected,
             "subscribed": listener.ready,
-            "error": self._spools.error or listener.error,
+            "error": listener.error or next(iter(blocked.values()), ""),
             "messages": self._events,
             "bytes": self._bytes,
             "messages_per_second": round(self._rate, 1),
             "slowest_acknowledgement_ms": round(self._slowest_us / 1_000, 1),
             "unacknowledged": self._spools.waiting,
-            "unrouted": self._unrouted,
+            "unrouted": self._count_unrouted(),
             "warning": listener.warning,
             "spool_bytes": self._spools.spool_bytes,
             "spool_max_bytes": self._limits.spool_max_bytes,
-            "blocked": bool(self._spools.error),
+            "blocked": bool(blocked),
+            "blocked_streams": blocked,
             "positions": self._spools.positions,
             **listener.figures,
         }
 
     def _turn(self) -> None:
         self._turn_events = self._turn_bytes = 0
-        if self._spools.overfull:
-            time.sleep(_TURN_SECONDS)
-        else:
-            self._listener.pump(_TURN_SECONDS, more=self._may_take_more)
+        self._listener.pump(_TURN_SECONDS, more=self._may_take_more)
         self._acknowledge()
         now = time.monotonic()
         if now - self._written_at >= STATUS_SECONDS or self._listener_status().ready != self._written_ready:
@@ -178,7 +183,9 @@ class Collector:
     def _listener_status(self) -> ListenerStatus:
         return self._listener.status()
 
-    def _may_take_more(self) -> bool:
+    def _may_take_more(self, lane: str) -> bool:
+        if self._spools.is_overfull(lane):
+            return False
         if not self._turn_events:
             return True
         return (
@@ -192,7 +199,13 @@ class Collector:
         durable = self._spools.commit(at_once=at_once)
         if durable:
             self._listener.acknowledge(taken.receipt for taken in durable)
-            self._slowest_us = max(self._slowest_us, time.time_ns() // 1_000 - durable[0].received_us)
+            received_us = min(taken.received_us for taken in durable)
+            self._slowest_us = max(self._slowest_us, time.time_ns() // 1_000 - received_us)
+
+    def _count_unrouted(self) -> int:
+        """Events that no stream takes and nobody has given to one or discarded."""
+        spool = self._spools.unrouted
+        return self._unrouted.of(spool.log_id, spool.first, spool.durable) if spool else 0
 
     def _write_status(self, now: float) -> None:
         elapsed = max(now - self._written_at, 1e-3)
@@ -203,7 +216,7 @@ class Collector:
         try:
             write_json(self._status_file, status)
         except StorageError as error:
-            if not self._spools.error:
+            if not self._spools.errors:
                 _log.warning(str(error))
         self._slowest_us = 0
 

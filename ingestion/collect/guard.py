@@ -52,7 +52,7 @@ class GuardedListener:
         self.latest = open_listener()
         self._rests = False
 
-    def pump(self, timeout_seconds: float, *, more: Callable[[], bool]) -> None:
+    def pump(self, timeout_seconds: float, *, more: Callable[[str], bool]) -> None:
         """Hand over what is there; while it rests, only wait."""
         if self._rests:
             self._rest(timeout_seconds)

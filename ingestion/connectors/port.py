@@ -4,7 +4,7 @@ A connector never sees a stream: it gets a name and the declaration of its own k
 docs/extending.md.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,6 +69,18 @@ class SourceSpec(BaseModel):
         """Whether unread events that retention deleted are given up: the stream goes on after the gap."""
         return False
 
+    def covers(self, partition: str) -> bool:
+        """Whether the declaration covers a partition that the stream has read once."""
+        return True
+
+    def absent(self, partitions: Collection[str]) -> tuple[str, ...]:
+        """The places that are named here and of which the broker has nothing.
+
+        Args:
+            partitions: What the log holds.
+        """
+        return ()
+
     def destination(self, named: str = "") -> str:
         """Where a sender puts an event that this source reads.
 
@@ -110,11 +122,22 @@ Receipt = Any
 class Intake(Protocol):
     """Takes what a listener receives, until it is durable."""
 
-    def take(self, event: SpoolEvent, streams: tuple[str, ...], *, receipt: Receipt) -> None:
-        """Accept an event for some streams; none: no stream declares it, so it is counted and acknowledged.
+    def take(self, event: SpoolEvent, streams: tuple[str, ...], *, receipt: Receipt, lane: str) -> None:
+        """Accept an event for some streams; none: no stream takes it, so it is kept beside them.
 
         The receipt comes back through `Listener.acknowledge` once the event is durable.
+
+        Args:
+            event: The event.
+            streams: Whom it is for.
+            receipt: What acknowledges it.
+            lane: Whose order it keeps: receipts of a lane come back in the order of `take`. A stream that
+                cannot store holds up its lane only.
         """
+        ...
+
+    def waiting_of(self, lane: str) -> int:
+        """How many events of a lane are not acknowledged yet."""
         ...
 
     def revise(self, revised: Callable[[Receipt], Receipt | None]) -> None:
@@ -146,12 +169,17 @@ class ListenerStatus:
 class Listener(Protocol):
     """Listens to senders that wait for an acknowledgement; keeps no event, runs in its caller's thread."""
 
-    def pump(self, timeout_seconds: float, *, more: Callable[[], bool]) -> None:
-        """Wait for senders, then hand over what is there while `more()`; connect first where that is due."""
+    def pump(self, timeout_seconds: float, *, more: Callable[[str], bool]) -> None:
+        """Wait for senders, then hand over what is there while `more(lane)`; connect first where that is due.
+
+        Args:
+            timeout_seconds: How long to wait.
+            more: Whether a lane may take another event.
+        """
         ...
 
     def acknowledge(self, receipts: Iterable[Receipt]) -> None:
-        """Acknowledge events that are durable, in the order in which they were taken."""
+        """Acknowledge events that are durable; of each lane in the order in which they were taken."""
         ...
 
     def status(self) -> ListenerStatus:

@@ -48,6 +48,11 @@ def collecting_connectors() -> tuple[CollectingConnector, ...]:
     return tuple(each for each in connectors() if isinstance(each, CollectingConnector))
 
 
+def is_collected(kind: str) -> bool:
+    """Whether a collector listens to a kind's senders."""
+    return isinstance(connector(kind), CollectingConnector)
+
+
 def require_libraries(kind: str, libraries: Iterable[str], *, extra: str) -> None:
     """Refuse to go on without a client's modules.
 

@@ -13,7 +13,7 @@ import structlog
 
 from ingestion.clock import utc_now
 from ingestion.declare.stream import Stream
-from ingestion.errors import TooManyRejects
+from ingestion.errors import SourceMissing, TooManyRejects
 from ingestion.faultpoints import faultpoint
 from ingestion.formats.decode import Decode
 from ingestion.lake.catalog import writer_lock
@@ -21,10 +21,18 @@ from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import StreamState, read_state
 from ingestion.lake.loader import Loader
 from ingestion.land.report import BatchReport, Laps
-from ingestion.land.rows import Reading, batch_rows
+from ingestion.land.rows import Reading, batch_rows, retired_rows
 from ingestion.log.port import Bounds, Log, Window
-from ingestion.log.positions import Position, after_truncation, check_log, plan_windows
+from ingestion.log.positions import (
+    BEGINNING,
+    DECLARED,
+    Position,
+    after_truncation,
+    check_log,
+    plan_windows,
+)
 from ingestion.log.recognition import read_on
+from ingestion.log.standing import absent, stand
 
 _log = structlog.get_logger(__name__)
 _LEAST_FOR_SHARE = 20
@@ -42,6 +50,9 @@ class _Plan:
         windows: Partition → positions to read.
         skipped: Partition → positions before its window that retention deleted unread; where there are any.
         is_new: A partition appears that the lake does not know.
+        retire: Partition → why it is not read on from here.
+        notes: What does not go on although the rest does, as sentences.
+        missing: Why nothing can be read; None where something can.
     """
 
     batch_id: int
@@ -50,6 +61,9 @@ class _Plan:
     windows: Mapping[str, Window]
     skipped: Mapping[str, int]
     is_new: bool
+    retire: Mapping[str, str]
+    notes: tuple[str, ...]
+    missing: SourceMissing | None
 
     @property
     def has_work(self) -> bool:
@@ -59,6 +73,7 @@ class _Plan:
         return (
             self.is_new
             or bool(self.skipped)
+            or bool(self.retire)
             or any(window.start < window.end for window in self.windows.values())
         )
 
@@ -100,13 +115,17 @@ class Ingestor:
             plan = self._plan(stream, log, state)
             laps.mark("plan")
             if not plan.has_work:
-                return BatchReport(stream.name, seconds=laps.seconds, newest_batch_id=state.last_batch_id)
+                _raise(plan)
+                return BatchReport(
+                    stream.name, seconds=laps.seconds, notes=plan.notes, newest_batch_id=state.last_batch_id
+                )
             reading = self._read(stream, log, plan, state.positions, decode)
             laps.mark("read")
             tables, windows = self._tables(stream, reading, plan, state.positions)
             laps.mark("decode")
             load_id = self._loader.load(stream.name, tables, before_commit=lock.assert_held)
             laps.mark("load")
+            _raise(plan)
             self._confirm(stream, log, windows)
             laps.mark("confirm")
         landed, rejected = tables[stream.name].num_rows, tables["rejects"].num_rows
@@ -125,14 +144,21 @@ class Ingestor:
                 if window.end < plan.bounds[name].end
             },
             stalls=log.stalls - stalls_before,
+            notes=plan.notes,
             seconds=laps.seconds,
             newest_batch_id=plan.batch_id,
         )
 
     def _plan(self, stream: Stream, log: Log, state: StreamState) -> _Plan:
-        bounds = log.bounds()
-        starts = _start_positions(stream, log, state.positions, bounds)
-        skipped = {name: starts[name] - position.next for name, position in state.positions.items()}
+        bounds, missing = _bounds(log)
+        standing = stand(
+            state.positions, bounds, covers=stream.source.covers, is_kept=log.keeps_until_confirmed
+        )
+        starts = _start_positions(stream, log, standing.read, bounds, is_first=not state.positions)
+        skipped = {name: starts[name] - position.next for name, position in standing.read.items()}
+        retire = dict(standing.retire)
+        if not state.positions and not bounds and stream.source.start == "latest":
+            retire[DECLARED] = BEGINNING  # whatever comes from now on is later than its declaration
         return _Plan(
             batch_id=state.last_batch_id + 1,
             started_at=self._clock(),
@@ -140,6 +166,12 @@ class Ingestor:
             windows=plan_windows(starts, bounds, max_events=self._lake.settings.batch_max_events),
             skipped={name: count for name, count in skipped.items() if count},
             is_new=not bounds.keys() <= state.positions.keys(),
+            retire=retire,
+            notes=(
+                *standing.sentences(stream.name, state.positions),
+                *absent(stream.name, [] if missing else stream.source.absent(bounds)),
+            ),
+            missing=missing,
         )
 
     def _read(
@@ -179,7 +211,7 @@ class Ingestor:
         windows = {
             name: Window(window.start, reading.positions[name]) for name, window in plan.windows.items()
         }
-        tables["batches"] = batch_rows(
+        ledger = batch_rows(
             reading,
             tables,
             windows,
@@ -191,6 +223,10 @@ class Ingestor:
             skipped=plan.skipped,
             positions=positions,
         )
+        retired = retired_rows(
+            positions, plan.retire, stream=stream.name, batch_id=plan.batch_id, at=plan.started_at
+        )
+        tables["batches"] = pa.concat_tables([ledger, retired])
         return tables, windows
 
     def _confirm(self, stream: Stream, log: Log, windows: Mapping[str, Window]) -> None:
@@ -201,8 +237,27 @@ class Ingestor:
             _log.warning("positions not confirmed to the broker", stream=stream.name, error=str(error))
 
 
+def _bounds(log: Log) -> tuple[dict[str, Bounds], SourceMissing | None]:
+    """What the log holds, and why it is nothing where the broker has none of what is declared."""
+    try:
+        return log.bounds(), None
+    except SourceMissing as error:
+        return {}, error
+
+
+def _raise(plan: _Plan) -> None:
+    """Raise what keeps everything from being read, once the ledger has what is to be noted of it."""
+    if plan.missing:
+        raise SourceMissing("; ".join([str(plan.missing), *plan.notes]))
+
+
 def _start_positions(
-    stream: Stream, log: Log, positions: Mapping[str, Position], bounds: Mapping[str, Bounds]
+    stream: Stream,
+    log: Log,
+    positions: Mapping[str, Position],
+    bounds: Mapping[str, Bounds],
+    *,
+    is_first: bool,
 ) -> dict[str, int]:
     """Where each partition goes on: at the ledger's position, or where a new one begins.
 
@@ -215,7 +270,7 @@ def _start_positions(
     new = {name: found for name, found in bounds.items() if name not in positions}
     starts = {name: position.next for name, position in positions.items()}
     if new:
-        starts |= log.start_positions("earliest" if positions else stream.source.start, new)
+        starts |= log.start_positions(stream.source.start if is_first else "earliest", new)
     return starts
 
 

@@ -21,7 +21,7 @@ from ingestion.lake.ledger import read_state
 from ingestion.land.repair import Repairer
 from ingestion.log.envelope import SOURCE_SCHEMA
 from ingestion.log.port import Bounds, Break, Log, Window
-from ingestion.log.positions import Position, find_break, find_breaks, refusal
+from ingestion.log.positions import DECLARED, Position, find_break, find_breaks, refusal
 from ingestion.log.recognition import recognise
 
 _HELD = """
@@ -139,7 +139,11 @@ def replay(
         BatchFailed: The load was rolled back; batches before it are in the lake.
     """
     with writer_lock(lake.settings, stream, application_name=lake.application_name) as lock:
-        positions = read_state(lake, stream).positions
+        positions = {
+            name: position
+            for name, position in read_state(lake, stream).positions.items()
+            if name != DECLARED
+        }
         named = {bound[0] for bound in (since, until) if isinstance(bound, tuple)}
         if len(named) > 1:
             raise ConfigError(f"a replay from {min(named)} to {max(named)} is two: bounds name one partition")

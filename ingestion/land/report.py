@@ -23,6 +23,7 @@ class BatchReport:
         unread: Partition → positions left unread after this batch, as of when it was planned.
         stalls: How often a connection that brought nothing was replaced while reading.
         seconds: Step → wall time.
+        notes: What of the stream does not go on although the rest does, as sentences.
         newest_batch_id: Number of the stream's newest batch in the lake, this one or an earlier; 0: none.
     """
 
@@ -37,6 +38,7 @@ class BatchReport:
     unread: Mapping[str, Window] = field(default_factory=dict)
     stalls: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     newest_batch_id: int = 0
 
     @property

@@ -16,6 +16,8 @@ from ingestion.log.port import Bounds, Window
 from ingestion.log.positions import Position
 from ingestion.log.recognition import LastEvent, last_events
 
+_COUNTS = ("events_read", "events_landed", "events_rejected", "bytes_read", "positions_skipped")
+
 
 @dataclass
 class Reading:
@@ -106,6 +108,40 @@ def batch_rows(
         }
         | spans.get(name, {"bytes_read": 0, "first_event_time": None, "last_event_time": None})
         for name, window in sorted(windows.items())
+    ]
+    return pa.Table.from_pylist(rows, schema=BATCH_SCHEMA)
+
+
+def retired_rows(
+    positions: Mapping[str, Position], reasons: Mapping[str, str], *, stream: str, batch_id: int, at: datetime
+) -> pa.Table:
+    """One row of BATCH_SCHEMA a partition that is not read on from here.
+
+    Args:
+        positions: Partition → how far it is in the lake; one that is missing stands at 0.
+        reasons: Partition → why.
+        stream: The stream's name.
+        batch_id: The batch's number.
+        at: UTC.
+    """
+    rows = [
+        {
+            "stream": stream,
+            "batch_id": batch_id,
+            "source_partition": name,
+            "log_id": position.log_id,
+            "start_position": position.next,
+            "end_position": position.next,
+            "log_end_position": position.known_end,
+            "started_at": at,
+            "ingested_at": at,
+            "retired": reason,
+            "last_event": position.last_event,
+            "log_end_proof": position.end_proof,
+        }
+        | dict.fromkeys(_COUNTS, 0)
+        for name, reason in sorted(reasons.items())
+        for position in [positions.get(name, Position(0))]
     ]
     return pa.Table.from_pylist(rows, schema=BATCH_SCHEMA)
 

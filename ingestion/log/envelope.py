@@ -98,7 +98,8 @@ RESOLUTION_SCHEMA = pa.schema(
 )
 """raw.reject_resolutions: what became of a reject later: landed (in which batch) or dismissed (why).
 
-An event that a replay landed without having been a reject has a row here too, `replayed`: the proof needs it.
+An event that a replay landed without having been a reject has a row here too, `replayed`, and so has one that
+was given to the stream, `given`: the proof needs it.
 """
 
 SQL_TYPES = {

@@ -39,6 +39,8 @@ LOST = "lost"
 """The broker has it no more, and a person accepted the loss of what was unread."""
 BEGINNING = "beginning"
 """Not a partition: the stream was declared here, before there was any."""
+DECLARED = "(declared)"
+"""What stands for the partition in that row."""
 GIVEN = "given"
 """Not the stream's own log: messages that came before a stream took them, and were given to it."""
 

@@ -12,6 +12,7 @@ from typing import IO, Self
 
 from ingestion.spool.frames import LOG_ID_FILE, read_log_id, segment_path, segments
 from ingestion.spool.shift import SHIFT_FILE
+from ingestion.spool.unrouted import SETTLED_FILE
 
 
 class SpoolHold:
@@ -55,9 +56,10 @@ class SpoolHold:
                 (folder / log.name).mkdir(parents=True)
                 (folder / log.name / LOG_ID_FILE).write_text(log_id, encoding="ascii")
                 sizes[f"{log.name}/{LOG_ID_FILE}"] = len(log_id)
-                if (shift := log / SHIFT_FILE).exists():
-                    shutil.copy2(shift, folder / log.name / SHIFT_FILE)
-                    sizes[f"{log.name}/{SHIFT_FILE}"] = shift.stat().st_size
+                for name in (SHIFT_FILE, SETTLED_FILE):
+                    if (beside := log / name).exists():
+                        shutil.copy2(beside, folder / log.name / name)
+                        sizes[f"{log.name}/{name}"] = (folder / log.name / name).stat().st_size
         for path, source in self._segments.items():
             name = f"{path.parent.name}/{path.name}"
             if f"{path.parent.name}/{LOG_ID_FILE}" in sizes:

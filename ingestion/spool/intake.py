@@ -1,25 +1,24 @@
 """Group commit: events gather in memory, go to their streams' spools together, then count as safe.
 
-Whom to tell that they are safe is the listener's business (collector.py), so receipts are opaque here.
+Each spool stops by itself: what is damaged, full or not writable holds up its own lane (lanes.py). Whom to
+tell that events are safe is the listener's business (collector.py), so receipts are opaque here.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic
 
 import structlog
 
-from ingestion.errors import StorageError
+from ingestion.errors import MillraceError, StorageError
 from ingestion.faultpoints import faultpoint
+from ingestion.spool.lanes import Lanes, Receipt
 from ingestion.spool.writer import SEGMENT_BYTES, SpoolEvent, SpoolWriter
 
-_OBJECT_BYTES = 450
-"""What an event without any content takes while it waits; measured with CPython 3.11."""
-
+_LEAST_WAITING_BYTES = 2**20
 _log = structlog.get_logger(__name__)
 
 
@@ -31,9 +30,10 @@ class Limits:
         commit_events: Messages of one commit.
         commit_bytes: Payload bytes of one commit.
         commit_seconds: Longest time for which taking in may delay a commit.
-        waiting_bytes: Bytes kept in memory while nothing can be committed, about.
-        spool_max_bytes: Size of all spools, without each one's newest segment, from which on nothing is
-            committed until some is trimmed.
+        waiting_bytes: Bytes kept in memory while nothing can be committed, about; each lane has an equal
+            share of it, and 1 MiB at least.
+        spool_max_bytes: Size of a stream's spool, without its newest segment, from which on nothing more is
+            written to it until some is trimmed.
         segment_bytes: Size from which on a spool segment is followed by a new one.
         blocked_seconds: Wait before a commit that was impossible is tried again.
     """
@@ -47,16 +47,80 @@ class Limits:
     blocked_seconds: float = 1.0
 
 
-Receipt = TypeVar("Receipt")
+class _Spool:
+    """One spool and what keeps it from being written.
 
+    Attributes:
+        name: The stream's.
+        writer: None before it was opened.
+        size: Of all segments, in bytes.
+        error: Why nothing is written at the moment; empty when all is well.
+    """
 
-@dataclass(slots=True)
-class _Waiting(Generic[Receipt]):
-    """An event and the streams whose spool does not hold it yet."""
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self.name = folder.name
+        self.writer: SpoolWriter | None = None
+        self.size = 0
+        self.error = ""
+        self._folder, self._limits = folder, limits
+        self._drainable = 0
+        self._blocked_until = 0.0
 
-    event: SpoolEvent
-    missing: tuple[str, ...]
-    receipt: Receipt
+    def open(self) -> None:
+        """Open it; one that cannot be opened now is tried again later."""
+        if self.writer is None:
+            try:
+                self.writer = SpoolWriter(self._folder, segment_bytes=self._limits.segment_bytes)
+                self.error = ""
+                self.measure()
+            except MillraceError as error:
+                self.block(str(error))
+
+    def measure(self) -> None:
+        """Look how large it is; one that could not be opened may be in order by now."""
+        if self.error:
+            self.open()
+        if self.writer is not None:
+            self.size, self._drainable = self.writer.measure()
+
+    def is_ready(self, now: float, *, at_once: bool) -> bool:
+        """Whether a commit may be tried."""
+        if now < self._blocked_until and not at_once:
+            return False
+        self.open()
+        if self.writer is not None and self._drainable >= self._limits.spool_max_bytes:
+            self.block(
+                f"the spool of '{self.name}' holds {self._drainable} of at most "
+                f"{self._limits.spool_max_bytes} bytes, so nothing more is acknowledged of it; find out why "
+                "ingestion does not drain it"
+            )
+            return False
+        return self.writer is not None
+
+    def commit(self, events: Sequence[SpoolEvent]) -> bool:
+        """Write events and make them durable; returns whether they are."""
+        if self.writer is None:
+            return False
+        try:
+            self.writer.append(events)
+            self.writer.commit()
+        except StorageError as error:
+            self.block(str(error))
+            return False
+        self.error = ""
+        return True
+
+    def block(self, error: str) -> None:
+        """Write nothing for a while, and say why."""
+        if error != self.error:
+            _log.error(error)
+        self.error = error
+        self._blocked_until = time.monotonic() + self._limits.blocked_seconds
+
+    def close(self) -> None:
+        """Close it; what was not committed is forgotten."""
+        if self.writer is not None:
+            self.writer.close()
 
 
 class Intake(Generic[Receipt]):
@@ -66,65 +130,62 @@ class Intake(Generic[Receipt]):
         folder: Folder of all spools.
         streams: Their names.
         limits: Sizes and waits.
-
-    Attributes:
-        waiting_bytes: Memory that waiting events take, about.
-        spool_bytes: Size of all spools, measured about once a second.
-        error: Why nothing is committed at the moment; empty when all is well.
-
-    Raises:
-        StorageError: A spool cannot be opened.
-        StreamBusy: Another process writes one of them.
+        unrouted: The spool for what no stream takes; made when there is something for it.
     """
 
-    def __init__(self, folder: Path, streams: Sequence[str], *, limits: Limits) -> None:
-        self.waiting_bytes = 0
-        self.spool_bytes = 0
-        self._drainable_bytes = 0
-        self.error = ""
+    def __init__(self, folder: Path, streams: Sequence[str], *, limits: Limits, unrouted: str) -> None:
         self._limits = limits
-        self._waiting: deque[_Waiting[Receipt]] = deque()
-        self._blocked_until = 0.0
+        self._lanes: Lanes[Receipt] = Lanes()
+        self._lane_bytes = max(limits.waiting_bytes // len(streams), _LEAST_WAITING_BYTES)
         self._measured_at = float("-inf")
-        self._spools: dict[str, SpoolWriter] = {}
+        self._spools = {name: _Spool(folder / name, limits) for name in (*streams, unrouted)}
+        self._streams, self._unrouted = tuple(streams), unrouted
         self._pool = ThreadPoolExecutor(min(len(streams), 4), thread_name_prefix="spool")
-        try:
-            for name in streams:
-                self._spools[name] = SpoolWriter(folder / name, segment_bytes=limits.segment_bytes)
-        except StorageError:
-            self.close()
-            raise
+        for name, spool in self._spools.items():
+            if name != unrouted or (folder / name).is_dir():
+                spool.open()
 
     @property
     def waiting(self) -> int:
         """How many events wait."""
-        return len(self._waiting)
+        return len(self._lanes)
 
     @property
-    def overfull(self) -> bool:
-        """Nothing more should be taken in before a commit succeeds."""
-        return self.waiting_bytes >= self._limits.waiting_bytes
+    def errors(self) -> dict[str, str]:
+        """Spool → why nothing is written to it at the moment; only those with a reason."""
+        return {name: spool.error for name, spool in self._spools.items() if spool.error}
+
+    @property
+    def spool_bytes(self) -> int:
+        """Size of all spools, measured about once a second."""
+        return sum(spool.size for spool in self._spools.values())
 
     @property
     def positions(self) -> dict[str, int]:
-        """Stream → position up to which its spool is durable."""
-        return {name: spool.durable for name, spool in self._spools.items()}
+        """Stream → position up to which its spool is durable; 0 for one that could not be opened."""
+        found = {name: self._spools[name].writer for name in self._streams}
+        return {name: writer.durable if writer else 0 for name, writer in found.items()}
 
-    def take(self, event: SpoolEvent, streams: tuple[str, ...], *, receipt: Receipt) -> None:
+    @property
+    def unrouted(self) -> SpoolWriter | None:
+        """The spool of what no stream takes; None as long as there is none."""
+        return self._spools[self._unrouted].writer
+
+    def is_overfull(self, lane: str) -> bool:
+        """Nothing more should be taken into a lane before some of it is stored."""
+        return self._lanes.size(lane) >= self._lane_bytes
+
+    def waiting_of(self, lane: str) -> int:
+        """How many events of a lane wait."""
+        return self._lanes.count(lane)
+
+    def take(self, event: SpoolEvent, streams: tuple[str, ...], *, receipt: Receipt, lane: str) -> None:
         """Let an event wait for the next commit; `commit` hands the receipt back once it is safe."""
-        self._waiting.append(_Waiting(event, streams, receipt))
-        self.waiting_bytes += _size(event)
+        self._lanes.add(lane, event, streams or (self._unrouted,), receipt)
 
     def revise(self, revised: Callable[[Receipt], Receipt | None]) -> None:
         """Change the receipts of what waits; what gets None is dropped: its sender will send it again."""
-        waiting: deque[_Waiting[Receipt]] = deque()
-        for item in self._waiting:
-            receipt = revised(item.receipt)
-            if receipt is not None:
-                item.receipt = receipt
-                waiting.append(item)
-        self._waiting = waiting
-        self.waiting_bytes = sum(_size(item.event) for item in waiting)
+        self._lanes.revise(revised)
 
     def commit(self, *, at_once: bool = False) -> list[Receipt]:
         """Write what waits to its spools and make it durable.
@@ -133,25 +194,20 @@ class Intake(Generic[Receipt]):
             at_once: Try even if it was impossible a moment ago.
 
         Returns:
-            The receipts of all that is safe now, in the order of `take`. What could not be written waits on,
-            and `error` says why.
+            The receipts of all that is safe now, of each lane in the order of `take`. What could not be
+            written waits on, and `errors` says why.
         """
         now = time.monotonic()
         self._measure(now)
-        if not self._waiting or (now < self._blocked_until and not at_once):
-            return []
-        if self._drainable_bytes >= self._limits.spool_max_bytes:
-            self._block(
-                f"the spools hold {self._drainable_bytes} of at most {self._limits.spool_max_bytes} bytes, so"
-                " nothing more is acknowledged; find out why ingestion does not drain them"
-            )
-            return []
-        failures = self._write()
-        if failures:
-            self._block(failures[0])
-        else:
-            self.error = ""
-        return self._safe()
+        ready = {name: spool.is_ready(now, at_once=at_once) for name, spool in self._wanted().items()}
+        events: dict[str, list[SpoolEvent]] = {}
+        for item in self._lanes:
+            for name in item.missing:
+                if ready[name]:
+                    events.setdefault(name, []).append(item.event)
+        if events:
+            self._write(events)
+        return self._lanes.take_stored()
 
     def close(self) -> None:
         """Close the spools; what still waits is forgotten, unacknowledged."""
@@ -159,52 +215,25 @@ class Intake(Generic[Receipt]):
         for spool in self._spools.values():
             spool.close()
 
-    def _write(self) -> list[str]:
-        """One commit for each stream that has something to write; returns what went wrong."""
+    def _wanted(self) -> dict[str, _Spool]:
+        """The spools that something waits for."""
+        return {name: self._spools[name] for item in self._lanes for name in item.missing}
+
+    def _write(self, events: dict[str, list[SpoolEvent]]) -> None:
+        """One commit for each spool that has something to write."""
         faultpoint("intake.commit")
-        events: dict[str, list[SpoolEvent]] = {}
-        for item in self._waiting:
-            for name in item.missing:
-                events.setdefault(name, []).append(item.event)
-        for name, batch in events.items():
-            self._spools[name].append(batch)
         # The kernel merges flushes that run side by side, so several streams cost little more than one.
         run = self._pool.map if len(events) > 1 else map
-        failures = dict(zip(events, run(self._commit_one, events), strict=True))
-        for item in self._waiting:
-            item.missing = tuple(name for name in item.missing if failures[name])
-        return [failure for failure in failures.values() if failure]
+        stored = dict(zip(events, run(self._commit_one, events.items()), strict=True))
+        for item in self._lanes:
+            item.missing = tuple(name for name in item.missing if not stored.get(name))
 
-    def _commit_one(self, name: str) -> str:
-        try:
-            self._spools[name].commit()
-        except StorageError as error:
-            return str(error)
-        return ""
-
-    def _safe(self) -> list[Receipt]:
-        """Take the head of the queue that is wholly written: receipts must not overtake each other."""
-        receipts = []
-        while self._waiting and not self._waiting[0].missing:
-            item = self._waiting.popleft()
-            self.waiting_bytes -= _size(item.event)
-            receipts.append(item.receipt)
-        return receipts
-
-    def _block(self, error: str) -> None:
-        if not self.error:
-            _log.error(error)
-        self.error = error
-        self._blocked_until = time.monotonic() + self._limits.blocked_seconds
+    def _commit_one(self, batch: tuple[str, list[SpoolEvent]]) -> bool:
+        name, events = batch
+        return self._spools[name].commit(events)
 
     def _measure(self, now: float) -> None:
         if now - self._measured_at >= self._limits.blocked_seconds:
             self._measured_at = now
-            sizes = [spool.measure() for spool in self._spools.values()]
-            self.spool_bytes = sum(size for size, _ in sizes)
-            self._drainable_bytes = sum(drainable for _, drainable in sizes)
-
-
-def _size(event: SpoolEvent) -> int:
-    """About what an event takes in memory: a small one is mostly Python's objects around it."""
-    return _OBJECT_BYTES + len(event.key) + len(event.value or b"") + len(event.headers or "")
+            for spool in self._spools.values():
+                spool.measure()

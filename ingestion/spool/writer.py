@@ -107,6 +107,11 @@ class SpoolWriter:
         """The position up to which everything has been committed."""
         return self._tail.position
 
+    @property
+    def first(self) -> int:
+        """The oldest position that is still kept."""
+        return segments(self.folder)[0]
+
     def measure(self) -> tuple[int, int]:
         """Bytes of all segments, and of those that trimming could free: all but the newest."""
         sizes = []

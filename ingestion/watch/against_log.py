@@ -8,8 +8,9 @@ from ingestion.errors import ConfigError, LogTruncated, SourceUnavailable
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import read_state
 from ingestion.log.port import Bounds, Break, Log
-from ingestion.log.positions import Position, after_truncation, check_log, refusal
+from ingestion.log.positions import LOST, Position, after_truncation, check_log, refusal
 from ingestion.log.recognition import Recognition, recognise
+from ingestion.log.standing import stand
 
 _MARGIN = 0.1
 """Unread events among the oldest tenth of what a deleting broker still holds are in danger."""
@@ -109,6 +110,9 @@ def against_log(
         others: Partitions that hold another event where the last one was that was read.
     """
     warnings = []
+    standing = stand({name: position}, bounds, covers=stream.source.covers, is_kept=log.keeps_until_confirmed)
+    if name not in standing.read:
+        return list(standing.sentences(stream.name, {name: position})), _of_retired(position)
     if name in bounds and stream.source.skips_truncated:
         after = after_truncation({name: position}, bounds)[name]
         if lost := after.next - position.next:
@@ -121,6 +125,16 @@ def against_log(
     if name in others:
         return [str(refusal(stream.name, log, name, Break.PUT_BACK, position, bounds[name]))], warnings
     return [], warnings + _retention(log, position, bounds[name])
+
+
+def _of_retired(position: Position) -> list[str]:
+    """A warning where unread events went with the partition, and a person accepted that."""
+    lost = position.known_end - position.next
+    if position.retired != LOST or lost <= 0:
+        return []
+    return [
+        f"{lost} positions are lost: the broker had them no more, and 'millrace adopt' went on without them"
+    ]
 
 
 def _retention(log: Log, position: Position, found: Bounds) -> list[str]:

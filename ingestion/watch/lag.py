@@ -12,11 +12,12 @@ import duckdb
 
 from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
-from ingestion.errors import MillraceError
+from ingestion.errors import MillraceError, SourceMissing
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import StreamState, read_states
 from ingestion.log.port import Bounds, Log, Window
 from ingestion.log.positions import Position, is_another_log
+from ingestion.log.standing import absent, stand
 from ingestion.settings import Settings
 from ingestion.watch.away import Away
 from ingestion.watch.unread import Beginnings, OldestUnread
@@ -42,6 +43,9 @@ class StreamLag:
         never_read: The log has partitions of which the lake knows nothing yet.
         replaced: A partition is gone or another log than the lake knows, perhaps an empty one.
         truncated: A partition begins after the lake's position: events were deleted unread.
+        unfinished: The ledger has to note something that is not an event: a partition to retire, or that the
+            stream was declared.
+        notes: What of the stream does not go on although the rest does, as sentences.
         error: Why the lag is unknown, as a sentence; empty when it is known.
     """
 
@@ -54,12 +58,14 @@ class StreamLag:
     never_read: bool = False
     replaced: bool = False
     truncated: bool = False
+    unfinished: bool = False
+    notes: tuple[str, ...] = ()
     error: str = ""
 
     @property
     def has_work(self) -> bool:
         """Whether a batch would find something to do (a broken stream would find its error)."""
-        return self.events > 0 or self.never_read or self.replaced or self.truncated
+        return self.events > 0 or self.never_read or self.replaced or self.truncated or self.unfinished
 
 
 class LagMeter:
@@ -93,6 +99,7 @@ class LagMeter:
         self._drained: dict[str, dict[str, Bounds] | str] | None = None
         self._ledger_at = 0.0
         self._asked_at: dict[str, float] = {}
+        self._missing = set[str]()
         self._away = Away(slow_seconds=timeout_seconds / 2)
         self._lags: list[StreamLag] = []
 
@@ -146,11 +153,14 @@ class LagMeter:
         except MillraceError as error:
             return self._failed(stream, error, began=now)
         self._away.answered(stream)
+        self._missing.discard(stream.name)
         self._asked_at[stream.name] = now
         return found
 
     def _failed(self, stream: Stream, error: MillraceError, *, began: float) -> str:
         """Let the stream rest; returns why."""
+        if isinstance(error, SourceMissing):
+            self._missing.add(stream.name)
         self._forget(stream.name)
         now = time.monotonic()
         self._away.failed(stream, str(error), seconds=now - began, now=now)
@@ -160,14 +170,16 @@ class LagMeter:
         name, state = stream.name, self._known.get(stream.name, StreamState(0, {}))
         began = time.monotonic()
         known = state.positions
+        is_undeclared = not known and stream.source.start == "latest"
         if isinstance(bounds, str):
-            return StreamLag(name, error=bounds)
+            return StreamLag(name, error=bounds, unfinished=is_undeclared and name in self._missing)
         try:
+            log = self._logs[name]
             unread = self._unread(stream, bounds, known)
-            seconds = self._oldest.seconds(name, self._logs[name], unread, bounds) if self._oldest else None
+            seconds = self._oldest.seconds(name, log, unread, bounds) if self._oldest else None
         except MillraceError as error:
             return StreamLag(name, error=self._failed(stream, error, began=began))
-        keeps = self._logs[name].keeps_until_confirmed
+        standing = stand(known, bounds, covers=stream.source.covers, is_kept=log.keeps_until_confirmed)
         return StreamLag(
             name,
             events=sum(window.end - window.start for window in unread.values()),
@@ -176,13 +188,15 @@ class LagMeter:
             partitions=len(bounds),
             batch_id=state.last_batch_id,
             never_read=any(part not in known for part in bounds),
-            replaced=not known.keys() <= bounds.keys()
+            replaced=not standing.read.keys() <= bounds.keys()
             or any(
-                is_another_log(known[part], each, keeps_until_confirmed=keeps)
+                is_another_log(known[part], each, keeps_until_confirmed=log.keeps_until_confirmed)
                 for part, each in bounds.items()
                 if part in known
             ),
             truncated=any(known[part].next < each.begin for part, each in bounds.items() if part in known),
+            unfinished=bool(standing.retire) or (is_undeclared and not bounds),
+            notes=(*standing.sentences(name, known), *absent(name, stream.source.absent(bounds))),
         )
 
     def _unread(

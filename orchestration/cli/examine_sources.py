@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 from ingestion.collect.status import read_status
 from ingestion.connectors.guard import boundary
@@ -13,6 +14,7 @@ from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
+from ingestion.spool.unrouted import count_open, is_unrouted
 
 _BROKER_SECONDS = 5.0
 
@@ -78,6 +80,9 @@ def _strange_spools(settings: Settings, streams: Sequence[Stream], lake: Lake | 
     for folder in sorted(spool.iterdir()) if spool.is_dir() else ():
         if not folder.is_dir() or folder.name in declared:
             continue
+        if is_unrouted(folder.name):
+            yield from _unrouted(folder)
+            continue
         with closing(SpoolLog(folder.name, spool)) as log:
             bounds = log.bounds().get(log.partition)
         if bounds is None:
@@ -100,6 +105,16 @@ def _strange_spools(settings: Settings, streams: Sequence[Stream], lake: Lake | 
             yield Finding(
                 part, "note", f"{folder} belongs to no declared stream, and all of it is in the lake"
             )
+
+
+def _unrouted(folder: Path) -> Iterator[Finding]:
+    """What no stream took."""
+    if count := count_open(folder):
+        yield Finding(
+            "spool", "problem",
+            f"{folder} keeps {count:,} messages that no stream takes: 'millrace unrouted list' shows their "
+            "topics, 'unrouted give' gives them to a stream",
+        )  # fmt: skip
 
 
 def brokers(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:

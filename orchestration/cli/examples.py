@@ -59,6 +59,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "rejects show": ("millrace rejects show orders orders-0@17",),
     "rejects retry": ("millrace rejects retry orders", "millrace rejects retry orders orders-0@17"),
     "rejects resolve": ('millrace rejects resolve orders orders-0@17 --note "sent by a test"',),
+    "unrouted": ("millrace unrouted list", "millrace unrouted give orders"),
+    "unrouted list": ("millrace unrouted list --json",),
+    "unrouted give": (
+        "millrace unrouted give orders",
+        "millrace unrouted give orders --topic 'old/+/orders'",
+    ),
+    "unrouted discard": ("millrace unrouted discard old/lab/noise",),
     "maintain": ("millrace maintain --dry-run", "millrace maintain"),
     "backup": ("millrace backup /backups/shop",),
     "restore": ("millrace --data-dir /data/new restore /backups/shop",),

@@ -53,6 +53,7 @@ def ingest(settings: Settings, streams: Sequence[Stream], *, as_json: bool) -> i
                     failures += 1
                     _say_error(stream.name, str(error), as_json=as_json)
                 else:
+                    failures += bool(report.notes)
                     _say(report, as_json=as_json)
     finally:
         lake.close()
@@ -60,6 +61,8 @@ def ingest(settings: Settings, streams: Sequence[Stream], *, as_json: bool) -> i
 
 
 def _say(report: BatchReport, *, as_json: bool) -> None:
+    for note in () if as_json else report.notes:
+        complain(note)
     if as_json:
         json.dump(dataclasses.asdict(report), sys.stdout)
         sys.stdout.write("\n")

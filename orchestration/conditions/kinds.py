@@ -53,6 +53,8 @@ KINDS: Mapping[str, Kind] = {
         Kind("collector_in_trouble", "a collector cannot do its work", _OUTAGE_SECONDS),
         Kind("spool_blocked", "nothing more can be stored of what senders wait for", _RESTART_SECONDS),
         Kind("stream_stalled", "a stream has unread events and does not go on"),
+        Kind("messages_unrouted", "messages came that no stream takes"),
+        Kind("partition_stopped", "a part of a stream does not go on"),
         Kind("stream_paused", "a stream fails and waits for its next try"),
         Kind("rejects_flood", "much of what a stream brings cannot be decoded"),
         Kind("project_file_broken", "a file of the dbt project is left out"),

@@ -85,13 +85,19 @@ class Collecting:
 
 
 def _reported(name: str, status: Mapping[str, Any]) -> Iterator[Finding]:
-    blocked = bool(status.get("blocked"))
-    if status.get("error"):
+    """What a collector says of itself: in general, of single spools, and of messages that nobody takes."""
+    blocked = dict(status.get("blocked_streams") or {})
+    for part in ("error", "warning"):
+        if status.get(part) and status[part] not in blocked.values():
+            yield Finding("collector_in_trouble", f"{name} {part}", str(status[part]))
+    for stream, why in blocked.items():
+        yield Finding("spool_blocked", f"{name} {stream}", str(why))
+    if count := int(status.get("unrouted") or 0):
         yield Finding(
-            "spool_blocked" if blocked else "collector_in_trouble", f"{name} error", str(status["error"])
-        )
-    if status.get("warning"):
-        yield Finding("collector_in_trouble", f"{name} warning", str(status["warning"]))
+            "messages_unrouted", name,
+            f"{name} keeps {count:,} messages that no stream takes: they came under an earlier topic filter",
+            "'millrace unrouted list' shows their topics, 'unrouted give' and 'unrouted discard' end this.",
+        )  # fmt: skip
 
 
 def _silent_seconds(data_dir: Path, connector: CollectingConnector) -> float:

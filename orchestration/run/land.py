@@ -126,6 +126,8 @@ def _metadata(report: BatchReport, session: LakeSession) -> dict[str, Any]:
             schema=windows,
         ),
     }
+    if report.notes:
+        metadata["stopped"] = "; ".join(report.notes)
     if report.batch_id is not None:
         metadata |= {"batch_id": report.batch_id, "load_id": str(report.load_id)}
     return metadata

@@ -190,7 +190,10 @@ class _Ticks:
         ]
         stalled = self.standstill.look(lags, paused=schedule.pauses, now_s=time.monotonic())
         flooded = floods(self.streams, rejects)
-        self.publish([*schedule.findings(), *away, *stalled, *flooded])
+        stopped = [
+            Finding("partition_stopped", lag.stream, "; ".join(lag.notes)) for lag in lags if lag.notes
+        ]
+        self.publish([*schedule.findings(), *away, *stopped, *stalled, *flooded])
         # A run may have died after its commit: then there is no lag, but models and checks are still due.
         now = time.time()
         paused = self.plan.with_followers(schedule.not_built.paused(now=now))

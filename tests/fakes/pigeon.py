@@ -67,16 +67,14 @@ class PigeonListener:
         self._late: list[int] = []
         self._seen: set[int] = set()
 
-    def pump(self, timeout_seconds: float, *, more: Callable[[], bool]) -> None:
+    def pump(self, timeout_seconds: float, *, more: Callable[[str], bool]) -> None:
         self._send_receipts()
         for number, loft, letter in list(self._house.letters):
-            if not more():
-                return
-            if number not in self._seen:
+            if number not in self._seen and more(loft):
                 self._seen.add(number)
                 streams = tuple(name for name, source in self._sources.items() if source.pigeon == loft)
                 event = SpoolEvent(loft.encode(), letter, None, 1_700_000_000_000_000 + number)
-                self._intake.take(event, streams, receipt=number)
+                self._intake.take(event, streams, receipt=number, lane=loft)
 
     def acknowledge(self, receipts: Iterable[int]) -> None:
         self._late += receipts

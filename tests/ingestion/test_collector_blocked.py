@@ -40,7 +40,7 @@ def test_a_full_spool_holds_the_broker_back_until_it_is_drained(mosquitto: Mosqu
         )
         sender.start()
         wait_until(lambda: collector.status()["blocked"])
-        assert "nothing more is acknowledged" in collector.status()["error"]
+        assert "nothing more is acknowledged of it" in collector.status()["error"]
         assert collector.status()["unacknowledged"] > 0
         assert collector.status()["spool_bytes"] < total * 1_000
         deadline = time.monotonic() + 20
@@ -95,12 +95,10 @@ def test_the_only_copy_of_an_event_outlives_every_reconnection(server: Mosquitto
         for saved in (tmp_path / "broker").glob("*.db*"):
             saved.unlink()
         server.start()
-        wait_until(
-            lambda: collector.status()["sessions_lost"] == 1 and collector.listener.connection.subscribed
-        )
+        wait_until(lambda: collector.status()["sessions_lost"] == 1 and collector.listener.status().ready)
         server.restart()
         wait_until(lambda: collector.status()["connections"] == 3)
-        assert collector.listener.connection.session_present
+        assert collector.listener.connections["s"].session_present  # type: ignore[attr-defined]
         assert collector.status()["unacknowledged"] == waiting > 0
         assert drain(collector, data_dir, until=sent)[-1] == b"%d" % (sent - 1)
 

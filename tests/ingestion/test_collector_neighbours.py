@@ -106,12 +106,12 @@ def test_two_collectors_with_one_client_id_are_told_and_stop_fighting(tmp_path: 
     try:
         with twins(one, two) as (first, second, client_id):
             both = (first, second)
-            wait_until(lambda: any(f"'{client_id}'" in one.listener.connection.error for one in both))
+            wait_until(lambda: any(f"'{client_id}'" in one.listener.status().error for one in both))
             assert any("session.json" in one.status()["error"] for one in both)
-            connections = sum(one.listener.connection.generation for one in both)
+            connections = sum(one.status()["connections"] for one in both)
             assert connections < 8
             time.sleep(2)
-            assert sum(one.listener.connection.generation for one in both) == connections
+            assert sum(one.status()["connections"] for one in both) == connections
     finally:
         server.stop()
 
@@ -123,13 +123,13 @@ def test_a_broker_that_names_the_twin_is_believed_at_once(tmp_path: Path) -> Non
         with giving_reasons(server) as port:
             one, two = (settings_for(server, tmp_path / name, mqtt_protocol="5") for name in ("one", "two"))
             with twins(one.replaced(mqtt_port=port), two) as (first, second, client_id):
-                wait_until(lambda: first.listener.connection.error)
+                wait_until(lambda: first.listener.status().error)
                 assert (
                     f"gave our session to another client with our client id '{client_id}'"
                     in (first.status()["error"])
                 )
                 time.sleep(1)  # after any other loss it would be back
-                assert (first.listener.connection.generation, second.listener.connection.generation) == (1, 1)
+                assert (first.status()["connections"], second.status()["connections"]) == (1, 1)
     finally:
         server.stop()
 
@@ -142,7 +142,7 @@ def twins(one: Settings, two: Settings) -> Iterator[tuple[Collector, Collector, 
         (two.data_dir / "collector").mkdir(parents=True)
         shutil.copy(session, two.data_dir / "collector")
         with running(mqtt_collector(two, streams)) as second:
-            yield first, second, orjson.loads(session.read_bytes())["client_id"]
+            yield first, second, f"{orjson.loads(session.read_bytes())['client_id']}-s"
 
 
 def test_a_broker_that_sends_rubbish_is_not_taken_for_a_twin(tmp_path: Path) -> None:
@@ -170,6 +170,6 @@ def test_a_broker_that_sends_rubbish_is_not_taken_for_a_twin(tmp_path: Path) -> 
         collector = mqtt_collector(settings, [stream("s", "s")], retry=QUICK)
         with running(collector, subscribed=False):
             wait_until(lambda: connections >= 5)
-            wait_until(lambda: collector.listener.connection.error)
-            assert "brought what cannot be read" in collector.listener.connection.error
+            wait_until(lambda: collector.listener.status().error)
+            assert "brought what cannot be read" in collector.listener.status().error
         listener.shutdown(socket.SHUT_RDWR)

@@ -1,13 +1,15 @@
 """Which stream a message belongs to, and how long to wait for a broker: no broker is needed to know."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
+from pydantic import ValidationError
 
 from ingestion.connectors.mqtt.declare import MqttSource
 from ingestion.connectors.mqtt.filters import matches
 from ingestion.connectors.mqtt.retry import Retry
-from ingestion.connectors.mqtt.topics import Router
+from ingestion.connectors.mqtt.topics import Takers
 
 
 def test_waits_grow_and_are_bounded() -> None:
@@ -16,22 +18,37 @@ def test_waits_grow_and_are_bounded() -> None:
     assert retry.delay(3, chance=0.999) > 1
 
 
-def test_a_delivery_goes_to_the_streams_of_its_subscription() -> None:
-    router = Router(
-        {
-            "a": MqttSource(mqtt="x/#"),
-            "b": MqttSource(mqtt="x/+"),
-            "c": MqttSource(mqtt="x/#", qos=0),
-            "d": MqttSource(mqtt="y"),
-        }
-    )
-    identifier = {subscription.filter: subscription.identifier for subscription in router.subscriptions}
-    assert {s.filter: s.qos for s in router.subscriptions} == {"x/#": 1, "x/+": 1, "y": 1}
-    assert set(router.route("x/1")) == {"a", "b", "c"}
-    assert set(router.route("x/1", [identifier["x/#"]])) == {"a", "c"}
-    assert router.route("x/1", [identifier["x/+"]]) == ("b",)
-    assert router.route("x/1", [12345]) == ()
-    assert router.route("z") == ()
+def test_a_message_goes_to_its_own_stream_or_to_one_that_was_not_known_when_it_was_queued() -> None:
+    sources = {name: MqttSource(mqtt=f) for name, f in {"a": "x/#", "b": "x/+", "c": "$share/g/y/#"}.items()}
+    assert Takers("a", sources, frozenset()).of("x/1") == ("a",)
+    assert Takers("c", sources, frozenset()).of("y/1/2") == ("c",)
+    assert Takers("c", sources, frozenset()).of("x/1") == ()  # a and b have it from their own sessions
+    assert Takers("c", sources, frozenset({"b"})).of("x/1") == ("b",)
+    assert Takers("gone", sources, frozenset({"a", "b", "c"})).of("x/1") == ("a", "b")
+    assert Takers("gone", sources, frozenset({"a", "b", "c"})).of("z") == ()
+
+
+@pytest.mark.parametrize("topic_filter", ["$share/group/a/#", "$share/g/+", "$SYS/broker/#", "$SYS", "a/$b"])
+def test_a_shared_subscription_and_the_brokers_own_topics_can_be_read(topic_filter: str) -> None:
+    assert MqttSource(mqtt=topic_filter).mqtt == topic_filter
+
+
+@pytest.mark.parametrize(
+    ("topic_filter", "why"),
+    [
+        ("$share/group", "not a shared subscription"),
+        ("$share/group/", "not a shared subscription"),
+        ("$share//a", "not a shared subscription"),
+        ("$share/+/a", "not a shared subscription"),
+        ("$share/g/$share/g/a", "keep for themselves"),
+        ("$queue/a", "keep for themselves"),
+        ("$aws/things/#", "keep for themselves"),
+        ("$", "keep for themselves"),
+    ],
+)
+def test_other_topics_that_begin_with_a_dollar_are_refused(topic_filter: str, why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        MqttSource(mqtt=topic_filter)
 
 
 _level = st.sampled_from(["a", "b", "", "$SYS", "ä"])

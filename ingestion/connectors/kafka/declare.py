@@ -1,6 +1,7 @@
 """What streams.yml says of a stream that is read from Kafka."""
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, WithJsonSchema, model_validator
@@ -52,6 +53,15 @@ class KafkaSource(SourceSpec):
         if not self.reads(named):
             raise ConfigError(f"the stream does not read '{named}': its topics are {', '.join(self.kafka)}")
         return named
+
+    def covers(self, partition: str) -> bool:
+        """Whether its topic is one of these."""
+        return self.reads(partition.rpartition("-")[0])
+
+    def absent(self, partitions: Collection[str]) -> tuple[str, ...]:
+        """Named topics of which there is no partition."""
+        there = {partition.rpartition("-")[0] for partition in partitions}
+        return () if self.is_pattern else tuple(topic for topic in self.kafka if topic not in there)
 
     def reads(self, topic: str) -> bool:
         """Whether a topic is one of these."""

@@ -29,6 +29,7 @@ _POLL_MILLISECONDS = 500
 _NEW_PARTITION_SECONDS = 0.05
 _POLL_BLOCKS = 4096
 _CHUNK_BYTES = 16 * 2**20
+_MISSING = kafka_errors.UnknownTopicOrPartitionError.errno
 
 
 class KafkaLog:
@@ -275,7 +276,7 @@ class KafkaLog:
         return self._consumer
 
     def _describe(self) -> list[dict[str, Any]]:
-        """Fresh metadata of the stream's topics. A pattern may match none; a named topic must exist."""
+        """Fresh metadata of the stream's topics. A pattern may match none; of named topics one must exist."""
         admin = self._connect_admin()
         if self._source.is_pattern:
             every = admin.describe_topics()
@@ -283,10 +284,11 @@ class KafkaLog:
                 topic for topic in every if self._source.reads(topic["name"]) and not topic["is_internal"]
             ]
         described: list[dict[str, Any]] = admin.describe_topics(list(self._source.kafka))
-        for topic in described:
+        there = [topic for topic in described if topic["error_code"] != _MISSING]
+        for topic in there or described:
             if topic["error_code"]:
                 raise kafka_errors.for_code(topic["error_code"])(topic["name"])
-        return described
+        return there
 
     def _connect_admin(self) -> Any:
         if self._admin is None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from kafka import errors as kafka_errors
 
 from ingestion.connectors.kafka.access import KafkaAccess
-from ingestion.errors import SourceUnavailable
+from ingestion.errors import SourceMissing, SourceUnavailable
 
 _REFUSALS = (
     kafka_errors.SaslAuthenticationFailedError,
@@ -32,7 +32,7 @@ def translated(where: str, access: KafkaAccess, *, missing: str) -> Iterator[Non
     try:
         yield
     except kafka_errors.UnknownTopicOrPartitionError:
-        raise SourceUnavailable(missing) from None
+        raise SourceMissing(missing) from None
     except _REFUSALS as error:
         raise refused(where, access, type(error).__name__) from None
     except kafka_errors.KafkaConfigurationError:

@@ -10,9 +10,17 @@ from ingestion.errors import ConfigError
 
 
 def _topic_filter(value: str) -> str:
-    levels = value.split("/")
+    shared = value.startswith("$share/")
+    if shared and unshared(value) == value:
+        raise ValueError(f"'{value}' is not a shared subscription; write $share/GROUP/FILTER")
+    levels = unshared(value).split("/")
+    if levels[0].startswith("$") and levels[0] != "$SYS":
+        raise ValueError(
+            f"'{value}' begins with {levels[0]}, which brokers keep for themselves; of these only "
+            "$share/GROUP/FILTER and $SYS/… can be read"
+        )
     whole = all(level in ("+", "#") or not set(level) & {"+", "#"} for level in levels)
-    if not value or "\0" in value or not whole or "#" in levels[:-1]:
+    if not unshared(value) or "\0" in value or not whole or "#" in levels[:-1]:
         raise ValueError(
             f"'{value}' is not an MQTT topic filter; + stands for one level, # for all at the end"
         )
@@ -20,7 +28,8 @@ def _topic_filter(value: str) -> str:
 
 
 _FILTER_SCHEMA = {
-    "type": "string", "minLength": 1, "pattern": r"^(#|([^+#/]*|\+)(/([^+#/]*|\+))*(/#)?)$",
+    "type": "string", "minLength": 1,
+    "pattern": r"^(\$share/[^/+#]+/)?(?!\$(?!SYS(/|$)))(#|([^+#/]*|\+)(/([^+#/]*|\+))*(/#)?)$",
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-_SHARED = re.compile(r"^\$share/[^/]+/")
+_SHARED = re.compile(r"^\$share/[^/+#]+/(?=.)")
 
 
 def unshared(topic_filter: str) -> str:

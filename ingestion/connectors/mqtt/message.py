@@ -40,11 +40,6 @@ def received_now() -> int:
     return time.time_ns() // 1_000
 
 
-def identifiers_of(message: MqttMessage) -> tuple[int, ...]:
-    """The MQTT 5 subscription identifiers that the delivery is for; empty where the broker sends none."""
-    return tuple(getattr(message.properties, "SubscriptionIdentifier", ())) if message.properties else ()
-
-
 def _headers(message: MqttMessage) -> str:
     content_type = getattr(message.properties, "ContentType", None)
     user_properties = getattr(message.properties, "UserProperty", None)

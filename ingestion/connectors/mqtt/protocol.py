@@ -106,12 +106,10 @@ def connect(client: Client, access: MqttAccess, *, passing: bool = False) -> Non
 def subscribe(client: Client, access: MqttAccess, subscription: Subscription) -> int | None:
     """Ask for a subscription; returns the id that the broker's answer will carry."""
     if access.is_version_5:
-        properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
-        properties.SubscriptionIdentifier = subscription.identifier
         # Retained messages only where the broker did not hold the subscription: repeating it costs nothing.
         new_only = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
         options = SubscribeOptions(qos=subscription.qos, retainHandling=new_only)
-        return client.subscribe(subscription.filter, options=options, properties=properties)[1]
+        return client.subscribe(subscription.filter, options=options)[1]
     return client.subscribe(subscription.filter, subscription.qos)[1]
 
 

@@ -1,68 +1,41 @@
-"""Which subscriptions the streams need, and to which streams a message goes. No connection here.
+"""Who takes a message: the session's stream, or one that was not known yet when it was queued.
 
-MQTT 5 names the subscriptions of each delivery; 3.1.1 does not, there the topic decides.
+A session holds what was queued under an earlier filter too, so the topic decides and not the subscription.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
 
 from ingestion.connectors.mqtt.declare import MqttSource
-from ingestion.connectors.mqtt.filters import matches, unshared
+from ingestion.connectors.mqtt.filters import matches
 
-_IDENTIFIERS = 268_435_455
 _TOPICS_KEPT = 65_536
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """One topic filter at the broker, for all streams that declare it."""
+    """What a session asks the broker for."""
 
     filter: str
     qos: int
 
-    @property
-    def identifier(self) -> int:
-        """MQTT 5 subscription identifier: the same in every process, because sessions outlive them."""
-        return 1 + int.from_bytes(blake2b(self.filter.encode(), digest_size=8).digest()) % _IDENTIFIERS
 
-
-class Router:
-    """Topic → the streams that want it.
+class Takers:
+    """Topic → the streams that a session's messages go to.
 
     Args:
+        stream: The session's stream; empty where the stream was removed.
         sources: Stream's name → its source.
-
-    Attributes:
-        subscriptions: What to ask the broker for, one per filter with the highest QoS declared.
+        fresh: The streams that had no session when the collector started. Nobody else fetched for them what
+            was queued before.
     """
 
-    def __init__(self, sources: Mapping[str, MqttSource]) -> None:
-        self._names: dict[str, tuple[str, ...]] = {}
-        qos: dict[str, int] = {}
-        for name, source in sources.items():
-            self._names[source.mqtt] = (*self._names.get(source.mqtt, ()), name)
-            qos[source.mqtt] = max(source.qos, qos.get(source.mqtt, 0))
-        self.subscriptions = tuple(Subscription(*item) for item in qos.items())
-        self._filters: dict[int, list[str]] = {}
-        for subscription in self.subscriptions:
-            self._filters.setdefault(subscription.identifier, []).append(subscription.filter)
-        self._match = lru_cache(_TOPICS_KEPT)(self._find)
+    def __init__(self, stream: str, sources: Mapping[str, MqttSource], fresh: frozenset[str]) -> None:
+        self._own = {stream: sources[stream].topics} if stream in sources else {}
+        self._fresh = {name: sources[name].topics for name in sorted(fresh - {stream})}
+        self.of = lru_cache(_TOPICS_KEPT)(self._find)
 
-    def route(self, topic: str, identifiers: Sequence[int] = ()) -> tuple[str, ...]:
-        """The streams that this delivery belongs to.
-
-        Args:
-            topic: As published.
-            identifiers: The delivery's subscription identifiers; empty where the broker sends none.
-        """
-        return self._match(topic, tuple(identifiers))
-
-    def _find(self, topic: str, identifiers: tuple[int, ...]) -> tuple[str, ...]:
-        asked = (
-            [name for identifier in identifiers for name in self._filters.get(identifier, ())]
-            if identifiers
-            else list(self._names)
-        )
-        return tuple(name for f in asked if matches(unshared(f), topic) for name in self._names[f])
+    def _find(self, topic: str) -> tuple[str, ...]:
+        own = tuple(name for name, wanted in self._own.items() if matches(wanted, topic))
+        return own or tuple(name for name, wanted in self._fresh.items() if matches(wanted, topic))

@@ -26,6 +26,7 @@ class Visit:
         access: Address, credentials and TLS.
         purpose: Part of the client id.
         timeout_seconds: Bound of connecting.
+        client_id: Whose session begins again and ends; empty for a name of the visit's own.
 
     Attributes:
         client: The library's client, for callbacks, subscriptions and messages.
@@ -34,8 +35,10 @@ class Visit:
         ConfigError: No broker is configured, or the certificate file cannot be used.
     """
 
-    def __init__(self, access: MqttAccess, purpose: str, *, timeout_seconds: float) -> None:
-        name = f"{access.client_id}-{purpose}-{uuid.uuid4().hex[:8]}"
+    def __init__(
+        self, access: MqttAccess, purpose: str, *, timeout_seconds: float, client_id: str = ""
+    ) -> None:
+        name = client_id or f"{access.client_id}-{purpose}-{uuid.uuid4().hex[:8]}"
         self._access, self._timeout = access, timeout_seconds
         self._refused, self._ready = "", False
         self.client = make_client(access, name, timeout_seconds=timeout_seconds, passing=True)

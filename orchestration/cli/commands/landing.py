@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli import rejects
+from orchestration.cli import rejects, unrouted
 from orchestration.cli.commands.options import AsJson
 
 PANEL = "Events"
 app = typer.Typer()
 app.add_typer(rejects.app, name="rejects", rich_help_panel=PANEL)
+app.add_typer(unrouted.app, name="unrouted", rich_help_panel=PANEL)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -93,7 +94,7 @@ def adopt(
     stream: Annotated[str, typer.Argument(help="Which stream.")],
     as_json: AsJson = False,
 ) -> None:
-    """Let a stream whose spool was lost go on with the one that is there: accepts what is missing."""
+    """Let a stream go on without what is lost: with the spool that is there, without a deleted partition."""
     settings = context.obj.settings()
     declared = context.obj.streams(settings)
     from orchestration.cli.adopt import adopt as run_adopt

@@ -1,13 +1,18 @@
-"""What somebody wrote or switched off, or whose broker is away: ten kinds, said everywhere, until mended."""
+"""What somebody wrote or switched off, or whose broker is away: twelve kinds, said everywhere and mended."""
 
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ingestion.connectors.registry import connector
+from ingestion.land.unrouted import discard
+from ingestion.spool.unrouted import unrouted_name
+from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from tests.e2e.conditions.system import PATIENCE_SECONDS, System
 from tests.ingestion.helpers import produce
 from tests.names import numbers
@@ -19,11 +24,13 @@ from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.slow("a whole system is broken in ten ways and mended; alerts of brokers wait for 30 s"),
+    pytest.mark.slow("a whole system is broken in twelve ways and mended; alerts of brokers wait for 30 s"),
 ]
+UNROUTED = unrouted_name(connector("mqtt").collector)
 STREAMS = """
 orders{n}: {{source: {{kafka: orders{n}, start: earliest}}, fields: {{id: varchar}}}}
 strict{n}: {{source: {{kafka: strict{n}, start: earliest}}, fields: {{id: varchar}}{share}}}
+listed{n}: {{source: {{kafka: [orders{n}, unlisted{n}], start: earliest}}, fields: {{id: varchar}}}}
 absent{n}: {{source: {{kafka: absent{n}, start: earliest}}, fields: {{id: varchar}}}}
 readings{n}: {{source: {{mqtt: "home/+"}}, fields: {{id: varchar}}}}
 """
@@ -56,6 +63,9 @@ def system(tmp_path: Path, apache_kafka: ApacheKafka, mosquitto: Mosquitto) -> I
         system.write("dbt_project/models/marts/failing.sql", GOOD.replace("count(*)", "no_such_column"))
         system.write("dbt_project/models/marts/broken.sql", "select {{{{ 1 + }}}}")
         hook.refuse = 4
+        with closing(SpoolWriter(system.data_dir / "spool" / UNROUTED)) as writer:
+            writer.append([SpoolEvent(b"elsewhere", b"1", None, 1)])
+            writer.commit()
         system.start()
         try:
             yield system
@@ -74,7 +84,7 @@ def test_every_trouble_is_said_everywhere_and_ends_when_it_is_mended(
     seen = set[str]()
     at_first = {
         "project_file_broken", "model_failing", "stream_paused", "source_unreachable", "check_failing",
-        "alert_undelivered",
+        "alert_undelivered", "partition_stopped", "messages_unrouted",
     }  # fmt: skip
 
     def all_seen() -> bool:
@@ -98,9 +108,13 @@ def test_every_trouble_is_said_everywhere_and_ends_when_it_is_mended(
     assert "max_reject_share" in sentences["stream_paused"]
     assert "'failed_runs' was switched off" in sentences["sensor_off"]
     assert [row["stream"] for row in system.status()["streams"]], "the rest is shown too"
+    assert f"has no 'unlisted{system.number}'" in sentences["partition_stopped"]
+    assert "keeps 1 messages" in sentences["messages_unrouted"]
     assert "t0ken" not in system.output()
 
     apache_kafka.create_topic(f"absent{system.number}")
+    apache_kafka.create_topic(f"unlisted{system.number}")
+    assert discard(system.data_dir / "spool" / UNROUTED, chosen=lambda _: True) == 1
     mosquitto.start()
     system.ask(
         'mutation($s: String!) { startSensor(sensorSelector: {repositoryName: "__repository__", '

@@ -173,8 +173,9 @@ def test_a_collector_with_messages_that_stores_none_is_stuck_unless_it_says_why(
     assert found(**waits) == [("service_stuck", CONNECTOR.collector)]
     assert found(**waits | {"positions": {"s": 6}}) == [], "it has stored something"
     time.sleep(0.15)
-    full = waits | {"error": "the spools are full", "blocked": True}
-    assert found(**full) == [("spool_blocked", f"{CONNECTOR.collector} error")]
+    full = waits | {"error": "it is full", "blocked_streams": {"s": "it is full", "t": "it is damaged"}}
+    assert found(**full) == [("spool_blocked", f"{CONNECTOR.collector} {name}") for name in "st"]
+    assert found(**waits | {"unrouted": 3}) == [("messages_unrouted", CONNECTOR.collector)]
     time.sleep(0.15)
     assert found(**waits | {"unacknowledged": 0}) == [], "there was nothing to do"
 
