@@ -15,6 +15,7 @@ from ingestion.data_folder import demo_has_ended
 from ingestion.errors import MillraceError
 from orchestration.cli import examinations, examine_sources
 from orchestration.cli.context import Globals, err, out
+from orchestration.cli.declared import declared_or_in_use
 from orchestration.cli.errors import sentence
 from orchestration.cli.tables import table
 
@@ -28,13 +29,14 @@ def examine(options: Globals) -> list[Finding]:
         settings = options.settings()
     except MillraceError as error:
         return [*findings, Finding("settings", "problem", str(error))]
-    try:
-        streams = options.streams(settings)
-        names = ", ".join(stream.name for stream in streams) or "none"
-        findings.append(Finding("streams", "ok", f"{settings.streams_file} declares {names}"))
-    except MillraceError as error:
-        streams = ()
-        findings.append(Finding("streams", "problem", str(error)))
+    known, mistake = declared_or_in_use(settings)
+    streams = known or ()
+    names = ", ".join(stream.name for stream in streams) or "none"
+    findings.append(
+        Finding("streams", "problem", mistake)
+        if mistake
+        else Finding("streams", "ok", f"{settings.streams_file} declares {names}")
+    )
     parts: dict[str, Examination] = {
         "extensions": examinations.extensions,
         "data folder": lambda: examinations.data_folder(settings),
@@ -46,6 +48,8 @@ def examine(options: Globals) -> list[Finding]:
         "brokers": lambda: examine_sources.brokers(settings, streams),
         "web UI": lambda: examinations.web_ui(settings),
     }
+    if known is None:  # every spool would look as if no stream read it
+        del parts["sources"], parts["brokers"]
     if demo_has_ended(settings.data_dir):  # with everything else that could answer
         parts = {part: parts[part] for part in ("extensions", "data folder", "system")}
     if findings[-1].state == "ok":  # else dbt would only miss the sources that the streams are

@@ -6,14 +6,11 @@ import os
 import sys
 from datetime import UTC, datetime
 
-from ingestion.declare.file import load_streams
-from ingestion.declare.stream import Stream
-from ingestion.errors import MillraceError
 from ingestion.settings import Settings
 from orchestration.cli.context import err, out
+from orchestration.cli.declared import declared_or_in_use
 from orchestration.cli.tables import overview_tables
 from orchestration.records.overview import Overview, OverviewReader
-from orchestration.records.system_state import streams_in_use
 
 _BROKER_SECONDS = 2.0
 _WITHIN_SECONDS = 3.0
@@ -30,7 +27,8 @@ def status(settings: Settings, *, as_json: bool, check: bool) -> int:
     Returns:
         The exit code: 0; with `check`, 1 when nothing runs, a condition is open or a part did not answer.
     """
-    streams, error = _streams(settings)
+    known, error = declared_or_in_use(settings)
+    streams = known or ()
     reader = OverviewReader(settings, streams, broker_seconds=_BROKER_SECONDS)
     overview = reader.read(within_seconds=_WITHIN_SECONDS)
     if error and not any(error == condition.finding.sentence for condition in overview.conditions):
@@ -43,17 +41,6 @@ def status(settings: Settings, *, as_json: bool, check: bool) -> int:
         os._exit(code)
     reader.close()
     return code
-
-
-def _streams(settings: Settings) -> tuple[tuple[Stream, ...], str]:
-    """The declared streams; where their file has a mistake, those that are in use, and the mistake."""
-    try:
-        return load_streams(settings.streams_file), ""
-    except MillraceError as error:
-        try:
-            return load_streams(streams_in_use(settings.data_dir)), str(error)
-        except MillraceError:
-            return (), str(error)
 
 
 def is_well(overview: Overview) -> bool:

@@ -1,6 +1,7 @@
 """A newcomer's first streams, step by step with the seconds of each: from `millrace new` to a checked mart.
 
-Run by itself it starts brokers and prints the steps: `python -m tests.e2e.first_stream FOLDER [MILLRACE]`.
+Run by itself it starts brokers, prints the steps, and draws what it saw into FOLDER/first-stream.svg:
+`python -m tests.e2e.first_stream FOLDER [MILLRACE]`. The picture of the docs is made so.
 """
 
 import csv
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.e2e.picture import terminal_picture
 from tests.repository import REPOSITORY
 from tests.servers.apache_kafka import KafkaServer
 from tests.servers.mosquitto import Mosquitto
@@ -37,6 +39,7 @@ class Walk:
         seconds: Step → how long it took.
         edited: Files that were edited by hand.
         status: What `millrace status --json` said at the end.
+        said: What is worth a picture: command, seconds, output.
     """
 
     millrace: Path
@@ -44,6 +47,15 @@ class Walk:
     seconds: dict[str, float] = field(default_factory=dict)
     edited: set[str] = field(default_factory=set)
     status: dict[str, object] = field(default_factory=dict)
+    said: list[tuple[str, float, str]] = field(default_factory=list)
+
+    def show(self, *arguments: str) -> str:
+        """Run the command in the project, for the picture."""
+        began = time.monotonic()
+        output = self.run(*arguments)
+        quoted = (f"'{word}'" if set(word) & set(" +#$") else word for word in arguments)
+        self.said.append((f"millrace {' '.join(quoted)}", time.monotonic() - began, output))
+        return output
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -55,8 +67,8 @@ class Walk:
     def run(self, *arguments: str, folder: Path | None = None, code: int | None = 0) -> str:
         """Run the command in the project."""
         done = subprocess.run(
-            [self.millrace, *arguments], cwd=folder or self.project, env=environment(), capture_output=True,
-            text=True, timeout=_WITHIN_SECONDS,
+            [self.millrace, *arguments], cwd=folder or self.project, env=environment() | {"COLUMNS": "108"},
+            capture_output=True, text=True, timeout=_WITHIN_SECONDS,
         )  # fmt: skip
         assert code is None or done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -98,9 +110,9 @@ def walk(millrace: Path, folder: Path, *, kafka: str, mqtt: tuple[str, int], top
     system: subprocess.Popen[bytes] | None = None
     try:
         with it.step("millrace peek"):
-            assert '"value"' in it.run("peek", f"kafka:{topic}", "--limit", "1")
+            assert '"value"' in it.show("peek", f"kafka:{topic}", "--limit", "1")
         with it.step("millrace add, Kafka"):
-            it.run("add", "temperatures", "--from", f"kafka:{topic}", "--yes")
+            it.show("add", "temperatures", "--from", f"kafka:{topic}", "--yes")
         mart = "dbt_project/models/marts/temperatures_by_hour.sql"
         with it.step("a budget into the mart"):
             it.edit(mart, lambda sql: sql.replace("')", "', meta={'freshness_seconds': 3600})", 1))
@@ -111,11 +123,13 @@ def walk(millrace: Path, folder: Path, *, kafka: str, mqtt: tuple[str, int], top
                 )
             eventually(lambda: _hours(it, "temperatures") == hours, "the mart", seconds=_WITHIN_SECONDS)
         with it.step("millrace add, MQTT, while it runs"):
-            it.run("add", "rooms", "--from", f"mqtt:{filter_}", "--sample", "40", "--yes")
+            it.show("add", "rooms", "--from", f"mqtt:{filter_}", "--sample", "40", "--yes")
         with it.step("until its mart is there"):
             eventually(lambda: _hours(it, "rooms"), "the second mart", seconds=_WITHIN_SECONDS)
         with it.step("millrace status, until every check of both has run"):
             eventually(lambda: _checked(it), "the checks", seconds=_WITHIN_SECONDS)
+        it.show("query", "from marts.temperatures_by_hour limit 5")
+        it.show("status")
     finally:
         sender.terminate()
         sender.wait(timeout=30)
@@ -174,6 +188,7 @@ def main() -> None:
     finally:
         kafka.stop()
         mosquitto.stop()
+    (folder / "first-stream.svg").write_text(terminal_picture(it.said, most_lines=24))
     for name, seconds in it.seconds.items():
         print(f"{seconds:7.1f} s  {name}")
     print(f"{sum(it.seconds.values()):7.1f} s  together; edited by hand: {', '.join(sorted(it.edited))}")

@@ -13,6 +13,7 @@ from ingestion.settings import Settings
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from orchestration.cli.app import run
 from orchestration.cli.examine_sources import sources
+from orchestration.records.system_state import streams_in_use
 from tests.ingestion.helpers import ingest
 
 PLANT, GONE = (
@@ -85,3 +86,28 @@ def test_a_spool_that_no_stream_reads_is_a_problem_while_something_of_it_is_not_
     assert told(settings, GONE)[0].startswith("ok: ")
     (strange,) = told(settings)
     assert strange.endswith("belongs to no declared stream, and all of it is in the lake")
+
+
+@pytest.mark.usefixtures("environment")
+def test_with_a_mistake_in_streams_yml_no_spool_is_called_unread(
+    lake: Lake, settings: Settings, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    collect(settings, "plant", b"1")
+    lake.prepare(["plant"])
+
+    def problems() -> str:
+        assert run(["doctor", "--json"]) == 1
+        found = json.loads(capsys.readouterr().out)
+        return "\n".join(each["message"] for each in found if each["state"] == "problem")
+
+    declared = (tmp_path / "streams.yml").read_text()
+    (tmp_path / "streams.yml").write_text(declared + "oops: {sorce: x}\n")
+    said = problems()
+    assert "unknown key 'sorce'" in said
+    assert "delete the folder" not in said
+    in_use = streams_in_use(settings.data_dir)
+    in_use.parent.mkdir(parents=True)
+    in_use.write_text(declared)
+    assert "delete the folder" not in problems()
+    in_use.write_text("")
+    assert "delete the folder" in problems(), "what is in use reads it no more"

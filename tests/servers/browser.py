@@ -11,6 +11,7 @@ import json
 import shutil
 import subprocess
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,21 @@ class Browser:
         """What the page shows now, on one line."""
         shown = self._call("Runtime.evaluate", expression="document.body ? document.body.innerText : ''")
         return " ".join(str(shown["result"].get("value", "")).split())
+
+    def require_shown(self, url: str, sentence: str, *, tries: int = 6) -> None:
+        """Open a page until it shows a sentence: one opened while code is taken in stays empty.
+
+        Raises:
+            AssertionError: It does not; a picture of it is beside the browser's log.
+        """
+        wanted = " ".join(sentence.split())
+        for _ in range(tries):
+            self.open(url)
+            with suppress(AssertionError):
+                eventually(lambda: wanted in self.text(), "the sentence", seconds=20)
+                return
+        self.picture(self._log.with_name("page.png"))
+        raise AssertionError(f"{url} does not show: {sentence}")
 
     def picture(self, file: Path) -> None:
         """What it looks like now, as PNG."""

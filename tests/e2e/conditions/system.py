@@ -212,12 +212,7 @@ class System:
             if self._terminal is None:
                 assert sentence in self.output(), f"the output lacks {sentence}"
             eventually(lambda s=sentence: shows(s, self.live_view()), f"live view: {sentence}", seconds=30)
-            browser.open(f"{address}/{_PAGE}{name}")
-            try:
-                eventually(lambda s=sentence: shows(s, browser.text()), f"browser: {sentence}", seconds=60)
-            except AssertionError:
-                browser.picture(self.folder.with_name("browser.png"))
-                raise
+            browser.require_shown(f"{address}/{_PAGE}{name}", sentence)
         eventually(
             lambda: wanted - {"alert_undelivered"} <= self.alerted("condition_opened"),
             "all were posted", seconds=PATIENCE_SECONDS,
