@@ -42,6 +42,7 @@ _SESSION_CREDENTIALS = "millrace_session"  # another name than the published one
 WATCHER_SECONDS = 300.0
 """How long those who watch the lake keep a connection: under load it grows by a MiB a minute."""
 _SECRET_KEYS = {"host": "HOST", "port": "PORT", "dbname": "DATABASE", "user": "USER", "password": "PASSWORD"}
+_CONNECTION_LOST = ("server closed the connection", "terminating connection", "no connection to the server")
 
 
 class Lake:
@@ -125,6 +126,8 @@ class Lake:
             return CatalogUnavailable(
                 "the lake has not been made yet: 'millrace up' or 'millrace ingest' makes it"
             )
+        if any(said in text for said in _CONNECTION_LOST):
+            return CatalogUnavailable("the catalog went away during a query and is back; it is tried again")
         return StorageError(f"the lake cannot be read: {text}; 'millrace doctor' checks each part")
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -63,11 +63,12 @@ def standing(services: Iterable[ServiceRow]) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def disks(folders: Iterable[Path], *, reserve_bytes: int) -> Iterator[Finding]:
+def disks(folders: Iterable[Path], *, known: set[Path], reserve_bytes: int) -> Iterator[Finding]:
     """Folders that are gone or read-only, or whose disk has little room left; each disk once.
 
     Args:
         folders: Of the data and of the lake.
+        known: Those that have been there; what is there now is added.
         reserve_bytes: Less free space than this is too little.
     """
     seen = set[int]()
@@ -76,12 +77,15 @@ def disks(folders: Iterable[Path], *, reserve_bytes: int) -> Iterator[Finding]:
             device, state, free = folder.stat().st_dev, os.statvfs(folder), shutil.disk_usage(folder).free
             next(os.scandir(folder), None)
         except OSError as error:
+            if folder not in known:  # the first batch makes it
+                continue
             yield Finding(
                 "files_not_writable", str(folder),
                 f"the folder {folder} cannot be read ({error.strerror or type(error).__name__})",
                 "Mount its disk, or repair it; streams go on by themselves then, and nothing is lost.",
             )  # fmt: skip
             continue
+        known.add(folder)
         if state.f_flag & os.ST_RDONLY:
             yield Finding(
                 "files_not_writable", str(folder), f"the disk of {folder} has become read-only",

@@ -74,6 +74,7 @@ class Observer:
         self._machine = self._databases = Seen()
         self._began_at: float | None = None
         self._answers_since: float | None = None
+        self._folders = set[Path]()
         self._collecting = Collecting(settings.data_dir)
         self._probes = Probes(questions or {})
         self._sources = Sources(settings, streams)
@@ -119,7 +120,7 @@ class Observer:
                 *machine.standing(services),
                 *self._collecting.look(services),
                 *self._probes.look(services),
-                *machine.disks(folders, reserve_bytes=settings.disk_reserve_bytes),
+                *machine.disks(folders, known=self._folders, reserve_bytes=settings.disk_reserve_bytes),
                 *self._sources.look(),
             ),
             frozenset(),

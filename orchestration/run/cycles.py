@@ -28,7 +28,7 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from ingestion.clock import utc_now
 from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
-from ingestion.errors import MillraceError, StreamBusy
+from ingestion.errors import CatalogUnavailable, MillraceError, StreamBusy
 from ingestion.land.session import LakeSession
 from ingestion.log.port import Log
 from ingestion.settings import Settings
@@ -144,6 +144,10 @@ class Cycles:
                 )
             except StreamBusy:  # a command ingests it: its events come with the next cycle
                 continue
+            except CatalogUnavailable as error:  # of no stream: the run ends, and the next one goes on
+                raise Failure(
+                    str(error), metadata={STREAM_METADATA: MetadataValue.json({})}, allow_retries=False
+                ) from None
             except Exception as error:  # whatever it is, the other streams go on
                 faults.streams[stream.name] = _sentence(context, stream, error)
                 continue

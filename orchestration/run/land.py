@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
 from dagster import (
     AssetCheckResult,
     AssetCheckSeverity,
@@ -19,10 +20,11 @@ from dagster import (
     TableRecord,
     TableSchema,
 )
+from sqlalchemy.exc import DBAPIError
 
 from ingestion.clock import utc_now
 from ingestion.declare.stream import Stream
-from ingestion.errors import MillraceError
+from ingestion.errors import CatalogUnavailable, MillraceError
 from ingestion.formats.decode import decoder
 from ingestion.lake.sizes import TableSize
 from ingestion.land.report import BatchReport
@@ -62,9 +64,21 @@ def ingest_batch(
     Raises:
         MillraceError: As Ingestor.run does.
     """
-    key, contract = raw_key(stream.name), raw_contract(stream)
     doing = f"reading and loading a batch of '{stream.name}'"
     stage.begin(session.settings, run_id, doing, stream=stream.name)
+    try:
+        return _ingest(session, instance, stream, log, run_id=run_id)
+    except duckdb.Error as error:
+        raise session.lake.explain(error) from None
+    except DBAPIError as error:
+        kind = type(error).__name__
+        raise CatalogUnavailable(f"Dagster's storage went away during a batch ({kind})") from None
+
+
+def _ingest(
+    session: LakeSession, instance: DagsterInstance, stream: Stream, log: Log, *, run_id: str
+) -> Landed:
+    key, contract = raw_key(stream.name), raw_contract(stream)
     report = session.ingestor.run(stream, log, decode=decoder(stream.format))
     stage.begin(session.settings, run_id, f"checking a batch of '{stream.name}'", computes=True)
     checked = CheckedBatches(instance)

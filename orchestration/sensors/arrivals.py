@@ -32,12 +32,14 @@ from orchestration.jobs.refresh import Job
 from orchestration.keys import ARRIVALS_SENSOR, STREAMS_TAG
 from orchestration.run.plan import RefreshPlan, Repairs
 from orchestration.sensors.backoff import Schedule
+from orchestration.sensors.lost_runs import end_lost_runs
 from orchestration.sensors.outcomes import review
 from orchestration.sensors.standstill import Standstill, floods
 from orchestration.sensors.watch import Watch
 
 _TICK_SECONDS = 9.0  # just below two of the daemon's loops of 5 s, so that ticks follow each other closely
 _LOOK_SECONDS = 0.4
+_LOST_SECONDS = 2.0
 _MODELLED_SECONDS = 10.0  # a command that landed a batch may still be building its models
 
 
@@ -115,7 +117,12 @@ class _Ticks:
         schedule = replace(schedule, repaired=schedule.repaired or utc_now().isoformat())
         deadline, asked_for_repairs = time.monotonic() + self.seconds, False
         schedule, busy = self._review(instance, schedule)
+        looked_at = float("-inf")
         while True:
+            if busy and time.monotonic() - looked_at > _LOST_SECONDS:
+                looked_at = time.monotonic()
+                if end_lost_runs(instance, self.job_name):
+                    schedule, busy = self._review(instance, schedule)
             request, reason = None, busy
             if not busy:
                 if not asked_for_repairs:  # once a tick: they can wait a few seconds

@@ -20,6 +20,7 @@ from dagster import (
 from dagster._core.events import JobFailureData
 from dagster_shared.error import SerializableErrorInfo
 
+from ingestion.errors import CatalogUnavailable
 from orchestration.assets.models import MODELS_OP
 from orchestration.dbt.blame import in_one_line
 from orchestration.keys import (
@@ -132,11 +133,20 @@ def _fault(entry: EventLogEntry, touched: Sequence[str]) -> _Fault | None:
         return _Fault(_reasons(named.get(STREAM_METADATA)), _reasons(named.get(MODELS_METADATA)))
     if data.error is not None and data.error.cls_name in _INTERRUPTED:
         return None
+    if _cause(data.error) == CatalogUnavailable.__name__:
+        return _Fault()  # no stream and no model is to blame: they go on when it answers again
     why = in_one_line((given.description if given else "") or _innermost(data.error))
     if entry.step_key == MODELS_OP:
         return _Fault(models={EVERY_MODEL: why})
     stream = stream_of_step(entry.step_key)
     return _Fault(streams=dict.fromkeys(touched if stream is None else [stream], why))
+
+
+def _cause(error: SerializableErrorInfo | None) -> str:
+    """The name of the first cause: Dagster wraps it."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return str(error.cls_name) if error is not None else ""
 
 
 def _innermost(error: SerializableErrorInfo | None) -> str:

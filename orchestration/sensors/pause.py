@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-_FIRST_SECONDS = 10.0
+_FIRST_SECONDS = 3.0  # what was away for a moment is back by then
 _LONGEST_SECONDS = 300.0
 
 

@@ -25,6 +25,10 @@ from orchestration.web.access import access
 from orchestration.web.client import WebClient, local_host
 
 DEFINITIONS = "orchestration.definitions"
+_RESTING = {
+    # After an error of its storage, as when PostgreSQL restarts; 5 s by default.
+    "DAGSTER_DAEMON_CORE_LOOP_EXCEPTION_SLEEP_INTERVAL": "1",
+}
 QUIET = {
     "DO_NOT_TRACK": "1",
     "DAGSTER_DISABLE_TELEMETRY": "true",
@@ -40,7 +44,7 @@ _LOAD_SECONDS = 120.0
 
 def environment(settings: Settings, extra: Mapping[str, str]) -> dict[str, str]:
     """The environment of every child: Dagster's folder and storage, telemetry off, ours, `extra` last."""
-    return child_environment({**QUIET, **dagster_environment(settings), **extra})
+    return child_environment({**QUIET, **_RESTING, **dagster_environment(settings), **extra})
 
 
 def log_folder(settings: Settings) -> Path:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.fault.orders import Worker
+from tests.fault.recovery import Recovery, table
 from tests.fault.seeds import KILLS, SEED
 
 if "MILLRACE_FAULT_KILLS" not in os.environ:
-    collect_ignore = ["test_kills_system.py", "test_memory.py"]
+    collect_ignore = ["test_kills_system.py", "test_memory.py", "test_recovery.py"]
 
 
 @dataclass
@@ -31,9 +32,10 @@ class Count:
 
 @dataclass
 class Tally:
-    """Place → count, over the session."""
+    """Place → count, and what became of each fault, over the session."""
 
     places: defaultdict[str, Count] = field(default_factory=lambda: defaultdict(Count))
+    recoveries: list[Recovery] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """The table, with a total."""
@@ -77,4 +79,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if tally is not None and tally.places:
         terminalreporter.section("kills")
         for line in tally.lines():
+            terminalreporter.write_line(line)
+    if tally is not None and tally.recoveries:
+        terminalreporter.section("from the end of a fault to the next event in raw")
+        for line in table(tally.recoveries):
             terminalreporter.write_line(line)

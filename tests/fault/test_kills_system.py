@@ -54,11 +54,15 @@ class Running:
         self.start()
 
     def start(self) -> None:
-        """As a user would: at once, whatever is still ending."""
+        """Start it, and wait until it runs."""
+        self.begin()
+        eventually(self._collects, "the system runs", seconds=180)
+
+    def begin(self) -> None:
+        """Start it as a user would: at once, whatever is still ending."""
         self._up = subprocess.Popen(
             [*MILLRACE, "up", "--no-ui"], cwd=REPOSITORY, env=self._env, stdout=self._log, stderr=self._log
         )
-        eventually(self._collects, "the system runs", seconds=180)
 
     def _collects(self) -> bool:
         self._log.seek(0)
@@ -91,13 +95,17 @@ class Running:
             daemon.kill()
             self.count.kills += 1
             return
+        self.end(victim)
+        self.start()
+
+    def end(self, victim: str) -> None:
+        """Kill the whole tree, or the supervisor alone."""
         victims = processes_of(self.folder) if victim == "tree" else [psutil.Process(self._up.pid)]
         for process in victims:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
                 self.count.kills += 1
         self._up.wait()
-        self.start()
 
     def _daemon(self) -> psutil.Process | None:
         """The daemon, if it lives."""

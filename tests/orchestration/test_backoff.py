@@ -14,7 +14,7 @@ def test_a_failing_stream_gets_a_run_of_its_own_when_due_however_busy_the_others
     schedule = Schedule().judge("run1", streams=["a", "b"], failed={"b": "why"}, now=100)
     assert schedule.choose(["a", "b"], now=101) == ["a"]
     assert schedule.choose(["b"], now=101) == []
-    assert schedule.next_due(["a", "b"], now=101) == 110
+    assert schedule.next_due(["a", "b"], now=101) == 103
     assert schedule.choose(["a", "b"], now=111) == ["b"]
     assert schedule.judge("run2", streams=["b"], failed={}, now=112).choose(["a", "b"], now=112) == ["a", "b"]
 
@@ -50,7 +50,7 @@ def test_pauses_double_up_to_a_bound_and_end_with_a_success() -> None:
     for number in range(8):
         schedule = schedule.judge(f"run{number}", streams=["a"], failed={"a": "why"}, now=0)
         pauses.append(schedule.pauses["a"].until)
-    assert pauses == [10, 20, 40, 80, 160, 300, 300, 300]
+    assert pauses == [3, 6, 12, 24, 48, 96, 192, 300]
     assert schedule.judge("good", streams=["a"], failed={}, now=0).pauses == {}
 
 
@@ -65,11 +65,11 @@ def test_a_model_that_fails_pauses_itself_and_no_stream() -> None:
     schedule = schedule.judge("run1", streams=["left", "right"], failed={}, now=100)
     assert schedule.choose(["left", "right"], now=101) == ["left", "right"]
     assert (schedule.not_built.paused(now=101), schedule.not_built.due(now=111)) == ({"a"}, {"a"})
-    assert schedule.not_built.next_due(now=101) == 110
+    assert schedule.not_built.next_due(now=101) == 103
     later = schedule.judge_models(tried=frozenset({"b"}), failed={}, now=102)
-    assert later.not_built.paused(now=103) == {"a"}
+    assert later.not_built.paused(now=102) == {"a"}
     again = later.judge_models(tried=None, failed={"a": "why"}, now=111)
-    assert again.not_built.next_due(now=111) == 131
+    assert again.not_built.next_due(now=111) == 117
     assert again.judge_models(tried=frozenset({"a"}), failed={}, now=132).not_built.failing == {}
 
 

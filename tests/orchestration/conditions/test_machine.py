@@ -94,8 +94,8 @@ def test_what_a_collector_reports_and_that_it_reports_nothing(
 
 def test_a_disk_that_is_nearly_full_is_named_once(tmp_path: Path) -> None:
     folders = [tmp_path, tmp_path]
-    assert not list(machine.disks(folders, reserve_bytes=1))
-    (found,) = machine.disks(folders, reserve_bytes=2**62)
+    assert not list(machine.disks(folders, known=set(), reserve_bytes=1))
+    (found,) = machine.disks(folders, known=set(), reserve_bytes=2**62)
     assert found.sentence.startswith(f"the disk of {tmp_path} has less than ")
 
 
