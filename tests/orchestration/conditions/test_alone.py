@@ -1,4 +1,4 @@
-"""What watches the system needs nothing of it: it reports while PostgreSQL, Dagster, the lake's disk are dead."""
+"""What watches a system needs nothing of it: it reports while PostgreSQL, Dagster and a disk are dead."""
 
 import dataclasses
 import time
