@@ -1,0 +1,63 @@
+"""Group commit without a broker: each spool stops by itself, and each lane keeps its own order."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingestion.spool.intake import Intake, Limits
+from ingestion.spool.reader import SpoolReader
+from ingestion.spool.writer import SpoolEvent
+
+TINY = Limits(spool_max_bytes=1, segment_bytes=1, blocked_seconds=0, waiting_bytes=2 * 2**20)
+
+
+@pytest.fixture
+def intake(tmp_path: Path) -> Iterator[Intake[str]]:
+    made: Intake[str] = Intake(tmp_path, ["a", "b"], limits=TINY, unrouted="x.unrouted")
+    yield made
+    made.close()
+
+
+def stored(intake: Intake[str], lane: str, receipt: str, *, to: tuple[str, ...] | None = None) -> list[str]:
+    intake.take(SpoolEvent(b"t", b"1", None, 1), (lane,) if to is None else to, receipt=receipt, lane=lane)
+    return intake.commit(at_once=True)
+
+
+def test_a_full_spool_holds_up_its_own_lane(intake: Intake[str], tmp_path: Path) -> None:
+    assert [stored(intake, "a", f"a{n}") for n in range(3)] == [["a0"], ["a1"], []]
+    assert list(intake.errors) == ["a"]
+    for number in range(5):
+        reader = SpoolReader(tmp_path / "b")
+        reader.trim(number)  # this stream is drained
+        reader.close()
+        assert stored(intake, "b", f"b{number}") == [f"b{number}"]
+    assert (intake.waiting, intake.waiting_of("a"), intake.waiting_of("b")) == (1, 1, 0)
+    SpoolReader(tmp_path / "a").trim(2)
+    assert intake.commit(at_once=True) == ["a2"]
+    assert intake.errors == {}
+
+
+def test_receipts_of_a_lane_do_not_overtake_each_other(intake: Intake[str]) -> None:
+    for number in range(2):
+        stored(intake, "a", f"a{number}")
+    assert stored(intake, "a", "full") == []
+    assert stored(intake, "a", "stored", to=("b",)) == []  # its own spool holds it, and it waits all the same
+    assert intake.waiting_of("a") == 2
+
+
+def test_a_lane_has_its_share_of_the_credit(intake: Intake[str]) -> None:
+    for number in range(2):
+        stored(intake, "a", f"a{number}")
+    intake.take(SpoolEvent(b"t", b"x" * 2**20, None, 1), ("a",), receipt="large", lane="a")
+    assert (intake.is_overfull("a"), intake.is_overfull("b")) == (True, False)
+
+
+def test_what_no_stream_takes_is_stored_before_its_receipt_comes_back(
+    intake: Intake[str], tmp_path: Path
+) -> None:
+    assert not (tmp_path / "x.unrouted").exists()
+    assert stored(intake, "a", "nobody's", to=()) == ["nobody's"]
+    bounds = SpoolReader(tmp_path / "x.unrouted").bounds()
+    assert bounds is not None
+    assert bounds.end == 1
