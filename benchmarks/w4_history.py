@@ -94,6 +94,7 @@ class GeneratedLog:
     begin: int
     events: int = 0
     stalls: int = 0
+    keeps_until_confirmed: bool = False
 
     def bounds(self) -> dict[str, Bounds]:
         return {PARTITION: Bounds(0, self.begin + self.events, LOG_ID)}

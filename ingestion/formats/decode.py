@@ -102,7 +102,7 @@ def _envelope(events: pa.Table, *, batch_id: int, ingested_at: datetime) -> dict
         "source_partition": events["source_partition"],
         "position": events["position"],
         "event_id": _event_ids(events),
-        "event_key": keys_as_text(events["event_key"]),
+        "event_key": _keys_as_text(events["event_key"]),
         "headers": events["headers"],
         "event_time": events["event_time"],
         "ingested_at": pa.repeat(pa.scalar(ingested_at, UTC_MICROSECONDS), events.num_rows),
@@ -151,7 +151,7 @@ def _event_ids(events: pa.Table) -> pa.Array:
     return pc.binary_join_element_wise(events["source_partition"], events["position"].cast(pa.string()), "@")
 
 
-def keys_as_text(keys: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+def _keys_as_text(keys: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     """Keys as text; one that is not UTF-8 as \\x and hexadecimal digits."""
     try:
         return keys.cast(pa.string())

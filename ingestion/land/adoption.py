@@ -66,6 +66,7 @@ def adopt(lake: Lake, stream: Stream) -> Adoption:
         StreamBusy: A batch of it is being written.
         StorageError: The spool cannot be read or written.
         BatchFailed: The ledger could not be written; say it again.
+        FormatUnavailable: The spool's events cannot be compared with the lake's.
     """
     log = open_spool(stream, lake.settings)
     if log is None:
@@ -89,7 +90,7 @@ def adopt(lake: Lake, stream: Stream) -> Adoption:
                 return Adoption(stream.name, position, seen.end - position, "")
             known, position = 0, seen.begin
             if not _lacks_its_beginning(log, ours, seen):
-                known = events_in_lake(lake, stream.name, log=log, partition=log.partition, bounds=seen)
+                known = events_in_lake(lake, stream, log=log, partition=log.partition, bounds=seen)
                 position = max(ours.next, ours.known_end)
             first = spool.begin + known
             shift = Shift(spool.log_id, ours.log_id, position - first)

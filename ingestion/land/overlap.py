@@ -8,52 +8,70 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from ingestion.formats.decode import keys_as_text
+from ingestion.clock import utc_now
+from ingestion.declare.stream import Stream
+from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.log.port import Bounds, Log, Window
 
+_COLUMNS = ["position", "event_time", "event_key", "payload", "payload_raw"]
 _EVENTS = """
-with events as (
-    select position, event_time, event_key from raw."{stream}" where source_partition = $partition
-    union
-    select position, event_time, event_key from raw.rejects
-    where stream = $stream and source_partition = $partition
+with landed as (
+    select position, event_time, event_key, payload, payload_raw
+    from raw."{stream}"
+    where source_partition = $partition
+),
+
+events as (
+    from landed
+    union all by name
+    select position, event_time, event_key, payload_raw
+    from raw.rejects
+    where
+        stream = $stream and source_partition = $partition
+        and position not in (select position from landed)
 )
 """
 _FIRST = _EVENTS + "select position from events where event_time = $moment order by position"
 _NEXT = _EVENTS + (
-    "select position, event_time, event_key from events where position >= $since "
+    "select position, event_time, event_key, payload, payload_raw from events where position >= $since "
     "order by position limit $most"
 )
-_Event = tuple[datetime, str | None]
-"""When it was received, to the microsecond, and its key."""
+_Event = tuple[datetime, str | None, str | None, bytes | None]
+"""When it was received, to the microsecond, its key, and what the stream's format makes of it today."""
 
 
-def events_in_lake(lake: Lake, stream: str, *, log: Log, partition: str, bounds: Bounds) -> int:
+def events_in_lake(lake: Lake, stream: Stream, *, log: Log, partition: str, bounds: Bounds) -> int:
     """How many of a log's first events the lake holds, one after the other.
 
     Args:
         lake: The lake.
-        stream: The stream's name.
+        stream: The stream.
         log: The log, which dates each event by when it received it.
         partition: Its partition.
         bounds: What it holds.
 
     Returns:
         Events from the beginning of the log on; what follows them is not in the lake in this place.
+
+    Raises:
+        FormatUnavailable: What the format needs is away.
     """
-    first = next(_of_log(log, partition, Window(bounds.begin, min(bounds.begin + 1, bounds.end))), [])
+    only_first = Window(bounds.begin, min(bounds.begin + 1, bounds.end))
+    first = next(_of_log(lake, stream, log, partition, only_first), [])
     if not first:
         return 0
-    named = {"stream": stream, "partition": partition}
-    begins = lake.connection.execute(_FIRST.format(stream=stream), named | {"moment": first[0][0]}).fetchall()
-    return max((_run(lake, named, log, bounds, since=begin) for (begin,) in begins), default=0)
+    named = {"stream": stream.name, "partition": partition}
+    query = _FIRST.format(stream=stream.name)
+    begins = lake.connection.execute(query, named | {"moment": first[0][0]}).fetchall()
+    return max((_run(lake, stream, log, partition, bounds, since=begin) for (begin,) in begins), default=0)
 
 
-def _run(lake: Lake, named: dict[str, str], log: Log, bounds: Bounds, *, since: int) -> int:
+def _run(lake: Lake, stream: Stream, log: Log, partition: str, bounds: Bounds, *, since: int) -> int:
     """How many events are the same, from the log's beginning and from this position of the lake on."""
-    same, query = 0, _NEXT.format(stream=named["stream"])
-    for events in _of_log(log, named["partition"], Window(bounds.begin, bounds.end)):
+    same, query = 0, _NEXT.format(stream=stream.name)
+    named = {"stream": stream.name, "partition": partition}
+    for events in _of_log(lake, stream, log, partition, Window(bounds.begin, bounds.end)):
         rows = lake.connection.execute(query, named | {"since": since, "most": len(events)}).fetchall()
         for event, row in zip(events, rows, strict=False):
             if event != row[1:]:
@@ -65,8 +83,12 @@ def _run(lake: Lake, named: dict[str, str], log: Log, bounds: Bounds, *, since: 
     return same
 
 
-def _of_log(log: Log, partition: str, window: Window) -> Iterator[list[_Event]]:
-    """Events of a log, some thousand at a time."""
+def _of_log(lake: Lake, stream: Stream, log: Log, partition: str, window: Window) -> Iterator[list[_Event]]:
+    """Events of a log as the lake would hold them, some thousand at a time."""
+    decode, limit = decoder(stream.format), lake.settings.payload_max_bytes
     for chunk in log.read({partition: window}) if window.start < window.end else ():
-        keys = keys_as_text(pa.chunked_array(chunk.events["event_key"].chunks, pa.binary()))
-        yield list(zip(chunk.events["event_time"].to_pylist(), keys.to_pylist(), strict=True))
+        made = decode(chunk.events, stream=stream.name, batch_id=0, ingested_at=utc_now(), max_bytes=limit)
+        rejects = made.rejects.append_column("payload", pa.nulls(made.rejects.num_rows, pa.string()))
+        both = pa.concat_tables([made.events.select(_COLUMNS), rejects.select(_COLUMNS)]).sort_by("position")
+        columns = [both[name].to_pylist() for name in _COLUMNS[1:]]
+        yield list(zip(*columns, strict=True))

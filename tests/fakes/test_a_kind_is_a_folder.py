@@ -16,8 +16,10 @@ from ingestion.declare.file import load_streams
 from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, LogTruncated
+from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.land.adoption import adopt
+from ingestion.land.replay import replay
 from ingestion.log.port import Window
 from ingestion.settings import Settings
 from ingestion.upkeep.files import trim_spool
@@ -76,6 +78,28 @@ def test_a_log_of_a_new_kind_lands_and_is_watched(
     with pytest.raises(ConfigError, match="is read from tape: only a collected stream has a spool"):
         adopt(lake, TAPED)
     meter.close()
+
+
+def test_a_log_of_a_new_kind_is_recognised_without_its_doing(lake: Lake, at: Settings, deck: Deck) -> None:
+    lake.settings = at
+    reel = deck.reels["reel"]
+    reel.record(b'{"n": 1}', b'{"n": 2}')
+    ingest(lake, TAPED, at)
+    ours = reel.events.pop(1)
+    note, ok = sources(at, [TAPED])
+    assert (note.state, ok.state) == ("note", "ok")
+    assert "reel-0 may have been put back to an earlier state and written on" in note.message
+    reel.events[1] = ours | {"value": b'{"n": 3}'}
+    assert "wound back before our position 2" in next(sources(at, [TAPED])).message
+    assert "wound back" in verify(lake, TAPED, log=open_log(TAPED, at)).partitions[0].findings[0]
+    with pytest.raises(LogTruncated, match="songs': reel-0 was wound back"):
+        replay(lake, TAPED.name, log=open_log(TAPED, at), decode=decoder("json"))
+    reel.record(b'{"n": 4}')
+    with pytest.raises(LogTruncated, match="songs': reel-0 was wound back"):
+        ingest(lake, TAPED, at)
+    reel.events[1] = ours
+    assert ingest(lake, TAPED, at).events_landed == 1
+    assert verify(lake, TAPED, log=open_log(TAPED, at)).verdict == "ok"
 
 
 def test_it_is_an_asset_of_its_own_kind() -> None:

@@ -20,6 +20,7 @@ from ingestion.land.adoption import adopt
 from ingestion.settings import Settings
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from ingestion.upkeep.files import trim_spool
+from ingestion.watch.lag import LagMeter
 from ingestion.watch.recount import verify
 from orchestration.cli.examine_sources import sources
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of
@@ -194,6 +195,10 @@ def test_the_right_spool_again_after_an_older_copy_was_adopted_loses_nothing(
     collect(settings, range(3, 9))
     ingest(lake, PLANT, settings)
     put_back(tmp_path / "copy", settings)
+    # It ends at our position: nothing seems unread, and a run has to find the error all the same.
+    with closing(LagMeter(settings, lake, timeout_seconds=5, clock=utc_now)) as meter:
+        (lag,) = meter.measure([PLANT])
+    assert (lag.events, lag.replaced, lag.has_work) == (0, True, True)
     assert (adopt(lake, PLANT).position, adopt(lake, PLANT).broken) == (9, "")
     shutil.rmtree(spool(settings))
     shutil.move(settings.data_dir / "newer", spool(settings))

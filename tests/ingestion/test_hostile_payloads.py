@@ -112,6 +112,7 @@ class _OneEvent:
     """A log of one given value, for what no broker at its defaults takes."""
 
     stalls = 0
+    keeps_until_confirmed = False
 
     def __init__(self, value: bytes) -> None:
         self._value = value

@@ -43,6 +43,7 @@ class CountingLog:
     """A log whose every look finds `step` more events; every tenth is malformed."""
 
     stalls = 0
+    keeps_until_confirmed = False
 
     def __init__(self, *, step: int = 20, end: int = 0) -> None:
         self.step, self.end = step, end

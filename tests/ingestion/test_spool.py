@@ -22,6 +22,7 @@ from ingestion.log.envelope import SOURCE_SCHEMA
 from ingestion.log.port import Window
 from ingestion.spool.frames import HEADER_BYTES, SEGMENT_HEADER_BYTES, SpoolCorrupt, segment_path, segments
 from ingestion.spool.log import SpoolLog
+from ingestion.spool.mark import FrameMark
 from ingestion.spool.reader import SpoolReader
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 
@@ -402,3 +403,42 @@ def test_the_log_starts_where_it_is_told(tmp_path: Path, stream: Stream) -> None
         moment = EPOCH + timedelta(microseconds=microseconds)
         assert log.start_positions(moment, bounds) == {"telemetry-0": position}
     log.close()
+
+
+def test_an_end_is_known_by_its_frame_as_far_as_the_writer_vouches_for_it(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    write(folder, [2, 3])
+    first = SpoolReader(folder).bounds()
+    assert first is not None
+    mark = FrameMark.parse(first.proof)
+    assert mark is not None
+    assert (mark.segment, mark.frame.first, mark.frame.count, mark.end, str(mark)) == (
+        0,
+        2,
+        3,
+        5,
+        first.proof,
+    )
+    with closing(SpoolWriter(folder)) as writer:
+        writer.append(numbered(5, 1))
+        writer.commit()
+        vouched = (folder / "published").read_bytes()
+        writer.append(numbered(6, 1))
+        writer.commit()
+        (folder / "published").write_bytes(vouched)  # the last flush is under way
+        reader = SpoolReader(folder)
+        bounds = reader.bounds()
+        assert bounds is not None
+        last = FrameMark.parse(bounds.proof)
+        assert last is not None
+        assert (bounds.end, last.frame.first, last.end) == (6, 5, 6)
+        assert reader.holds(mark)
+        assert reader.holds(last)
+        reader.close()
+    with closing(SpoolWriter(tmp_path / "other")) as writer:
+        for first_position, count in [(0, 2), (2, 3)]:  # the same bytes, received later
+            writer.append(event(each.value, received_us=9) for each in numbered(first_position, count))
+            writer.commit()
+        assert not SpoolReader(writer.folder).holds(mark)
+    assert SpoolReader(folder).holds(mark)
+    assert FrameMark.parse("") is None
