@@ -59,7 +59,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "checks",
             "records",
             "services",
-            "web",
+            "web daemon",
             "observe",
             "system",
             "scaffold deploy",

@@ -72,7 +72,7 @@ class Watchman:
                 if condition.alerted:
                     if condition.closed is not None:
                         return Alert(condition, opening=False, open_count=open_count)
-                elif self._posts and lasted >= patience:
+                elif self._posts and not timedelta(0) <= lasted < patience:  # the clock may be set back
                     return Alert(condition, opening=True, open_count=open_count)
                 elif condition.closed is not None:
                     self._journal.settled(condition)

@@ -113,8 +113,10 @@ class _Ticks:
 
     def tick(self, instance: DagsterInstance, schedule: Schedule) -> SensorResult:
         """Look until there is a run to ask for or the time is over."""
-        # The first tick of all must not repeat old repairs: it starts from now.
-        schedule = replace(schedule, repaired=schedule.repaired or utc_now().isoformat())
+        # The first tick of all must not repeat old repairs: it starts from now. So does the next one after
+        # the clock was set back: nothing would come after a time that is still to come.
+        now = utc_now().isoformat()
+        schedule = replace(schedule, repaired=min(schedule.repaired or now, now))
         deadline, asked_for_repairs = time.monotonic() + self.seconds, False
         schedule, busy = self._review(instance, schedule)
         looked_at = float("-inf")

@@ -139,16 +139,16 @@ class Schedule:
 
     def is_paused(self, stream: str, *, now: float) -> bool:
         """Whether a failing stream still has to wait."""
-        return stream in self.pauses and self.pauses[stream].until > now
+        return stream in self.pauses and not self.pauses[stream].is_over(now=now)
 
     def is_due(self, stream: str, *, now: float) -> bool:
         """Whether a failing stream's pause is over."""
-        return stream in self.pauses and self.pauses[stream].until <= now
+        return stream in self.pauses and self.pauses[stream].is_over(now=now)
 
     def next_due(self, streams: Iterable[str], *, now: float) -> float | None:
         """When the next pause of one of these streams is over (Unix seconds); None when none is running."""
-        untils = [self.pauses[name].until for name in streams if name in self.pauses]
-        return min((until for until in untils if until > now), default=None)
+        pauses = [self.pauses[name] for name in streams if name in self.pauses]
+        return min((pause.until for pause in pauses if not pause.is_over(now=now)), default=None)
 
 
 _ADAPTER = TypeAdapter(Schedule)

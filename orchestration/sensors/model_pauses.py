@@ -56,7 +56,7 @@ class ModelPauses:
 
     def paused(self, *, now: float) -> frozenset[str]:
         """The models that still have to wait."""
-        return frozenset(name for name, pause in self.failing.items() if pause.until > now)
+        return frozenset(name for name, pause in self.failing.items() if not pause.is_over(now=now))
 
     def due(self, *, now: float) -> frozenset[str]:
         """The models whose pause is over: a run has to try them, new events or not."""
@@ -72,7 +72,8 @@ class ModelPauses:
 
     def next_due(self, *, now: float) -> float | None:
         """When the next pause is over (Unix seconds); None when none is running."""
-        return min((pause.until for pause in self.failing.values() if pause.until > now), default=None)
+        running = (pause.until for pause in self.failing.values() if not pause.is_over(now=now))
+        return min(running, default=None)
 
 
 def _subject(name: str) -> str:

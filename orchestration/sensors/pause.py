@@ -25,3 +25,7 @@ class Pause:
         """The pause after one more failure."""
         failures = 1 if before is None else before.failures + 1
         return Pause(failures, now + min(_FIRST_SECONDS * 2 ** (failures - 1), _LONGEST_SECONDS), why)
+
+    def is_over(self, *, now: float) -> bool:
+        """Whether it is time for the next try, also after the clock was set back: no pause is so long."""
+        return not now < self.until <= now + _LONGEST_SECONDS

@@ -97,10 +97,8 @@ def code_server(settings: Settings, env: Mapping[str, str], *, path: Path) -> Co
 
 def daemon(settings: Settings, env: Mapping[str, str], *, path: Path) -> ChildProcess:
     """The process that evaluates sensors and schedules."""
-    return _python(
-        settings, env, "daemon", "-m", "dagster._daemon", "run", "-w", str(_workspace(settings, path)),
-        "--log-level", "warning",
-    )  # fmt: skip
+    workspace = str(_workspace(settings, path))
+    return _python(settings, env, "daemon", "-m", "orchestration.daemon", "--workspace", workspace)
 
 
 def web_server(settings: Settings, env: Mapping[str, str], *, path: Path, port: int) -> ChildProcess:
