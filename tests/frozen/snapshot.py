@@ -17,7 +17,11 @@ FOLDER = Path(__file__).parent / "snapshots"
 
 def check(name: str, text: str) -> None:
     """Compare a text with the stored one, or store it; a difference is shown as a unified diff."""
-    path = FOLDER / name
+    check_file(FOLDER / name, text)
+
+
+def check_file(path: Path, text: str) -> None:
+    """The same for a text that is stored elsewhere."""
     text = text.rstrip("\n") + "\n"
     if os.environ.get("MILLRACE_FREEZE") == "1":
         path.write_text(text, encoding="utf-8")
@@ -25,7 +29,12 @@ def check(name: str, text: str) -> None:
     stored = path.read_text(encoding="utf-8") if path.exists() else ""
     if text != stored:
         lines = difflib.unified_diff(
-            stored.splitlines(), text.splitlines(), f"snapshots/{name}", "today", lineterm="", n=2
+            stored.splitlines(),
+            text.splitlines(),
+            f"{path.parent.name}/{path.name}",
+            "today",
+            lineterm="",
+            n=2,
         )
         pytest.fail(
             "\n".join(["what was frozen has changed; MILLRACE_FREEZE=1 stores it again", *lines]),

@@ -22,30 +22,38 @@
 {%- endmacro %}
 
 
-{# Whether a field cannot be found by its keys: true, or null. #}
-{% macro is_badly_keyed(path, text, objects) -%}
-    {%- set places = [] -%}
-    {%- for key in path.split('.') -%}
-        {%- set object = millrace.json_path('.'.join(path.split('.')[:loop.index0]) or '.') -%}
-        {%- set number = (objects | list).index(object) + 1 -%}
-        {%- set variants = [] -%}
-        {%- for other in objects[object] if other != key and other.lower() == key.lower() -%}
-            {%- do variants.append(other) -%}
+{#
+  The fields that cannot be found by their keys. One expression for all of them: what differs is in constant lists, an entry for
+  each key of each path.
+#}
+{% macro badly_keyed(fields, objects) -%}
+    {%- set entries = {'names': [], 'objects': [], 'keys': [], 'lowered': []} -%}
+    {%- for name, spec in fields.items() if spec.path != '.' -%}
+        {%- for key in spec.path.split('.') -%}
+            {%- set object = millrace.json_path('.'.join(spec.path.split('.')[:loop.index0]) or '.') -%}
+            {%- set variants = [] -%}
+            {%- for other in objects[object] if other != key and other.lower() == key.lower() -%}
+                {%- do variants.append(other) -%}
+            {%- endfor -%}
+            {%- do entries['names'].append(name) -%}
+            {%- do entries['objects'].append((objects | list).index(object) + 1) -%}
+            {%- do entries['keys'].append(key) -%}
+            {%- do entries['lowered'].append('' if variants else key.lower()) -%}
         {%- endfor -%}
-        {%- do places.append({'keys': '_keys[' ~ number ~ ']', 'key': millrace.literal(key), 'is_alone': not variants}) -%}
     {%- endfor -%}
-    case
-        when _has_repeated_keys then
-            case when {% for place in places -%}
-                length(list_filter({{ place['keys'] }}, lambda key: key = {{ place['key'] }})) > 1{{ ' or ' if not loop.last }}
-            {%- endfor %} then true end
-        when {{ text }} is null then
-            case {%- for place in places if place['is_alone'] %}
-                when contains(lower(array_to_string({{ place['keys'] }}, chr(10))), lower({{ place['key'] }}))
-                    and not list_contains({{ place['keys'] }}, {{ place['key'] }})
-                    and list_contains(list_transform({{ place['keys'] }}, lambda key: lower(key)), lower({{ place['key'] }}))
-                    then true
-            {%- else %} when false then true
-            {%- endfor %} end
-    end
+    {%- set keys = '_keys[[' ~ entries['objects'] | join(', ') ~ '][entry]]' -%}
+    {%- set key = millrace.path_list(entries['keys']) ~ '[entry]' -%}
+    list_transform(
+        list_filter(
+            range(1, {{ entries['names'] | length + 1 }}),
+            lambda entry: case
+                when list_contains({{ keys }}, {{ key }})
+                    then _has_repeated_keys and length(list_filter({{ keys }}, lambda each: each = {{ key }})) > 1
+                else list_contains(
+                    list_transform({{ keys }}, lambda each: lower(each)), {{ millrace.path_list(entries['lowered']) }}[entry]
+                )
+            end
+        ),
+        lambda entry: {{ millrace.path_list(entries['names']) }}[entry]
+    )
 {%- endmacro %}

@@ -34,7 +34,7 @@
 
 
 {% macro without_spaces(json) -%}
-    replace(replace({{ json }}, ', ', ','), ': ', ':')
+    replace({{ json }}, ' ', '')
 {%- endmacro %}
 
 

@@ -75,7 +75,7 @@
         case when _wrong is null or not list_contains(_wrong, '{{ name }}') then "{{ name }}" end as "{{ name }}",
         {%- endfor %}
         case
-            when not _is_json{{ ' or _texts is null' if paths }}{{ ' or _values is null' if json_paths }} then ['payload']
+            when {{ '_keys is null' if objects else 'not _is_json' }}{{ ' or _texts is null' if paths }}{{ ' or _values is null' if json_paths }} then ['payload']
             else list_filter(
                 [
                     {%- for name in fields %}
@@ -100,20 +100,11 @@
             {{ millrace.typed_value(texts[name], spec.type, spec.unit, spec.format, spec.pattern, spec.zone) }} as "{{ name }}",
             {%- endfor %}
             {%- if objects %}
-            case when _has_repeated_keys is not null then
-                list_filter(
-                    [
-                        {%- for name, spec in fields.items() if spec.path != '.' %}
-                        case when {{ millrace.is_badly_keyed(spec.path, texts[name], objects) }} then '{{ name }}' end
-                        {{- ',' if not loop.last }}
-                        {%- endfor %}
-                    ],
-                    lambda name: name is not null
-                )
-            end as _wrong,
+            case when _has_repeated_keys is not null then {{ millrace.badly_keyed(fields, objects) }} end as _wrong,
             {%- else %}
             null::varchar [] as _wrong,
             {%- endif %}
+            _keys,
             _texts,
             _values
         from (
@@ -133,7 +124,7 @@
                     event_key,
                     event_time as _event_time,
                     ingested_at,
-                    json_valid(payload) as _is_json,
+                    {{ 'null' if objects else 'json_valid(payload)' }} as _is_json,
                     {{ 'try(json_keys(payload, ' ~ millrace.path_list(objects) ~ '))' if objects else 'null' }} as _keys,
                     {{ millrace.payload_texts('payload', paths) if paths else 'null' }} as _texts,
                     {{ millrace.payload_texts('payload', json_paths, 'json_extract') if json_paths else 'null' }} as _values

@@ -60,21 +60,28 @@
     {#- Digits that cannot count are cut from the text, as a cast to decimal would round them. -#}
     {%- set number = "try_cast(regexp_replace(" ~ text ~ ", '^([^eE]*\\.\\d{12})\\d+$', '\\1') as decimal(38, 12))" -%}
     {%- set scales = {'days': '86400000000', 's': '1000000', 'ms': '1000', 'us': '1', 'ns': '0.001'} -%}
-    try(make_timestamptz(
-        {%- if unit %}
-        case
-            when floor({{ number }} * {{ scales[unit] }}) between -62135596800000000 and 253402300799999999
-                then floor({{ number }} * {{ scales[unit] }})
-        end
-        {%- else %}
-        case
-            when {{ number }} >= 631152000 and {{ number }} < 4102444800 then floor({{ number }} * 1000000)
-            when {{ number }} >= 631152000000 and {{ number }} < 4102444800000 then floor({{ number }} * 1000)
-            when {{ number }} >= 631152000000000 and {{ number }} < 4102444800000000 then floor({{ number }})
-            when {{ number }} >= 631152000000000000 and {{ number }} < 4102444800000000000 then floor({{ number }} * 0.001)
-        end
-        {%- endif %}::bigint
-    ))
+    list_transform(
+        [{{ number }}],
+        lambda number: try(make_timestamptz(
+            {%- if unit %}
+            case
+                when floor(number * {{ scales[unit] }}) between -62135596800000000 and 253402300799999999
+                    then floor(number * {{ scales[unit] }})
+            end
+            {%- else %}
+            floor(case
+                when number < 631152000 then null
+                when number < 4102444800 then number * 1000000
+                when number < 631152000000 then null
+                when number < 4102444800000 then number * 1000
+                when number < 631152000000000 then null
+                when number < 4102444800000000 then number
+                when number < 631152000000000000 then null
+                when number < 4102444800000000000 then number * 0.001
+            end)
+            {%- endif %}::bigint
+        ))
+    )[1]
 {%- endmacro %}
 
 

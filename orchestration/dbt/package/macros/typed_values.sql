@@ -7,19 +7,12 @@
 {% macro typed_value(text, type, unit=none, format=none, pattern=none, zone=none) -%}
     {%- if type == 'varchar' -%}
         {{ text }}
-    {%- elif type in ('bigint', 'integer') -%}
+    {%- elif type in ('bigint', 'integer') or type.startswith('decimal') -%}
+        {%- set scale = (type[8:-1].split(',')[1] | int) if type.startswith('decimal') else 0 -%}
         case
-            when regexp_full_match({{ text }}, '[+-]?\d{1,18}') then try_cast({{ text }} as {{ type }})
-            when {{ millrace.is_exactly(text, 'try_cast(' ~ text ~ ' as ' ~ type ~ ')::varchar') }} then try_cast({{ text }} as {{ type }})
-        end
-    {%- elif type.startswith('decimal') -%}
-        {%- set digits = type[8:-1].split(',') -%}
-        {%- set scale = digits[1] | int -%}
-        {%- set whole = (digits[0] | int) - scale -%}
-        case
-            when regexp_full_match({{ text }}, '[+-]?{{ '\\d{1,' ~ whole ~ '}' if whole > 0 else '0' }}{{ '(\\.\\d{1,' ~ scale ~ '})?' if scale }}')
-                then try_cast({{ text }} as {{ type }})
-            when {{ millrace.is_exactly(text, 'try_cast(' ~ text ~ ' as ' ~ type ~ ')::varchar') }} then try_cast({{ text }} as {{ type }})
+            when regexp_full_match({{ text }}, '[+-]?\d+{{ '(\\.\\d{0,' ~ scale ~ '}0*)?' }}') then try_cast({{ text }} as {{ type }})
+            when regexp_full_match({{ text }}, '[+-]?\d{1,10}(\.\d{1,9})?[eE](-\d|\+?0*1?\d)')
+                then {{ millrace.exact_cast('try_cast(' ~ text ~ ' as decimal(38, 18))', type) }}
         end
     {%- elif type == 'double' -%}
         {{ millrace.typed_double(text) }}
@@ -44,41 +37,32 @@
 {% macro typed_double(text) -%}
     case
         when regexp_full_match({{ text }}, '[+-]?\d{1,7}(\.\d{1,8})?') then try_cast({{ text }} as double)
-        when isfinite(try_cast({{ text }} as double)) and (
-            try_cast({{ text }} as double)::varchar = {{ text }}
-            or {{ millrace.is_exactly(
-                text,
-                "printf('%.' || greatest(length(" ~ millrace.digits_of(text) ~ ") - 1, 0) || 'e', try_cast(" ~ text ~ " as double))"
-            ) }}
-        ) then try_cast({{ text }} as double)
+        when regexp_full_match({{ text }}, '[+-]?\d+(\.\d+)?([eE][+-]?\d+)?') then
+            list_filter(
+                [try_cast({{ text }} as double)],
+                lambda number: isfinite(number) and case
+                    when number::varchar = {{ text }} then true
+                    when contains(lower({{ text }}), 'e')
+                        then {{ millrace.short_exponent(text) }}
+                            = {{ millrace.short_exponent("printf('%.' || length(regexp_extract(" ~ text ~ ", '\\.(\\d+)', 1)) || 'e', number)") }}
+                    else regexp_replace({{ text }}, '^(-?)\+?0*(\d)', '\1\2')
+                        = printf('%.' || length(regexp_extract({{ text }}, '\.(\d+)', 1)) || 'f', number)
+                end
+            )[1]
     end
 {%- endmacro %}
 
 
-{# Whether two texts are the same decimal number; null where one is not a number. #}
-{% macro is_exactly(text, other) -%}
-    {{ millrace.decimal_form(text) }} = {{ millrace.decimal_form(other) }}
+{# A number with an exponent, written in one way: 1.5e5 for 1.5E+05. #}
+{% macro short_exponent(text) -%}
+    regexp_replace(replace(lower({{ text }}), 'e+', 'e'), 'e(-?)0*(\d)', 'e\1\2')
 {%- endmacro %}
 
 
-{# A decimal number in one form, sign, digits and power of ten, as in -15e-1 for -1.50; null for what is not a number. #}
-{% macro decimal_form(text) -%}
-    {%- set mantissa = "regexp_replace(" ~ text ~ ", '^[+-]?(\\d+)\\.?(\\d*).*$', '\\1\\2')" -%}
-    {%- set fraction = "length(regexp_extract(" ~ text ~ ", '\\.(\\d*)', 1))" -%}
-    {%- set exponent = "regexp_extract(" ~ text ~ ", '[eE](.+)$', 1)" -%}
-    case when regexp_full_match({{ text }}, '[+-]?\d+(\.\d+)?([eE][+-]?\d+)?') then
-        case when {{ millrace.digits_of(text) }} = '' then '0' else
-            case when starts_with({{ text }}, '-') then '-' else '' end
-            || {{ millrace.digits_of(text) }} || 'e' || (
-                case when {{ exponent }} = '' then 0 else try_cast({{ exponent }} as bigint) end
-                - {{ fraction }} + length({{ mantissa }}) - length(rtrim({{ mantissa }}, '0'))
-            )
-        end
-    end
-{%- endmacro %}
-
-
-{# The significant digits of a number's text. #}
-{% macro digits_of(text) -%}
-    trim(regexp_replace({{ text }}, '^[+-]?(\d+)\.?(\d*).*$', '\1\2'), '0')
+{# A decimal as another type, or null where that would round it. #}
+{% macro exact_cast(decimal, type) -%}
+    list_filter(
+        [try_cast({{ decimal }} as {{ type }})],
+        lambda number: try_cast(number as decimal(38, 18)) = {{ decimal }}
+    )[1]
 {%- endmacro %}

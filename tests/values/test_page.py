@@ -1,0 +1,48 @@
+"""docs/values.md: what was sent, what staging shows, what is reported. Made from what happens here.
+
+`MILLRACE_FREEZE=1 .venv/bin/python -m pytest tests/values/test_page.py` writes it again.
+"""
+
+from pathlib import Path
+
+from tests.frozen.snapshot import check_file
+from tests.repository import REPOSITORY
+from tests.values.cases import Section, sections
+from tests.values.staged import Fate, stage
+
+PAGE = REPOSITORY / "docs" / "values.md"
+_HEAD = Path(__file__).with_name("head.md")
+
+
+def test_the_page_says_what_happens() -> None:
+    tables = "\n".join(_table(section) for section in sections())
+    check_file(PAGE, _HEAD.read_text(encoding="utf-8") + tables)
+
+
+def _table(section: Section) -> str:
+    fates = stage(section.fields, section.payloads, text=True)
+    rows = [
+        f"| {_code(sent)} | {_shown(fate)} | {_reported(fate)} |"
+        for sent, fate in zip(section.sent, fates, strict=True)
+    ]
+    head = "| sent | staging shows | reported |\n|---|---|---|"
+    return "\n".join([f"## {section.title}", "", section.prose, "", head, *rows, ""])
+
+
+def _shown(fate: Fate) -> str:
+    if fate.reject:
+        return ""
+    if set(fate.values) == {"v"}:
+        return "null" if fate.values["v"] is None else _code(fate.values["v"])
+    there = [f"{name} {_code(value)}" for name, value in fate.values.items() if value is not None]
+    return ", ".join(there) or "null"
+
+
+def _reported(fate: Fate) -> str:
+    if fate.reject:
+        return f"reject, `{fate.reject}`"
+    return f"`{', '.join(fate.cast_errors)}`" if fate.cast_errors else ""
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else "empty text"
