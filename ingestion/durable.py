@@ -5,6 +5,7 @@ proves nothing when it is repeated, so what it was to prove is written again, in
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -28,7 +29,12 @@ def make_folder(folder: Path, *, mode: int = 0o777) -> None:
         return
     make_folder(folder.parent)
     folder.mkdir(mode=mode, exist_ok=True)
-    sync_folder(folder.parent)
+    try:
+        sync_folder(folder.parent)
+    except OSError:
+        with suppress(OSError):
+            folder.rmdir()  # so that the next call makes it, and flushes its name
+        raise
 
 
 def replace_file(path: Path, content: bytes, *, mode: int = 0o666) -> None:

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ingestion.durable import make_folder, replace_file, sync_folder
 from ingestion.errors import StorageError
 from orchestration.conditions.condition import Condition, Finding, by_importance
 
@@ -52,6 +53,8 @@ class Journal:
         for line in _lines(self._path):
             _apply(self.conditions, line)
             self._count += 1
+        # Its end may be torn, or not on the disk although it can be read: it is written again as a whole.
+        self._damaged = self._path.exists()
 
     def open(self) -> list[Condition]:
         """The conditions that are open, the most important first."""
@@ -109,35 +112,32 @@ class Journal:
         if not self._unwritten:
             return
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            if self._count + len(self._unwritten) > _MOST_LINES:
+            make_folder(self._path.parent)
+            if self._damaged or self._count + len(self._unwritten) > _MOST_LINES:
                 self._rewrite()
             else:
                 self._append()
         except OSError as error:
+            self._damaged = True
             raise StorageError(
                 f"{self._path} cannot be written ({error.strerror or error}); free that disk or repair its "
                 "permissions"
             ) from None
         self._unwritten.clear()
+        self._damaged = False
 
     def _add(self, line: Mapping[str, object]) -> None:
         _apply(self.conditions, line)
         self._unwritten.append(line)
 
     def _append(self) -> None:
-        text = "".join(f"{json.dumps(line)}\n" for line in self._unwritten)
-        with self._path.open("a+b") as file:
-            end = file.seek(0, os.SEEK_END)
-            if end:
-                file.seek(end - 1)
-                if file.read(1) != b"\n":  # the torn line of a crash stays a line of its own
-                    text = f"\n{text}"
-            file.write(text.encode())
+        with self._path.open("ab") as file:
+            end = file.tell()
+            file.write("".join(f"{json.dumps(line)}\n" for line in self._unwritten).encode())
             file.flush()
             os.fsync(file.fileno())
         if not end:
-            _flush_folder(self._path.parent)
+            sync_folder(self._path.parent)
         self._count += len(self._unwritten)
 
     def _rewrite(self) -> None:
@@ -146,13 +146,7 @@ class Journal:
         for condition in closed[:-_KEPT_CLOSED]:
             del self.conditions[condition.number]
         lines = [line for each in self.conditions.values() for line in _written(each)]
-        new = self._path.with_suffix(".new")
-        with new.open("wb") as file:
-            file.write("".join(f"{json.dumps(line)}\n" for line in lines).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self._path)
-        _flush_folder(self._path.parent)
+        replace_file(self._path, "".join(f"{json.dumps(line)}\n" for line in lines).encode())
         self._count = len(lines)
 
 
@@ -202,11 +196,3 @@ def _apply(conditions: dict[int, Condition], line: Mapping[str, Any]) -> None:
 
 def _finding(line: Mapping[str, Any]) -> Finding:
     return Finding(line["name"], line["subject"], line["sentence"], line["remedy"])
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
