@@ -68,6 +68,10 @@ class LakeTooNew(MillraceError):
     """A newer release has written the lake; this one does not open it."""
 
 
+class LakeClaimed(MillraceError):
+    """The lake's folder belongs to another system."""
+
+
 class LakeOutdated(MillraceError):
     """An older release has written the lake, and it has to be migrated before anything is written."""
 

@@ -4,7 +4,6 @@ One folder per backup, whole in itself. Why a backup is consistent: docs/decisio
 """
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from ingestion.backup.catalog import catalog_instant, load_catalog
-from ingestion.backup.files import as_sentence, place, require, sync_tree
+from ingestion.backup.files import as_sentence, place, require, seal, sync_folders
 from ingestion.collect.status import state_folder
 from ingestion.connectors.registry import collecting_connectors
-from ingestion.durable import sync_folder
+from ingestion.durable import make_folder, sync_folder
 from ingestion.errors import BackupError
 from ingestion.faultpoints import faultpoint
+from ingestion.lake.claim import CLAIM_FILE, claim_lake
 from ingestion.lake.lake import Lake
 from ingestion.lake.storage import storage_of
 from ingestion.project import DISTRIBUTION
@@ -117,7 +117,9 @@ def back_up(settings: Settings, destination: Path, *, now: datetime) -> BackupRe
         previous = next((folder / _LAKE for folder in reversed(backups_of(destination))), None)
         if partial.exists():
             shutil.rmtree(partial)  # of one that was killed
-        (partial / _CATALOG).mkdir(parents=True)
+        make_folder(destination, mode=0o700)
+        partial.mkdir(mode=0o700)
+        (partial / _CATALOG).mkdir()
         snapshot_id, tables, files, spool = _copy_instant(settings, partial)
         faultpoint("backup.catalog")
         copied = sum(
@@ -135,12 +137,9 @@ def back_up(settings: Settings, destination: Path, *, now: datetime) -> BackupRe
             spool=spool,
             identities=_identities(settings),
         )
-        with (partial / _MANIFEST).open("w") as file:
-            json.dump(manifest.to_json(), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
+        (partial / _MANIFEST).write_text(json.dumps(manifest.to_json(), indent=1))
         faultpoint("backup.written")
-        sync_tree(partial)
+        seal(partial)
         folder = _unused(destination / f"{now:%Y%m%dT%H%M%SZ}-{snapshot_id}")
         partial.rename(folder)
         sync_folder(destination)
@@ -160,6 +159,7 @@ def restore(settings: Settings, source: Path, *, session: bool = False) -> Backu
 
     Raises:
         BackupError: There is no whole backup, it knows no such collector, or something is there already.
+        LakeClaimed: The folder belongs to another lake.
     """
     folder = source if (source / _MANIFEST).exists() else next(reversed(backups_of(source)), None)
     if folder is None:
@@ -173,26 +173,28 @@ def restore(settings: Settings, source: Path, *, session: bool = False) -> Backu
         for name, size in sizes.items():
             require(folder / part / name, size, remedy="the backup is damaged, take another one")
     present = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
+    present.discard(CLAIM_FILE)  # our own, of a restore that was killed; another one's is refused below
     if (strange := present - manifest.lake.keys()) or not _is_ours(spool, folder / _SPOOL, manifest.spool):
         where = target / min(strange) if strange else spool
         raise BackupError(f"{where} is there already: restore into an empty data folder (--data-dir)")
     with as_sentence(settings.data_dir):
+        make_folder(settings.data_dir, mode=0o700)
+        claim_lake(settings)
         copied = sum(
             place(folder / _LAKE / name, target / name, size=size, twin=None)
             for name, size in manifest.lake.items()
-            if name not in present or (target / name).stat().st_size != size
         )
+        sync_folders(target)
         new_spool = settings.data_dir / "spool.restored"
         shutil.rmtree(new_spool, ignore_errors=True)
-        new_spool.mkdir(parents=True)
+        new_spool.mkdir()
         for name, size in manifest.spool.items():
             place(folder / _SPOOL / name, new_spool / name, size=size, twin=None, link=False)
-        sync_tree(new_spool)
+        seal(new_spool)
         for connector in collecting_connectors() if session else ():
             if identity := manifest.identities.get(connector.kind):
                 connector.take_over(state_folder(settings.data_dir, connector), identity)
         faultpoint("restore.files")
-        spool.parent.mkdir(parents=True, exist_ok=True)
         load_catalog(
             settings, folder / _CATALOG, manifest.tables, before_commit=lambda: _move(new_spool, spool)
         )

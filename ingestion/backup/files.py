@@ -1,4 +1,4 @@
-"""Files of a backup: brought to another place whole and durable."""
+"""Files of a backup: brought to another place whole and durable, and for their owner alone."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ def place(source: Path, target: Path, *, size: int, twin: Path | None, link: boo
         Whether it was copied.
     """
     require(source, size, remedy="the file is damaged, 'millrace verify' counts what is left")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     for near in (twin, source) if link else ():
         if near is not None and near.is_file() and near.stat().st_size == size:
@@ -32,12 +32,21 @@ def place(source: Path, target: Path, *, size: int, twin: Path | None, link: boo
                 os.link(near, target)
             except OSError:  # another file system, or one without links
                 continue
+            if near is source:
+                _flush(target)
+            if is_private(source.parent):
+                target.chmod(0o600)
             return False
-    with source.open("rb") as reading, target.open("wb") as writing:
+    with source.open("rb") as reading, open(target, "wb", opener=_privately) as writing:
         shutil.copyfileobj(reading, writing, 2**20)
         writing.flush()
         os.fsync(writing.fileno())
     return True
+
+
+def is_private(folder: Path) -> bool:
+    """Whether only its owner, and root, can enter a folder."""
+    return any(not each.stat().st_mode & 0o077 for each in (folder, *folder.parents))
 
 
 def require(path: Path, size: int, *, remedy: str) -> None:
@@ -48,15 +57,30 @@ def require(path: Path, size: int, *, remedy: str) -> None:
         raise BackupError(f"{path} {what}: {remedy}")
 
 
-def sync_tree(folder: Path) -> None:
-    """Make a folder durable, with every file in it that has no other name."""
+def seal(folder: Path) -> None:
+    """Make a folder durable and private, with all files in it that have no other name; `place` did those."""
     for root, _, names in os.walk(folder):
-        for name in names:
-            if (Path(root) / name).stat().st_nlink > 1:
-                continue
-            with (Path(root) / name).open("rb") as file:
-                os.fsync(file.fileno())
+        for path in (Path(root) / name for name in names):
+            if path.stat().st_nlink == 1:
+                path.chmod(0o600)
+                _flush(path)
+        Path(root).chmod(0o700)
         sync_folder(Path(root))
+
+
+def sync_folders(folder: Path) -> None:
+    """Make the names of everything below a folder durable."""
+    for root, _, _ in os.walk(folder):
+        sync_folder(Path(root))
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _privately(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @contextmanager

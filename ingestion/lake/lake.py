@@ -23,6 +23,7 @@ from ingestion.lake.catalog import (
     prepare_catalog,
     process_name,
 )
+from ingestion.lake.claim import claim_lake
 from ingestion.lake.engine import UNVERIFIED, engine_config, install_extensions, secret_directory
 from ingestion.lake.indexes import index_catalog
 from ingestion.lake.storage import storage_of
@@ -71,6 +72,7 @@ class Lake:
         Raises:
             CatalogUnavailable: The catalog does not answer.
             LakeTooNew: A newer release has written the lake.
+            LakeClaimed: It is opened for writing, and its folder belongs to another catalog.
         """
         now = time.monotonic()
         if self._connection is not None and now - self._opened_s >= self._renew_seconds:
@@ -82,6 +84,8 @@ class Lake:
     def _open(self) -> duckdb.DuckDBPyConnection:
         parameters, storage = catalog_parameters(self.settings), storage_of(self.settings)
         require_known(self.versions(), self.place)
+        if not self._read_only:
+            claim_lake(self.settings)
         connection = duckdb.connect(":memory:", config=engine_config(self.settings.data_dir) | UNVERIFIED)
         try:
             install_extensions(connection)
@@ -153,12 +157,14 @@ class Lake:
         Where nothing is missing it costs one read of the catalog.
 
         Raises:
+            LakeClaimed: The lake's folder belongs to another catalog.
             LakeTooNew: A newer release has written the lake.
             LakeOutdated: An older one has; prepare_lake (ingestion/migrate) migrates it.
         """
         names = list(streams)
         guard = lock_session(self.settings, application_name=self.application_name)
         try:
+            claim_lake(self.settings, guard)
             if is_ready(guard, names):
                 return
             prepare_catalog(guard)

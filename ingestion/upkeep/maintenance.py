@@ -5,9 +5,10 @@ Safe beside writers and readers, and to be killed anywhere: docs/operations.md. 
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import duckdb
 
@@ -19,6 +20,7 @@ from ingestion.lake.lake import CATALOG_NAME, Lake
 from ingestion.settings import Settings
 from ingestion.upkeep.compaction import Compaction, Compactor, Table
 from ingestion.upkeep.files import dead_work_folders, old_logs, remove_work_folder, trim_spool
+from ingestion.upkeep.orphans import find_orphans, known_files
 from ingestion.upkeep.versions import expire_versions, read_versions, versions_to_expire
 
 _LOCK_SECONDS = 3.0
@@ -36,8 +38,8 @@ class Limits:
         keep_every_snapshot: Each version stays so long …
         keep_snapshots: … and the last of each hour so long: how far time travel reaches back.
         grace: For so long a file stays after its last reader may have planned on it.
-        orphan_age: A file that the catalog does not know is deleted when it is older; writers write
-            their files before they commit.
+        orphan_age: A file of a writer that the catalog does not know is deleted when it is older; writers
+            write their files before they commit.
         keep_logs: Rotated logs stay so long.
     """
 
@@ -60,7 +62,7 @@ class Report:
         tables: The tables that were compacted.
         snapshots_expired: Versions that time travel no longer reaches.
         files_deleted: Files of the lake that no version holds any more.
-        orphans_deleted: Files in the lake's folder that the catalog never knew.
+        orphans_deleted: Files of dead writers, which the catalog never knew.
         segments_trimmed: Spool segments below the ledger's position.
         folders_removed: Work folders of dead batches.
         logs_removed: Rotated logs.
@@ -139,7 +141,7 @@ class _Upkeep:
         expired = self._expire()
         faultpoint("maintenance.expired")
         deleted = self._call("ducklake_cleanup_old_files", older_than=now - limits.grace)
-        orphans = self._call("ducklake_delete_orphaned_files", older_than=now - limits.orphan_age)
+        orphans = self._delete_orphans()
         faultpoint("maintenance.cleaned")
         segments = 0 if self._dry_run else self._trim_spools()
         return Report(
@@ -229,6 +231,25 @@ class _Upkeep:
                 [older_than, self._dry_run],
             )
         return len(rows)
+
+    def _delete_orphans(self) -> int:
+        """Delete what dead writers left; whoever may be writing a file is kept out, whatever its age."""
+        deleted = 0
+        for table, files in find_orphans(self._lake, before=self._now - self._limits.orphan_age).items():
+            with self._recorded(f"orphans of {table}"), ExitStack() as held:
+                for lock in self._writers(Table(*table.split("/"))):
+                    held.enter_context(lock())
+                unknown = set(map(str, files)) - known_files(self._lake)
+                for path in [] if self._dry_run else unknown:
+                    Path(path).unlink(missing_ok=True)
+                deleted += len(unknown)
+        return deleted
+
+    def _writers(self, table: Table) -> list[Callable[[], AbstractContextManager[object]]]:
+        """The locks of everybody who writes a table: the shared tables of raw are in every batch."""
+        if (lock := self._lock(table)) is not nullcontext:
+            return [lock]
+        return [self._lock(Table("raw", stream.name)) for stream in self._streams]
 
     def _trim_spools(self) -> int:
         trimmed = 0

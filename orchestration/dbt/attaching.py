@@ -11,6 +11,7 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from ingestion.errors import MillraceError, StorageError
 from ingestion.lake.catalog import connect_catalog, process_name
+from ingestion.lake.claim import claim_lake
 from ingestion.lake.engine import engine_config
 from ingestion.project import NoProject
 from ingestion.settings import load_settings
@@ -31,10 +32,21 @@ class Plugin(BasePlugin):
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Attach what the profile lists."""
         for attachment in self.creds.attach or ():
+            if not attachment.read_only:
+                self._claim()
             try:
                 conn.execute(attachment.to_sql())
             except duckdb.Error as error:
                 raise DbtRuntimeError(_why(error)) from None
+
+    def _claim(self) -> None:
+        """Refuse to write into a folder that belongs to another lake."""
+        try:
+            claim_lake(load_settings())
+        except NoProject:
+            return
+        except MillraceError as error:
+            raise DbtRuntimeError(str(error)) from None
 
 
 def _why(error: duckdb.Error) -> str:

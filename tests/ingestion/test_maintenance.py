@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
@@ -159,14 +160,29 @@ def test_old_files_stay_for_a_grace_and_then_go(lake: Lake) -> None:
 
 def test_only_old_files_that_the_catalog_does_not_know_are_orphans(lake: Lake) -> None:
     load(lake, 1)
-    folder, before = Path(lake.settings.resolved_lake_path) / "raw" / "events", contents(lake)
-    for name, age in (("young", 0), ("old", 10 * 86400)):
-        path = folder / f"{name}.parquet"
-        lake.query(f"copy (select 1 as x) to '{path}'")
+    folder, before = Path(lake.settings.resolved_lake_path), contents(lake)
+    for path in folder.rglob("*.parquet"):
+        os.utime(path, (0, 0))
+    ours, moved = f"ducklake-{uuid.uuid4()}.parquet", f"millrace-{uuid.uuid4()}.parquet"
+    young, deletes = f"ducklake-{uuid.uuid4()}.parquet", f"ducklake-{uuid.uuid4()}-delete.parquet"
+    orphans = [f"raw/events/year=2026/month=1/day=1/{ours}", f"raw/batches/{moved}", f"raw/events/{deletes}"]
+    # What somebody else keeps there: below a name of his own, in our folders, or with DuckLake's names.
+    others = ["reports/2025.parquet", "raw/events/export.parquet", f"reports/{ours}", ours, "raw/notes.txt"]
+    for name in (*orphans, *others, f"raw/events/{young}"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"PAR1")
+        age = 0 if young in name else 10 * 86400
         os.utime(path, (time.time() - age, time.time() - age))
-    assert upkeep(lake).orphans_deleted == 1
-    assert (folder / "young.parquet").exists()
-    assert not (folder / "old.parquet").exists()
+    assert upkeep(lake, dry_run=True).orphans_deleted == 3
+    with writer_lock(lake.settings, "events", application_name=process_name()):  # a batch may be writing it
+        assert (upkeep(lake).orphans_deleted, [(folder / name).exists() for name in orphans]) == (
+            0,
+            [True] * 3,
+        )
+    assert upkeep(lake).orphans_deleted == 3
+    assert [(folder / name).exists() for name in orphans] == [False] * 3
+    assert all((folder / name).exists() for name in (*others, f"raw/events/{young}"))
     assert contents(lake) == before
 
 

@@ -79,6 +79,12 @@ class Disk:
         pages = range(offset // PAGE, (offset + size - 1) // PAGE + 1)
         self._written.setdefault(os.fstat(fd).st_ino, set()).update(pages)
 
+    def forget(self, folder: Path) -> None:
+        """Take the files below a folder as never flushed."""
+        for path in folder.rglob("*"):
+            if path.is_file():
+                self._files.pop(path.stat().st_ino, None)
+
     def lose_power(self, target: Path, chance: random.Random | None) -> None:
         """Make a folder as it may be found afterwards.
 
@@ -112,7 +118,9 @@ class Disk:
         try:
             inode = self._keep(fd)
             if stat.S_ISDIR(os.fstat(fd).st_mode):
-                self._folders[inode] = {name: self._take_in(path / name) for name in os.listdir(fd)}
+                paths = [path / name for name in os.listdir(fd)]
+                known = {each.name: self._take_in(each) for each in paths if not each.is_symlink()}
+                self._folders[inode] = known
             else:
                 self._files[inode] = _content(fd)
         finally:
