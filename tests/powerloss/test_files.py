@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.connectors.mqtt.session import SessionFile, session_file
+from ingestion.connectors.mqtt.session import SessionsFile, session_file
 from ingestion.errors import StorageError
 from ingestion.spool.shift import Shift, read_shift, write_shift
 from orchestration.conditions.condition import Finding
@@ -29,12 +29,12 @@ class Session:
         self._file = session_file(folder / "collector")
 
     def write(self, number: int) -> None:
-        SessionFile(self._file, "millrace").remember({f"plant/{number}": LONG})
+        SessionsFile(self._file, "millrace").session("s").remember({f"plant/{number}": LONG})
 
     def read(self) -> set[int]:
         if not self._file.exists():
             return set()
-        (name,) = SessionFile(self._file, "millrace").subscriptions or ["plant/-1"]
+        (name,) = SessionsFile(self._file, "millrace").session("s").subscriptions or ["plant/-1"]
         return {int(name.removeprefix("plant/"))} - {-1}
 
 
