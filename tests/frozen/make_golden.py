@@ -281,7 +281,9 @@ def expectation(shop: Workshop) -> dict[str, Any]:
             "waiting_in_spool": 9,
             "waiting_payloads": [reading(number)[1].decode() for number in range(20, 29)],
             "mqtt_client_id": session["client_id"],
-            "mqtt_subscriptions": sorted(session["subscriptions"]),
+            "mqtt_subscriptions": sorted(
+                topic for each in session["sessions"].values() for topic in each["subscriptions"]
+            ),
         }
 
 
