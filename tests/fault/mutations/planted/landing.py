@@ -10,7 +10,7 @@ MUTANTS = (
     Mutant(
         "a new partition begins where the stream is said to start",
         _BATCH,
-        'starts |= log.start_positions("earliest" if positions else stream.source.start, new)',
+        'starts |= log.start_positions(stream.source.start if is_first else "earliest", new)',
         "starts |= log.start_positions(stream.source.start, new)",
         "a partition that is added later is read from its beginning",
         (f"{_TESTS}::test_latest_begins_at_the_first_look_and_loses_nothing_after_it", _TESTS),

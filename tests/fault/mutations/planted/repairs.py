@@ -49,8 +49,8 @@ MUTANTS = (
     Mutant(
         "a repair moves the position",
         "ingestion/land/repair.py",
-        '            "end_position": positions[row["source_partition"]].next,\n',
-        '            "end_position": positions[row["source_partition"]].next + row["count_all"],\n',
+        '"end_position": position.next,\n',
+        '"end_position": position.next + row["count_all"],\n',
         "a repair's window is empty",
         (_REJECTS_TESTS, _REPLAY_TESTS),
     ),
