@@ -3,7 +3,6 @@
 What it then attaches is in lake.py.
 """
 
-import importlib.util
 import os
 import threading
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import Any
 
 import duckdb
 
-from ingestion.errors import ConfigError, StorageError
+from ingestion.errors import StorageError
+from ingestion.lake.wheels import proven_extension, refuse_replaceable
 
 EXTENSIONS = {"ducklake": "ducklake", "postgres": "postgres_scanner", "httpfs": "httpfs"}
 """The wheel's name of each → the library's own."""
 UNVERIFIED = {"allow_unsigned_extensions": True}
-"""For install_extensions: DuckDB would hash the libraries at each start, for 0.4 s; pip did already."""
+"""For install_extensions: DuckDB would hash the libraries at each start, for 0.4 s; wheels.py does once."""
 
 
 def extension_directory(data_dir: Path) -> Path:
@@ -51,13 +51,8 @@ def install_extensions(connection: duckdb.DuckDBPyConnection) -> None:
     folder, platform = rows.fetchall()[0]
     installed = Path(folder) / f"v{duckdb.__version__}" / platform
     for name, library in EXTENSIONS.items():
-        spec = importlib.util.find_spec(f"duckdb_extension_{name}")
-        if spec is None or not spec.submodule_search_locations:
-            raise ConfigError(
-                f"the package duckdb-extension-{name} is missing: install the locked requirements"
-            )
-        wheel = Path(next(iter(spec.submodule_search_locations))) / "extensions" / f"v{duckdb.__version__}"
-        _link(wheel / f"{name}.duckdb_extension", installed / f"{library}.duckdb_extension")
+        _link(proven_extension(name, folder=Path(folder)), installed / f"{library}.duckdb_extension")
+        refuse_replaceable(installed)
         if name != "httpfs":
             connection.execute(f"load {name}")
     connection.execute("set allow_unsigned_extensions = false")  # for good: it cannot be turned on again
