@@ -16,6 +16,7 @@ from ingestion.declare.stream import Stream
 from ingestion.errors import CatalogUnavailable
 from ingestion.project import DBT_FOLDER, DISTRIBUTION
 from ingestion.settings import Settings
+from orchestration.cli.examine_catalog import durability
 
 _LITTLE_SPACE_BYTES = 5 * 2**30
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^;\s]+)$")
@@ -134,6 +135,7 @@ def catalog(settings: Settings) -> Iterator[Finding]:
         major = connection.server_version // 10000
         where = catalog_parameters(settings).get("host", "localhost")
         yield Finding("catalog", "ok", f"PostgreSQL {major} answers at {where}")
+        yield from durability(connection)
     finally:
         connection.close()
 
