@@ -17,7 +17,7 @@ _PROMISES = {
 
 
 def durability(connection: Any) -> Iterator[Finding]:
-    """Settings of the server, as a session of ours has them, with which a commit may be forgotten.
+    """Settings of the server, as one of our sessions has them, with which a commit may be forgotten.
 
     Args:
         connection: A psycopg2 connection to the catalog.
