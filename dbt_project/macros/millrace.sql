@@ -5,6 +5,7 @@
 {% macro ref() %}{{ return(millrace.ref(*varargs, **kwargs)) }}{% endmacro %}
 {% macro get_fixture_sql() %}{{ return(millrace.get_fixture_sql(*varargs, **kwargs)) }}{% endmacro %}
 {% macro is_incremental() %}{{ return(millrace.is_incremental()) }}{% endmacro %}
+{% macro should_full_refresh() %}{{ return(millrace.should_full_refresh()) }}{% endmacro %}
 {% macro generate_schema_name(custom_schema_name, node) %}{{ return(millrace.generate_schema_name(custom_schema_name, node)) }}{% endmacro %}
 {% macro duckdb__list_schemas(database) %}{{ return(millrace.duckdb__list_schemas(database)) }}{% endmacro %}
 {% macro duckdb__list_relations_without_caching(schema_relation) %}{{ return(millrace.duckdb__list_relations_without_caching(schema_relation)) }}{% endmacro %}

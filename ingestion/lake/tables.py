@@ -29,6 +29,15 @@ create table if not exists raw._dlt_version (
 """
 """dlt's own tables, created up front: two first loads at once would both create them, and one would fail."""
 
+EDITIONS = "_editions"
+_EDITIONS_TABLE = f"""
+create table raw.{EDITIONS} (
+    table_name varchar, edition varchar, declaration varchar, generation bigint, built_at timestamptz
+)
+"""
+"""By which declaration each incremental model was built: written by dbt in the transaction that builds it
+(orchestration/dbt/package/macros/editions.sql). The row of the highest generation counts."""
+
 _READY = f"""
 select
     (
@@ -57,7 +66,7 @@ def is_ready(connection: extensions.connection, streams: Collection[str]) -> boo
         connection: To the catalog's database, in autocommit mode.
         streams: The streams that need a table.
     """
-    wanted = {"newest": newest(), "tables": [*streams, *_OUR_TABLES], "indexes": list(INDEXES)}
+    wanted = {"newest": newest(), "tables": [*streams, *_OUR_TABLES, EDITIONS], "indexes": list(INDEXES)}
     with connection.cursor() as cursor:
         try:
             cursor.execute(_READY, wanted)
@@ -82,7 +91,7 @@ def create_tables(
     """
     wanted: dict[str, pa.Schema] = {name: EVENT_SCHEMA for name in streams} | _OUR_TABLES
     missing = {name: schema for name, schema in wanted.items() if name not in known}
-    if not missing:
+    if not missing and EDITIONS in known:
         return
     connection.execute("begin")
     try:
@@ -90,6 +99,8 @@ def create_tables(
             connection.execute("create schema if not exists raw")
             connection.execute(_DLT_TABLES)
             connection.execute(f"call {catalog}.set_option('parquet_compression', 'zstd')")
+        if EDITIONS not in known:
+            connection.execute(_EDITIONS_TABLE)
         for name, schema in missing.items():
             columns = ", ".join(f'"{field.name}" {SQL_TYPES[field.type]}' for field in schema)
             connection.execute(f'create table raw."{name}" ({columns}, _dlt_load_id varchar)')

@@ -61,11 +61,16 @@ class ParsedModels:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the text of a model, a seed or a snapshot does."""
+        """Changes when the text of a model, a seed or a snapshot does, or a stream's declaration."""
         checksums = sorted(
             (unique_id, node["checksum"]["checksum"])
             for unique_id, node in self.manifest["nodes"].items()
             if node["resource_type"] in BUILT_TYPES
+        )
+        checksums += sorted(
+            (unique_id, json.dumps(node["config"]["meta"], sort_keys=True))
+            for unique_id, node in self.manifest["sources"].items()
+            if "fields" in node["config"].get("meta", {})
         )
         return hashlib.sha256(json.dumps(checksums).encode()).hexdigest()[:16]
 

@@ -9,7 +9,8 @@
         from postgres_query(
             '__ducklake_metadata_{{ this.database }}',
             'select count(pg_advisory_xact_lock(hashtext(''millrace {{ this.schema }}.{{ this.identifier }}'')))'
-        )
+        );
+        {{ millrace.record_edition() }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -23,6 +24,16 @@
                 then error('Another run wrote {{ target.schema }}.{{ target.identifier }} meanwhile; run dbt again')
         end as is_stale
     from {{ target }};
+    {%- endif %}
+    {%- set edition = millrace.editions().recorded.get(millrace.table_name(model)) -%}
+    {%- if edition %}
+    select
+        case
+            when max(generation) <> {{ edition.generation }}
+                then error('Another run wrote {{ target.schema }}.{{ target.identifier }} meanwhile; run dbt again')
+        end as is_stale
+    from {{ millrace.kept_editions() }}
+    where table_name = '{{ millrace.table_name(model) }}';
     {%- endif %}
 {%- endmacro %}
 
