@@ -7,7 +7,7 @@ How to write one: docs/adding-a-stream.md.
 import difflib
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -38,6 +38,7 @@ STAGING_COLUMNS = frozenset(
         "event_key",
         "event_at",
         "ingested_at",
+        "payload_hash",
         "cast_errors",
     }
 )
@@ -46,6 +47,7 @@ pointing at it."""
 WHOLE_PAYLOAD = "."
 """The path of a field that is the whole payload, where that is a bare number or text."""
 NAME_CHARACTERS = 60
+_DAY_MINUTES = 24 * 60
 _NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
 _EXAMPLES = (
     "varchar", "bigint", "integer", "double", "boolean", "timestamp", "date", "json", "decimal(10,2)",
@@ -167,6 +169,18 @@ class FieldSpec(_Model):
         return self
 
 
+class CastErrorLimits(_Model):
+    """How many values may not be of their type, as shares (0 to 1) of a stream's events in an hour.
+
+    Attributes:
+        warn: A larger share, of events or of one field, warns.
+        fail: A larger share fails the check; none by default.
+    """
+
+    warn: Annotated[float, Field(ge=0, le=1)] = 0.0
+    fail: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
 class Stream(_Model):
     """One declared stream.
 
@@ -176,8 +190,12 @@ class Stream(_Model):
         format: How payloads are decoded.
         event_time: The field with the event's own time; without it, the broker's timestamp counts.
         business_id: The fields that tell two deliveries of one event; staging deduplicates by them.
+        on_conflict: What staging keeps of deliveries with one business id and several payloads.
+        dedup_window_minutes: How far apart the event times of two deliveries of one event may be; beyond,
+            staging has both.
         fields: Typed fields that staging takes from the payload.
         max_reject_share: A batch with a larger share of rejects (0 to 1) is not loaded.
+        cast_errors: Which share of values that are not of their type warns, and which fails.
         owners: Who answers for it: addresses and teams, as in team:plant.
         tags: Words to find it by, in Dagster and with `dbt ls -s tag:…`.
     """
@@ -188,8 +206,11 @@ class Stream(_Model):
     format: Annotated[str, BeforeValidator(_known_format)] = "json"
     event_time: str | None = None
     business_id: OneOrMore = ()
+    on_conflict: Literal["first", "last", "keep_all", "fail"] = "first"
+    dedup_window_minutes: Annotated[int, Field(ge=0, le=_DAY_MINUTES)] | None = None
     fields: dict[Name, FieldSpec] = Field(default_factory=dict)
     max_reject_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    cast_errors: CastErrorLimits = CastErrorLimits()
     owners: Owners = ()
     tags: Tags = ()
 

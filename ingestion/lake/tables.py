@@ -29,14 +29,15 @@ create table if not exists raw._dlt_version (
 """
 """dlt's own tables, created up front: two first loads at once would both create them, and one would fail."""
 
-EDITIONS = "_editions"
-_EDITIONS_TABLE = f"""
-create table raw.{EDITIONS} (
-    table_name varchar, edition varchar, declaration varchar, generation bigint, built_at timestamptz
-)
-"""
-"""By which declaration each incremental model was built: written by dbt in the transaction that builds it
-(orchestration/dbt/package/macros/editions.sql). The row of the highest generation counts."""
+_DBT_TABLES = {
+    "_editions": "table_name varchar, edition varchar, declaration varchar, generation bigint, "
+    "built_at timestamptz",
+    "_conflicts": "table_name varchar, batch_id bigint, event_id varchar, first_event_id varchar, "
+    "business_id varchar, found_at timestamptz",
+}
+"""What dbt notes in the transactions that build models (orchestration/dbt/package/macros): by which
+declaration each was built (the row of the highest generation counts), and deliveries with one id and several
+payloads."""
 
 _READY = f"""
 select
@@ -66,7 +67,7 @@ def is_ready(connection: extensions.connection, streams: Collection[str]) -> boo
         connection: To the catalog's database, in autocommit mode.
         streams: The streams that need a table.
     """
-    wanted = {"newest": newest(), "tables": [*streams, *_OUR_TABLES, EDITIONS], "indexes": list(INDEXES)}
+    wanted = {"newest": newest(), "tables": [*streams, *_OUR_TABLES, *_DBT_TABLES], "indexes": list(INDEXES)}
     with connection.cursor() as cursor:
         try:
             cursor.execute(_READY, wanted)
@@ -91,7 +92,8 @@ def create_tables(
     """
     wanted: dict[str, pa.Schema] = {name: EVENT_SCHEMA for name in streams} | _OUR_TABLES
     missing = {name: schema for name, schema in wanted.items() if name not in known}
-    if not missing and EDITIONS in known:
+    notes = {name: columns for name, columns in _DBT_TABLES.items() if name not in known}
+    if not missing and not notes:
         return
     connection.execute("begin")
     try:
@@ -99,8 +101,8 @@ def create_tables(
             connection.execute("create schema if not exists raw")
             connection.execute(_DLT_TABLES)
             connection.execute(f"call {catalog}.set_option('parquet_compression', 'zstd')")
-        if EDITIONS not in known:
-            connection.execute(_EDITIONS_TABLE)
+        for name, columns in notes.items():
+            connection.execute(f"create table raw.{name} ({columns})")
         for name, schema in missing.items():
             columns = ", ".join(f'"{field.name}" {SQL_TYPES[field.type]}' for field in schema)
             connection.execute(f'create table raw."{name}" ({columns}, _dlt_load_id varchar)')

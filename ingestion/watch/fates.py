@@ -29,10 +29,10 @@ class Fate:
 
 @dataclass
 class _Found:
-    raw: dict[str, tuple[int, bool, str | None]] = field(default_factory=dict)
+    raw: dict[str, tuple[int, bool, str | None, int | None]] = field(default_factory=dict)
     rejects: dict[str, str] = field(default_factory=dict)
     staged: dict[str, dict[str, Any]] = field(default_factory=dict)
-    first: dict[str, str] = field(default_factory=dict)
+    first: dict[str, tuple[str, int]] = field(default_factory=dict)
     newest: int = 0
     has_staging: bool = False
 
@@ -62,33 +62,37 @@ def fates(lake: Lake, stream: Stream, positions: Sequence[tuple[str, int]]) -> d
 
 def _read_raw(lake: Lake, stream: Stream, within: str, ids: list[str], found: _Found) -> None:
     key = business_key(stream)
-    sql = f'select event_id, batch_id, payload is null, {key} from raw."{stream.name}" where {within}'
-    found.raw = {row[0]: (int(row[1]), bool(row[2]), row[3]) for row in lake.query(sql, [ids])}
+    sql = (
+        f"select event_id, batch_id, payload is null, {key}, md5_number_lower(payload) "
+        f'from raw."{stream.name}" where {within}'
+    )
+    found.raw = {row[0]: (int(row[1]), bool(row[2]), row[3], row[4]) for row in lake.query(sql, [ids])}
     rejects = list_rejects(lake, stream.name, event_ids=ids, open_only=False)
     found.rejects = {each.event_id: f"{each.reason} ({each.outcome})" for each in rejects}
 
 
 def _read_staging(lake: Lake, stream: Stream, within: str, ids: list[str], found: _Found) -> None:
     table = f'staging."stg_{stream.name}"'
-    known = {"source_partition", "position", "event_id", "event_key", "ingested_at"}
+    known = {"source_partition", "position", "event_id", "event_key", "ingested_at", "payload_hash"}
     rows = lake.query_arrow(f"select * from {table} where {within}", [ids]).to_pylist()
     found.staged = {row["event_id"]: {n: v for n, v in row.items() if n not in known} for row in rows}
     found.newest = int(lake.query(f"select coalesce(max(batch_id), 0) from {table}")[0][0])
-    missing = [key for at, (_, _, key) in found.raw.items() if at not in found.staged and key is not None]
+    missing = [key for at, (_, _, key, _) in found.raw.items() if at not in found.staged and key is not None]
     if missing:
         sql = (
-            f"select business_key, event_id from (select {business_key(stream)} as business_key, event_id "
+            "select business_key, event_id, md5_number_lower(payload) "
+            f"from (select {business_key(stream)} as business_key, event_id, payload "
             f'from raw."{stream.name}") where business_key in (select unnest(?::varchar [])) '
             f"and event_id in (select event_id from {table})"
         )
-        found.first = dict(lake.query(sql, [missing]))
+        found.first = {key: (event_id, payload) for key, event_id, payload in lake.query(sql, [missing])}
 
 
 def _fate(event_id: str, stream: Stream, found: _Found) -> Fate:
     reject = found.rejects.get(event_id, "")
     if event_id not in found.raw:
         return Fate(reject=reject)
-    batch, is_tombstone, key = found.raw[event_id]
+    batch, is_tombstone, key, payload = found.raw[event_id]
     staged = found.staged.get(event_id)
     why = ""
     if staged is None and not found.has_staging:
@@ -96,7 +100,13 @@ def _fate(event_id: str, stream: Stream, found: _Found) -> Fate:
     elif staged is None and is_tombstone:
         why = "a tombstone is left out"
     elif staged is None and key is not None and key in found.first:
-        why = f"{found.first[key]} has the same {', '.join(stream.business_id)} and came first"
+        kept, its_payload = found.first[key]
+        why = f"{kept} has the same {', '.join(stream.business_id)} and came first"
+        if payload != its_payload:
+            why = (
+                f"{kept} has the same {', '.join(stream.business_id)} and another payload: "
+                f"a conflict, decided by on_conflict: {stream.on_conflict}"
+            )
     elif staged is None:
         why = f"not built yet: it holds batches up to {found.newest}" if batch > found.newest else "missing"
     return Fate(batch, reject, staged, why)

@@ -73,7 +73,9 @@ left join doubled using (source_partition)
 
 STAGING = """
 with events as (
-    select batch_id, source_partition, event_id, {key} as business_key
+    select
+        batch_id, source_partition, event_id, {key} as business_key,
+        case when {key} is not null then md5_number_lower(payload) end as hash
     from raw."{table}"
     where payload is not null
 ),
@@ -83,7 +85,7 @@ staged as (
 ),
 
 known as (
-    select business_key, count(*) as times
+    select business_key, count(*) as times, list(distinct hash) as hashes
     from events
     semi join staged using (event_id)
     where business_key is not null
@@ -92,13 +94,15 @@ known as (
 
 left_out as (
     select
-        source_partition, case
-            when business_key in (select business_key from known) then 'redelivered'
+        events.source_partition, case
+            when list_contains(known.hashes, events.hash) then 'redelivered'
+            when known.hashes is not null then 'conflicting'
             when batch_id > (select coalesce(max(batch_id), 0) from staged) then 'waiting'
             else 'missing'
         end as kind
     from events
     anti join staged using (event_id)
+    left join known on known.business_key = events.business_key
     where batch_id between $first and $last
 )
 
@@ -114,6 +118,8 @@ select source_partition, 'twice', count(*) - count(distinct event_id) from stage
 where batch_id between $first and $last group by all
 union all
 select '', 'same_business_id', coalesce(sum(times - 1), 0) from known
+union all
+select '', 'same_id_other_payload', coalesce(sum(len(hashes) - 1), 0) from known
 """
 
 
@@ -124,5 +130,6 @@ def business_key(stream: Stream) -> str:
         spec = stream.fields[name]
         path = "$" if spec.path == WHOLE_PAYLOAD else '$."' + spec.path.replace(".", '"."') + '"'
         text = f"json_extract_string(case when json_valid(payload) then payload end, '{path}')"
+        text = f"nullif({text}, '')"
         parts.append(f"try_cast({text} as {spec.type})::varchar" if spec.type.startswith(_NUMBERS) else text)
     return " || chr(31) || ".join(parts) or "null::varchar"

@@ -20,7 +20,7 @@ from ingestion.watch.queries import COUNTS, RANGE, STAGING, business_key
 
 Verdict = Literal["ok", "warning", "defect"]
 
-_KINDS = ("staged", "redelivered", "waiting", "missing", "unfounded", "twice")
+_KINDS = ("staged", "redelivered", "conflicting", "waiting", "missing", "unfounded", "twice")
 _BAD = {
     "missing": "events are missing in staging",
     "unfounded": "rows of staging have no event in raw",
@@ -47,7 +47,9 @@ class PartitionCount:
         open_rejects: Of these, neither landed later nor dismissed.
         retried: Rows in raw.<stream> that had been rejects.
         staged: Rows in staging; None without a staging table.
-        redelivered: Events that staging left out: it has another delivery with their business id.
+        redelivered: Events that staging left out: it has another delivery of them, with the same business id
+            and the same payload.
+        conflicting: Events that staging left out although their payload is another one (`on_conflict`).
         waiting: Events newer than what staging has read.
         findings: What is wrong, as sentences.
         verdict: ok, warning (nothing is lost yet) or defect.
@@ -68,6 +70,7 @@ class PartitionCount:
     retried: int
     staged: int | None
     redelivered: int
+    conflicting: int
     waiting: int
     findings: tuple[str, ...]
     verdict: Verdict
@@ -152,8 +155,7 @@ def _recount(
         warnings = [*warnings, "no batch of it is in the lake, or none of the time asked for"]
     if new := sorted((bounds or {}).keys() - positions.keys()):
         warnings = [*warnings, f"not read yet: {', '.join(new)}"]
-    if staging and (same := staging["", "same_business_id"]):
-        warnings = [*warnings, f"{same} rows of staging have a business id that an earlier row has"]
+    warnings = [*warnings, *_same_ids(stream, staging or {})]
     defects = [
         f"batch {defect.batch_id} {defect.source_partition}: {defect.message}".replace(" :", ":")
         for defect in prove(lake, stream.name, since_batch=max(0, first - 1)).defects
@@ -168,6 +170,16 @@ def _recount(
         else "ok"
     )
     return StreamCount(stream.name, partitions, (*defects, *warnings), verdict)
+
+
+def _same_ids(stream: Stream, staging: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    """What is said of rows of staging with one business id."""
+    same = staging.get(("", "same_business_id"), 0)
+    kept = staging.get(("", "same_id_other_payload"), 0) if stream.on_conflict == "keep_all" else 0
+    if same - kept:
+        yield f"{same - kept} rows of staging have a business id that an earlier row has"
+    if kept:
+        yield f"{kept} rows of staging have the business id of another row and another payload (keep_all)"
 
 
 def _partition(
@@ -193,6 +205,11 @@ def _partition(
             f"{row['skipped']} positions are lost: they were gone before they were read, and "
             "'on_truncated: earliest' or 'millrace adopt' went on after them"
         )
+    if staged["conflicting"]:
+        warnings.append(
+            f"{staged['conflicting']} events have the business id of another event and another payload, and "
+            f"staging left them out (on_conflict: {stream.on_conflict})"
+        )
     if bounds is not None and log is not None:
         lost, endangered = against_log(stream, log, name, position, bounds, others)
         defects, warnings = defects + lost, warnings + endangered
@@ -213,6 +230,7 @@ def _partition(
         retried=row["retried"],
         staged=None if staging is None else staged["staged"],
         redelivered=staged["redelivered"],
+        conflicting=staged["conflicting"],
         waiting=staged["waiting"],
         findings=(*defects, *warnings),
         verdict=verdict,

@@ -25,6 +25,7 @@ from dagster import (
 from dagster_dbt.asset_utils import build_dbt_specs
 
 from ingestion.clock import utc_now
+from ingestion.declare.stream import Stream
 from ingestion.land.session import LakeSession
 from orchestration.assets.model_results import (
     DONE,
@@ -37,6 +38,7 @@ from orchestration.checks.adapter import check_specs
 from orchestration.checks.contracts import Contract
 from orchestration.checks.due_contracts import DueContracts
 from orchestration.checks.freshness import Budget, FreshnessMeter, freshness_specs
+from orchestration.checks.staged import StagedChecks, staged_specs, staged_streams
 from orchestration.dbt.blame import in_one_line
 from orchestration.dbt.call import DbtProject
 from orchestration.dbt.descriptions import Described, Table, declared_descriptions, describe_lake
@@ -69,6 +71,7 @@ class Parts:
         cycles: How a run goes on.
         run_dbt: Runs a dbt command on the project; raises DbtFailed.
         descriptions: What the project says of its tables.
+        staged: Staging model → its stream.
     """
 
     project: DbtProject
@@ -80,6 +83,7 @@ class Parts:
     cycles: Cycles
     run_dbt: Callable[[DbtProject, Sequence[str]], DbtResult]
     descriptions: Mapping[Table, Described]
+    staged: Mapping[AssetKey, Stream]
 
 
 def models_asset(
@@ -114,15 +118,16 @@ def models_asset(
         spec for key, contract in contracts.items() for spec in check_specs(contract, key, blocking=False)
     ]
     nodes = NodeKeys.of(specs, test_specs)
+    staged = staged_streams(cycles.streams, nodes.assets.values())
     parts = Parts(
         parsed.project, nodes, data_versions(parsed), contracts, budgets, tables, cycles, run_dbt,
-        declared_descriptions(parsed),
+        declared_descriptions(parsed), staged,
     )  # fmt: skip
 
     @multi_asset(
         name=MODELS_OP,
         specs=list(specs),
-        check_specs=[*test_specs, *contract_specs, *freshness_specs(budgets)],
+        check_specs=[*test_specs, *contract_specs, *freshness_specs(budgets), *staged_specs(staged)],
         can_subset=True,
         required_resource_keys={"lake_session"},
         config_schema={"full_refresh": Field(bool, default_value=False, description=_FULL_REFRESH)},
@@ -147,6 +152,7 @@ class ModelsRun:
         self._context = context
         self._session = session
         self._contracts = DueContracts(parts.contracts)
+        self._staged = StagedChecks(parts.staged)
         self._versions = parts.versions
         self._results: dict[str, NodeResult] = {}
         self._freshness = FreshnessMeter(parts.budgets, since=_started_at(context))
@@ -164,6 +170,7 @@ class ModelsRun:
         stage.begin(self._session.settings, self._context.run_id, "checking models", computes=True)
         # A contract runs at most every few seconds: what a late cycle built may not be checked yet.
         yield from recorded(self._contracts.run(self._session.lake, all_of_them=True))
+        yield from recorded(self._staged.run(self._session.lake, all_of_them=True))
         yield from recorded(self._freshness.run(pause_seconds=0))
         yield from model_pages(self._session, [*self._results.values()], self._parts.nodes)
 
@@ -176,6 +183,7 @@ class ModelsRun:
             full_refresh=context.op_execution_context.op_config["full_refresh"],
         )
         yield from self._build(args, context.selected_asset_check_keys)
+        yield from self._staged.run(self._session.lake, only=context.selected_asset_check_keys)
         yield from self._freshness.run(only=context.selected_asset_check_keys)
 
     def _describe(self) -> None:
@@ -192,6 +200,7 @@ class ModelsRun:
         self._contracts.built(keys)
         args = build_args("build", select=nodes.selectors(keys), exclude=[FULL_SCAN, NO_ASSETS, _VIEWS])
         yield from self._build(args, frozenset(nodes.checks.values()))
+        yield from self._staged.run(self._session.lake)
         yield from self._freshness.run()
 
     def _build(self, args: list[str], checks: AbstractSet[AssetCheckKey]) -> Iterator[Any]:
@@ -207,11 +216,13 @@ class ModelsRun:
             results, nodes, checks, lake.snapshot_id(), versions=self._versions, sizes=sizes
         )
         self._results |= {result.unique_id: result for result in results}
-        self._contracts.built(
+        built = {
             nodes.assets[result.unique_id]
             for result in results
             if result.status in DONE and result.unique_id in nodes.assets
-        )
+        }
+        self._contracts.built(built)
+        self._staged.built(built)
         yield from self._contracts.run(lake)
         if failure is not None:
             raise Failure(

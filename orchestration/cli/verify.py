@@ -61,6 +61,7 @@ def _print(count: StreamCount) -> None:
         "open",
         "staged",
         "again",
+        "conflicts",
         "waiting",
     )
     made = table("partition", "broker", "ledger", "held", *numbers, "verdict", right=("held", *numbers))
@@ -77,7 +78,7 @@ def _print(count: StreamCount) -> None:
 
 def _cells(row: PartitionCount) -> list[str]:
     counts = (row.read, row.rows, row.tombstones, row.retried, row.rejects, row.open_rejects)
-    staging = (row.staged, row.redelivered, row.waiting) if row.staged is not None else (None, None, None)
+    staging = (row.staged, row.redelivered, row.conflicting, row.waiting)
     return [
         escape(row.partition),
         "?" if row.broker_begin is None else f"{row.broker_begin:,} – {row.broker_end:,}",
@@ -85,6 +86,6 @@ def _cells(row: PartitionCount) -> list[str]:
         "?" if row.held is None else f"{row.held:,}",
         "?" if row.unread is None else f"{row.unread:,}",
         *(f"{number:,}" for number in counts),
-        *("-" if number is None else f"{number:,}" for number in staging),
+        *("-" if row.staged is None else f"{number:,}" for number in staging),
         f"[{_COLOURS[row.verdict]}]{row.verdict}[/]",
     ]

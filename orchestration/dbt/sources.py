@@ -80,6 +80,7 @@ STAGING_COLUMNS = {
     **_POSITION,
     "event_at": "The event's time, UTC: the declared field, else the broker's timestamp, else ingested_at.",
     "ingested_at": _ARRIVAL["ingested_at"],
+    "payload_hash": "Where the stream has a business id: equal for deliveries of one payload.",
     "cast_errors": "The null fields whose type cannot hold what was sent, or whose key is unclear.",
 }
 """What every staging model has besides the declared fields."""
@@ -142,6 +143,14 @@ class StreamLike(Protocol):
     @property
     def business_id(self) -> tuple[str, ...]:
         """The fields that identify an event, so that a second delivery of it is recognised."""
+
+    @property
+    def on_conflict(self) -> str:
+        """What staging keeps of deliveries with one business id and several payloads."""
+
+    @property
+    def dedup_window_minutes(self) -> int | None:
+        """How far apart the event times of two deliveries of one event may be."""
 
     @property
     def owners(self) -> tuple[str, ...]:
@@ -252,6 +261,8 @@ def _stream_table(stream: StreamLike) -> dict[str, Any]:
         "fields": {name: field_meta(field) for name, field in stream.fields.items()},
         "event_time": stream.event_time,
         "business_id": list(stream.business_id),
+        "on_conflict": stream.on_conflict,
+        "dedup_window_minutes": stream.dedup_window_minutes,
         **({"owner": list(stream.owners)} if stream.owners else {}),
     }
     config = {"tags": list(stream.tags)} if stream.tags else None

@@ -84,7 +84,7 @@ def test_it_parses_without_any_stream(tmp_path: Path) -> None:
     result = run_dbt(project, tmp_path / "no-lake", "parse", "--warn-error")
     assert result.success, explain(result)
     models = {node.name for node in result.result.nodes.values()}
-    assert models == {"ops_batches", "ops_lag", "ops_lateness", "ops_rejects"}
+    assert models == {"ops_batches", "ops_cast_errors", "ops_lag", "ops_lateness", "ops_rejects"}
 
 
 def test_lateness_shows_the_streams_that_are_staged(project: Path, tmp_path: Path) -> None:

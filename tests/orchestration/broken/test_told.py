@@ -19,7 +19,7 @@ def test_a_broken_model_and_its_followers_stay_assets(plant: Plant) -> None:
     assert graph.get(LEFTS).parent_keys == {STAGED}
     assert "It follows from stg_left." in (graph.get(LEFTS).description or "")
     (sentence,) = plant.sentences()
-    assert "these are not built: lefts, ops_lateness, stg_left." in sentence
+    assert "these are not built: lefts, ops_cast_errors, ops_lateness, stg_left." in sentence
 
 
 def test_a_model_that_fails_is_left_out_of_the_next_runs_and_a_run_for_its_repair_needs_no_event(

@@ -28,7 +28,7 @@
 {# What decides which rows staging makes of a stream, as text: equal texts, equal rows. #}
 {% macro declaration_of(stream) -%}
     {%- set declared = {'typing': millrace.typing_version()} -%}
-    {%- for key, value in millrace.stream_meta(stream).items() if key not in ('owner', 'dagster', 'dedup_window_minutes', 'cast_error_limits') -%}
+    {%- for key, value in millrace.stream_meta(stream).items() if key not in ('owner', 'dagster', 'dedup_window_minutes') -%}
         {%- do declared.update({key: value}) -%}
     {%- endfor -%}
     {{ return(tojson(declared, sort_keys=true)) }}
@@ -150,6 +150,7 @@
             {{ "'" ~ declaration | replace("'", "''") ~ "'" if declaration else 'null' }},
             coalesce((select max(generation) from {{ millrace.kept_editions() }} where table_name = '{{ name }}'), 0) + 1,
             now();
+        {{ millrace.count_all_conflicts() }}
     {%- endif -%}
 {%- endmacro %}
 

@@ -7,18 +7,18 @@
 {% endtest %}
 
 
-{# Every event that raw holds is staged exactly once, where it has a business id; every other event is staged as it is. #}
+{#
+  Every event that raw holds is staged exactly once, where it has a business id (with `on_conflict: keep_all`, each of its payloads);
+  every other event is staged as it is.
+#}
 {% test staged_once(model, stream) %}
     {%- if execute %}
-    {%- set ids = [] -%}
-    {%- for id in millrace.stream_meta(stream).business_id or [] -%}
-        {%- do ids.append(adapter.quote(id)) -%}
-    {%- endfor -%}
+    {%- set ids = millrace.id_list(stream) -%}
     {%- set identity -%}
         row(
-            {%- for id in ids %}{{ id }}, {% endfor -%}
             {%- if ids -%}
-                case when {% for id in ids %}{{ id }} is null{{ ' or ' if not loop.last }}{% endfor %} then event_id end
+                {{ ids }}, case when {{ millrace.lacks_id(stream) }} then event_id end
+                {{- ', payload_hash' if millrace.stream_meta(stream).on_conflict == 'keep_all' }}
             {%- else -%}
                 event_id
             {%- endif -%}

@@ -43,6 +43,7 @@
     {%- set target = arg_dict['target_relation'] -%}
     {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
     {{ millrace.refuse_stale(target) }}
+    {{ millrace.settle_conflicts(target, arg_dict['temp_relation']) }}
 
     insert into {{ target }} ({{ columns }})
     select {{ columns }} from {{ arg_dict['temp_relation'] }}

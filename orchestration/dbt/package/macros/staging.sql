@@ -1,64 +1,125 @@
 {#
   A whole staging model: the typed events of a stream, each once. A model is `{{ staging('my_stream') }}` and nothing else.
 
-  Only batches after the watermark are read. Of several deliveries with one business id the first stays, by batch,
-  partition and position; events without a business id all stay. A delivery is compared with what is already there within
-  the variable `dedup_window_minutes` (60) around its event time: an unchanged redelivery is found however late it comes, one whose
-  event time was stamped again only within the window. The test `staged_once` finds the rest.
+  Only batches after the watermark are read. Deliveries with one business id and one payload are one event: the first stays, by
+  batch, partition and position. With another payload they are a conflict, which `on_conflict` decides and conflicts.sql counts.
+  Events without a business id all stay; null and the empty string are none. A delivery is compared with what is already there
+  within `dedup_window_minutes` around its event time: an unchanged redelivery is found however late it comes, one whose event
+  time was stamped again only within the window. The test `staged_once` finds the rest.
 #}
 {% macro staging(stream) -%}
     {%- if not execute -%}
         {{ return('select * from ' ~ source('raw', stream)) }}
     {%- endif -%}
     {%- set after = millrace.watermark(this) -%}
-    {%- set events = millrace.typed_events(stream, after, until=millrace.up_to_now(source('raw', stream), after)) -%}
-    {%- set ids = millrace.stream_meta(stream).business_id or [] -%}
-    {%- set id_columns = [] -%}
-    {%- for id in ids -%}
-        {%- do id_columns.append(adapter.quote(id)) -%}
-    {%- endfor -%}
-    {%- set id_list = id_columns | join(', ') -%}
-
+    {%- set until = millrace.up_to_now(source('raw', stream), after) -%}
+    {%- set events = millrace.typed_events(stream, after, until=until) -%}
+    {%- set meta = millrace.stream_meta(stream) -%}
+    {%- set id_list = millrace.id_list(stream) -%}
+    {%- set rule = meta.on_conflict or 'first' -%}
+    {%- set key = id_list ~ (', payload_hash' if rule == 'keep_all' else '') -%}
+    {%- set arrival = 'batch_id, source_partition, position' %}
+    {%- if not id_list %}
+select * from (
+    {{ events }}
+) as events
+    {%- else %}
+    {%- set no_id = 'case when ' ~ millrace.lacks_id(stream) ~ ' then event_id end' -%}
+    {%- set ranges = [] -%}
+    {#- A project whose macros do not forward `should_full_refresh` appends; its table may lack the column. -#}
+    {%- set outdated = is_incremental() and millrace.is_outdated() -%}
+    {%- if is_incremental() -%}
+        {%- set window = meta.dedup_window_minutes if meta.dedup_window_minutes is not none else var('dedup_window_minutes', 60) -%}
+        {%- do ranges.extend(millrace.time_ranges('(' ~ events ~ ')', 'event_at', margin_minutes=window)) -%}
+        {%- if outdated -%}
+            {%- do log(this ~ ' keeps what another declaration made: run \'millrace upgrade-project\', so that it is built again', info=True) -%}
+        {%- else -%}
+            {{ millrace.deliveries_note(stream, after, until, ranges) }}
+        {%- endif -%}
+    {%- endif %}
 with events as (
     {{ events }}
-)
+),
 
-{%- if ids %},
+    {%- if is_incremental() %}
+
+known as (
+    select * from (
+        {{ millrace.within(this, 'event_at', ranges, columns=id_list ~ ', event_id, batch_id, ' ~ ('null::bigint as ' if outdated else '') ~ 'payload_hash') }}
+    ) as staged
+    where not ({{ millrace.lacks_id(stream) }})
+),
+    {%- endif %}
+
+    {%- if rule == 'last' %}
+
+{# A delivery changes an event if its payload is another one than that of the delivery before it. #}
+compared as (
+    select
+        events.*,
+        lag(payload_hash) over (partition by {{ id_list }}, {{ no_id }} order by {{ arrival }}) as hash_before
+    from events
+),
+
+changes as (
+    select compared.* exclude (hash_before)
+    from compared
+    {%- if is_incremental() %}
+    left join (select {{ id_list }}, max_by(payload_hash, batch_id) as known_hash from known group by {{ id_list }}) as newest
+        using ({{ id_list }})
+    where payload_hash is distinct from coalesce(hash_before, known_hash)
+    {%- else %}
+    where payload_hash is distinct from hash_before
+    {%- endif %}
+),
+
+final as (
+    select * from changes
+    qualify row_number() over (
+        partition by {{ id_list }}, {{ no_id }}
+        order by batch_id desc, source_partition desc, position desc
+    ) = 1
+)
+    {%- else %}
 
 first_deliveries as (
     select * from events
-    qualify
-        row_number() over (
-            partition by
-                {{ id_list }},
-                case when {% for id in id_columns %}{{ id }} is null{{ ' or ' if not loop.last }}{% endfor %} then event_id end
-            order by batch_id, source_partition, position
-        ) = 1
-)
-
-{%- if is_incremental() %},
-
-known as (
-    {{ millrace.within(this, 'event_at', millrace.time_ranges('(' ~ events ~ ')', 'event_at', margin_minutes=var('dedup_window_minutes', 60)), columns=id_list) }}
+    qualify row_number() over (partition by {{ key }}, {{ no_id }} order by {{ arrival }}) = 1
 ),
 
 final as (
     select first_deliveries.*
     from first_deliveries
-    anti join known using ({{ id_list }})
+    {%- if is_incremental() %}
+    anti join known using ({{ key }})
+    {%- endif %}
 )
-{%- else %},
-
-final as (
-    select * from first_deliveries
-)
-{%- endif %}
-{%- else %},
-
-final as (
-    select * from events
-)
-{%- endif %}
+    {%- endif %}
 
 select * from final
+    {%- endif %}
+{%- endmacro %}
+
+
+{# The columns that are a stream's business id, quoted, as a list of SQL; empty where it declares none. #}
+{% macro id_list(stream) -%}
+    {%- set columns = [] -%}
+    {%- for id in millrace.stream_meta(stream).business_id or [] -%}
+        {%- do columns.append(adapter.quote(id)) -%}
+    {%- endfor -%}
+    {{ return(columns | join(', ')) }}
+{%- endmacro %}
+
+
+{# The predicate for events that have no business id: a part of it is null or an empty text. #}
+{% macro lacks_id(stream) -%}
+    {%- set meta = millrace.stream_meta(stream) -%}
+    {%- set parts = [] -%}
+    {%- for id in meta.business_id or [] -%}
+        {%- do parts.append(adapter.quote(id) ~ ' is null') -%}
+        {%- if meta.fields[id].type == 'varchar' -%}
+            {%- do parts.append(adapter.quote(id) ~ " = ''") -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(parts | join(' or ') or 'true') }}
 {%- endmacro %}

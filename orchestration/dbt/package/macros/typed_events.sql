@@ -9,7 +9,7 @@
 
 {# The columns that every staging model has besides the declared fields. #}
 {% macro envelope_columns() -%}
-    {{ return(['batch_id', 'source_partition', 'position', 'event_id', 'event_key', 'event_at', 'ingested_at', 'cast_errors']) }}
+    {{ return(['batch_id', 'source_partition', 'position', 'event_id', 'event_key', 'event_at', 'ingested_at', 'payload_hash', 'cast_errors']) }}
 {%- endmacro %}
 
 
@@ -20,6 +20,7 @@
   - `event_at`: the declared event-time field, else the broker's timestamp, else the time of ingestion; never null.
   - `cast_errors`: the fields that are in the payload and whose value their type cannot hold as it was sent, or whose keys leave
     open which value was meant (their columns are null); `payload` if DuckDB cannot read the JSON at all.
+  - `payload_hash`, where the stream has a business id: shows whether two deliveries are the same event.
 #}
 {% macro typed_events(stream, after=0, until='true') -%}
     {%- set relation = source('raw', stream) -%}
@@ -34,7 +35,7 @@
             ~ "call it otherwise in streams.yml and add 'path: " ~ name ~ "' to it"
         ) -%}
     {%- endfor -%}
-    {{ millrace.typed_payloads(relation, fields, meta.event_time, 'payload is not null and batch_id > ' ~ after ~ ' and ' ~ until) }}
+    {{ millrace.typed_payloads(relation, fields, meta.event_time, 'payload is not null and batch_id > ' ~ after ~ ' and ' ~ until, hashed=meta.business_id) }}
 {%- endmacro %}
 
 
@@ -42,7 +43,7 @@
   Rows of raw with the declared fields as typed columns. Columns that begin with an underscore are in between only: no field has
   such a name.
 #}
-{% macro typed_payloads(relation, fields, event_time=none, where='true') -%}
+{% macro typed_payloads(relation, fields, event_time=none, where='true', hashed=false) -%}
     {%- set paths = [] -%}
     {%- set json_paths = [] -%}
     {%- set texts = {} -%}
@@ -71,6 +72,9 @@
         event_key,
         coalesce({% if event_time %}case when _wrong is null or not list_contains(_wrong, '{{ event_time }}') then "{{ event_time }}" end, {% endif %}_event_time, ingested_at) as event_at,
         ingested_at,
+        {%- if hashed %}
+        payload_hash,
+        {%- endif %}
         {%- for name in fields %}
         case when _wrong is null or not list_contains(_wrong, '{{ name }}') then "{{ name }}" end as "{{ name }}",
         {%- endfor %}
@@ -95,6 +99,9 @@
             event_key,
             _event_time,
             ingested_at,
+            {%- if hashed %}
+            payload_hash,
+            {%- endif %}
             _is_json,
             {%- for name, spec in fields.items() %}
             {{ millrace.typed_value(texts[name], spec.type, spec.unit, spec.format, spec.pattern, spec.zone) }} as "{{ name }}",
@@ -124,6 +131,9 @@
                     event_key,
                     event_time as _event_time,
                     ingested_at,
+                    {%- if hashed %}
+                    (md5_number_lower(payload) // 2)::bigint as payload_hash,
+                    {%- endif %}
                     {{ 'null' if objects else 'json_valid(payload)' }} as _is_json,
                     {{ 'try(json_keys(payload, ' ~ millrace.path_list(objects) ~ '))' if objects else 'null' }} as _keys,
                     {{ millrace.payload_texts('payload', paths) if paths else 'null' }} as _texts,

@@ -1,0 +1,135 @@
+"""What staging could not type, and what it had to decide, in a stream's newest hour: counted, with examples.
+
+How staging types a value is SQL of the dbt package. A whole stream is counted in recount.py.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ingestion.declare.stream import WHOLE_PAYLOAD, Stream
+from ingestion.lake.lake import Lake
+
+_WINDOW = timedelta(hours=1)
+_WORST = 5
+_SHOWN_CHARACTERS = 60
+_NEWEST = 'select max(ingested_at) from staging."stg_{stream}"'
+_COUNTS = """
+with events as (
+    select event_id, cast_errors from staging."stg_{stream}" where ingested_at > ?
+)
+
+select null, count(*), count(*) filter (where len(cast_errors) > 0), null from events
+union all
+select unnest(cast_errors), null, count(*), max(event_id) from events where len(cast_errors) > 0 group by 1
+"""
+_VALUE = """
+select {value} from raw."{stream}" where ingested_at > ? and event_id = ?
+"""
+_CONFLICTS = """
+select count(*), max_by(event_id, found_at), max_by(first_event_id, found_at), max_by(business_id, found_at)
+from raw._conflicts
+where table_name = ? and found_at > ?
+"""
+
+
+@dataclass(frozen=True)
+class FieldErrors:
+    """A field's values that are not of its type.
+
+    Attributes:
+        field: Its name; `payload` where the JSON cannot be read at all.
+        errors: Events whose value is not of the type.
+        event_id: One of them.
+        value: What was sent there, cut.
+    """
+
+    field: str
+    errors: int
+    event_id: str
+    value: str
+
+
+@dataclass(frozen=True)
+class CastErrors:
+    """What a stream's newest hour holds.
+
+    Attributes:
+        events: Events of staging.
+        errors: Of these, events with a value that is not of its type.
+        fields: The fields concerned, the worst first, a few at most.
+    """
+
+    events: int = 0
+    errors: int = 0
+    fields: tuple[FieldErrors, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """The share of events with an error, 0 to 1."""
+        return self.errors / self.events if self.events else 0.0
+
+    @property
+    def worst_share(self) -> float:
+        """The same of the worst field."""
+        return self.fields[0].errors / self.events if self.fields else 0.0
+
+
+@dataclass(frozen=True)
+class Conflicts:
+    """Deliveries with the business id of another one and another payload.
+
+    Attributes:
+        conflicts: How many, of the newest hour.
+        event_id: The newest.
+        first_event_id: The one that has its id.
+        business_id: That id.
+    """
+
+    conflicts: int = 0
+    event_id: str = ""
+    first_event_id: str = ""
+    business_id: str = ""
+
+
+def count_cast_errors(lake: Lake, stream: Stream) -> CastErrors:
+    """Count what did not fit its type in the newest hour of a stream; its staging table exists."""
+    newest = _newest(lake, stream)
+    if newest is None:
+        return CastErrors()
+    since = newest - _WINDOW
+    rows = lake.query(_COUNTS.format(stream=stream.name), [since])
+    (events, errors) = next((int(row[1]), int(row[2])) for row in rows if row[0] is None)
+    worst = sorted((row for row in rows if row[0] is not None), key=lambda row: (-row[2], row[0]))[:_WORST]
+    fields = tuple(
+        FieldErrors(name, int(count), example, _value(lake, stream, name, example, since))
+        for name, _, count, example in worst
+    )
+    return CastErrors(events, errors, fields)
+
+
+def count_conflicts(lake: Lake, stream: Stream) -> Conflicts:
+    """Count the conflicts that were noticed in the hour before the newest event of a stream."""
+    newest = _newest(lake, stream)
+    if newest is None:
+        return Conflicts()
+    if ("raw", "_conflicts") not in lake.tables():
+        return Conflicts()  # a lake of an earlier release that nothing was landed in since
+    found = lake.query(_CONFLICTS, [f"staging.stg_{stream.name}", newest - _WINDOW])[0]
+    return Conflicts(*found) if found[0] else Conflicts()
+
+
+def _newest(lake: Lake, stream: Stream) -> datetime | None:
+    newest: datetime | None = lake.query(_NEWEST.format(stream=stream.name))[0][0]  # from the catalog
+    return newest
+
+
+def _value(lake: Lake, stream: Stream, name: str, event_id: str, since: datetime) -> str:
+    """What an event holds where a field is, as text."""
+    spec = stream.fields.get(name)
+    value = "payload"
+    if spec is not None and spec.path != WHOLE_PAYLOAD:
+        path = '$."' + spec.path.replace(".", '"."') + '"'
+        value = f"json_extract(case when json_valid(payload) then payload end, '{path}')::varchar"
+    rows = lake.query(_VALUE.format(stream=stream.name, value=value), [since - _WINDOW, event_id])
+    text = " ".join(str(rows[0][0]).split()) if rows else ""
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"

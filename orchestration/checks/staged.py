@@ -1,0 +1,157 @@
+"""Checks of every stream's staging model: values that are not of their type, and ids with several payloads.
+
+What is counted is in ingestion/watch/staged.py; the limits are the stream's `cast_errors` in streams.yml.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from dagster import AssetCheckKey, AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey
+
+from ingestion.declare.stream import Stream
+from ingestion.lake.lake import Lake
+from ingestion.watch.staged import CastErrors, count_cast_errors, count_conflicts
+from orchestration.keys import WARNING
+
+CAST_CHECK = "cast_errors"
+CONFLICT_CHECK = "id_conflicts"
+_PAUSE_SECONDS = 15.0
+_FEWEST_EVENTS = 20
+"""A share of fewer events fails nothing: one of three is no share to speak of. It still warns."""
+
+
+def staged_streams(streams: Sequence[Stream], models: Iterable[AssetKey]) -> dict[AssetKey, Stream]:
+    """Staging model → its stream, of the models that there are."""
+    by_name = {f"stg_{stream.name}": stream for stream in streams if stream.fields}
+    return {key: by_name[key.path[-1]] for key in models if key.path[-1] in by_name}
+
+
+def staged_specs(staged: Mapping[AssetKey, Stream]) -> list[AssetCheckSpec]:
+    """The checks; neither holds anything back: the values are null and named, the rows decided by a rule."""
+    casts = [
+        AssetCheckSpec(
+            CAST_CHECK,
+            asset=key,
+            description="The values of the newest hour are of the types that streams.yml declares.",
+        )
+        for key in staged
+    ]
+    conflicts = [
+        AssetCheckSpec(
+            CONFLICT_CHECK,
+            asset=key,
+            description="No business id came with several payloads in the newest hour "
+            f"(on_conflict: {stream.on_conflict}).",
+        )
+        for key, stream in staged.items()
+        if stream.business_id
+    ]
+    return [*casts, *conflicts]
+
+
+class StagedChecks:
+    """Runs the checks of what was built, each model's at most every few seconds.
+
+    Args:
+        staged: Staging model → its stream.
+    """
+
+    def __init__(self, staged: Mapping[AssetKey, Stream]) -> None:
+        self._staged = staged
+        self._waiting: set[AssetKey] = set()
+        self._ran: dict[AssetKey, float] = {}
+
+    def built(self, keys: Iterable[AssetKey]) -> None:
+        """Note the models that have new contents."""
+        self._waiting |= self._staged.keys() & set(keys)
+
+    def run(
+        self, lake: Lake, *, only: Iterable[AssetCheckKey] | None = None, all_of_them: bool = False
+    ) -> Iterator[AssetCheckResult]:
+        """Run those that are due.
+
+        Args:
+            lake: The lake.
+            only: The checks that may be reported; None for all.
+            all_of_them: Every one whose model was built since it last ran.
+        """
+        now, chosen = time.monotonic(), None if only is None else set(only)
+        for key in sorted(self._waiting):
+            if all_of_them or now >= self._ran.get(key, -_PAUSE_SECONDS) + _PAUSE_SECONDS:
+                for result in check_staged(lake, key, self._staged[key]):
+                    if chosen is None or AssetCheckKey(key, str(result.check_name)) in chosen:
+                        yield result
+                self._waiting.discard(key)
+                self._ran[key] = now
+
+
+def check_staged(lake: Lake, key: AssetKey, stream: Stream) -> Iterator[AssetCheckResult]:
+    """Run both checks of a staging model."""
+    yield _cast_result(lake, key, stream)
+    if stream.business_id:
+        yield _conflict_result(lake, key, stream)
+
+
+def _cast_result(lake: Lake, key: AssetKey, stream: Stream) -> AssetCheckResult:
+    found, limits = count_cast_errors(lake, stream), stream.cast_errors
+    share = max(found.share, found.worst_share)
+    failed = limits.fail is not None and found.events >= _FEWEST_EVENTS and share > limits.fail
+    warned = share > limits.warn
+    outcome = "failed" if failed else "warned" if warned else "passed"
+    limit = limits.fail if failed else limits.warn
+    text = (
+        f"{found.errors} of {found.events} events of {stream.name} have values that are not of their type "
+        f"(at most {limit:g} of them may): {described(found)}; correct the type in streams.yml, or the sender"
+    )
+    worst = {
+        each.field: {"errors": each.errors, "event_id": each.event_id, "value": each.value}
+        for each in found.fields
+    }
+    return _result(
+        key, CAST_CHECK, outcome, text, measured=round(share, 6), threshold=f"at most {limit:g}",
+        snapshot_id=lake.snapshot_id(), events=found.events, errors=found.errors, worst=worst,
+    )  # fmt: skip
+
+
+def described(found: CastErrors) -> str:
+    """The worst fields with an example each."""
+    return ", ".join(
+        f"{each.field} {each.errors} times, as {each.value or 'a payload'} in {each.event_id}"
+        for each in found.fields[:3]
+    )
+
+
+def _conflict_result(lake: Lake, key: AssetKey, stream: Stream) -> AssetCheckResult:
+    found = count_conflicts(lake, stream)
+    outcome = "warned" if found.conflicts else "passed"
+    text = (
+        f"{found.conflicts} deliveries of {stream.name} have the business id of another event and another "
+        f"payload, as {found.event_id} has that of {found.first_event_id} ({found.business_id}); "
+        f"staging keeps {_KEPT[stream.on_conflict]}"
+    )
+    return _result(
+        key, CONFLICT_CHECK, outcome, text, measured=found.conflicts, threshold="0 conflicts",
+        snapshot_id=lake.snapshot_id(),
+    )  # fmt: skip
+
+
+_KEPT = {
+    "first": "the first; 'on_conflict' and 'business_id' in streams.yml decide it",
+    "last": "the last one",
+    "keep_all": "all of them",
+    "fail": "none: its model fails",
+}
+
+
+def _result(key: AssetKey, name: str, outcome: str, text: str, **metadata: Any) -> AssetCheckResult:
+    severity = AssetCheckSeverity.ERROR if outcome == "failed" else AssetCheckSeverity.WARN
+    description = None if outcome == "passed" else f"{WARNING if outcome == 'warned' else ''}{text}"
+    return AssetCheckResult(
+        asset_key=key,
+        check_name=name,
+        passed=outcome == "passed",
+        severity=severity,
+        description=description,
+        metadata={"outcome": outcome, **metadata},
+    )

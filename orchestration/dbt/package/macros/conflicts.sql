@@ -1,0 +1,113 @@
+{#
+  Deliveries that share a business id and not their payload. Each payload after an id's first is a conflict and a row of
+  raw._conflicts, written in the transaction that stages the events; `on_conflict: fail` stops the model there instead.
+#}
+{% macro deliveries_note(stream, after, until, ranges) -%}
+    /* deliveries: {{ tojson({'stream': stream, 'after': after | string, 'until': until, 'ranges': ranges}) | replace('*/', '') | replace('/*', '') }} :deliveries */
+{%- endmacro %}
+
+
+{# The statements for new batches, before their rows are written: conflicts, and with `on_conflict: last` what they replace. #}
+{% macro settle_conflicts(target, fresh) -%}
+    {%- set note = model['compiled_code'].split('/* deliveries: ') -%}
+    {%- if note | length > 1 and millrace.editions().is_kept -%}
+        {%- set read = fromjson(note[1].split(' :deliveries */')[0]) -%}
+        {%- set after = read.after.split(' ')[0] -%}
+        {%- set stream = read.stream -%}
+        {%- set ids = millrace.id_list(stream) -%}
+        {%- set rule = millrace.stream_meta(stream).on_conflict or 'first' -%}
+        {%- set left_out -%}
+            select
+                (select count(*) from {{ source('raw', stream) }} where payload is not null and batch_id > {{ after }} and {{ read.until }})
+                - (select count(*) from {{ fresh }}) as events
+        {%- endset -%}
+        {%- if rule in ('last', 'keep_all') or run_query(left_out).columns[0].values()[0] > 0 -%}
+            {%- set known = millrace.within(target, 'event_at', read.ranges, columns=ids ~ ', event_id, batch_id, payload_hash') -%}
+            {{ millrace.count_conflicts(stream, millrace.typed_events(stream, after, until=read.until), known) }}
+        {%- endif -%}
+        {%- if rule == 'last' -%}
+            {%- for range in read.ranges %}
+            delete from {{ target }} as replaced
+            where event_at >= {{ range[0] }} and event_at < {{ range[1] }}
+                and not ({{ millrace.lacks_id(stream) }})
+                and exists (
+                    select 1 from {{ fresh }} as fresh
+                    where {% for id in millrace.stream_meta(stream).business_id -%}
+                        fresh.{{ adapter.quote(id) }} = replaced.{{ adapter.quote(id) }}{{ ' and ' if not loop.last }}
+                    {%- endfor %}
+                );
+            {%- endfor -%}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# The statements for a table that is made from all of raw. #}
+{% macro count_all_conflicts() -%}
+    {%- set stream = millrace.stream_of(model) -%}
+    {%- if stream and millrace.stream_meta(stream).business_id -%}
+        delete from {{ millrace.kept_conflicts() }} where table_name = '{{ millrace.table_name(model) }}';
+        {{ millrace.count_conflicts(stream, millrace.typed_events(stream), none) }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{% macro kept_conflicts() -%}
+    {{ return(adapter.quote(target.database) ~ '.raw._conflicts') }}
+{%- endmacro %}
+
+
+{#
+  The statement that records conflicts. `events` are typed events, `known` rows that are staged: both as SQL; several
+  deliveries of one payload are one.
+#}
+{% macro count_conflicts(stream, events, known) -%}
+    {%- set ids = millrace.id_list(stream) -%}
+    {%- set table = millrace.table_name(model) -%}
+    {%- set found -%}
+        with events as (
+            select
+                {{ ids }}, batch_id, event_id, payload_hash,
+                first_value(payload_hash) over arrived as first_hash,
+                first_value(event_id) over arrived as first_event_id,
+                row_number() over (partition by {{ ids }}, payload_hash order by batch_id, source_partition, position) as delivery
+            from ({{ events }}) as typed
+            where not ({{ millrace.lacks_id(stream) }})
+            window arrived as (partition by {{ ids }} order by batch_id, source_partition, position)
+        ),
+
+        known as (
+            {%- if known %}
+            select {{ ids }}, min_by(event_id, batch_id) as known_event_id, list(payload_hash) as hashes
+            from ({{ known }}) as staged
+            group by {{ ids }}
+            {%- else %}
+            select {{ ids }}, event_id as known_event_id, [payload_hash] as hashes from events where false
+            {%- endif %}
+        )
+
+        select
+            batch_id, event_id, coalesce(known_event_id, first_event_id) as first_event_id,
+            concat_ws(' ', {{ ids }}) as business_id
+        from events
+        left join known using ({{ ids }})
+        where
+            delivery = 1
+            and case
+                when known_event_id is null then payload_hash <> first_hash
+                else not list_contains(hashes, payload_hash)
+            end
+    {%- endset -%}
+    {%- if millrace.stream_meta(stream).on_conflict == 'fail' %}
+    select
+        error(
+            'Stream {{ stream }}: ' || event_id || ' has the business id of ' || first_event_id || ' (' || business_id || ') and another payload, and streams.yml says '
+            || 'on_conflict: fail; correct the sender or the business_id, or declare first, last or keep_all'
+        ) as conflict
+    from ({{ found }}) as conflicts;
+    {%- else %}
+    insert into {{ millrace.kept_conflicts() }} (table_name, batch_id, event_id, first_event_id, business_id, found_at)
+    select '{{ table }}', batch_id, event_id, first_event_id, business_id, now()
+    from ({{ found }}) as conflicts;
+    {%- endif %}
+{%- endmacro %}

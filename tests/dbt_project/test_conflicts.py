@@ -1,0 +1,132 @@
+"""One id and one payload is a redelivery; one id and several payloads is a conflict: decided, and counted."""
+
+import random
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from ingestion.declare.stream import Stream
+from tests.dbt_project.conftest import Warehouse
+from tests.dbt_project.raw import START, Event
+
+RULES = ("first", "last", "keep_all")
+FIELDS: dict[str, Any] = {"id": "varchar", "at": "timestamp", "value": "double"}
+
+
+def series(rule: str, **values: Any) -> Stream:
+    """A stream of the rule's name."""
+    declared = {"source": {"kafka": rule}, "event_time": "at", "business_id": ["id", "at"], "fields": FIELDS}
+    return Stream.model_validate({"name": rule, "on_conflict": rule} | declared | values)
+
+
+def point(name: str | None, value: float, *, minute: int = 0) -> Event:
+    """A reading of a series."""
+    at = START + timedelta(minutes=minute)
+    return Event({"id": name, "at": at.isoformat(), "value": value}, at)
+
+
+@pytest.fixture(scope="module")
+def several(new_warehouse: Callable[[], Warehouse]) -> Warehouse:
+    """A project with a stream for each rule."""
+    warehouse = new_warehouse()
+    for folder in ("models", "tests", "seeds"):
+        shutil.rmtree(warehouse.project / folder)
+    (warehouse.project / "models" / "staging").mkdir(parents=True)
+    streams = [
+        *(series(rule) for rule in (*RULES, "fail")),
+        *(series(f"law_{rule}", on_conflict=rule) for rule in RULES),
+        series("narrow", on_conflict="first", dedup_window_minutes=0, business_id=["id"]),
+    ]
+    for stream in streams:
+        warehouse.write_model(f"staging/stg_{stream.name}.sql", f"{{{{ staging('{stream.name}') }}}}\n")
+    warehouse.declare(tuple(streams))
+    return warehouse
+
+
+def staged(warehouse: Warehouse, rule: str) -> list[tuple[Any, ...]]:
+    """What staging shows: id and value."""
+    return warehouse.rows(f"staging.stg_{rule}", "id, value")
+
+
+def conflicts(warehouse: Warehouse, rule: str) -> list[tuple[Any, ...]]:
+    """What is noted: the event and the one that it is in conflict with."""
+    where = f"_conflicts where table_name = 'staging.stg_{rule}'"
+    return warehouse.rows(f"raw.{where}", "event_id, first_event_id")
+
+
+def test_each_rule_keeps_what_it_says_and_counts(several: Warehouse) -> None:
+    batches = [
+        [point("a", 1), point("a", 1), point("b", 1), point("b", 2)],
+        [
+            point("a", 1),
+            point("a", 3),
+            point("b", 2),
+            point("c", 1),
+            point("", 1),
+            point("", 1),
+            point(None, 1),
+        ],
+    ]
+    for events in batches:
+        for rule in RULES:
+            several.raw.add(rule, events)
+        several.dbt("run", "--select", *(f"stg_{rule}" for rule in RULES))
+    unnamed = [("", 1.0), ("", 1.0)]
+    nobody = [(None, 1.0)]
+    assert staged(several, "first") == [*unnamed, ("a", 1.0), ("b", 1.0), ("c", 1.0), *nobody]
+    assert staged(several, "last") == [*unnamed, ("a", 3.0), ("b", 2.0), ("c", 1.0), *nobody]
+    assert staged(several, "keep_all") == [
+        *unnamed, ("a", 1.0), ("a", 3.0), ("b", 1.0), ("b", 2.0), ("c", 1.0), *nobody,
+    ]  # fmt: skip
+    assert conflicts(several, "keep_all") == [
+        ("keep_all-0@3", "keep_all-0@2"),
+        ("keep_all-0@5", "keep_all-0@0"),
+    ]
+    for rule in RULES:
+        assert (f"{rule}-0@5", f"{rule}-0@0") in conflicts(several, rule)
+        noted = len(conflicts(several, rule))
+        assert noted == (3 if rule == "first" else 2), rule  # what was left out is not known a second time
+        several.dbt("run", "--full-refresh", "--select", f"stg_{rule}")
+        assert len(conflicts(several, rule)) == 2, rule
+
+
+def test_fail_stops_the_model_with_a_sentence(several: Warehouse) -> None:
+    several.raw.add("fail", [point("a", 1), point("a", 1)])
+    several.dbt("run", "--select", "stg_fail")
+    several.raw.add("fail", [point("a", 1), point("b", 2), point("a", 2)])
+    for more in ((), ("--full-refresh",)):
+        result = several.dbt("run", "--select", "stg_fail", *more, check=False)
+        message = result.result.results[0].message
+        assert "Stream fail: fail-0@4 has the business id of fail-0@0" in message, message
+        assert staged(several, "fail") == [("a", 1.0)]
+
+
+def test_the_window_is_the_stream_s(several: Warehouse) -> None:
+    several.raw.add("narrow", [point("a", 1)])
+    several.dbt("run", "--select", "stg_narrow")
+    several.raw.add("narrow", [point("a", 1, minute=2)])
+    several.dbt("run", "--select", "stg_narrow")
+    several.raw.add("narrow", [point("a", 1)])
+    several.dbt("run", "--select", "stg_narrow")
+    assert staged(several, "narrow") == [("a", 1.0), ("a", 1.0)]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_small_batches_keep_what_one_refresh_keeps(several: Warehouse, seed: int) -> None:
+    rng = random.Random(seed)
+    tables = [f"stg_law_{rule}" for rule in RULES]
+    for _ in range(3):
+        events = [
+            point(rng.choice((f"{seed}x", f"{seed}y", "")), rng.randrange(3), minute=rng.randrange(2))
+            for _ in range(rng.randrange(1, 9))
+        ]
+        for rule in RULES:
+            several.raw.add(f"law_{rule}", events, partitions=rng.choice((1, 2)))
+        several.dbt("run", "--select", *tables)
+    incremental = {table: several.rows(f"staging.{table}") for table in tables}
+    several.dbt("run", "--full-refresh", "--select", *tables)
+    for table in tables:
+        assert incremental[table] == several.rows(f"staging.{table}"), table
