@@ -20,7 +20,9 @@ with events as (
 
 select null, count(*), count(*) filter (where len(cast_errors) > 0), null from events
 union all
-select unnest(cast_errors), null, count(*), max(event_id) from events where len(cast_errors) > 0 group by 1
+select field, null, count(*), max(event_id)
+from (select unnest(cast_errors) as field, event_id from events where len(cast_errors) > 0) as errors
+group by field
 """
 _VALUE = """
 select {value} from raw."{stream}" where ingested_at > ? and event_id = ?

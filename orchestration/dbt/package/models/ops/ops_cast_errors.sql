@@ -48,7 +48,7 @@ final as (
         count(*) as errors,
         max(totals.events) as events,
         round(count(*) / max(totals.events), 6) as share,
-        max_by(errors.event_id, errors.ingested_at) as last_event_id,
+        max_by(errors.event_id, row(errors.ingested_at, errors.event_id)) as last_event_id,
         max(errors.ingested_at) as last_error_at
     from errors
     inner join totals on errors.stream = totals.stream
