@@ -18,7 +18,7 @@ CAST_CHECK = "cast_errors"
 CONFLICT_CHECK = "id_conflicts"
 _PAUSE_SECONDS = 15.0
 _FEWEST_EVENTS = 20
-"""A share of fewer events fails nothing: one of three is no share to speak of. It still warns."""
+"""A share of fewer events fails nothing: of three events one is a third. It still warns."""
 
 
 def staged_streams(streams: Sequence[Stream], models: Iterable[AssetKey]) -> dict[AssetKey, Stream]:
