@@ -12,6 +12,7 @@ from ingestion.connectors.registry import connectors
 from ingestion.declare.stream import (
     RESERVED_NAMES,
     STAGING_COLUMNS,
+    CastErrorLimits,
     FieldSpec,
     Stream,
     name_schema,
@@ -37,6 +38,7 @@ def streams_schema() -> dict[str, Any]:
         "propertyNames": name_schema(without=STAGING_COLUMNS),
         "additionalProperties": {"anyOf": [type_schema(), field]},
     }
+    properties["cast_errors"] = _schema_of(CastErrorLimits)
     properties["fields"].pop("patternProperties")  # says the same, less precisely
     stream.pop("$defs")
     return {

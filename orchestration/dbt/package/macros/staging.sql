@@ -45,7 +45,7 @@ with events as (
 
 known as (
     select * from (
-        {{ millrace.within(this, 'event_at', ranges, columns=id_list ~ ', event_id, batch_id, ' ~ ('null::bigint as ' if outdated else '') ~ 'payload_hash') }}
+        {{ millrace.within(this, 'event_at', ranges, columns=id_list ~ (', batch_id' if rule == 'last' else '') ~ ((', null::bigint as payload_hash' if outdated else ', payload_hash') if rule in ('last', 'keep_all') else '')) }}
     ) as staged
     where not ({{ millrace.lacks_id(stream) }})
 ),
