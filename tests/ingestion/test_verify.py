@@ -79,8 +79,8 @@ def test_a_sound_lake_adds_up_end_to_end(
     assert (counted.verdict, counted.findings) == ("ok", ())
     assert only(counted) == PartitionCount(
         partition=f"{stream.name}-0", broker_begin=0, broker_end=8, start=0, end=7, held=7, unread=1, read=7,
-        rows=6, tombstones=1, rejects=2, open_rejects=0, retried=1, staged=3, redelivered=1, conflicting=0, waiting=1,
-        findings=(), verdict="ok",
+        rows=6, tombstones=1, rejects=2, open_rejects=0, retried=1, staged=3, redelivered=1,
+        conflicting=0, waiting=1, findings=(), verdict="ok",
     )  # fmt: skip
 
 

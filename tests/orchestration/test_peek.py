@@ -215,7 +215,8 @@ def test_fates(lake: Lake) -> None:
     assert [found[f"s-0@{at}"].batch_id for at in range(6)] == [1, 1, 1, 1, 2, None]
     assert found["s-0@0"].staged == {"batch_id": 1, "id": 1, "cast_errors": []}
     assert [found[f"s-0@{at}"].why_not for at in range(5)] == [
-        "", "s-0@0 has the same id and another payload: a conflict, decided by on_conflict: first", "a tombstone is left out", "missing",
+        "", "s-0@0 has the same id and another payload: a conflict, decided by on_conflict: first",
+        "a tombstone is left out", "missing",
         "not built yet: it holds batches up to 1",
     ]  # fmt: skip
 
