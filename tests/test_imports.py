@@ -47,6 +47,7 @@ ALLOWED = {
     "psycopg2": {
         "ingestion/lake/catalog.py",
         "ingestion/backup/catalog.py",
+        "ingestion/lake/claim.py",
         "ingestion/lake/indexes.py",
         "ingestion/lake/sizes.py",
         "ingestion/lake/tables.py",

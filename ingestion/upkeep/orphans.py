@@ -10,8 +10,6 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
-from psycopg2 import sql
-
 from ingestion.lake.catalog import connect_catalog
 from ingestion.lake.lake import Lake
 from ingestion.lake.storage import storage_of
@@ -76,5 +74,5 @@ def _old(folder: Path, schemas: frozenset[str], before: datetime) -> Iterator[Pa
 def _ask(lake: Lake, query: str) -> frozenset[str]:
     connection = connect_catalog(lake.settings, application_name=lake.application_name)
     with closing(connection), connection.cursor() as cursor:
-        cursor.execute(sql.SQL(query).format(sql.Identifier(METADATA_SCHEMA)))
+        cursor.execute(query.format(METADATA_SCHEMA))
         return frozenset(path for (path,) in cursor.fetchall())

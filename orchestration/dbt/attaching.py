@@ -9,7 +9,7 @@ import duckdb
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 
-from ingestion.errors import MillraceError, StorageError
+from ingestion.errors import CatalogUnavailable, MillraceError, StorageError
 from ingestion.lake.catalog import connect_catalog, process_name
 from ingestion.lake.claim import claim_lake
 from ingestion.lake.engine import engine_config
@@ -40,10 +40,14 @@ class Plugin(BasePlugin):
                 raise DbtRuntimeError(_why(error)) from None
 
     def _claim(self) -> None:
-        """Refuse to write into a folder that belongs to another lake."""
+        """Refuse to write into a folder that belongs to another lake.
+
+        Where the settings' catalog does not answer there is nothing to compare: attaching says why, or the
+        secret that a system published reaches the lake that this system claimed.
+        """
         try:
             claim_lake(load_settings())
-        except NoProject:
+        except (NoProject, CatalogUnavailable):
             return
         except MillraceError as error:
             raise DbtRuntimeError(str(error)) from None
