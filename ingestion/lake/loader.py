@@ -7,6 +7,7 @@ dlt by itself opens and attaches several connections per load and commits rows, 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import dlt
@@ -20,7 +21,9 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from ingestion.errors import BatchFailed, StorageError
 from ingestion.faultpoints import faultpoint
+from ingestion.lake.flushing import LOADS, VERSIONS, flush_load
 from ingestion.lake.lake import CATALOG_NAME, Lake
+from ingestion.lake.storage import storage_of
 
 RAW_SCHEMA = "raw"
 
@@ -140,6 +143,7 @@ class Loader:
         self._lake = lake
         self._work_dir = lake.settings.data_dir / "work"
         self._destination = _destination(lake)
+        self._settled: set[frozenset[str]] = set()
         for key, value in _DLT_CONFIG.items():
             dlt.config[key] = value
 
@@ -171,7 +175,7 @@ class Loader:
             faultpoint("loader.extracted")
             pipeline.normalize()
             faultpoint("loader.normalized")
-            return self._commit(pipeline, before_commit)
+            return self._commit(pipeline, tables, before_commit)
         except PipelineStepFailed as error:
             cause = error.__cause__ or error.exception or error
             raise BatchFailed(f"stream '{stream}': the load was rolled back: {_reason(cause)}") from error
@@ -188,20 +192,31 @@ class Loader:
         finally:
             self._discard_leftovers(stream)
 
-    def _commit(self, pipeline: Any, before_commit: Any) -> str:
+    def _commit(self, pipeline: Any, tables: Mapping[str, pa.Table], before_commit: Any) -> str:
         connection = self._lake.connection
         connection.execute("begin")
         try:
             info = pipeline.load()
             faultpoint("loader.loaded")
+            written = frozenset(name for name, table in tables.items() if table.num_rows)
+            self._flush(written, str(info.loads_ids[0]))
             if before_commit is not None:
                 before_commit()
             connection.execute("commit")
+            self._settled.add(written)
         except BaseException:
             self._lake.close()  # also rolls back; a fresh connection cannot inherit a broken state
             raise
         faultpoint("loader.committed")
         return str(info.loads_ids[0])
+
+    def _flush(self, tables: frozenset[str], load_id: str) -> None:
+        settings = self._lake.settings
+        if storage_of(settings).linkable:
+            # dlt notes another version of its schema with the first load of other tables, and then no more.
+            own = {LOADS} if tables in self._settled else {LOADS, VERSIONS}
+            folder = Path(settings.resolved_lake_path)
+            flush_load(self._lake.connection, tables | own, load_id, folder=folder)
 
     def _discard_leftovers(self, stream: str) -> None:
         """Drop an unfinished package: its events are read again from the ledger's position."""

@@ -80,4 +80,20 @@ MUTANTS = (
         "the next batch begins where the last one ended",
         (f"{_BATCH}::test_every_event_once_over_several_batches",),
     ),
+    Mutant(
+        "a load is committed before its files are on the disk",
+        _LOADER,
+        "            self._flush(written, str(info.loads_ids[0]))\n",
+        "",
+        "what the catalog knows survives a power loss",
+        ("tests/powerloss/test_load.py",),
+    ),
+    Mutant(
+        "the folders of a load's files are not flushed",
+        "ingestion/lake/flushing.py",
+        "            sync_folder(each)\n",
+        "            pass\n",
+        "a file without a name is not there after a power loss",
+        ("tests/powerloss/test_load.py",),
+    ),
 )

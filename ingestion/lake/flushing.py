@@ -1,0 +1,58 @@
+"""Before a load commits, what it wrote into the lake's folder is flushed: DuckDB writes files and never does.
+
+Otherwise a power loss could leave the catalog with rows whose files are empty, after their log was trimmed.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+
+from ingestion.durable import sync_folder
+from ingestion.errors import StorageError
+
+LOADS, VERSIONS = "_dlt_loads", "_dlt_version"
+_OF_DLT = {LOADS: "load_id = $load_id", VERSIONS: "true"}
+
+
+def flush_load(
+    connection: duckdb.DuckDBPyConnection, tables: Iterable[str], load_id: str, *, folder: Path
+) -> None:
+    """Flush a load's files and the folders that name them.
+
+    Args:
+        connection: Holds the load's transaction: its files are known to nobody else.
+        tables: The tables of raw that got rows, dlt's own among them.
+        load_id: What stands in the rows' `_dlt_load_id`.
+        folder: The lake's.
+
+    Raises:
+        StorageError: The disk refused, so the load must not be committed.
+    """
+    conditions = {table: _OF_DLT.get(table, "_dlt_load_id = $load_id") for table in tables}
+    query = " union all ".join(
+        f'select distinct filename from raw."{table}" where {condition}'
+        for table, condition in conditions.items()
+    )
+    paths = [Path(path) for (path,) in connection.execute(query, {"load_id": load_id}).fetchall()]
+    folders = {path.parent for path in paths}
+    folders |= {above for each in folders for above in each.parents if above.is_relative_to(folder)}
+    try:
+        for path in paths:
+            _flush_file(path)
+        for each in sorted(folders, reverse=True):
+            sync_folder(each)
+    except OSError as error:
+        raise StorageError(
+            f"the lake's files in {folder} cannot be flushed ({error.strerror or error}); nothing was loaded "
+            "and the same events are read again: look at that disk"
+        ) from None
+
+
+def _flush_file(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
