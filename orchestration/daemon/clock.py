@@ -83,11 +83,11 @@ def end_when_set_back(*, look_seconds: float = _LOOK_SECONDS) -> None:
     Args:
         look_seconds: How often the clock is looked at.
     """
-    is_back = went_back(time.time, time.monotonic)
+    is_back, pause = went_back(time.time, time.monotonic), threading.Event()
 
     def watch() -> None:
         while not is_back():
-            time.sleep(look_seconds)
+            pause.wait(look_seconds)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="clock", daemon=True).start()

@@ -99,7 +99,7 @@ def test_what_a_restored_catalog_lacks_is_created_again(filled: Lake) -> None:
         closing(connect_catalog(filled.settings, application_name="test")) as connection,
         connection.cursor() as cursor,
     ):
-        cursor.execute("drop schema millrace cascade; drop index ducklake.millrace_data_file")
+        cursor.execute("drop table millrace.writers; drop index ducklake.millrace_data_file")
         filled.query("drop table raw.events")
         filled.prepare(["events"])
         cursor.execute(

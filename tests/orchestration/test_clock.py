@@ -134,15 +134,19 @@ def test_the_daemon_s_process_ends_when_the_clock_is_set_back(tmp_path: Path) ->
     preload, file = there(library), tmp_path / "clock"
     file.write_text("+0\n")
     code = (
-        "import time; from orchestration.daemon.clock import end_when_set_back\n"
-        "end_when_set_back(look_seconds=0.1); print('up', flush=True); time.sleep(60)"
+        "from orchestration.daemon.clock import end_when_set_back\n"
+        "end_when_set_back(look_seconds=0.1); print('up', flush=True); input()"
     )
     fake = {
         "LD_PRELOAD": preload.replace("libfaketime.so", "libfaketimeMT.so"), "FAKETIME_NO_CACHE": "1",
         "FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }  # fmt: skip
     with subprocess.Popen(
-        [sys.executable, "-c", code], env=os.environ | fake, cwd=REPOSITORY, stdout=subprocess.PIPE
+        [sys.executable, "-c", code],
+        env=os.environ | fake,
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"up\n"

@@ -44,7 +44,7 @@ class Scene:
         row = dict.fromkeys(BATCH_SCHEMA.names, 0) | {
             "stream": stream, "batch_id": batch_id, "source_partition": "p", "log_id": "", "events_landed": 1,
             "first_event_time": seconds(event), "last_event_time": seconds(event),
-            "started_at": seconds(began), "ingested_at": seconds(read),
+            "started_at": seconds(began), "ingested_at": seconds(read), "last_event": None, "log_end_proof": None,
         }  # fmt: skip
         self.loader.load(stream, {"batches": pa.Table.from_pylist([row], schema=BATCH_SCHEMA)})
 

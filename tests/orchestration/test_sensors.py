@@ -246,7 +246,7 @@ def test_an_edited_model_is_built_without_an_event_and_only_once(scene: Scene) -
     assert scene.plan.models <= set(request.asset_selection)
     assert not scene.tick(Schedule(models="f1").dumps()).run_requests
     # What fails is tried at its own pace, and no run for the edit comes between.
-    failing = replace(edited, pauses={scene.names[0]: Pause(1, until=time.time() + 600)})
+    failing = replace(edited, pauses={scene.names[0]: Pause(1, until=time.time() + 200)})
     assert not scene.tick(failing.dumps()).run_requests
 
 
@@ -320,7 +320,10 @@ def test_a_failing_stream_is_tried_alone_and_others_make_room_for_it(scene: Scen
     assert GOES_ON_TAG not in request.tags
 
 
-def test_a_run_that_died_behind_its_commit_is_made_up_for_without_a_new_event(scene: Scene) -> None:
+def test_a_run_that_died_behind_its_commit_is_made_up_for_without_a_new_event(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestration.sensors.pause._FIRST_SECONDS", 100.0)  # ticks here may take seconds
     scene.drain()
 
     @job(name=REFRESH_JOB)
