@@ -107,5 +107,5 @@ def test_two_run_side_by_side_and_shadow_nothing(make: object, apache_kafka: Apa
         assert [system.poll() for system in systems] == [None, None]
         done = command(projects[0], "doctor", kafka=kafka)
         assert "declares own_" in done.stdout
-        assert "it has 5 models" in done.stdout
+        assert "it has 6 models" in done.stdout
     assert (projects[0] / ".millrace").is_dir()

@@ -52,7 +52,7 @@ def spare(tmp_path: Path) -> int:
 
 @pytest.fixture
 def system(tmp_path: Path, spare: int, apache_kafka: ApacheKafka, mosquitto: Mosquitto) -> Iterator[System]:
-    number = next(numbers())
+    number = 1_000 + next(numbers())  # test_project.py has topics of the same names
     reserve = shutil.disk_usage(tmp_path).free - spare
     with Webhook() as hook:
         system = System(
