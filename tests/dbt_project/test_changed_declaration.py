@@ -97,6 +97,7 @@ CHANGES: dict[str, tuple[Stream, list[tuple[Any, ...]]]] = {
 }
 
 
+@pytest.mark.slow("the project is parsed and built once for each of seven changes")
 def test_each_change_reaches_the_rows_that_are_there(changing: Warehouse) -> None:
     """In one table, one change after the other, without a new event."""
     (changing.project / "models" / "marts" / "quantities.sql").unlink()

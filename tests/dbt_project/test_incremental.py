@@ -59,7 +59,7 @@ def _random_order_event(rng: random.Random, number: int, now_seconds: float) -> 
     )
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow("a second seed"))])
 def test_incremental_equals_full_refresh(seed: int, new_warehouse: Callable[[], Warehouse]) -> None:
     rng = random.Random(seed)
     warehouse = new_warehouse()

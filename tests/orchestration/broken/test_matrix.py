@@ -37,7 +37,14 @@ WAYS = {
         "contracts/gone.yml", MODELS["contracts/rights.yml"], "'gone', which is not a model", lefts=True
     ),
 }
-every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+OFTEN = ("SQL", "Jinja", "reference")
+every_way = pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param(way, id=name, marks=() if name in OFTEN else pytest.mark.slow("as the other three ways"))
+        for name, way in WAYS.items()
+    ],
+)
 
 
 class Seen:
