@@ -198,7 +198,7 @@ class System:
         sentences = {each["name"]: each["sentence"] for each in self.status()["conditions"]}
 
         def shows(sentence: str, text: str) -> bool:
-            return " ".join(sentence.split()) in text
+            return "".join(sentence.split()) in "".join(text.split())  # a long path is broken anywhere
 
         printed = " ".join(self._run("status").stdout.split())
         examined = json.loads(self._run("doctor", "--json").stdout)
