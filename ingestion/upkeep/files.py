@@ -31,7 +31,7 @@ def trim_spool(lake: Lake, stream: Stream) -> int:
     try:
         bounds = log.bounds().get(log.partition)
         position = read_state(lake, stream.name).positions.get(log.partition)
-        if bounds is None or position is None or position.log_id != bounds.log_id:
+        if bounds is None or position is None:
             return 0
         if find_breaks(log, {log.partition: position}, {log.partition: bounds}):
             return 0  # not the spool that was read: whatever it holds may be new

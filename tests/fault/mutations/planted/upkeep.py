@@ -26,8 +26,8 @@ MUTANTS = (
     Mutant(
         "a spool that was made again is trimmed by the old one's position",
         "ingestion/upkeep/files.py",
-        "if bounds is None or position is None or position.log_id != bounds.log_id:",
-        "if bounds is None or position is None:",
+        "        if find_breaks(log, {log.partition: position}, {log.partition: bounds}):\n",
+        "        if False:\n",
         "upkeep trims no spool but the one that the lake has read",
         (f"{_TESTS}::test_a_spool_that_was_made_again_is_not_trimmed_by_positions_of_the_one_before",),
     ),
