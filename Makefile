@@ -27,7 +27,7 @@ test-all: env
 # kill -9 by the hundred at every named place, with a table at the end; MILLRACE_FAULT_SEED repeats a run.
 # And a running system with planted secrets: where do they turn up, and whom does it call?
 fault: env
-	@MILLRACE_FAULT_KILLS=$(or $(KILLS),25) $(BIN)/python -m pytest -n 0 --order-seed 0 -m "" tests/fault tests/security --timeout 7200 -s $(ARGS)
+	@MILLRACE_FAULT_KILLS=$(or $(KILLS),25) $(BIN)/python -m pytest -n 0 --order-seed 0 -m "" tests/fault tests/security tests/e2e/conditions/test_machine.py --timeout 7200 -s $(ARGS)
 
 # Bugs planted in the product one at a time, by people and by a tool: does a test notice each? About an hour.
 # ARGS="--only spool" tries those of one part; what the others mean: ARGS=--help.

@@ -103,7 +103,7 @@ def test_two_run_side_by_side_and_shadow_nothing(make: object, apache_kafka: Apa
         systems = [stack.enter_context(running(project, kafka)) for project in projects]
         for at, (project, topic) in enumerate(zip(projects, topics, strict=True)):
             wanted = partial(lambda *which: staged(*which[:3]) == which[3], project, topic, kafka, 10 + at)
-            eventually(wanted, topic, seconds=150)
+            eventually(wanted, topic, seconds=300)
         assert [system.poll() for system in systems] == [None, None]
         done = command(projects[0], "doctor", kafka=kafka)
         assert "declares own_" in done.stdout

@@ -211,7 +211,7 @@ class System:
             assert shows(sentence, " ".join(problems.split())), f"doctor lacks {sentence}"
             if self._terminal is None:
                 assert sentence in self.output(), f"the output lacks {sentence}"
-            eventually(lambda s=sentence: shows(s, self.live_view()), f"live view: {sentence}", seconds=30)
+            eventually(lambda s=sentence: shows(s, self.live_view()), f"live view: {sentence}", seconds=60)
             browser.require_shown(f"{address}/{_PAGE}{name}", sentence)
         eventually(
             lambda: wanted - {"alert_undelivered"} <= self.alerted("condition_opened"),
