@@ -23,7 +23,9 @@ from ingestion.errors import ConfigError, MillraceError, StorageError
 from ingestion.file_lock import lock_file
 from ingestion.json_file import write_json
 from ingestion.settings import Settings
-from ingestion.spool.intake import Intake, Limits
+from ingestion.spool.guarded import Held, Limits
+from ingestion.spool.intake import Intake
+from ingestion.spool.lanes import Placed
 from ingestion.spool.unrouted import OpenCount, unrouted_name
 from ingestion.spool.writer import SpoolEvent
 
@@ -120,19 +122,33 @@ class Collector:
             self._spools.close()
             os.close(self._lock)
 
-    def take(self, event: SpoolEvent, streams: tuple[str, ...], *, receipt: Receipt, lane: str) -> None:
+    def take(
+        self,
+        event: SpoolEvent,
+        streams: tuple[str, ...],
+        *,
+        receipt: Receipt,
+        lane: str,
+        placed: Placed | None = None,
+    ) -> None:
         """Let an event wait for the next commit (connectors/port.py, Intake)."""
         if not self._turn_events:
             self._turn_end = time.monotonic() + self._limits.commit_seconds
         if not streams and self._spools.unrouted is None and not self._has_unrouted:
             self._has_unrouted = True
             _log.warning("messages come that no stream takes; 'millrace unrouted list' shows them")
-        self._spools.take(event, streams, receipt=_Taken(receipt, event.received_us), lane=lane)
+        self._spools.take(
+            event, streams, receipt=_Taken(receipt, event.received_us), lane=lane, placed=placed
+        )
         size = len(event.value or b"")
         self._turn_events += 1
         self._turn_bytes += size
         self._events += 1
         self._bytes += size
+
+    def held(self, stream: str) -> Held | None:
+        """Why nothing is stored for a stream at the moment (connectors/port.py, Intake)."""
+        return self._spools.held(stream)
 
     def waiting_of(self, lane: str) -> int:
         """How many events of a lane are not acknowledged yet (connectors/port.py, Intake)."""

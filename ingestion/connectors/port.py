@@ -14,6 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from ingestion.connectors.messages import Look, Message, Sender
 from ingestion.log.port import Log, Start
+from ingestion.spool.guarded import Held
+from ingestion.spool.lanes import Placed
 from ingestion.spool.writer import SpoolEvent
 
 
@@ -122,10 +124,19 @@ Receipt = Any
 class Intake(Protocol):
     """Takes what a listener receives, until it is durable."""
 
-    def take(self, event: SpoolEvent, streams: tuple[str, ...], *, receipt: Receipt, lane: str) -> None:
+    def take(
+        self,
+        event: SpoolEvent,
+        streams: tuple[str, ...],
+        *,
+        receipt: Receipt,
+        lane: str,
+        placed: Placed | None = None,
+    ) -> None:
         """Accept an event for some streams; none: no stream takes it, so it is kept beside them.
 
-        The receipt comes back through `Listener.acknowledge` once the event is durable.
+        The receipt comes back through `Listener.acknowledge` once the event is durable. Events that are taken
+        within one `pump` go to a spool in one commit: after a crash it has all of them or none.
 
         Args:
             event: The event.
@@ -133,7 +144,12 @@ class Intake(Protocol):
             receipt: What acknowledges it.
             lane: Whose order it keeps: receipts of a lane come back in the order of `take`. A stream that
                 cannot store holds up its lane only.
+            placed: Called with each place where the event is durable, before the receipt comes back.
         """
+        ...
+
+    def held(self, stream: str) -> Held | None:
+        """Why nothing is stored for a stream at the moment; None when all is well, as far as is known."""
         ...
 
     def waiting_of(self, lane: str) -> int:

@@ -6,7 +6,7 @@ A lane that cannot be stored holds up no other. Writing them is intake.py's work
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from ingestion.spool.writer import SpoolEvent
 
@@ -16,6 +16,18 @@ _OBJECT_BYTES = 450
 Receipt = TypeVar("Receipt")
 
 
+class Place(NamedTuple):
+    """Where an event is durable: a spool, its log's identity, and the position there (the spool's own)."""
+
+    spool: str
+    log_id: str
+    position: int
+
+
+Placed = Callable[[Place], None]
+"""Hears of each spool in which an event is durable, before its receipt comes back."""
+
+
 @dataclass(slots=True)
 class Waiting(Generic[Receipt]):
     """An event and the spools that do not hold it yet."""
@@ -23,6 +35,7 @@ class Waiting(Generic[Receipt]):
     event: SpoolEvent
     missing: tuple[str, ...]
     receipt: Receipt
+    placed: Placed | None = None
 
 
 @dataclass(slots=True)
@@ -44,10 +57,12 @@ class Lanes(Generic[Receipt]):
         for lane in self._lanes.values():
             yield from lane.waiting
 
-    def add(self, lane: str, event: SpoolEvent, spools: tuple[str, ...], receipt: Receipt) -> None:
+    def add(
+        self, lane: str, event: SpoolEvent, spools: tuple[str, ...], receipt: Receipt, placed: Placed | None
+    ) -> None:
         """Let an event wait."""
         chosen = self._lanes.setdefault(lane, _Lane())
-        chosen.waiting.append(Waiting(event, spools, receipt))
+        chosen.waiting.append(Waiting(event, spools, receipt, placed))
         chosen.size += size_of(event)
 
     def count(self, lane: str) -> int:

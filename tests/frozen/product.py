@@ -27,7 +27,7 @@ from ingestion.log.envelope import SOURCE_SCHEMA
 from ingestion.log.port import Bounds, Break, Chunk, Window
 from ingestion.migrate.prepare import prepare_lake
 from ingestion.settings import Settings, load_settings
-from ingestion.spool.intake import Limits
+from ingestion.spool.guarded import Limits
 from orchestration.dbt.sources import render_sources
 from orchestration.services.postgres import EmbeddedPostgres
 

@@ -17,7 +17,7 @@ from ingestion.lake.lake import Lake
 from ingestion.land.batch import Ingestor
 from ingestion.land.report import BatchReport
 from ingestion.settings import Settings
-from ingestion.spool.intake import Limits
+from ingestion.spool.guarded import Limits
 
 both_clients = pytest.mark.parametrize("kafka_settings", ["kafka-python", "librdkafka"], indirect=True)
 """Runs a test once with each client."""

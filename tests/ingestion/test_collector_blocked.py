@@ -9,7 +9,7 @@ import pytest
 
 from ingestion.collect.collector import Collector
 from ingestion.log.port import Window
-from ingestion.spool.intake import Limits
+from ingestion.spool.guarded import Limits
 from ingestion.spool.log import SpoolLog
 from tests.ingestion.helpers import mqtt_collector
 from tests.ingestion.test_collector import (

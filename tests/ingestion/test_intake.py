@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.spool.intake import Intake, Limits
+from ingestion.spool.guarded import Limits
+from ingestion.spool.intake import Intake
+from ingestion.spool.lanes import Place
 from ingestion.spool.reader import SpoolReader
 from ingestion.spool.writer import SpoolEvent
 
@@ -61,3 +63,32 @@ def test_what_no_stream_takes_is_stored_before_its_receipt_comes_back(
     bounds = SpoolReader(tmp_path / "x.unrouted").bounds()
     assert bounds is not None
     assert bounds.end == 1
+
+
+def test_each_event_hears_where_it_is_durable_before_its_receipt_comes_back(
+    intake: Intake[str], tmp_path: Path
+) -> None:
+    places: list[Place] = []
+    for number in range(3):
+        event = SpoolEvent(b"t", b"%d" % number, None, 1)
+        intake.take(event, ("a", "b"), receipt=f"{number}", lane="a", placed=places.append)
+    assert places == []
+    assert intake.commit(at_once=True) == ["0", "1", "2"]
+    found = {(place.spool, place.log_id, place.position) for place in places}
+    bounds = {name: SpoolReader(tmp_path / name).bounds() for name in ("a", "b")}
+    assert found == {(name, bounds[name].log_id, number) for name in ("a", "b") for number in range(3)}
+
+
+def test_a_full_spool_says_so_until_it_is_drained(intake: Intake[str], tmp_path: Path) -> None:
+    for number in range(2):
+        assert intake.held("a") is None
+        stored(intake, "a", f"a{number}")
+    stored(intake, "a", "full")
+    held = intake.held("a")
+    assert held
+    assert held.is_full
+    assert "holds" in held.reason
+    intake.revise(lambda receipt: None)  # nobody waits any more, so only measuring can find out
+    SpoolReader(tmp_path / "a").trim(2)
+    intake.commit()
+    assert intake.held("a") is None

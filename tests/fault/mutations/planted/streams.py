@@ -29,7 +29,7 @@ MUTANTS = (
     ),
     Mutant(
         "a spool has no limit",
-        "ingestion/spool/intake.py",
+        "ingestion/spool/guarded.py",
         "if self.writer is not None and self._drainable >= self._limits.spool_max_bytes:",
         "if False:",
         "a full spool takes nothing more",
