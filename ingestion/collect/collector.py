@@ -65,11 +65,15 @@ class Collector:
         connector: CollectingConnector,
         limits: Limits | None = None,
     ) -> None:
-        sources = {stream.name: stream.source for stream in streams if stream.kind == connector.kind}
+        sources = {
+            stream.name: stream.source
+            for stream in streams
+            if stream.kind == connector.kind and stream.source.is_collected
+        }
         if not sources:
             raise ConfigError(
-                f"no {connector.kind.upper()} stream is declared in {settings.streams_file}; "
-                "add one to collect it"
+                f"no {connector.kind.upper()} stream is declared in {settings.streams_file} that has to be "
+                "collected; add one"
             )
         self._limits = limits or Limits()
         self._status_file = status_file(settings.data_dir, connector)

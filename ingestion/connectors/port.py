@@ -67,6 +67,11 @@ class SourceSpec(BaseModel):
         raise NotImplementedError
 
     @property
+    def is_collected(self) -> bool:
+        """Whether a collector has to listen for it, where its kind has one (CollectingConnector)."""
+        return True
+
+    @property
     def skips_truncated(self) -> bool:
         """Whether unread events that retention deleted are given up: the stream goes on after the gap."""
         return False

@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 
-from ingestion.connectors.port import CollectingConnector, Connector
+from ingestion.connectors.port import CollectingConnector, Connector, SourceSpec
 from ingestion.errors import ConfigError
 from ingestion.project import DISTRIBUTION
 
@@ -48,9 +48,9 @@ def collecting_connectors() -> tuple[CollectingConnector, ...]:
     return tuple(each for each in connectors() if isinstance(each, CollectingConnector))
 
 
-def is_collected(kind: str) -> bool:
-    """Whether a collector listens to a kind's senders."""
-    return isinstance(connector(kind), CollectingConnector)
+def is_collected(source: SourceSpec) -> bool:
+    """Whether a collector fills a spool for a source; else its broker keeps the events."""
+    return source.is_collected and isinstance(connector(source.kind), CollectingConnector)
 
 
 def require_libraries(kind: str, libraries: Iterable[str], *, extra: str) -> None:

@@ -21,7 +21,7 @@ def adopt(settings: Settings, stream: Stream, *, as_json: bool) -> None:
     """Adopt a stream's spool and say what became of it."""
     with Lake(settings) as lake:
         prepare_lake(lake, [stream.name], progress=announce)
-        if not is_collected(stream.kind):
+        if not is_collected(stream.source):
             with open_logs([stream], settings) as logs:
                 lost = accept_loss(lake, stream, logs[stream.name])
             _accept(stream, lost, as_json=as_json)

@@ -4,7 +4,7 @@ import signal
 import threading
 
 from ingestion.collect.collector import Collector
-from ingestion.connectors.registry import collecting_connectors
+from ingestion.connectors.registry import collecting_connectors, is_collected
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError
 from ingestion.settings import Settings
@@ -20,7 +20,7 @@ def collect(settings: Settings, streams: tuple[Stream, ...]) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    kinds = {stream.kind for stream in streams}
+    kinds = {stream.kind for stream in streams if is_collected(stream.source)}
     collectors = [
         Collector(settings, streams, connector=connector)
         for connector in collecting_connectors()

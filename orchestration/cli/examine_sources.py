@@ -7,7 +7,7 @@ from pathlib import Path
 from ingestion.collect.status import read_status
 from ingestion.connectors.guard import boundary
 from ingestion.connectors.port import CollectingConnector, Connector, Finding
-from ingestion.connectors.registry import collecting_connectors, connectors
+from ingestion.connectors.registry import connectors, is_collected
 from ingestion.connectors.secrets import secrets_of
 from ingestion.data_folder import system_is_running
 from ingestion.declare.stream import Stream
@@ -75,8 +75,7 @@ def _strange_spools(settings: Settings, streams: Sequence[Stream], lake: Lake | 
     from ingestion.spool.log import SpoolLog
 
     spool, part = settings.data_dir / "spool", "spool"
-    collected = {connector.kind for connector in collecting_connectors()}
-    declared = {stream.name for stream in streams if stream.kind in collected}
+    declared = {stream.name for stream in streams if is_collected(stream.source)}
     for folder in sorted(spool.iterdir()) if spool.is_dir() else ():
         if not folder.is_dir() or folder.name in declared:
             continue

@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from ingestion.connectors.messages import Look
-from ingestion.connectors.port import CollectingConnector, SourceSpec
-from ingestion.connectors.registry import connector
+from ingestion.connectors.port import SourceSpec
+from ingestion.connectors.registry import is_collected
 from ingestion.declare.logs import open_log
 from ingestion.declare.sources import is_source, messages_of, read_message, read_source
 from ingestion.declare.sources import peek as peek_at
@@ -52,7 +52,7 @@ def peek(
         source = read_source(what, read_pairs(options))
         rows = look_at_source(source, settings, look, format_name=known_format(format_name))
         nothing = f"{source.origin} holds no message from {since} on; --from earliest shows all that there is"
-        if isinstance(connector(source.kind), CollectingConnector):
+        if is_collected(source):
             waited = f"no message of {source.origin} came within {wait_seconds:g} s"
             nothing = f"{waited}; is anything sent there? --for waits longer"
         show(rows, origin=source.origin, nothing=nothing, as_json=as_json)
@@ -61,7 +61,7 @@ def peek(
         raise ConfigError(f"stream '{what}' has its options and format in streams.yml: leave them out here")
     (stream,) = choose(options_of_all.streams(settings), [what])
     where = f"stream '{what}' holds no events of {stream.source.origin} from {since} on"
-    if isinstance(connector(stream.kind), CollectingConnector):
+    if is_collected(stream.source):
         place = f"{stream.kind}:{getattr(stream.source, stream.kind)}"
         where = (
             f"the collector has stored no events of stream '{what}' from {since} on; "

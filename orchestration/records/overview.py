@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import duckdb
 
-from ingestion.connectors.registry import collecting_connectors, kinds
+from ingestion.connectors.registry import is_collected, kinds
 from ingestion.declare.stream import Stream
 from ingestion.errors import CatalogUnavailable, MillraceError
 from ingestion.lake.lake import WATCHER_SECONDS, Lake
@@ -125,12 +125,11 @@ class OverviewReader:
         self._settings = settings
         self._streams = tuple(streams)
         self.lake = Lake(settings, read_only=True, renew_seconds=WATCHER_SECONDS)
-        spooled = {each.kind for each in collecting_connectors()}
-        declared = dict.fromkeys(stream.kind for stream in self._streams)
+        declared = {(not is_collected(stream.source), stream.kind) for stream in self._streams}
         # Spools are files of this machine: they are looked at before brokers, which may let us wait.
         self._meters = {
-            kind: LagMeter(settings, self.lake, timeout_seconds=broker_seconds, clock=clock, ages=True)
-            for kind in sorted(declared, key=lambda kind: kind not in spooled)
+            group: LagMeter(settings, self.lake, timeout_seconds=broker_seconds, clock=clock, ages=True)
+            for group in sorted(declared)
         }
         self.records = DagsterRecords(settings)
         self._counted: tuple[StreamRow, ...] = ()
@@ -205,8 +204,10 @@ class OverviewReader:
         # What is known by now is shown, should a broker take too long.
         lags = {each.name: StreamLag(each.name, error=_NO_ANSWER) for each in self._streams}
         self._counted = rows(lags)
-        for kind, meter in self._meters.items():
-            measured = meter.measure(each for each in self._streams if each.kind == kind)
+        for (at_broker, kind), meter in self._meters.items():
+            measured = meter.measure(
+                each for each in self._streams if each.kind == kind and is_collected(each.source) != at_broker
+            )
             lags |= {lag.stream: lag for lag in measured}
             self._counted = rows(lags)
         return self._counted

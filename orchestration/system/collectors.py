@@ -5,7 +5,7 @@ from functools import partial
 
 from ingestion.collect.status import read_status
 from ingestion.connectors.port import CollectingConnector
-from ingestion.connectors.registry import collecting_connectors
+from ingestion.connectors.registry import collecting_connectors, is_collected
 from ingestion.declare.stream import Stream
 from ingestion.settings import Settings
 from orchestration.services.process import Service, ServiceError, wait_until
@@ -76,8 +76,7 @@ class Collectors:
 
 def _collected(streams: Sequence[Stream]) -> list[Stream]:
     """The streams whose senders a collector listens to."""
-    kinds = {connector.kind for connector in collecting_connectors()}
-    return [stream for stream in streams if stream.kind in kinds]
+    return [stream for stream in streams if is_collected(stream.source)]
 
 
 def _is_subscribed(settings: Settings, connector: CollectingConnector, *, or_in_trouble: bool) -> bool:

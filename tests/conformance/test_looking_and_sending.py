@@ -11,8 +11,8 @@ import pytest
 from kafka import KafkaAdminClient
 
 from ingestion.connectors.messages import Look, Message, Outgoing
-from ingestion.connectors.port import CollectingConnector, SourceSpec
-from ingestion.connectors.registry import connector, kinds
+from ingestion.connectors.port import SourceSpec
+from ingestion.connectors.registry import is_collected, kinds
 from ingestion.declare.sources import open_sender, peek, read_message, read_source
 from ingestion.errors import ConfigError, SourceUnavailable
 from ingestion.settings import Settings, load_settings
@@ -55,7 +55,7 @@ class Subject:
 
     @property
     def is_log(self) -> bool:
-        return not isinstance(connector(self.source.kind), CollectingConnector)
+        return not is_collected(self.source)
 
     def send(self, *values: bytes) -> None:
         sender = open_sender(self.source, self.settings)
