@@ -29,7 +29,7 @@ test-all: env
 fault: env
 	@MILLRACE_FAULT_KILLS=$(or $(KILLS),25) $(BIN)/python -m pytest -n 0 --order-seed 0 -m "" tests/fault tests/security tests/e2e/conditions/test_machine.py --timeout 7200 -s $(ARGS)
 
-# Bugs planted in the product one at a time, by people and by a tool: does a test notice each? About an hour.
+# Bugs planted in the product one at a time, by people and by a tool: does a test notice each? What was tried is kept.
 # ARGS="--only spool" tries those of one part; what the others mean: ARGS=--help.
 mutants: env
 	@$(BIN)/python -m tests.fault.mutations $(ARGS)

@@ -9,8 +9,12 @@ from collections.abc import Iterator
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 """`gw0`, `gw1`, …; None in a run without workers."""
 
+RUN = "TEST_RUN"
+"""The variable with the number of a run that uses servers which others used before (fault/mutations)."""
+
 
 def numbers() -> Iterator[int]:
-    """1, 2, 3, … in a run without workers; each worker counts from a number of its own."""
+    """1, 2, 3, … in a run without workers; each worker and each such run counts from a number of its own."""
     own = int(WORKER.removeprefix("gw")) + 1 if WORKER else 0
-    return itertools.count(own * 10_000 + 1)
+    run = int(os.environ.get(RUN, "0"))
+    return itertools.count((run * 100 + own) * 10_000 + 1)

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.names import WORKER
+from tests.names import RUN, WORKER
 
 ADDRESS = "TEST_SERVERS_SOCKET"
 FIRST = ("slow", "e2e", "early")
@@ -141,35 +141,43 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> GroupSche
 def pytest_sessionstart(session: pytest.Session) -> None:
     """The run's main process has the keeper of its servers; workers are children and inherit the address."""
     config = session.config
-    if WORKER is None and not config.option.collectonly:
-        config.stash[_KEEPER] = Keeper(config)
+    if WORKER is None and RUN not in os.environ and not config.option.collectonly:
+        base = config._tmp_path_factory.getbasetemp()
+        config.stash[_KEEPER] = Keeper(base / "servers", root=config.rootpath)
+        os.environ[ADDRESS] = config.stash[_KEEPER].address
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     keeper = config.stash.get(_KEEPER, None)
     if keeper is not None:
+        os.environ.pop(ADDRESS, None)
         keeper.close()
 
 
 class Keeper:
-    """Our end of tests/servers/keeper.py."""
+    """Our end of tests/servers/keeper.py.
 
-    def __init__(self, config: pytest.Config) -> None:
-        base = config._tmp_path_factory.getbasetemp()
+    Args:
+        data: For the servers' data and logs.
+        root: The repository.
+
+    Attributes:
+        address: Its socket.
+    """
+
+    def __init__(self, data: Path, *, root: Path) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="millrace-tests-")
-        address = Path(self._folder.name) / "servers"  # the path of a socket has to be short
+        self.address = str(Path(self._folder.name) / "servers")  # the path of a socket has to be short
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.servers.keeper", str(address), str(base / "servers"),
-             str(config.rootpath / ".pytest_cache")],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=config.rootpath, start_new_session=True,
+            [sys.executable, "-m", "tests.servers.keeper", self.address, str(data),
+             str(root / ".pytest_cache")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root, start_new_session=True,
         )  # fmt: skip
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
-        os.environ[ADDRESS] = str(address)
 
     def close(self) -> None:
         """Let it stop its servers, and wait."""
-        os.environ.pop(ADDRESS, None)
         try:
             self._process.communicate(timeout=60)
         except subprocess.TimeoutExpired:

@@ -21,6 +21,7 @@ from ingestion.errors import ConfigError, StreamBusy
 from ingestion.faultpoints import install_hook
 from ingestion.log.port import Window
 from ingestion.settings import Settings, load_settings
+from ingestion.spool.intake import Limits
 from tests.fakes import pigeon
 from tests.fakes.registered import fakes
 from tests.ingestion.test_collector import broker, publish, wait_until
@@ -89,8 +90,10 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
 
 
 @contextmanager
-def collecting(subject: Subject, streams: Sequence[Stream] | None = None) -> Iterator[Collector]:
-    collector = Collector(subject.settings, streams or subject.streams, connector=subject.connector)
+def collecting(subject: Subject, only: Stream | None = None, **limits: float) -> Iterator[Collector]:
+    streams = [only] if only else subject.streams
+    made = Limits(**limits)  # type: ignore[arg-type]
+    collector = Collector(subject.settings, streams, connector=subject.connector, limits=made)
     stop = threading.Event()
     thread = threading.Thread(target=collector.run, args=(stop,))
     thread.start()
@@ -143,6 +146,29 @@ def test_nothing_is_acknowledged_before_it_is_durable(subject: Subject) -> None:
     with collecting(subject) as collector:
         wait_until(lambda: collector.status()["positions"]["one"] == 3)
     assert spooled(subject, subject.streams[0]) == [b"1", b"2", b"3"]
+
+
+def test_what_waits_is_stored_and_acknowledged_when_it_is_asked_to_stop(subject: Subject) -> None:
+    """Its disk was full and is not any more: the last commit does not wait for its turn."""
+    one, full = subject.streams[0], [True]
+
+    def broken(place: str) -> None:
+        if place == "spool.written" and full:
+            raise OSError(28, "No space left on device")
+
+    try:
+        with collecting(subject, one, blocked_seconds=3_600) as collector:
+            install_hook(broken)
+            subject.send([b"1", b"2"])
+            wait_until(lambda: collector.status()["unacknowledged"] == 2)
+            full.clear()
+    finally:
+        install_hook(None)
+    assert collector.status()["unacknowledged"] == 0
+    with collecting(subject, one) as collector:
+        subject.send([b"3"])
+        wait_until(lambda: collector.status()["positions"]["one"] >= 3)
+    assert spooled(subject, one) == [b"1", b"2", b"3"]
 
 
 def test_what_came_while_nobody_listened_is_there_afterwards(subject: Subject) -> None:

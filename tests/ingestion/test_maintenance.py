@@ -18,7 +18,7 @@ import pytest
 
 from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
-from ingestion.errors import MaintenanceError
+from ingestion.errors import MaintenanceError, StreamBusy
 from ingestion.faultpoints import install_hook
 from ingestion.formats.decode import decoder
 from ingestion.lake.catalog import connect_catalog, process_name, writer_lock
@@ -31,6 +31,7 @@ from ingestion.settings import Settings
 from ingestion.spool.frames import segments
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from ingestion.upkeep.compaction import Compactor, Table
+from ingestion.upkeep.files import remove_work_folder
 from ingestion.upkeep.maintenance import Limits, Report, maintain
 from tests.ingestion.helpers import ingest
 from tests.repository import REPOSITORY
@@ -501,6 +502,20 @@ def test_dead_work_folders_and_rotated_logs_go(lake: Lake, settings: Settings) -
     report = upkeep(lake)
     assert (report.folders_removed, report.logs_removed) == (1, 1)
     assert (dead.exists(), live.exists(), rotated.exists(), written.exists()) == (False, True, False, True)
+
+
+def test_the_folder_of_a_batch_that_lives_stays_however_old_it_looks(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingestion.lake.catalog._LOCK_SECONDS", 0.05)
+    lake.prepare(["live"])
+    folder = settings.data_dir / "work" / "live"
+    folder.mkdir(parents=True)
+    with writer_lock(settings, "live", application_name=process_name()), pytest.raises(StreamBusy):
+        remove_work_folder(lake, folder)
+    assert folder.exists()
+    remove_work_folder(lake, folder)
+    assert not folder.exists()
 
 
 def test_small_partitions_are_left_until_one_of_them_is_worth_it(lake: Lake) -> None:

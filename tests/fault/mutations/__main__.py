@@ -1,75 +1,122 @@
 """`make mutants`: plant each bug, run the tests that have to notice it, print the score and the survivors."""
 
 import argparse
-import os
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from tests.fault.mutations.found import found
+from tests.fault.mutations.equivalent import why_equivalent
+from tests.fault.mutations.found import IN_OTHER_PROCESSES, found
+from tests.fault.mutations.kept import Kept, Verdict
 from tests.fault.mutations.mutant import Mutant
-from tests.fault.mutations.planted import PLANTED
-from tests.fault.mutations.trial import Court, Verdict
+from tests.fault.mutations.planted import PARTS, PLANTED
+from tests.fault.mutations.reach import Reach
+from tests.fault.mutations.trial import Court
 from tests.repository import REPOSITORY
+
+KEPT = REPOSITORY / ".pytest_cache" / "mutants"
+TOOLS = "found by a tool"
 
 
 def main() -> int:
     """Returns 1 while a bug is not noticed."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
-    parser.add_argument("--only", default="", help="mutants whose file or name holds this text")
+    parser.add_argument("--only", default="", help="bugs whose part, file or name holds this text")
     parser.add_argument(
         "--found", type=int, default=len(PLANTED) // 2, help="how many of the tool's (a third of all)"
     )
     parser.add_argument("--seed", type=int, default=16, help="repeats the sample of the tool's")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 2, help="trials at a time")
+    parser.add_argument("--workers", type=int, default=1, help="trials at a time")
     parser.add_argument(
-        "--limit", type=float, default=600, help="seconds that the tests of one mutant may take"
+        "--limit", type=float, default=1800, help="seconds that the tests of one bug may take"
     )
+    parser.add_argument("--again", action="store_true", help="also try what was tried and has not changed")
+    parser.add_argument("--kept", action="store_true", help="try nothing: report what was tried before")
     options = parser.parse_args()
-    mutants = [
-        *PLANTED,
-        *(found(REPOSITORY, count=options.found, seed=options.seed) if options.found else ()),
-    ]
-    mutants = [each for each in mutants if options.only in f"{each.file} {each.name}"]
-    with tempfile.TemporaryDirectory(prefix="millrace-mutants-") as folder:
-        verdicts = _try_all(mutants, Path(folder), workers=options.workers, limit=options.limit)
-    return _report(verdicts)
+    cases = [(part, each) for part, mutants in PARTS.items() for each in mutants]
+    if options.found:
+        tools = found(REPOSITORY, count=options.found, seed=options.seed, kept=KEPT)
+        cases += [(TOOLS, each) for each in tools]
+    cases = [(part, each) for part, each in cases if options.only in f"{part} {each.file} {each.name}"]
+    kept = Kept(KEPT)
+    trials = [Trial(part, each, None if options.again else _known(kept, each)) for part, each in cases]
+    if not options.kept:
+        with tempfile.TemporaryDirectory(prefix="millrace-mutants-") as folder:
+            trials = _try_all(trials, kept, Path(folder), workers=options.workers, limit=options.limit)
+    return _report(trials)
 
 
-def _try_all(mutants: Sequence[Mutant], folder: Path, *, workers: int, limit: float) -> list[Verdict]:
+@dataclass(frozen=True)
+class Trial:
+    """A bug, its part of the list, and what came of it; None: not tried."""
+
+    part: str
+    mutant: Mutant
+    verdict: Verdict | None
+
+    @property
+    def came_to(self) -> str:
+        """One word."""
+        if why_equivalent(self.mutant):
+            return "explained"
+        return self.verdict.outcome if self.verdict else "not tried"
+
+
+def _known(kept: Kept, mutant: Mutant) -> Verdict | None:
+    return kept.verdict(mutant.key(REPOSITORY))
+
+
+def _try_all(trials: Sequence[Trial], kept: Kept, folder: Path, *, workers: int, limit: float) -> list[Trial]:
+    reach = Reach(KEPT / "reach")
     courts: SimpleQueue[Court] = SimpleQueue()
-    for number in range(workers):
-        courts.put(Court(folder / str(number), limit_seconds=limit))
 
-    def judge(mutant: Mutant) -> Verdict:
+    def judge(trial: Trial) -> Trial:
+        mutant = trial.mutant
+        if trial.verdict is not None or why_equivalent(mutant):
+            return trial
         court = courts.get()
         try:
-            verdict = court.judge(mutant)
+            key, first = mutant.key(court.folder), list[str]()
+            if mutant.line:
+                first = reach.tests(mutant.file, mutant.line, mutant.tests, court)
+            verdict = court.judge(mutant, first, last=IN_OTHER_PROCESSES)
         finally:
             courts.put(court)
-        print(f"{verdict.outcome:<9} {verdict.seconds:4.0f} s  {mutant.file}: {mutant.name}", flush=True)
-        return verdict
+        kept.keep(key, verdict)
+        print(f"{verdict.outcome:<10} {verdict.seconds:4.0f} s  {mutant.file}: {mutant.name}", flush=True)
+        return Trial(trial.part, mutant, verdict)
 
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(judge, mutants))
+    made = [Court(folder / str(number), number=number, limit_seconds=limit) for number in range(workers)]
+    try:
+        for court in made:
+            courts.put(court)
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(judge, trials))
+    finally:
+        for court in made:
+            court.close()
 
 
-def _report(verdicts: Sequence[Verdict]) -> int:
-    missed = [each for each in verdicts if not each.noticed]
-    for each in missed:
-        print(f"\n{each.outcome.upper()} {each.mutant.file}: {each.mutant.name}")
-        print(f"  {each.mutant.breaks}\n{each.output}")
-    print("\n| room | mutants | noticed |\n|---|---|---|")
-    rooms = Counter(str(Path(each.mutant.file).parent) for each in verdicts)
-    noticed = Counter(str(Path(each.mutant.file).parent) for each in verdicts if each.noticed)
-    for room, count in sorted(rooms.items()):
-        print(f"| `{room}` | {count} | {noticed[room]} |")
-    print(f"| all | {len(verdicts)} | {len(verdicts) - len(missed)} |")
-    return 1 if missed else 0
+def _report(trials: Sequence[Trial]) -> int:
+    for trial in trials:
+        mutant, verdict = trial.mutant, trial.verdict
+        if trial.came_to == "explained":
+            print(f"\nEXPLAINED {mutant.file}: {mutant.name}\n  {why_equivalent(mutant)}")
+        elif trial.came_to != "killed":
+            print(f"\n{trial.came_to.upper()} {mutant.file}: {mutant.name}\n  {mutant.breaks}")
+            print(verdict.output if verdict else "")
+    print("\n| part | bugs | noticed | survived | explained | open |\n|---|---|---|---|---|---|")
+    parts = list(dict.fromkeys(trial.part for trial in trials))
+    for part in (*parts, None):
+        came = [trial.came_to for trial in trials if part in (trial.part, None)]
+        counts = [came.count(word) for word in ("killed", "survived", "explained")]
+        row = [part or "all", len(came), *counts, len(came) - sum(counts)]
+        print(f"| {' | '.join(map(str, row))} |")
+    return 0 if all(trial.came_to in ("killed", "explained") for trial in trials) else 1
 
 
 if __name__ == "__main__":

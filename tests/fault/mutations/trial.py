@@ -8,14 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from tests.fault.mutations.kept import Outcome, Verdict
 from tests.fault.mutations.mutant import Mutant
+from tests.names import RUN
 from tests.repository import REPOSITORY
+from tests.suite import ADDRESS, Keeper
 
-Outcome = Literal["killed", "hung", "survived", "broken"]
 _LEFT_OUT = shutil.ignore_patterns(
     ".git",
     ".venv*",
@@ -29,78 +29,83 @@ _LEFT_OUT = shutil.ignore_patterns(
     "logs",
 )
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+(?: \S+)*?)(?: - .*)?$", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of a mutant.
-
-    Attributes:
-        mutant: The planted bug.
-        outcome: killed: a test failed; hung: the tests did not end in time, which counts as noticed;
-            survived: all tests passed; broken: what failed fails without the bug too, so nothing was judged.
-        seconds: How long it took.
-        output: The last lines of pytest.
-    """
-
-    mutant: Mutant
-    outcome: Outcome
-    seconds: float
-    output: str
-
-    @property
-    def noticed(self) -> bool:
-        """Whether some test saw it."""
-        return self.outcome in ("killed", "hung")
+_WAITED = re.compile(r"Timeout|timed? ?out|not within|deadline", re.IGNORECASE)
+_ENDED = "from pytest-timeout"
+_NOTHING_RAN = (3, 4, 5)  # pytest: an error of its own, a wrong call, no tests
+_RUNS_OF_SERVERS = 40
+_PYTEST = ("-n", "0", "-x", "-q", "-m", "", "--order-seed", "0", "-p", "no:cacheprovider", "--no-header")
 
 
 class Court:
-    """A copy of the repository in which one bug at a time is planted.
+    """A copy of the repository in which one bug at a time is planted, and servers for its tests.
 
     Args:
-        folder: Where the copy is made; empty or missing.
+        folder: Where both are made; empty or missing.
+        number: Of this court, from 0: names on its servers begin with it.
         limit_seconds: For the tests of one mutant; whole process groups are ended then.
     """
 
-    def __init__(self, folder: Path, *, limit_seconds: float) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, number: int = 0, limit_seconds: float) -> None:
+        self.folder = folder / "copy"
+        self._servers_folder = folder / "servers"
         self._limit_seconds = limit_seconds
         self._unharmed: dict[str, bool] = {}
-        shutil.copytree(REPOSITORY, folder, symlinks=True, ignore=_LEFT_OUT)
+        self._runs = number * 1_000
+        self._keeper: Keeper | None = None
+        self._left = 0
+        shutil.copytree(REPOSITORY, self.folder, symlinks=True, ignore=_LEFT_OUT)
 
-    def judge(self, mutant: Mutant) -> Verdict:
-        """Plant it, run its tests, take it away again."""
+    def close(self) -> None:
+        """Stop the servers."""
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
+
+    def judge(self, mutant: Mutant, first: Sequence[str] = (), last: Sequence[str] = ()) -> Verdict:
+        """Plant it, run its tests, take it away again.
+
+        Args:
+            mutant: The bug.
+            first: Tests that are known to come to its place. With them, of the bug's own only those run that
+                are among `last`, and after them.
+            last: Tests of which nobody knows where they come.
+        """
         began = time.monotonic()
         path = self.folder / mutant.file
         before = path.read_text(encoding="utf-8")
         path.write_text(mutant.planted_in(self.folder), encoding="utf-8")
         try:
-            code, output = self._run(mutant.tests)
+            rest = [test for test in mutant.tests if not first or test in last]
+            code, output = self.run([*(test for test in first if test.partition("::")[0] not in rest), *rest])
+            failed = _FAILED.findall(output)
+            # A test that waited in vain may have met a slow machine: it has to fail twice.
+            waited_in_vain = code == 1 and bool(_WAITED.search(output)) and bool(failed)
+            again = self.run(failed)[0] if waited_in_vain else code
         finally:
             path.write_text(before, encoding="utf-8")
-        outcome: Outcome = "hung" if code is None else "killed" if code else "survived"
-        if outcome == "killed" and not self._passes_unharmed(_FAILED.findall(output) or mutant.tests):
+        outcome: Outcome = "killed"
+        if code is None or again is None or _ENDED in output:
+            outcome = "unfinished"
+            self.close()  # what was ended in the middle may have left something there
+        elif code == 0:
+            outcome = "survived"
+        elif code in _NOTHING_RAN or not again or not self._passes_unharmed(failed or mutant.tests):
             outcome = "broken"
-        return Verdict(mutant, outcome, time.monotonic() - began, output)
+        by = failed[0] if failed and outcome == "killed" else ""
+        return Verdict(outcome, time.monotonic() - began, by, output)
 
-    def _passes_unharmed(self, tests: Sequence[str]) -> bool:
-        """A test that fails without any bug proves nothing about one."""
-        for test in tests:
-            if test not in self._unharmed:
-                self._unharmed[test] = self._run([test])[0] == 0
-        return all(self._unharmed[test] for test in tests)
+    def run(
+        self, tests: Sequence[str], *options: str, environment: dict[str, str] | None = None
+    ) -> tuple[int | None, str]:
+        """Run tests in the copy.
 
-    def _run(self, tests: Sequence[str]) -> tuple[int | None, str]:
-        """pytest's exit code, None when it did not end in time, and its last lines."""
-        command = [
-            sys.executable, "-m", "pytest", "-n", "0", "-x", "-q", "-m", "", "--order-seed", "0",
-            "-p", "no:cacheprovider", "--no-header", "--tb=line", "-W", "ignore", *tests,
-        ]  # fmt: skip
-        # The environment's own copy of the product is the repository's: the mutated one has to come first.
-        environment = os.environ | {"PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        Returns:
+            pytest's exit code, None when it did not end in time, and its last lines.
+        """
+        command = [sys.executable, "-m", "pytest", *_PYTEST, "--tb=line", "-W", "ignore", *options, *tests]
         process = subprocess.Popen(
-            command, cwd=self.folder, env=environment, start_new_session=True, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            command, cwd=self.folder, env=self._environment() | (environment or {}), start_new_session=True,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
             output, _ = process.communicate(timeout=self._limit_seconds)
@@ -109,6 +114,28 @@ class Court:
             output, _ = process.communicate()
             return None, _tail(output)
         return process.returncode, _tail(output)
+
+    def _environment(self) -> dict[str, str]:
+        """Of a run: the servers of the runs before, and a number for names that these did not use."""
+        if self._keeper is None or self._left == 0:
+            self.close()
+            shutil.rmtree(self._servers_folder, ignore_errors=True)
+            self._keeper, self._left = Keeper(self._servers_folder, root=REPOSITORY), _RUNS_OF_SERVERS
+        self._runs, self._left = self._runs + 1, self._left - 1
+        return os.environ | {
+            # The environment's own copy of the product is the repository's: this one comes first.
+            "PYTHONPATH": str(self.folder),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            ADDRESS: self._keeper.address,
+            RUN: str(self._runs),
+        }
+
+    def _passes_unharmed(self, tests: Sequence[str]) -> bool:
+        """A test that fails without any bug proves nothing about one."""
+        for test in tests:
+            if test not in self._unharmed:
+                self._unharmed[test] = self.run([test])[0] == 0
+        return all(self._unharmed[test] for test in tests)
 
 
 def _tail(output: str) -> str:

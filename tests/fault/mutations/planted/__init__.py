@@ -1,15 +1,36 @@
 """The bugs that people planted: a file for each part of the promise, in the order of an event's way."""
 
-from tests.fault.mutations.mutant import Mutant
-from tests.fault.mutations.planted import identity, lake, landing, proof, repairs, spool, streams, upkeep
+from collections.abc import Mapping
 
-PLANTED: tuple[Mutant, ...] = (
-    *spool.MUTANTS,
-    *identity.MUTANTS,
-    *streams.MUTANTS,
-    *landing.MUTANTS,
-    *lake.MUTANTS,
-    *proof.MUTANTS,
-    *repairs.MUTANTS,
-    *upkeep.MUTANTS,
+from tests.fault.mutations.mutant import Mutant
+from tests.fault.mutations.planted import (
+    alarms,
+    clocks,
+    doors,
+    identity,
+    lake,
+    landing,
+    powerloss,
+    proof,
+    repairs,
+    spool,
+    streams,
+    upkeep,
 )
+
+PARTS: Mapping[str, tuple[Mutant, ...]] = {
+    "spool": spool.MUTANTS,
+    "power loss": powerloss.MUTANTS,
+    "identity of a log": identity.MUTANTS,
+    "one fault, one stream": streams.MUTANTS,
+    "clocks and networks": clocks.MUTANTS,
+    "landing": landing.MUTANTS,
+    "lake": lake.MUTANTS,
+    "proof": proof.MUTANTS,
+    "repairs": repairs.MUTANTS,
+    "upkeep": upkeep.MUTANTS,
+    "alarms": alarms.MUTANTS,
+    "doors": doors.MUTANTS,
+}
+"""Part → its bugs."""
+PLANTED = tuple(mutant for mutants in PARTS.values() for mutant in mutants)

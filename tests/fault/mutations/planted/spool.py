@@ -88,7 +88,10 @@ MUTANTS = (
         "            self._acknowledge(at_once=True)\n",
         "",
         "what a collector took is acknowledged when it is told to stop",
-        ("tests/ingestion/test_collector.py::test_sigterm_acknowledges_what_it_took_and_exits_with_0",),
+        (
+            "tests/conformance/test_listeners.py::"
+            "test_what_waits_is_stored_and_acknowledged_when_it_is_asked_to_stop",
+        ),
     ),
     Mutant(
         "an adopted spool begins a position too early",

@@ -38,7 +38,7 @@ MUTANTS = (
         "        shutil.rmtree(folder, ignore_errors=True)\n",
         "    shutil.rmtree(folder, ignore_errors=True)\n",
         "a work folder goes when its batch is dead",
-        (_TESTS,),
+        (f"{_TESTS}::test_the_folder_of_a_batch_that_lives_stays_however_old_it_looks",),
     ),
     Mutant(
         "a migration is noted before it is committed",
