@@ -174,7 +174,7 @@ def render_summary(summary: Summary) -> RenderableType:
     lines = [
         f"runs launched by sensors: {summary.runs_by_sensors} succeeded, {summary.runs_failed} failed",
         f"checks: {checks}",
-        f"alerts found: {summary.alerts}",
+        f"alerts found: {summary.alerts} (the simulated plant makes faults on purpose)",
         f"slowest hop: {summary.slowest_hop or 'none'} (medians: {hops or 'none'})",
     ]
     return Group(

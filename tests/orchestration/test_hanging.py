@@ -30,3 +30,21 @@ def test_every_word_is_there_below_its_beginning(width: int) -> None:
 def test_in_short_each_takes_one_line() -> None:
     first, second = printed(40, in_short=True)
     assert (len(first) <= 40, first.endswith("…"), second) == (True, True, "12s ago  short")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("the disk of /data/of/a/project/of/somebody/.millrace has less than 2 GiB left",
+         "the disk of /data/…/.millrace has less than 2 GiB left"),
+        ("/srv/lakes/first/.millrace/logs/long.log keeps growing: free it",
+         "/srv/…/long.log keeps growing: free it"),
+        ("'/srv/lakes/first/.millrace/logs/long.log' is full", "'/srv/…/long.log' is full"),
+        ("/srv/lake is short", "/srv/lake is short"),
+        ("kafka://a/topic/with/a/name/of/length is no path",) * 2,
+    ],
+)  # fmt: skip
+def test_in_short_a_long_path_leaves_room_for_what_is_said_of_it(sentence: str, shown: str) -> None:
+    console = Console(file=io.StringIO(), width=71)
+    console.print(HangingSentences([("now", Text(sentence))], in_short=True))
+    assert console.file.getvalue().strip() == f"now  {shown}"  # type: ignore[attr-defined]

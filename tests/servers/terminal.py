@@ -34,6 +34,8 @@ class Terminal:
     def __init__(self, argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", _LINES, _COLUMNS, 0, 0))
+        # readline, which pytest-xdist's workers load, sets the size of another window.
+        env = {name: value for name, value in env.items() if name not in ("LINES", "COLUMNS")}
         self.process = subprocess.Popen(
             argv, cwd=cwd, env={**env, "TERM": "xterm-256color"}, stdin=slave, stdout=slave, stderr=slave,
             start_new_session=True,

@@ -28,7 +28,6 @@ from tests.waiting import eventually
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.slow("processes of a whole system die again and again for a minute; alerts wait for 30 s"),
-    pytest.mark.long,  # beside other tests its live view came too late twice, alone it passes
 ]
 STREAMS = """
 orders{n}: {{source: {{kafka: orders{n}, start: earliest}}, fields: {{id: varchar}}}}
