@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from ingestion.connectors.registry import connectors
 from ingestion.declare.stream import FieldSpec, Stream, suggest
 from ingestion.errors import ConfigError
+from ingestion.formats.registry import find_format
 
 _MESSAGE_CHARACTERS = 300
 
@@ -62,7 +63,7 @@ def _config_error(path: Path, root: yaml.Node, stream: str, body: Any, error: Va
         message = f"{message[:half]} … {message[-half:]}"
     if problem["type"] == "extra_forbidden":
         message = f"unknown key '{location[-1]}'{suggest(str(location[-1]), _known_keys(location, body))}"
-    elif location and problem["type"] not in ("value_error", "source_kind"):
+    elif location and problem["type"] not in ("value_error", "source_kind", "format_kind"):
         message = f"{'.'.join(map(str, location))}: {message[0].lower()}{message[1:]}"
     return ConfigError(f"{path.name} line {_line(root, (stream, *location))}, stream '{stream}': {message}")
 
@@ -71,6 +72,8 @@ def _known_keys(location: tuple[int | str, ...], body: Mapping[str, Any]) -> lis
     """The keys that may stand where an unknown one does; of a source, those of its kind."""
     if location[0] == "fields":
         return list(FieldSpec.model_fields)
+    if location[0] == "format":
+        return list(find_format(next(iter(body["format"]))).options.model_fields)
     models: list[type[BaseModel]] = [Stream]
     if location[0] == "source":
         models = [each.spec for each in connectors() if each.kind in body["source"]]

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from ingestion.connectors.registry import connectors
 from ingestion.declare.stream import (
+    DEFAULT_FORMAT,
     RESERVED_NAMES,
     STAGING_COLUMNS,
     CastErrorLimits,
@@ -18,7 +19,7 @@ from ingestion.declare.stream import (
     name_schema,
     type_schema,
 )
-from ingestion.formats.registry import formats
+from ingestion.formats.registry import find_format, formats
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -33,7 +34,7 @@ def streams_schema() -> dict[str, Any]:
     stream["required"].remove("name")
     kinds = [_schema_of(each.spec) for each in connectors()]
     properties["source"] = {"description": "Where events come from.", "anyOf": kinds}
-    properties["format"] |= {"enum": list(formats())}
+    properties["format"] = _format_schema(properties["format"]["description"])
     properties["fields"] |= {
         "propertyNames": name_schema(without=STAGING_COLUMNS),
         "additionalProperties": {"anyOf": [type_schema(), field]},
@@ -49,6 +50,16 @@ def streams_schema() -> dict[str, Any]:
         "propertyNames": name_schema(without=RESERVED_NAMES),
         "additionalProperties": stream,
     }
+
+
+def _format_schema(description: str) -> dict[str, Any]:
+    """The schema of `format`: a word, or one format with its options."""
+    options = {name: find_format(name).options for name in formats()}
+    said = {name: _schema_of(model) for name, model in options.items() if model.model_fields}
+    mapping = {"type": "object", "properties": said, "additionalProperties": False,
+               "minProperties": 1, "maxProperties": 1}  # fmt: skip
+    return {"description": description, "default": str(DEFAULT_FORMAT),
+            "anyOf": [{"enum": list(options)}, mapping]}  # fmt: skip
 
 
 def _schema_of(model: type[BaseModel]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ingestion.connectors.registry import connector, kinds, require_libraries
 from ingestion.declare.stream import suggest
 from ingestion.errors import ConfigError
 from ingestion.formats.decode import decoder
+from ingestion.formats.registry import FormatChoice
 from ingestion.log.envelope import SOURCE_SCHEMA
 from ingestion.settings import Settings
 
@@ -94,19 +95,19 @@ class Seen:
     detail: str = ""
 
 
-def read_message(message: Message, format_name: str, *, max_bytes: int) -> Seen:
+def read_message(message: Message, chosen: FormatChoice | str, *, max_bytes: int) -> Seen:
     """Decode a message as a batch would.
 
     Args:
         message: As it came.
-        format_name: The format.
+        chosen: The format.
         max_bytes: A larger value is refused.
     """
     row = {
         "source_partition": message.partition, "position": message.position or 0, "event_key": message.key,
         "value": message.value, "headers": message.headers, "event_time": message.sent_at,
     }  # fmt: skip
-    decoded = decoder(format_name)(
+    decoded = decoder(chosen)(
         pa.Table.from_pylist([row], schema=SOURCE_SCHEMA),
         stream="", batch_id=0, ingested_at=utc_now(), max_bytes=max_bytes,
     )  # fmt: skip

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -20,13 +19,13 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic_core import PydanticCustomError
 
 from ingestion.connectors.port import OneOrMore, SourceSpec
 from ingestion.connectors.registry import connector, kinds
 from ingestion.declare.labels import Owners, Tags
 from ingestion.declare.times import TIME_TYPES, Unit, check_zone, format_schema, pattern_of
-from ingestion.formats.registry import formats
+from ingestion.formats.registry import FormatChoice, choose_format
 
 RESERVED_NAMES = frozenset({"batches", "rejects", "reject_resolutions"})
 STAGING_COLUMNS = frozenset(
@@ -46,6 +45,7 @@ STAGING_COLUMNS = frozenset(
 pointing at it."""
 WHOLE_PAYLOAD = "."
 """The path of a field that is the whole payload, where that is a bare number or text."""
+DEFAULT_FORMAT = choose_format("json")
 NAME_CHARACTERS = 60
 _DAY_MINUTES = 24 * 60
 _NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
@@ -131,14 +131,6 @@ def _read_source(value: Any) -> SourceSpec:
     return connector(named[0]).spec.model_validate(value)
 
 
-def _known_format(value: Any) -> Any:
-    if value not in formats():
-        raise PydanticKnownError(
-            "literal_error", {"expected": " or ".join(f"'{each}'" for each in formats())}
-        )
-    return value
-
-
 def _time_format(value: str) -> str:
     pattern_of(value)
     return value
@@ -187,7 +179,7 @@ class Stream(_Model):
     Attributes:
         name: Of the raw table, the asset and the dbt source.
         source: Where events come from.
-        format: How payloads are decoded.
+        format: How payloads are decoded: a word, or one format with its options.
         event_time: The field with the event's own time; without it, the broker's timestamp counts.
         business_id: The fields that tell two deliveries of one event; staging deduplicates by them.
         on_conflict: What staging keeps of deliveries with one business id and several payloads.
@@ -203,7 +195,7 @@ class Stream(_Model):
     name: Name
     source: Annotated[SerializeAsAny[SourceSpec], PlainValidator(_read_source)]
     description: str = ""
-    format: Annotated[str, BeforeValidator(_known_format)] = "json"
+    format: Annotated[FormatChoice, PlainValidator(choose_format), WithJsonSchema({})] = DEFAULT_FORMAT
     event_time: str | None = None
     business_id: OneOrMore = ()
     on_conflict: Literal["first", "last", "keep_all", "fail"] = "first"

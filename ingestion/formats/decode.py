@@ -11,8 +11,9 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestion.formats.port import Format, Refusal, Texts
-from ingestion.formats.registry import find_format, formats
+from ingestion.formats.port import Format, FormatOptions, Refusal, Texts
+from ingestion.formats.registry import FormatChoice, choose_format, find_format, formats
+from ingestion.formats.unpack import HEADER_PART, HEADER_PATTERN, REASONS, unpack
 from ingestion.log.envelope import EVENT_SCHEMA, REJECT_SCHEMA, UTC_MICROSECONDS
 
 TOO_LARGE = "too_large"
@@ -59,40 +60,103 @@ class Decode(Protocol):
         ...
 
 
-def decoder(format_name: str) -> Decode:
-    """The decoder of a format."""
-    chosen = find_format(format_name)
+def decoder(chosen: FormatChoice | str) -> Decode:
+    """The decoder of a format, by its name or as a stream declares it."""
+    choice = choose_format(chosen) if isinstance(chosen, str) else chosen
+    of_name = find_format(choice.name)
 
     def decode(
         events: pa.Table, *, stream: str, batch_id: int, ingested_at: datetime, max_bytes: int
     ) -> Decoded:
         events = events.combine_chunks()
         sizes = pc.fill_null(pc.binary_length(events["value"]).combine_chunks(), 0)
-        texts = _texts(chosen, events, sizes, max_bytes=max_bytes)
+        texts = _texts(of_name, choice.options, events, sizes, max_bytes=max_bytes)
         shared = _envelope(events, batch_id=batch_id, ingested_at=ingested_at)
-        return _split(events, sizes, texts, shared, stream=stream, keeps_bytes=chosen.keeps_bytes)
+        return _split(events, sizes, texts, shared, stream=stream, keeps_bytes=of_name.keeps_bytes)
 
     return decode
 
 
 def reasons() -> frozenset[str]:
     """Every reason for which an event may be rejected, of all formats together."""
-    return frozenset({TOO_LARGE}).union(*(find_format(name).reasons for name in formats()))
+    return (frozenset({TOO_LARGE}) | REASONS).union(*(find_format(name).reasons for name in formats()))
 
 
-def _texts(chosen: Format, events: pa.Table, sizes: pa.Array, *, max_bytes: int) -> Texts:
+def _texts(
+    chosen: Format, options: FormatOptions, events: pa.Table, sizes: pa.Array, *, max_bytes: int
+) -> Texts:
     """What the format says; it is not asked about what is too large."""
     too_large = pc.greater(sizes, max_bytes)
     if not pc.any(too_large).as_py():
-        return chosen.texts(events)
+        return _read_packed(chosen, options, events, max_bytes=max_bytes)
     asked = pc.indices_nonzero(pc.invert(too_large))
-    answer = chosen.texts(events.take(asked).combine_chunks())
+    answer = _read_packed(chosen, options, events.take(asked).combine_chunks(), max_bytes=max_bytes)
     rows = asked.to_pylist()
     refused = {rows[row]: refusal for row, refusal in answer.refused.items()}
     for row in pc.indices_nonzero(too_large).to_pylist():
         refused[row] = Refusal(TOO_LARGE, f"{sizes[row]} bytes, the limit is {max_bytes}")
     payload = pc.replace_with_mask(pa.nulls(len(sizes), pa.string()), pc.invert(too_large), answer.payload)
-    return Texts(payload, refused)
+    return Texts(payload, refused, frozenset(rows[row] for row in answer.altered))
+
+
+def _read_packed(chosen: Format, options: FormatOptions, events: pa.Table, *, max_bytes: int) -> Texts:
+    """What the format says of values that may be compressed: a header says so, or the format refuses them."""
+    said = _rows_with_encoding(events)
+    first = _unpacked(events, said, max_bytes=max_bytes)
+    answer = chosen.texts(_with_values(events, first), options)
+    refused = dict(answer.refused)
+    second = _unpacked(events, [row for row in refused if row not in first], max_bytes=max_bytes)
+    for row, found in (first | second).items():
+        if isinstance(found, Refusal) and row in refused:
+            refused[row] = found
+    again = [row for row, found in second.items() if isinstance(found, bytes)]
+    altered = answer.altered | {row for row, found in first.items() if isinstance(found, bytes)}
+    if not again:
+        return Texts(answer.payload, refused, altered - refused.keys())
+    later = chosen.texts(_with_values(events, second).take(again).combine_chunks(), options)
+    for row in again:
+        del refused[row]
+    refused |= {again[at]: refusal for at, refusal in later.refused.items()}
+    mask = pc.is_in(pa.array(range(events.num_rows), pa.int64()), value_set=pa.array(again, pa.int64()))
+    payload = pc.replace_with_mask(answer.payload, mask, later.payload)
+    return Texts(payload, refused, (altered | set(again)) - refused.keys())
+
+
+def _rows_with_encoding(events: pa.Table) -> list[int]:
+    """The rows whose headers may say that the value is compressed."""
+    headers = events["headers"].combine_chunks()
+    text = headers.buffers()[2]
+    # One search in all headers of a chunk at once: nearly always nothing is there.
+    if text is None or HEADER_PART not in text.to_pybytes():
+        return []
+    found = pc.match_substring_regex(headers, HEADER_PATTERN, ignore_case=True)
+    rows: list[int] = pc.indices_nonzero(pc.fill_null(found, False)).to_pylist()
+    return rows
+
+
+def _unpacked(events: pa.Table, rows: list[int], *, max_bytes: int) -> dict[int, bytes | Refusal]:
+    """What unpacking makes of some rows; those that are not compressed are left out."""
+    found = {}
+    for row in rows:
+        value = events["value"][row].as_py()
+        unpacked = (
+            None if value is None else unpack(value, events["headers"][row].as_py(), max_bytes=max_bytes)
+        )
+        if unpacked is not None:
+            found[row] = unpacked
+    return found
+
+
+def _with_values(events: pa.Table, found: Mapping[int, bytes | Refusal]) -> pa.Table:
+    """The events with other values where there are other bytes."""
+    others = {row: value for row, value in sorted(found.items()) if isinstance(value, bytes)}
+    if not others:
+        return events
+    mask = pc.is_in(pa.array(range(events.num_rows), pa.int64()), value_set=pa.array(others, pa.int64()))
+    values = pc.replace_with_mask(
+        events["value"].combine_chunks(), mask, pa.array(others.values(), pa.binary())
+    )
+    return events.set_column(events.schema.get_field_index("value"), events.schema.field("value"), values)
 
 
 def _envelope(events: pa.Table, *, batch_id: int, ingested_at: datetime) -> dict[str, pa.Array]:
@@ -118,7 +182,7 @@ def _split(
     stream: str,
     keeps_bytes: bool,
 ) -> Decoded:
-    raw = events["value"] if keeps_bytes else pa.nulls(events.num_rows, pa.binary())
+    raw = events["value"] if keeps_bytes else _kept(events["value"], texts.altered)
     landed = pa.table({**shared, "payload": texts.payload, "payload_raw": raw}).select(EVENT_SCHEMA.names)
     if not texts.refused:
         return Decoded(landed.cast(EVENT_SCHEMA), REJECT_SCHEMA.empty_table(), sizes)
@@ -144,6 +208,16 @@ def _split(
         rejects.select(REJECT_SCHEMA.names).cast(REJECT_SCHEMA),
         sizes.filter(good),
     )
+
+
+def _kept(values: pa.ChunkedArray, altered: frozenset[int]) -> pa.Array:
+    """The bytes of those whose text is not their bytes."""
+    nothing = pa.nulls(len(values), pa.binary())
+    if not altered:
+        return nothing
+    rows = pa.array(sorted(altered), pa.int64())
+    mask = pc.is_in(pa.array(range(len(values)), pa.int64()), value_set=rows)
+    return pc.if_else(mask, values.combine_chunks(), nothing)
 
 
 def _event_ids(events: pa.Table) -> pa.Array:

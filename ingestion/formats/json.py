@@ -1,16 +1,19 @@
-"""JSON: the bytes are the text, where they parse (RFC 8259; UTF-8 only, no NaN, at most 1,024 levels).
+"""JSON: the bytes are the text, where they parse (RFC 8259; no NaN, at most 1,024 levels).
 
 A number may be of any size: what a type can hold of it is decided field by field, by dbt.
+What does not parse as it came is looked at again: byte order marks, other encodings, NULs, bare text.
 """
 
 import re
 from dataclasses import dataclass
+from typing import cast
 
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestion.formats.port import Refusal, Texts
+from ingestion.formats.port import FormatOptions, Refusal, Texts
+from ingestion.formats.text import NOT_UTF8, Encoding, as_utf8, utf16_hint
 
 _STRING_OR_NUMBER = re.compile(
     rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
@@ -20,38 +23,105 @@ _STRING_OR_NUMBER = re.compile(
 """Whole strings, so that what looks like a number within one stays; else whole, well-formed numbers."""
 
 
+class JsonOptions(FormatOptions):
+    """What a stream of JSON may declare.
+
+    Attributes:
+        or_text: Text that is not JSON lands too, as a JSON string: a last will, for example.
+        lines: A message is lines of JSON (NDJSON), and each line an event of staging.
+        encoding: Of the text, where no byte order mark says it; UTF-8 by default.
+    """
+
+    or_text: bool = False
+    lines: bool = False
+    encoding: Encoding | None = None
+
+
 @dataclass(frozen=True)
 class JsonFormat:
     """JSON text as it came, byte by byte."""
 
     name: str = "json"
-    reasons: frozenset[str] = frozenset({"empty", "not_utf8", "not_json"})
+    options: type[FormatOptions] = JsonOptions
+    reasons: frozenset[str] = frozenset({"empty", NOT_UTF8, "not_json"})
     keeps_bytes: bool = False
     libraries: tuple[str, ...] = ("orjson",)
     extra: str = ""
 
-    def texts(self, events: pa.Table) -> Texts:
+    def texts(self, events: pa.Table, options: FormatOptions) -> Texts:
         """Parse each value, and keep those that parse as they are."""
+        options = cast(JsonOptions, options)
         values = events["value"].combine_chunks()
-        refused = _find_refused(values)
-        if refused:
-            bad = pc.is_in(pa.array(range(len(values)), pa.int64()), value_set=pa.array(refused, pa.int64()))
-            values = pc.if_else(bad, pa.scalar(None, pa.binary()), values)
-        return Texts(values.cast(pa.string()), refused)
+        other = range(len(values)) if options.lines or options.encoding else _find_others(values)
+        if not other:
+            return Texts(values.cast(pa.string()))
+        headers = events["headers"].combine_chunks()
+        read: dict[int, bytes] = {}
+        refused: dict[int, Refusal] = {}
+        for row in other:
+            value = values[row].as_py()
+            text = None if value is None else _read(value, headers[row].as_py(), options)
+            if isinstance(text, Refusal):
+                refused[row] = text
+            elif text is not None:
+                read[row] = text
+        mask = pc.is_in(pa.array(range(len(values)), pa.int64()), value_set=pa.array(other, pa.int64()))
+        texts = pc.replace_with_mask(values, mask, pa.array([read.get(row) for row in other], pa.binary()))
+        altered = frozenset(row for row, text in read.items() if text != values[row].as_py())
+        return Texts(texts.cast(pa.string()), refused, altered)
 
 
-def _find_refused(values: pa.BinaryArray) -> dict[int, Refusal]:
-    refused: dict[int, Refusal] = {}
+def _find_others(values: pa.BinaryArray) -> list[int]:
+    """The rows that do not parse as they came."""
+    others = []
     loads = orjson.loads
     for index, value in enumerate(values.to_pylist()):
         if value is None:
             continue
         try:
             loads(value)
-        except orjson.JSONDecodeError as error:
-            if "infinity" not in str(error) or not _is_json_but_for_sizes(value):
-                refused[index] = Refusal(_reason(value), str(error))
-    return refused
+        except orjson.JSONDecodeError:
+            others.append(index)
+    return others
+
+
+def _read(value: bytes, headers: str | None, options: JsonOptions) -> bytes | Refusal:
+    """A value as JSON text."""
+    text = as_utf8(value, headers, options.encoding)
+    if isinstance(text, bytes):
+        text = _read_lines(text, options) if options.lines else _read_one(text, options)
+    if isinstance(text, Refusal):
+        return Refusal(text.reason, text.detail + utf16_hint(value))
+    return text
+
+
+def _read_lines(text: bytes, options: JsonOptions) -> bytes | Refusal:
+    """Lines of JSON as an array; a single document may take several lines."""
+    lines = [line.strip(b"\r") for line in text.split(b"\n") if line.strip()]
+    found = [_read_one(line, options) for line in lines]
+    for number, line in enumerate(found, 1):
+        if isinstance(line, Refusal):
+            whole = _read_one(text, JsonOptions())
+            return (
+                Refusal(line.reason, f"line {number} of {len(lines)}: {line.detail}")
+                if isinstance(whole, Refusal)
+                else b"[" + whole + b"]"
+            )
+    if not found:
+        return Refusal("empty", "no line holds anything")
+    return b"[" + b",".join(line for line in found if isinstance(line, bytes)) + b"]"
+
+
+def _read_one(text: bytes, options: JsonOptions) -> bytes | Refusal:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        if "infinity" in str(error) and _is_json_but_for_sizes(text):
+            return text
+        if not text.strip():
+            return Refusal("empty", "nothing but spaces" if text else "no bytes")
+        return orjson.dumps(text.decode()) if options.or_text else Refusal("not_json", str(error))
+    return text
 
 
 def _is_json_but_for_sizes(value: bytes) -> bool:
@@ -65,16 +135,6 @@ def _is_json_but_for_sizes(value: bytes) -> bool:
 
 def _smaller(found: re.Match[bytes]) -> bytes:
     return found[0] if found[0].startswith(b'"') else b"0"
-
-
-def _reason(value: bytes) -> str:
-    if not value.strip():
-        return "empty"
-    try:
-        value.decode("utf-8")
-    except UnicodeDecodeError:
-        return "not_utf8"
-    return "not_json"
 
 
 JSON = JsonFormat()

@@ -8,6 +8,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+
+class FormatOptions(BaseModel):
+    """What a stream may declare about its format, as in `format: {json: {or_text: true}}`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Refusal(NamedTuple):
@@ -30,10 +37,12 @@ class Texts:
         payload: A string array as long as the events: JSON text; null for a null value (a tombstone) and for
             what is refused.
         refused: Row → why it has no text.
+        altered: Rows whose text is not what their bytes say: raw keeps these bytes, too.
     """
 
     payload: pa.Array
     refused: Mapping[int, Refusal] = field(default_factory=dict)
+    altered: frozenset[int] = frozenset()
 
 
 class Format(Protocol):
@@ -41,14 +50,17 @@ class Format(Protocol):
 
     Attributes:
         name: As streams.yml names it.
+        options: What a stream may declare about it.
         reasons: Every reason it may refuse an event for.
-        keeps_bytes: The received bytes are kept beside the text (`payload_raw`): the text is not all of them.
+        keeps_bytes: The received bytes of every event are kept beside the text (`payload_raw`).
         libraries: Modules that it needs; a missing one is an error that names `extra`.
         extra: The optional dependency that installs them; empty where the product always does.
     """
 
     @property
     def name(self) -> str: ...  # noqa: D102
+    @property
+    def options(self) -> type[FormatOptions]: ...  # noqa: D102
     @property
     def reasons(self) -> frozenset[str]: ...  # noqa: D102
     @property
@@ -58,11 +70,12 @@ class Format(Protocol):
     @property
     def extra(self) -> str: ...  # noqa: D102
 
-    def texts(self, events: pa.Table) -> Texts:
+    def texts(self, events: pa.Table, options: FormatOptions) -> Texts:
         """Decode some events; any bytes at all end as text or as a refusal, never as an exception.
 
         Args:
             events: Rows of log.envelope.SOURCE_SCHEMA: value, key, headers, partition and position.
+            options: What the stream declares.
 
         Raises:
             FormatUnavailable: What it needs (a schema registry, say) does not answer. The batch stops and

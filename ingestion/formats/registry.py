@@ -6,8 +6,12 @@ A format of another package is found through the entry point group `millrace.for
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Any
 
-from ingestion.formats.port import Format
+from pydantic import BaseModel, ConfigDict, SerializeAsAny
+from pydantic_core import PydanticCustomError, PydanticKnownError
+
+from ingestion.formats.port import Format, FormatOptions
 
 FORMATS = {"json": "ingestion.formats.json:JSON"}
 """Name → module and name of the format; a module is imported when its format is first asked for."""
@@ -28,6 +32,55 @@ def find_format(name: str) -> Format:
     module, _, attribute = (FORMATS.get(name) or _installed()[name]).partition(":")
     found: Format = getattr(import_module(module), attribute)
     return found
+
+
+class FormatChoice(BaseModel):
+    """The format of a stream.
+
+    Attributes:
+        name: Its name.
+        options: What the stream declares about it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    options: SerializeAsAny[FormatOptions]
+
+    def declared(self) -> Any:
+        """As streams.yml writes it: a word, or a mapping where something is declared."""
+        said = self.options.model_dump(mode="json", exclude_defaults=True)
+        return {self.name: said} if said else self.name
+
+    def __str__(self) -> str:
+        """A word for a sentence."""
+        return self.name
+
+
+def choose_format(declared: Any) -> FormatChoice:
+    """What `format:` says: a word, or one format with its options.
+
+    Raises:
+        PydanticCustomError, PydanticKnownError: It is neither; says what it may be.
+        ValidationError: An option is not known, or its value is wrong.
+    """
+    if isinstance(declared, FormatChoice):
+        return declared
+    name: Any = declared
+    said: Any = None
+    if isinstance(declared, dict):
+        if len(declared) != 1:
+            raise PydanticCustomError(
+                "format_kind",
+                "format is a word, as in json, or one format with its options, as in {example}",
+                {"example": "{json: {or_text: true}}"},
+            )
+        ((name, said),) = declared.items()
+    if not isinstance(name, str) or name not in formats():
+        raise PydanticKnownError(
+            "literal_error", {"expected": " or ".join(f"'{each}'" for each in formats())}
+        )
+    return FormatChoice(name=name, options=find_format(name).options.model_validate(said or {}))
 
 
 @cache

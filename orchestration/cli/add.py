@@ -19,6 +19,7 @@ from ingestion.declare.sources import Seen, read_message, read_source
 from ingestion.declare.sources import peek as peek_at
 from ingestion.declare.stream import FieldSpec
 from ingestion.errors import ConfigError, SourceUnavailable
+from ingestion.formats.registry import FormatChoice
 from ingestion.settings import Settings
 from orchestration.cli.context import Globals, err, out
 from orchestration.cli.messages import printable
@@ -122,7 +123,7 @@ def _refuse_name(name: str, source: SourceSpec) -> None:
     Entry(name, source_of(source), "", "", (), {}).stream()
 
 
-def _take_sample(source: SourceSpec, settings: Settings, look: Look, decoding: str) -> Sample:
+def _take_sample(source: SourceSpec, settings: Settings, look: Look, decoding: FormatChoice) -> Sample:
     seen: list[Seen] = []
     with err.status(f"listening to {source.origin} …") as status, suppress(KeyboardInterrupt):
         for message in peek_at(source, settings, look):
@@ -164,8 +165,9 @@ def _plan(
     found = find_business_id(fields, sample.payloads, event_time=event_time or None)
     identity = wished_role("--business-id", wishes.business_id, found, names)
     reasons = {"event_time": time.reason, "business_id": identity.reason}
+    declared = known_format(format_name).declared() if format_name else ""
     entry = Entry(
-        name, source_of(source), format_name or "", event_time, identity.names,
+        name, source_of(source), declared, event_time, identity.names,
         {field.name: FieldSpec(type=field.type, path=field.path) for field in fields},
     )  # fmt: skip
     reasons |= {field.name: field.reason for field in fields}

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from ingestion.connectors.messages import Look
 from ingestion.connectors.port import SourceSpec
@@ -12,9 +14,9 @@ from ingestion.connectors.registry import is_collected
 from ingestion.declare.logs import open_log
 from ingestion.declare.sources import is_source, messages_of, read_message, read_source
 from ingestion.declare.sources import peek as peek_at
-from ingestion.declare.stream import Stream, suggest
+from ingestion.declare.stream import DEFAULT_FORMAT, Stream, suggest
 from ingestion.errors import ConfigError, MillraceError
-from ingestion.formats.registry import formats
+from ingestion.formats.registry import FormatChoice, choose_format, formats
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import read_state
 from ingestion.log.newest import look_at
@@ -50,7 +52,7 @@ def peek(
     look = Look(limit, start, wait_seconds, settings.source_timeout_seconds)
     if is_source(what):
         source = read_source(what, read_pairs(options))
-        rows = look_at_source(source, settings, look, format_name=known_format(format_name))
+        rows = look_at_source(source, settings, look, chosen=known_format(format_name))
         nothing = f"{source.origin} holds no message from {since} on; --from earliest shows all that there is"
         if is_collected(source):
             waited = f"no message of {source.origin} came within {wait_seconds:g} s"
@@ -70,16 +72,25 @@ def peek(
     show(look_at_stream(stream, settings, look), origin=stream.source.origin, nothing=where, as_json=as_json)
 
 
-def known_format(name: str | None) -> str:
-    """A format's name, the default for None.
+def known_format(text: str | None) -> FormatChoice:
+    """A format as `--format` names it: a word, or as streams.yml writes it; the default for None.
 
     Raises:
-        ConfigError: There is no such format.
+        ConfigError: There is no such format, or no such option of it.
     """
-    default = str(Stream.model_fields["format"].default)
-    if name is not None and name not in formats():
-        raise ConfigError(f"'{name}' is not a format{suggest(name, formats())}")
-    return name or default
+    if text is None:
+        return DEFAULT_FORMAT
+    try:
+        declared = yaml.safe_load(text)
+        if isinstance(declared, str) and declared not in formats():
+            raise ConfigError(f"'{declared}' is not a format{suggest(declared, formats())}")
+        return choose_format(declared)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        option = ".".join(map(str, problem["loc"]))
+        raise ConfigError(f"--format {text}: {option}: {problem['msg']}") from None
+    except (PydanticCustomError, PydanticKnownError, yaml.YAMLError) as error:
+        raise ConfigError(f"--format {text}: {error}") from None
 
 
 def read_pairs(pairs: Iterable[str]) -> dict[str, Any]:
@@ -114,10 +125,12 @@ def read_start(text: str) -> Start:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def look_at_source(source: SourceSpec, settings: Settings, look: Look, *, format_name: str) -> Iterator[Row]:
+def look_at_source(
+    source: SourceSpec, settings: Settings, look: Look, *, chosen: FormatChoice
+) -> Iterator[Row]:
     """Messages of any source, as they come."""
     for message in peek_at(source, settings, look):
-        yield read_message(message, format_name, max_bytes=settings.payload_max_bytes), None
+        yield read_message(message, chosen, max_bytes=settings.payload_max_bytes), None
 
 
 def look_at_stream(stream: Stream, settings: Settings, look: Look) -> Iterator[Row]:

@@ -26,7 +26,7 @@ from ingestion.declare.sources import (
     read_message,
     read_source,
 )
-from ingestion.declare.stream import Stream
+from ingestion.declare.stream import DEFAULT_FORMAT, Stream
 from ingestion.errors import ConfigError, MillraceError, StorageError
 from ingestion.log.newest import look_at
 from ingestion.settings import Settings
@@ -136,10 +136,10 @@ def _values(stream: Stream | None, sending: Sending, settings: Settings) -> Iter
         )
     if sending.rate is None and sending.count is None:
         raise ConfigError("say what to send: --file FILE, or --rate N or --count N for made-up events")
-    default = Stream.model_fields["format"].default
-    if stream.format != default:
+    if stream.format.name != DEFAULT_FORMAT.name:
         raise ConfigError(
-            f"made-up events are {default}, but stream '{stream.name}' is {stream.format}: name a --file"
+            f"made-up events are {DEFAULT_FORMAT}, but stream '{stream.name}' is {stream.format}: "
+            "name a --file"
         )
     if not stream.fields:
         raise ConfigError(f"stream '{stream.name}' declares no fields to make events up of: name a --file")

@@ -23,7 +23,7 @@ class Entry:
     Attributes:
         name: The stream's.
         source: What `source` says: the kind's key, and the options that were given.
-        format: How payloads are decoded; empty for the default.
+        format: How payloads are decoded, as streams.yml has it; empty for the default.
         event_time: The field with the event's own time; empty for none.
         business_id: The fields that identify an event.
         fields: Name → type and path.
@@ -31,7 +31,7 @@ class Entry:
 
     name: str
     source: Mapping[str, Any]
-    format: str
+    format: Any
     event_time: str
     business_id: tuple[str, ...]
     fields: Mapping[str, FieldSpec]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ingestion.errors import FormatUnavailable
-from ingestion.formats.port import Refusal, Texts
+from ingestion.formats.port import FormatOptions, Refusal, Texts
 
 
 class Key:
@@ -21,12 +21,13 @@ class Rot13Format:
     """The header `rot` names the number of letters; 13 is the only one known."""
 
     name: str = "rot13"
+    options: type[FormatOptions] = FormatOptions
     reasons: frozenset[str] = frozenset({"no_rot", "not_rot13"})
     keeps_bytes: bool = True
     libraries: tuple[str, ...] = ()
     extra: str = ""
 
-    def texts(self, events: pa.Table) -> Texts:
+    def texts(self, events: pa.Table, options: FormatOptions) -> Texts:
         if not Key.there:
             raise FormatUnavailable("the key to rot13 is not at hand; bring it")
         payload: list[str | None] = []

@@ -1,5 +1,6 @@
 """No payload breaks a load, changes a table, or becomes another event: real Kafka, real lake."""
 
+import gzip
 import itertools
 import json
 import random
@@ -34,7 +35,16 @@ LANDS = {
     "type drift": b'{"n": "now a string"}',
     "missing field": b"{}",
 }
+REWRITTEN = {
+    "gzip": (gzip.compress(b'{"n": 1.10}'), '{"n": 1.10}'),
+    "zstd": (pa.compress(b"[1]", "zstd", asbytes=True), "[1]"),
+    "byte order mark": ("\ufeff{}".encode(), "{}"),
+    "UTF-16": ('{"n": "\u00e9"}'.encode("utf-16"), '{"n": "\u00e9"}'),
+    "NUL at the end": (b"[1]\0", "[1]"),
+}
 REJECTED = {
+    "a bomb": (gzip.compress(b" " * 20_000_000), "unpacks_too_large"),
+    "torn gzip": (gzip.compress(b"[1]")[:-4], "not_unpacked"),
     "empty": (b"", "empty"),
     "truncated": (b'{"n": 1, "m": [1, 2', "not_json"),
     "NaN": (b'{"n": NaN}', "not_json"),
@@ -60,11 +70,19 @@ def test_every_payload_ends_where_it_belongs_byte_by_byte(
     lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: ApacheKafka
 ) -> None:
     rejected = [value for value, _ in REJECTED.values()]
-    produce(apache_kafka.bootstrap_servers, topic, [*LANDS.values(), *rejected])
+    rewritten = list(REWRITTEN.values())
+    produce(
+        apache_kafka.bootstrap_servers,
+        topic,
+        [*LANDS.values(), *(value for value, _ in rewritten), *rejected],
+    )
     report = ingest(lake, kafka_stream(topic), kafka_settings)
-    assert (report.events_landed, report.events_rejected) == (len(LANDS), len(REJECTED))
+    assert (report.events_landed, report.events_rejected) == (len(LANDS) + len(rewritten), len(REJECTED))
     landed = lake.query(f"select event_id, encode(payload), batch_id from raw.{topic} order by position")
-    assert landed == [(f"{topic}-0@{n}", value, 1) for n, value in enumerate(LANDS.values())]
+    kept = lake.query(f"select payload_raw, payload from raw.{topic} order by position")
+    assert kept[: len(LANDS)] == [(None, value.decode()) for value in LANDS.values()]
+    assert kept[len(LANDS) :] == rewritten
+    assert landed[: len(LANDS)] == [(f"{topic}-0@{n}", value, 1) for n, value in enumerate(LANDS.values())]
     found = lake.query("select payload_raw, reason from raw.rejects order by position")
     assert found == list(REJECTED.values())
     assert _columns(lake, topic) == [*EVENT_SCHEMA.names, "_dlt_load_id"]

@@ -26,13 +26,14 @@ class MqttMessage(Protocol):
 
 
 def event_of(message: MqttMessage, received_us: int) -> SpoolEvent:
-    """The event that a message is.
+    """The event that a message is; an empty payload is a null value.
 
     Args:
         message: As delivered, MQTT 3.1.1 or 5.
         received_us: Microseconds since 1970 UTC.
     """
-    return SpoolEvent(message.topic.encode(), bytes(message.payload), _headers(message), received_us)
+    value = bytes(message.payload) or None  # clears a retained message: MQTT's tombstone
+    return SpoolEvent(message.topic.encode(), value, _headers(message), received_us)
 
 
 def received_now() -> int:

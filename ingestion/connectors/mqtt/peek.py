@@ -64,5 +64,5 @@ def _message(message: MqttMessage) -> Message:
     except UnicodeDecodeError:
         return Message("", None, None, bytes(message.payload), None, None, note="invalid topic")
     moment = _EPOCH + timedelta(microseconds=event.received_us)
-    note = "retained" if message.retain else ""
+    note = "retained" if message.retain else "" if event.value else "tombstone"
     return Message("", None, event.key, event.value, event.headers, moment, note)

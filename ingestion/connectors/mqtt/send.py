@@ -71,13 +71,13 @@ class MqttSender:
             raise ConfigError("MQTT messages have no key; their topic takes its place")
         if message.headers and not self._access.is_version_5:
             raise ConfigError("only MQTT 5 has headers: set MILLRACE_MQTT_PROTOCOL=5, or send none")
-        if message.value is None:
-            raise ConfigError("MQTT messages have no tombstones: an empty one is an event as any other")
         properties = None
         if message.headers:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.UserProperty = list(message.headers.items())
-        handed = self._visit.client.publish(message.destination, message.value, 1, properties=properties)
+        handed = self._visit.client.publish(
+            message.destination, message.value or b"", 1, properties=properties
+        )
         self._waiting.add(handed.mid)
 
     def _settle(self, *, below: int) -> None:
