@@ -1,4 +1,7 @@
-"""Waiting for a condition, with a bound and a word about what did not happen."""
+"""Waiting for a condition, with a bound and a word about what did not happen.
+
+A wait that passes costs nothing, so the bound is for a machine that is many times slower than yours.
+"""
 
 import time
 from collections.abc import Callable

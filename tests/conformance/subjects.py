@@ -104,7 +104,7 @@ def kafka_subject(settings: Settings, name: str, broker: ApacheKafka, client: st
         for value in values:
             times = {} if at is None else {"timestamp": int(at.timestamp() * 1000)}
             sending.produce(name, value, partition=0, **times)
-        assert sending.flush(20) == 0
+        assert sending.flush(60) == 0
 
     def erase(below: int) -> None:
         admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
@@ -123,7 +123,7 @@ def kafka_subject(settings: Settings, name: str, broker: ApacheKafka, client: st
         for value in values:
             sending.begin_transaction()
             sending.produce(name, b"aborted", partition=0)
-            sending.flush(20)
+            sending.flush(60)
             sending.abort_transaction(20)
             sending.begin_transaction()
             sending.produce(name, value, partition=0)

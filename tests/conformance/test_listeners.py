@@ -102,7 +102,7 @@ def collecting(subject: Subject, only: Stream | None = None, **limits: float) ->
         yield collector
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 

@@ -1,7 +1,5 @@
 """Every log: bounds, windows, holes, starts, truncation, a replaced log, bounded time (log/port.py)."""
 
-import itertools
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,11 +17,13 @@ from ingestion.log.recognition import last_events, read_on, recognise
 from ingestion.settings import Settings
 from tests.conformance.subjects import LogSubject, kafka_subject, spool_subject, tape_subject
 from tests.fakes.registered import fakes
+from tests.names import numbers
 from tests.servers.apache_kafka import KafkaServer
+from tests.waiting import eventually
 
 SUBJECTS = {"tape": ["tape"], "kafka": ["kafka-python", "librdkafka"], "mqtt": ["spool"], "pigeon": ["spool"]}
 """Kind → who stands for it here."""
-_numbers = itertools.count(1)
+_numbers = numbers()
 MIDDLE = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)  # within a broker's retention
 
 
@@ -35,7 +35,7 @@ def _registered() -> Iterator[None]:
 
 @pytest.fixture(params=sorted({name for names in SUBJECTS.values() for name in names}))
 def subject(request: pytest.FixtureRequest, settings: Settings) -> Iterator[LogSubject]:
-    name = f"conforms-{request.param}-{next(_numbers)}-{time.time_ns() % 10**6}"
+    name = f"conforms-{request.param}-{next(_numbers)}"
     if request.param == "tape":
         made = tape_subject(settings, name)
     elif request.param == "spool":
@@ -165,10 +165,7 @@ def test_it_notices_that_events_came(subject: LogSubject) -> None:
     known = log.bounds()
     log.has_moved(known)
     subject.send([b"1"], None)
-    deadline = time.monotonic() + 20
-    while not log.has_moved(known):
-        assert time.monotonic() < deadline, "an event came and it did not notice"
-        time.sleep(0.05)
+    eventually(lambda: log.has_moved(known), "an event came and it noticed")
 
 
 def test_erased_events_show_in_the_bounds(subject: LogSubject) -> None:
@@ -304,7 +301,5 @@ def test_a_broker_that_is_away_is_an_error_in_time(subject: LogSubject) -> None:
         assert subject.open().keeps_until_confirmed  # nothing is connected
         return
     log = subject.open(subject.away, timeout_seconds=1)
-    begun = time.monotonic()
     with pytest.raises(SourceUnavailable, match="stream 's'"):
-        log.bounds()
-    assert time.monotonic() - begun < 30  # bounded at all; how quick it is, benchmarks measure
+        log.bounds()  # how quick that is, benchmarks measure

@@ -265,11 +265,11 @@ def _run_while(warehouse: Warehouse, model: str, work: Callable[[], None]) -> An
         cursor.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"millrace {model}",))
         run = pool.submit(warehouse.dbt, "run", "--select", model.partition(".")[2], check=False)
         waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
-        assert wait_until(lambda: _first(cursor, waiting) == 1 or run.done(), timeout_s=30)
+        assert wait_until(lambda: _first(cursor, waiting) == 1 or run.done(), timeout_s=60)
         assert not run.done(), "the run did not wait for its turn"
         work()
         other.commit()
-        return run.result(timeout=30)
+        return run.result(timeout=60)
 
 
 def _first(cursor: Any, sql: str) -> Any:

@@ -132,7 +132,7 @@ def walk(millrace: Path, folder: Path, *, kafka: str, mqtt: tuple[str, int], top
         it.show("status")
     finally:
         sender.terminate()
-        sender.wait(timeout=30)
+        sender.wait(timeout=60)
         if system is not None:
             system.terminate()
             system.wait(timeout=60)

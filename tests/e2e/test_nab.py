@@ -163,7 +163,7 @@ def test_every_reading_arrives_once_and_aggregates_equal_the_files(
         )
     finally:
         stop.set()
-        listening.join(timeout=30)
+        listening.join(timeout=60)
     _ingest_all(lake, streams, nab_settings)
     invoke(_dbt_project(tmp_path, streams, nab_settings), build_args("build"))
     for series, expected in payloads.items():

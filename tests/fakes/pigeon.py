@@ -1,7 +1,8 @@
 """A listener: `source: {pigeon: loft}`; letters wait until they are acknowledged, and receipts come late."""
 
+import threading
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,19 +40,32 @@ class PigeonAccess(Access):
 
 
 class House:
-    """Letters that were sent; each is delivered again until it was acknowledged."""
+    """Letters that were sent; each is delivered again until it was acknowledged. Any thread may use it."""
 
     def __init__(self) -> None:
-        self.letters: deque[tuple[int, str, bytes]] = deque()
         self.flown: list[tuple[int, str, bytes]] = []  # whoever looks up sees them
         self.acknowledged: list[int] = []
-        self._sent = 0
+        self._letters: list[tuple[int, str, bytes]] = []
+        self._lock = threading.Lock()
+
+    @property
+    def letters(self) -> list[tuple[int, str, bytes]]:
+        """Those that were not acknowledged: number, loft, text."""
+        with self._lock:
+            return list(self._letters)
 
     def send(self, loft: str, *letters: bytes) -> None:
-        for letter in letters:
-            self._sent += 1
-            self.letters.append((self._sent, loft, letter))
-            self.flown.append((self._sent, loft, letter))
+        with self._lock:
+            for letter in letters:
+                sent = (len(self.flown) + 1, loft, letter)
+                self.flown.append(sent)
+                self._letters.append(sent)
+
+    def acknowledge(self, numbers: Iterable[int]) -> None:
+        with self._lock:
+            known = set(numbers)
+            self.acknowledged += sorted(known)
+            self._letters = [letter for letter in self._letters if letter[0] not in known]
 
 
 HOUSES: dict[str, House] = defaultdict(House)
@@ -69,7 +83,7 @@ class PigeonListener:
 
     def pump(self, timeout_seconds: float, *, more: Callable[[str], bool]) -> None:
         self._send_receipts()
-        for number, loft, letter in list(self._house.letters):
+        for number, loft, letter in self._house.letters:
             if number not in self._seen and more(loft):
                 self._seen.add(number)
                 streams = tuple(name for name, source in self._sources.items() if source.pigeon == loft)
@@ -92,10 +106,8 @@ class PigeonListener:
         self._intake.revise(lambda number: None if number in waiting else number)
 
     def _send_receipts(self) -> None:
-        late, self._late = set(self._late), []
-        self._house.acknowledged += sorted(late)
-        kept = [letter for letter in self._house.letters if letter[0] not in late]
-        self._house.letters = deque(kept)
+        late, self._late = self._late, []
+        self._house.acknowledge(late)
 
 
 class PigeonSender:

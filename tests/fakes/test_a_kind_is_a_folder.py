@@ -126,7 +126,7 @@ def test_a_listener_of_a_new_kind_is_collected_and_lands(
         wait_until(lambda: len(house.acknowledged) == 51)
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(60)
     assert not house.letters
     status = read_status(at.data_dir, PIGEON)
     assert (status["messages"], status["unrouted"], status["positions"]) == (51, 1, {"letters": 50})
@@ -145,6 +145,16 @@ def test_a_listener_of_a_new_kind_is_collected_and_lands(
     }
 
 
+def test_a_house_is_safe_for_a_sender_and_a_listener_at_once() -> None:
+    house = House()
+    sender = threading.Thread(target=lambda: [house.send("north", b"%d" % number) for number in range(5_000)])
+    sender.start()
+    while len(house.acknowledged) < 5_000:
+        house.acknowledge([number for number, _, _ in house.letters])
+    sender.join()
+    assert (house.acknowledged, house.letters) == (list(range(1, 5_001)), [])
+
+
 def test_what_was_not_acknowledged_comes_again_once(at: Settings, house: House) -> None:
     collector = Collector(at, [FLOWN], connector=PIGEON)
     house.send("north", b"1", b"2")
@@ -155,7 +165,7 @@ def test_what_was_not_acknowledged_comes_again_once(at: Settings, house: House) 
     thread.start()
     wait_until(lambda: len(house.acknowledged) == 2)
     stop.set()
-    thread.join(20)
+    thread.join(60)
     log = open_log(FLOWN, at)
     (chunk,) = log.read({name: Window(found.begin, found.end) for name, found in log.bounds().items()})
     log.close()

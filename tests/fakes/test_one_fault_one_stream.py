@@ -121,12 +121,12 @@ def test_a_listener_that_fails_unexpectedly_is_opened_again_and_no_letter_is_los
     thread = threading.Thread(target=collector.run, args=(stop,))
     with planted(monkeypatch, PigeonListener, method):
         thread.start()
-        eventually(lambda: "failed unexpectedly" in collector.status()["error"], "it says so", seconds=10)
+        eventually(lambda: "failed unexpectedly" in collector.status()["error"], "it says so")
         with planted(monkeypatch, PigeonConnector, "open_listener"):
-            eventually(lambda: "'pigeon' failed" in collector.status()["error"], "it says so", seconds=10)
+            eventually(lambda: "'pigeon' failed" in collector.status()["error"], "it says so")
         assert thread.is_alive()
         assert PASSWORD not in str(collector.status())
-    eventually(lambda: len(house.acknowledged) == 2, "both are acknowledged", seconds=10)
+    eventually(lambda: len(house.acknowledged) == 2, "both are acknowledged")
     stop.set()
     thread.join()
     assert collector.status()["error"] == ""

@@ -44,7 +44,7 @@ class KafkaOracle:
             value = event[:-1] if number % malformed_every == 0 else event
             sent.append((value, producer.send(self.topic, value, partition=number % partitions)))
         for value, future in sent:
-            place = future.get(timeout=30)
+            place = future.get(timeout=60)
             self.acknowledged[f"{place.topic}-{place.partition}", place.offset] = value
         if producer is not self.producer:
             producer.close()

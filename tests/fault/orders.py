@@ -34,7 +34,7 @@ class Worker:
         self._process.stdin.flush()
 
     def close(self) -> None:
-        self._process.communicate(timeout=30)
+        self._process.communicate(timeout=60)
 
 
 def order_for(stream: Stream, settings: Settings, **limits: Any) -> dict[str, Any]:

@@ -110,7 +110,7 @@ class Meter:
             client.connect("127.0.0.1", self._mqtt_port)
             client.loop_start()
             reading = json.dumps({"reading_id": marks["plant_telemetry"]})
-            client.publish("plant/a/b/telemetry", reading, qos=1).wait_for_publish(10)
+            client.publish("plant/a/b/telemetry", reading, qos=1).wait_for_publish(60)
             client.disconnect()
             client.loop_stop()
             return True

@@ -57,7 +57,7 @@ class Plant:
 
     def _end(self, how: signal.Signals) -> None:
         self._process.send_signal(how)
-        self._process.wait(20)
+        self._process.wait(60)
 
     def send(self, messages: int) -> None:
         first = self._count.events
@@ -70,7 +70,7 @@ class Plant:
         self._process = start_process(
             self._server, self._data_dir, program=("-c", KILLS_ITSELF, place, str(passes))
         )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while self._process.poll() is None:
             assert time.monotonic() < deadline, "the place was never passed"
             self.send(20)

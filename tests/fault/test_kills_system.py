@@ -80,7 +80,7 @@ class Running:
         client.loop_start()
         for _ in range(100):
             reading = json.dumps({"reading_id": str(next(_numbers))})
-            client.publish("plant/a/b/telemetry", reading, qos=1).wait_for_publish(10)
+            client.publish("plant/a/b/telemetry", reading, qos=1).wait_for_publish(60)
         client.disconnect()
         client.loop_stop()
         self._readings += 100

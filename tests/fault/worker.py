@@ -50,7 +50,7 @@ def _kill(pid: int) -> None:
     for process in family:
         with suppress(psutil.NoSuchProcess):  # PostgreSQL's end when their parent does
             process.kill()
-    wait_until(lambda: not any(is_alive(process) for process in family), timeout_s=10)
+    wait_until(lambda: not any(is_alive(process) for process in family), timeout_s=60)
 
 
 def arm(order: dict[str, Any]) -> None:

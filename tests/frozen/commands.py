@@ -61,7 +61,7 @@ class Commands:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._child.communicate(timeout=30)
+        self._child.communicate(timeout=60)
 
 
 def environment() -> dict[str, str]:

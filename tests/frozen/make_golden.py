@@ -227,7 +227,7 @@ def collecting(shop: Workshop) -> Iterator[Callable[[range], None]]:
 
 def until(condition: Callable[[], object]) -> None:
     """Wait for something that comes within seconds."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)

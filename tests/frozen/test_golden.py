@@ -183,7 +183,7 @@ def test_the_collector_goes_on_with_its_session_and_its_spool(
         until(lambda: collected(place.data) >= 1)
     finally:
         collector.send_signal(signal.SIGTERM)
-        _, said = collector.communicate(timeout=30)
+        _, said = collector.communicate(timeout=60)
     assert collector.returncode == 0, said
     session = json.loads((place.data / "collector" / "session.json").read_text())
     assert session["client_id"] == unpacked.expected["mqtt_client_id"]
@@ -267,7 +267,7 @@ def collected(data: Path) -> int:
 
 
 def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)

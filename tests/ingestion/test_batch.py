@@ -292,7 +292,7 @@ def test_one_connection_reads_window_after_window(
     monkeypatch.setattr("ingestion.connectors.kafka.log._POLL_BLOCKS", 4)
     producer = KafkaProducer(bootstrap_servers=apache_kafka.bootstrap_servers)
     for number in range(120):
-        producer.send(topic, b"1", partition=number % 2).get(timeout=30)  # a record batch each
+        producer.send(topic, b"1", partition=number % 2).get(timeout=60)  # a record batch each
     producer.close()
     log = open_log(kafka_stream(topic), kafka_settings)
     seen = []

@@ -55,7 +55,7 @@ def test_a_flood_of_retained_messages_arrives_once_and_not_again(tmp_path: Path)
     def collected(count: int) -> None:
         with running(mqtt_collector(settings, streams, retry=QUICK)) as collector:
             publish(server, [("flood/0", b"now")])  # behind what is retained
-            wait_until(lambda: collector.status()["positions"]["s"] >= count, seconds=60)
+            wait_until(lambda: collector.status()["positions"]["s"] >= count)
 
     try:
         publish(server, [(f"flood/{number}", b"1") for number in range(3_000)], retain=True)

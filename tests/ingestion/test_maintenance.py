@@ -287,14 +287,14 @@ def test_a_model_that_waits_for_its_turn_is_built_after_the_compaction(
 
     install_hook(start_builder)
     report = upkeep(lake)
-    builder.join(timeout=30)
+    builder.join(timeout=60)
     assert (report.failed, report.skipped, errors) == ((), (), [])
     assert lake.query("select count(*), max(n) from marts.m") == [(500, 899)]
 
 
 def _await_lock_queue(settings: Settings) -> None:
     connection = connect_catalog(settings, application_name="test")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     with connection.cursor() as cursor:
         while True:
             cursor.execute("select count(*) from pg_locks where locktype = 'advisory' and not granted")
@@ -412,7 +412,7 @@ def test_readers_meet_no_error_and_see_no_change(lake: Lake, settings: Settings)
             report = upkeep(lake)
             assert (report.skipped, report.failed) == ((), ())
         stop.set()
-        thread.join(timeout=30)
+        thread.join(timeout=60)
         assert patient.query("select * from raw.events order by all") == whole
     assert (errors, len(seen)) == ([], 1)
 

@@ -51,7 +51,7 @@ def round_trip(bootstrap_servers: str, topic: str, **security: str) -> list[byte
         values.extend(record.value for records in consumer.poll(200).values() for record in records)
         return len(values) >= consumer.end_offsets([partition])[partition]
 
-    assert wait_until(complete, timeout_s=20)
+    assert wait_until(complete, timeout_s=60)
     consumer.close()
     return values
 
@@ -106,17 +106,17 @@ class Client:
         self.paho.on_connect = lambda client, data, flags, reason, properties: answers.append(str(reason))
         self.paho.connect("127.0.0.1", port)
         self.paho.loop_start()
-        assert wait_until(lambda: bool(answers), timeout_s=10)
+        assert wait_until(lambda: bool(answers), timeout_s=60)
         if answers[0] != "Success":
             self.paho.loop_stop()
             raise ConnectionRefusedError(answers[0])
 
     def subscribe(self, pattern: str) -> None:
         self.paho.subscribe(pattern, qos=1)
-        assert self._subscribed.wait(10)
+        assert self._subscribed.wait(60)
 
     def publish(self, topic: str, payload: bytes) -> None:
-        self.paho.publish(topic, payload, qos=1).wait_for_publish(10)
+        self.paho.publish(topic, payload, qos=1).wait_for_publish(60)
 
     def close(self) -> None:
         self.paho.disconnect()
@@ -132,14 +132,14 @@ def check_mqtt(port: int, between: Callable[[], None] = lambda: None, **login: s
     publisher.publish("plant/a/temp", b"1")
     publisher.publish("plant/a/humidity", b"0")
     publisher.publish("plant/b/temp", b"2")
-    assert wait_until(lambda: client.messages == expected, timeout_s=10), client.messages
+    assert wait_until(lambda: client.messages == expected, timeout_s=60), client.messages
     client.close()
     time.sleep(2)  # nothing tells that the broker has seen it go; until then it may send into the void
     publisher.publish("plant/c/temp", b"3")
     publisher.close()
     between()
     again = Client(port, "reader", clean=False, **login)
-    assert wait_until(lambda: again.messages == [("plant/c/temp", b"3")], timeout_s=10), again.messages
+    assert wait_until(lambda: again.messages == [("plant/c/temp", b"3")], timeout_s=60), again.messages
     again.close()
 
 

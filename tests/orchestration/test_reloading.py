@@ -175,7 +175,7 @@ def test_a_stream_declared_while_postgres_is_away_is_collected_once_it_is_back(
     assert collectors(system, 12.1) == ["collector"]
     assert [each.text for each in system.conditions if each.finding.name != "service_down"] == []
     assert [stream.name for stream in system.streams] == ["orders", "readings"]
-    assert wait_until(lambda: _serves(system), timeout_s=10)
+    assert wait_until(lambda: _serves(system), timeout_s=60)
 
 
 def test_a_mistake_in_env_replaces_no_process(

@@ -298,7 +298,7 @@ def test_a_catalog_that_restarts_is_told_and_found_again(
     assert tick().skip_reason.skip_message == "every event is in the lake"
     assert own_catalog.pid is not None
     os.kill(own_catalog.pid, signal.SIGKILL)
-    eventually(lambda: not own_catalog.is_running(), "PostgreSQL is gone", seconds=10)
+    eventually(lambda: not own_catalog.is_running(), "PostgreSQL is gone")
     produce(scene.kafka.bootstrap_servers, scene.names[0], [b"1"])
     away = tick()
     assert not away.run_requests

@@ -5,9 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -58,34 +58,57 @@ def seen(watch: stall.Watch) -> stall.Stall:
         found.extend(filter(None, [watch.look()]))
         return bool(found)
 
-    eventually(look, "it is found", seconds=20)
+    eventually(look, "it is found")
     return found[0]
 
 
-def test_one_that_sleeps_has_to_be_ended_and_one_that_computes_has_not(tmp_path: Path) -> None:
+@dataclass
+class Clock:
+    """The clock of the watches, which a test moves: on a busy machine little is computed in a second."""
+
+    now_s: float = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(stall, "time", clock)
+    return clock
+
+
+def test_one_that_sleeps_has_to_be_ended_and_one_that_computes_has_not(tmp_path: Path, clock: Clock) -> None:
     with running(SLEEPS) as sleeper, running(COMPUTES) as worker, running(WORKS_FOR_ANOTHER) as parent:
         watches = {
             pid: stall.Watch(pid, tmp_path / f"{pid}.stage", limit_seconds=LIMIT)
             for pid in (sleeper, worker, parent)
         }
         found = dict[int, stall.Stall]()
-        until = time.monotonic() + 3 * LIMIT
-        while time.monotonic() < until:
-            found |= {pid: stalled for pid, each in watches.items() if (stalled := each.look()) is not None}
-            time.sleep(0.05)
+        for _ in range(5):
+            for pid in (worker, parent):
+                least = stall._session(pid)[1] + 0.2
+                eventually(lambda pid=pid, least=least: stall._session(pid)[1] > least, "it computes")
+            clock.now_s += 0.6 * LIMIT
+            found |= {pid: stalled for pid, each in watches.items() if (stalled := each.look())}
     assert {pid: each.why for pid, each in found.items()} == {sleeper: "it had not got on for 0.8 s"}
 
 
-def test_what_is_bounded_by_itself_may_not_compute_for_ever_and_names_its_stream(tmp_path: Path) -> None:
+def test_what_is_bounded_by_itself_may_not_compute_for_ever_and_names_its_stream(
+    tmp_path: Path, clock: Clock
+) -> None:
     file = tmp_path / "run.stage"
     with running(COMPUTES) as pid:
         say(file, 1, counts=False, hanging="orders")
         watch = stall.Watch(pid, file, limit_seconds=LIMIT)
         for number in range(2, 8):  # it gets on, for longer than the limit
             assert watch.look() is None
-            time.sleep(LIMIT / 4)
+            clock.now_s += 0.6 * LIMIT
             say(file, number, counts=False, hanging="orders")
-        found = seen(watch)
+        assert watch.look() is None
+        clock.now_s += 1.2 * LIMIT
+        found = watch.look()
     assert found == stall.Stall("it had not got on for 0.8 s while reading", {"hanging": "orders"})
 
 
@@ -101,11 +124,11 @@ def test_one_that_was_halted_has_to_be_ended_although_its_limit_is_far(
     assert found == stall.Stall("it had been halted", {})
 
 
-def test_nothing_is_ended_without_a_limit(tmp_path: Path) -> None:
+def test_nothing_is_ended_without_a_limit(tmp_path: Path, clock: Clock) -> None:
     with running(SLEEPS) as pid:
         os.kill(pid, signal.SIGSTOP)
         watch = stall.Watch(pid, tmp_path / "run.stage", limit_seconds=0)
-        time.sleep(0.1)
+        clock.now_s += 1e9
         assert watch.look() is None
 
 

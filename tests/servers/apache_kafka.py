@@ -175,7 +175,7 @@ class ApacheKafka:
             admin.close()
 
     def _until(self, condition: Callable[[], bool], complaint: str) -> None:
-        if not wait_until(condition, timeout_s=20, interval_s=0.05):
+        if not wait_until(condition, timeout_s=60, interval_s=0.05):
             raise RuntimeError(f"{complaint} after 20 s: see the broker's log.")
 
     def _admin(self) -> KafkaAdminClient:

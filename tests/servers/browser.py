@@ -66,7 +66,7 @@ class Browser:
     def _end(self) -> None:
         self._process.terminate()
         try:
-            self._process.wait(timeout=20)
+            self._process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -109,7 +109,7 @@ class Browser:
         for _ in range(tries):
             self.open(url)
             with suppress(AssertionError):
-                eventually(lambda: wanted in self.text(), "the sentence", seconds=20)
+                eventually(lambda: wanted in self.text(), "the sentence")
                 return
         self.picture(self._log.with_name("page.png"))
         raise AssertionError(f"{url} does not show: {sentence}")

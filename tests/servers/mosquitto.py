@@ -71,7 +71,7 @@ class Mosquitto:
                 argv=(binary, "-c", str(config)),
                 log_folder=folder / "log",
                 ready=lambda: accepts_tcp(self.port),
-                ready_timeout_s=10,
+                ready_timeout_s=60,
             )
         )
 
@@ -93,7 +93,7 @@ class Mosquitto:
         assert self.pid is not None
         before = self._saved_at()
         os.kill(self.pid, signal.SIGUSR1)
-        if not wait_until(lambda: self._saved_at() != before, timeout_s=10):
+        if not wait_until(lambda: self._saved_at() != before, timeout_s=60):
             raise RuntimeError("Mosquitto did not save within 10 s: start it with persistence=True.")
 
     def _saved_at(self) -> tuple[int, int]:

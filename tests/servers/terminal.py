@@ -66,7 +66,7 @@ class Terminal:
 
     def close(self) -> None:
         """After the program's end."""
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=60)
         os.close(self._master)
 
 

@@ -50,10 +50,10 @@ def test_an_opening_and_its_end_are_posted_once_each(
 ) -> None:
     for _ in range(3):
         watchman.note([MODEL], now=NOON)
-    eventually(lambda: len(hook.taken) == 1, "the opening is posted", seconds=10)
+    eventually(lambda: len(hook.taken) == 1, "the opening is posted")
     for _ in range(3):
         watchman.note([], now=NOON)
-    eventually(lambda: len(hook.taken) == 2, "the end is posted", seconds=10)
+    eventually(lambda: len(hook.taken) == 2, "the end is posted")
     opened, closed = hook.taken
     assert (opened["event"], opened["name"], opened["open"]) == ("condition_opened", "model_failing", 1)
     assert opened["text"] == "Millrace: Model marts/orders failed: a reason. It is tried again."
@@ -68,23 +68,23 @@ def test_what_the_webhook_refuses_is_kept_and_posted_in_order(
 ) -> None:
     hook.refuse = 3
     watchman.note([MODEL], now=NOON)
-    eventually(lambda: bool(poster.findings()), "the trouble is a finding", seconds=10)
+    eventually(lambda: bool(poster.findings()), "the trouble is a finding")
     watchman.note([], now=NOON)
     watchman.note([Finding("disk_low", "/data", "the disk is full")], now=NOON)
-    eventually(lambda: len(hook.taken) == 3, "all are posted", seconds=10)
+    eventually(lambda: len(hook.taken) == 3, "all are posted")
     assert hook.events() == [
         ("condition_opened", "marts/orders"),
         ("condition_closed", "marts/orders"),
         ("condition_opened", "/data"),
     ]
-    eventually(lambda: poster.findings() == [], "the trouble is over", seconds=10)
+    eventually(lambda: poster.findings() == [], "the trouble is over")
 
 
 def test_the_next_process_posts_what_this_one_could_not(tmp_path: Path, hook: Webhook) -> None:
     Watchman(tmp_path, posts=True).note([MODEL], now=NOON)
     poster = Poster(Watchman(tmp_path, posts=True), SecretStr(hook.url), data_dir="/data")
     poster.worker.start()
-    eventually(lambda: len(hook.taken) == 1, "it is posted", seconds=10)
+    eventually(lambda: len(hook.taken) == 1, "it is posted")
     poster.worker.stop()
     assert Watchman(tmp_path, posts=True).due(now=NOON) is None, "and noted as posted"
 

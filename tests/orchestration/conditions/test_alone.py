@@ -43,7 +43,7 @@ def test_openings_and_ends_reach_the_webhook_once_while_everything_else_is_dead(
 
         def posted(event: str, *names: str) -> None:
             wanted = {(f"condition_{event}", name) for name in names}
-            eventually(lambda: wanted <= look().keys(), f"{names}", seconds=20)
+            eventually(lambda: wanted <= look().keys(), f"{names}")
 
         posted("opened", "catalog_unreachable", "service_down", "source_unreachable")
         lake.rmdir()
@@ -52,7 +52,8 @@ def test_openings_and_ends_reach_the_webhook_once_while_everything_else_is_dead(
         posted("closed", "files_not_writable")
         pids.update(dict.fromkeys(pids, 1))
         monkeypatch.setattr("orchestration.observe.machine._PROVEN_SECONDS", 0.0)
-        posted("closed", "service_down")
+        both = [("condition_opened", "service_down"), ("condition_closed", "service_down")]
+        eventually(lambda: [look()[each] for each in both] == [2, 2], "both services were down and are back")
         for _ in range(10):
             time.sleep(0.1)
             counts = look()

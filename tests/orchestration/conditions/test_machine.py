@@ -59,12 +59,12 @@ def test_a_process_that_was_halted_is_stuck_until_it_goes_on(process: subprocess
     services = [row("daemon", process.pid), row("web", None), row("warm", 2**22 + 1)]
     assert not list(machine.standing(services))
     process.send_signal(signal.SIGSTOP)
-    eventually(lambda: bool(list(machine.standing(services))), "it is halted", seconds=10)
+    eventually(lambda: bool(list(machine.standing(services))), "it is halted")
     (found,) = machine.standing(services)
     assert (found.name, found.subject) == ("service_stuck", "daemon")
     assert found.remedy == "It is ended and started again by itself."
     process.send_signal(signal.SIGCONT)
-    eventually(lambda: not list(machine.standing(services)), "it goes on", seconds=10)
+    eventually(lambda: not list(machine.standing(services)), "it goes on")
 
 
 def test_what_a_collector_reports_and_that_it_reports_nothing(
@@ -86,7 +86,7 @@ def test_what_a_collector_reports_and_that_it_reports_nothing(
     assert found() == []
     monkeypatch.setattr(collecting, "_SILENT_SECONDS", 0.2)
     os.utime(file, (0, 0))
-    eventually(lambda: bool(found()), "it has been silent for long", seconds=10)
+    eventually(lambda: bool(found()), "it has been silent for long")
     assert found()[0][0] == "service_stuck"
     services.clear()
     assert found() == [], "one that nobody needs is not missed"

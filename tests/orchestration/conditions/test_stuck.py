@@ -70,7 +70,7 @@ def test_a_halted_process_is_ended_and_started_again_and_the_condition_says_so(
     healer, before = Healing(system.pid_of), child.pid
     assert before is not None
     os.kill(before, signal.SIGSTOP)
-    eventually(lambda: bool(list(machine.standing([row("daemon", before)]))), "it is halted", seconds=10)
+    eventually(lambda: bool(list(machine.standing([row("daemon", before)]))), "it is halted")
 
     def turn() -> list[str]:
         found = list(machine.standing([row("daemon", system.pid_of("daemon"))]))
@@ -83,7 +83,7 @@ def test_a_halted_process_is_ended_and_started_again_and_the_condition_says_so(
     now_s += healing._SEEN_SECONDS
     (sentence,) = turn()
     assert sentence.endswith("it was ended and is started again (1 of at most 5 times within an hour)")
-    eventually(lambda: bool(turn()) and child.pid not in (None, before), "a new one runs", seconds=10)
+    eventually(lambda: bool(turn()) and child.pid not in (None, before), "a new one runs")
     now_s += healing._PROVEN_SECONDS
     assert turn() == [], "it has lived for a while: all is well again"
 
@@ -259,7 +259,7 @@ def test_a_thread_outlives_a_turn_that_fails() -> None:
 
     worker = Worker("t", turn, pause_s=lambda: 0.01, patience_s=1.0)
     worker.start()
-    eventually(lambda: len(turns) > 2, "it goes on", seconds=10)
+    eventually(lambda: len(turns) > 2, "it goes on")
     worker.stop()
 
 
