@@ -113,8 +113,9 @@ class Recognition:
 
     def _compare(self, row: Mapping[str, Any]) -> None:
         name = row["source_partition"]
-        # After the last event there were holes only: a second event before our position came later.
-        if name in self._compared or LastEvent.of(row) != self._awaited[name]:
+        # After the last event there were holes only: a second event before our position came later, and
+        # differs from the last one in its position.
+        if LastEvent.of(row) != self._awaited[name]:
             self.others.add(name)
         self._compared.add(name)
 

@@ -74,6 +74,8 @@ def test_a_log_of_a_new_kind_lands_and_is_watched(
     deck.reels["reel"] = Reel(log_id="second", begin=0, end=9)
     with pytest.raises(LogTruncated, match="songs': reel-0 was recorded over"):
         ingest(lake, TAPED, at)
+    with pytest.raises(LogTruncated, match="songs': reel-0 was deleted and made again"):
+        replay(lake, TAPED.name, log=open_log(TAPED, at), decode=decoder("json"))
     assert any("recorded over" in finding.message for finding in sources(at, [TAPED]))
     with pytest.raises(ConfigError, match="is read from tape: only a collected stream has a spool"):
         adopt(lake, TAPED)

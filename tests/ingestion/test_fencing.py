@@ -7,12 +7,14 @@ import psycopg2
 import pytest
 
 from ingestion.declare.stream import Stream
-from ingestion.errors import BatchFailed, StreamBusy
+from ingestion.errors import BatchFailed, StorageError, StreamBusy
 from ingestion.faultpoints import install_hook
 from ingestion.lake.catalog import WriterLock, connect_catalog, writer_lock
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
 from ingestion.settings import Settings
+from ingestion.spool.frames import segments
+from ingestion.spool.log import SpoolLog
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from tests.ingestion.helpers import ingest
 
@@ -65,6 +67,34 @@ def test_a_process_ends_what_its_own_failed_commit_left_in_the_server(lake: Lake
     with pytest.raises(psycopg2.OperationalError), left.cursor() as cursor:
         cursor.execute("select 1")
     left.close()
+
+
+def test_a_spool_is_trimmed_after_the_commit_and_never_fails_a_batch(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = settings.data_dir / "spool" / "plant"
+    with closing(SpoolWriter(folder, segment_bytes=1)) as writer:
+        for number in range(3):
+            writer.append([SpoolEvent(b"plant/a", b"%d" % number, None, 0)])
+            writer.commit()
+    before = segments(folder)
+
+    def fail(place: str) -> None:
+        if place == "loader.loaded":
+            raise OSError(28, "No space left on device")
+
+    install_hook(fail)
+    try:
+        with pytest.raises(StorageError):
+            ingest(lake, STREAM, settings)
+    finally:
+        install_hook(None)
+    assert segments(folder) == before
+    with monkeypatch.context() as patch:
+        patch.setattr(SpoolLog, "confirm", lambda *_: fail("loader.loaded"))
+        assert ingest(lake, STREAM, settings).events_landed == 3
+    assert ingest(lake, STREAM, settings).events_landed == 0
+    assert segments(folder) == before
 
 
 def test_a_batch_whose_lock_is_gone_does_not_commit(lake: Lake, settings: Settings) -> None:

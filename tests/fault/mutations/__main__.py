@@ -90,7 +90,12 @@ def _try_all(trials: Sequence[Trial], kept: Kept, folder: Path, *, workers: int,
         print(f"{verdict.outcome:<10} {verdict.seconds:4.0f} s  {mutant.file}: {mutant.name}", flush=True)
         return Trial(trial.part, mutant, verdict)
 
-    made = [Court(folder / str(number), number=number, limit_seconds=limit) for number in range(workers)]
+    left = [each.mutant for each in trials if each.verdict is None and not each.mutant.line]
+    named = sorted({test for mutant in left for test in mutant.tests})
+    made = [
+        Court(folder / str(number), number=number, named=named, limit_seconds=limit)
+        for number in range(workers)
+    ]
     try:
         for court in made:
             courts.put(court)

@@ -42,14 +42,19 @@ class Court:
     Args:
         folder: Where both are made; empty or missing.
         number: Of this court, from 0: names on its servers begin with it.
+        named: Node ids of tests that have to notice some bug: those of a file are tried together without one.
         limit_seconds: For the tests of one mutant; whole process groups are ended then.
     """
 
-    def __init__(self, folder: Path, *, number: int = 0, limit_seconds: float) -> None:
+    def __init__(
+        self, folder: Path, *, number: int = 0, named: Sequence[str] = (), limit_seconds: float
+    ) -> None:
         self.folder = folder / "copy"
         self._servers_folder = folder / "servers"
         self._limit_seconds = limit_seconds
-        self._unharmed: dict[str, bool] = {}
+        self._named = named
+        self._tried: set[str] = set()
+        self._fail_unharmed: set[str] = set()
         self._runs = number * 1_000
         self._keeper: Keeper | None = None
         self._left = 0
@@ -92,7 +97,7 @@ class Court:
         elif code in _NOTHING_RAN or not again or not self._passes_unharmed(failed or mutant.tests):
             outcome = "broken"
         by = failed[0] if failed and outcome == "killed" else ""
-        return Verdict(outcome, time.monotonic() - began, by, output)
+        return Verdict(outcome, time.monotonic() - began, by, _tail(output))
 
     def run(
         self, tests: Sequence[str], *options: str, environment: dict[str, str] | None = None
@@ -100,7 +105,7 @@ class Court:
         """Run tests in the copy.
 
         Returns:
-            pytest's exit code, None when it did not end in time, and its last lines.
+            pytest's exit code, None when it did not end in time, and what it printed.
         """
         command = [sys.executable, "-m", "pytest", *_PYTEST, "--tb=line", "-W", "ignore", *options, *tests]
         process = subprocess.Popen(
@@ -112,8 +117,8 @@ class Court:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             output, _ = process.communicate()
-            return None, _tail(output)
-        return process.returncode, _tail(output)
+            return None, output
+        return process.returncode, output
 
     def _environment(self) -> dict[str, str]:
         """Of a run: the servers of the runs before, and a number for names that these did not use."""
@@ -133,9 +138,19 @@ class Court:
     def _passes_unharmed(self, tests: Sequence[str]) -> bool:
         """A test that fails without any bug proves nothing about one."""
         for test in tests:
-            if test not in self._unharmed:
-                self._unharmed[test] = self.run([test])[0] == 0
-        return all(self._unharmed[test] for test in tests)
+            if not _are_among(test, self._tried):
+                file = test.partition("::")[0]
+                named = [each for each in self._named if each.partition("::")[0] == file and "::" in each]
+                together = named if _are_among(test, set(named)) else [test]
+                code, output = self.run(together, "--maxfail=1000")
+                self._tried |= set(together)
+                self._fail_unharmed |= set(_FAILED.findall(output)) if code in (0, 1) else set(together)
+        return not any(_are_among(test, self._fail_unharmed) for test in tests)
+
+
+def _are_among(test: str, nodes: set[str]) -> bool:
+    """Whether a test, with its parameters or without, is one of these or of their files."""
+    return bool({test, test.partition("[")[0], test.partition("::")[0]} & nodes)
 
 
 def _tail(output: str) -> str:

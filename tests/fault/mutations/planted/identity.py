@@ -32,8 +32,8 @@ MUTANTS = (
     Mutant(
         "a hole passes for the last event",
         "ingestion/log/recognition.py",
-        "if name in self._compared or LastEvent.of(row) != self._awaited[name]:",
-        "if LastEvent.of(row) != self._awaited[name]:",
+        "        if LastEvent.of(row) != self._awaited[name]:\n",
+        "        if name not in self._compared and LastEvent.of(row) != self._awaited[name]:\n",
         "an event where nothing was is another log",
         (_RECOGNITION,),
     ),

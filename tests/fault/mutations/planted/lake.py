@@ -81,6 +81,23 @@ MUTANTS = (
         (f"{_BATCH}::test_every_event_once_over_several_batches",),
     ),
     Mutant(
+        "a spool is trimmed before the commit",
+        "ingestion/land/batch.py",
+        "            load_id = self._loader.load(stream.name, tables, before_commit=lock.assert_held)\n",
+        "            self._confirm(stream, log, windows)\n"
+        "            load_id = self._loader.load(stream.name, tables, before_commit=lock.assert_held)\n",
+        "what is not in the lake stays in the spool",
+        (f"{_FENCING}::test_a_spool_is_trimmed_after_the_commit_and_never_fails_a_batch",),
+    ),
+    Mutant(
+        "a broker that is away after the commit fails the batch",
+        "ingestion/land/batch.py",
+        '        except Exception as error:\n            _log.warning("positions not confirmed',
+        '        except ZeroDivisionError as error:\n            _log.warning("positions not confirmed',
+        "after the commit the lake has the events, whatever happens",
+        (f"{_FENCING}::test_a_spool_is_trimmed_after_the_commit_and_never_fails_a_batch",),
+    ),
+    Mutant(
         "a load is committed before its files are on the disk",
         _LOADER,
         "            self._flush(written, str(info.loads_ids[0]))\n",

@@ -15,10 +15,10 @@ MUTANTS = (
         (_REJECTS_TESTS,),
     ),
     Mutant(
-        "bytes that were not kept become a tombstone",
+        "bytes that were not kept are tried as if they had been",
         _RESOLUTIONS,
-        '        "and payload_raw is not null order by batch_id, source_partition, position",\n',
-        '        "order by batch_id, source_partition, position",\n',
+        "        kept = [reject for reject in waiting if reject.kept]\n",
+        "        kept = list(waiting)\n",
         "a reject without bytes is not a null payload",
         (f"{_REJECTS_TESTS}::test_bytes_that_were_not_kept_never_become_a_tombstone",),
     ),
@@ -44,7 +44,7 @@ MUTANTS = (
         "        if find_break(positions[name], found) == Break.OTHER_LOG:\n",
         "        if False:\n",
         "positions of another log are other events",
-        (_REPLAY_TESTS, "tests/ingestion/test_truncation.py", "tests/frozen/test_errors.py"),
+        ("tests/fakes/test_a_kind_is_a_folder.py::test_a_log_of_a_new_kind_lands_and_is_watched",),
     ),
     Mutant(
         "a repair moves the position",
