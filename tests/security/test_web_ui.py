@@ -22,8 +22,9 @@ from ingestion.settings import Settings, load_settings
 from orchestration.services.process import ChildProcess, free_port, wait_until
 from orchestration.system import services
 from orchestration.system.instance import prepare_instance
-from orchestration.web.access import access
+from orchestration.web.access import Access, access
 from orchestration.web.client import WebClient, browser_address
+from orchestration.web.guard import refusals
 from tests.repository import REPOSITORY
 from tests.servers.certificates import Certificates, make_certificates
 
@@ -193,6 +194,20 @@ def test_a_name_that_was_pointed_here_gets_nothing(plain: Door, host: str) -> No
     same = JSON | {"Host": name, "Origin": f"http://{name}"}
     assert plain.ask("POST", "/graphql", json.dumps({"query": LIMIT % "rebound"}), same)[0] in (400, 403)
     assert "rebound" not in plain.limits()
+
+
+@pytest.mark.parametrize("twice", ["host", "origin", "authorization", "content-type"])
+def test_a_header_that_is_there_twice_is_none(twice: str) -> None:
+    """Who reads the first and who reads the last would not agree about it."""
+    headers = {
+        "host": "localhost", "origin": "http://localhost", "authorization": f"Bearer {PASSWORD}",
+        "content-type": "application/json",
+    }  # fmt: skip
+    once = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "POST", "path": "/graphql", "headers": once}
+    access = Access(password=PASSWORD)
+    assert not list(refusals(scope, access))
+    assert list(refusals(scope | {"headers": [*once, (twice.encode(), headers[twice].encode())]}, access))
 
 
 def test_no_other_site_shows_it_in_a_frame(plain: Door) -> None:

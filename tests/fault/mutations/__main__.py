@@ -3,9 +3,9 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -80,10 +80,13 @@ def _try_all(trials: Sequence[Trial], kept: Kept, folder: Path, *, workers: int,
             return trial
         court = courts.get()
         try:
-            key, first = mutant.key(court.folder), list[str]()
-            if mutant.line:
-                first = reach.tests(mutant.file, mutant.line, mutant.tests, court)
-            verdict = court.judge(mutant, first, last=IN_OTHER_PROCESSES)
+            key = mutant.key(court.folder)
+            verdict = Verdict("survived", 0.0, "", "no test comes to this line")
+            for tests in _stages(mutant, reach, court):
+                before, verdict = verdict, court.judge(mutant, tests)
+                verdict = replace(verdict, seconds=before.seconds + verdict.seconds)
+                if verdict.outcome != "survived":
+                    break
         finally:
             courts.put(court)
         kept.keep(key, verdict)
@@ -104,6 +107,19 @@ def _try_all(trials: Sequence[Trial], kept: Kept, folder: Path, *, workers: int,
     finally:
         for court in made:
             court.close()
+
+
+def _stages(mutant: Mutant, reach: Reach, court: Court) -> Iterator[Sequence[str]]:
+    """Which tests run one after the other: of a tool's bug, a file at a time, those that come to its line."""
+    if not mutant.line:
+        yield mutant.tests
+        return
+    for file in mutant.tests:
+        tests = (
+            [file] if file in IN_OTHER_PROCESSES else reach.tests(mutant.file, mutant.line, file, court=court)
+        )
+        if tests:
+            yield tests
 
 
 def _report(trials: Sequence[Trial]) -> int:

@@ -65,7 +65,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Room → the tests that have to notice a bug in it, the quickest first."""
 IN_OTHER_PROCESSES = (*_COLLECTED, *_KILLS)
-"""Tests whose processes nobody measures (reach.py): they run for every bug of their rooms."""
+"""Tests whose processes nobody measures (reach.py): they run whole."""
 
 
 def found(repository: Path, *, count: int, seed: int, kept: Path) -> Sequence[Mutant]:

@@ -16,7 +16,7 @@ class Mutant:
         new: What stands there instead.
         breaks: The promise that is broken then, in a sentence.
         tests: Node ids of tests (or files of tests) of which one has to fail; the quickest first.
-        line: Where it is, when a tool found it: the tests that come there run first. 0: as they are named.
+        line: Where it is, when a tool found it: of its tests those run that come there. 0: all.
     """
 
     name: str

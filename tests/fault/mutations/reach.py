@@ -5,7 +5,7 @@ Measured is what runs in the test's own process; tests of other processes run af
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -26,19 +26,18 @@ class Reach:
         self._known: dict[str, dict[str, dict[str, list[int]]]] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
-    def tests(self, file: str, line: int, among: Sequence[str], court: Court) -> list[str]:
+    def tests(self, file: str, line: int, among: str, *, court: Court) -> list[str]:
         """Tests that come to a line, the quickest first.
 
         Args:
             file: Of the product, below the repository.
             line: Of the file without any bug.
-            among: Files of tests.
+            among: A file of tests.
             court: Where they run when they were not measured yet.
         """
         found = [
             (seconds, test)
-            for tests in among
-            for test, seconds, lines in self._measured(tests, court)
+            for test, seconds, lines in self._measured(among, court)
             if line in lines.get(file, ())
         ]
         return [test for _, test in sorted(found)]

@@ -66,22 +66,14 @@ class Court:
             self._keeper.close()
             self._keeper = None
 
-    def judge(self, mutant: Mutant, first: Sequence[str] = (), last: Sequence[str] = ()) -> Verdict:
-        """Plant it, run its tests, take it away again.
-
-        Args:
-            mutant: The bug.
-            first: Tests that are known to come to its place. With them, of the bug's own only those run that
-                are among `last`, and after them.
-            last: Tests of which nobody knows where they come.
-        """
+    def judge(self, mutant: Mutant, tests: Sequence[str]) -> Verdict:
+        """Plant it, run tests, take it away again."""
         began = time.monotonic()
         path = self.folder / mutant.file
         before = path.read_text(encoding="utf-8")
         path.write_text(mutant.planted_in(self.folder), encoding="utf-8")
         try:
-            rest = [test for test in mutant.tests if not first or test in last]
-            code, output = self.run([*(test for test in first if test.partition("::")[0] not in rest), *rest])
+            code, output = self.run(tests)
             failed = _FAILED.findall(output)
             # A test that waited in vain may have met a slow machine: it has to fail twice.
             waited_in_vain = code == 1 and bool(_WAITED.search(output)) and bool(failed)
@@ -94,7 +86,7 @@ class Court:
             self.close()  # what was ended in the middle may have left something there
         elif code == 0:
             outcome = "survived"
-        elif code in _NOTHING_RAN or not again or not self._passes_unharmed(failed or mutant.tests):
+        elif code in _NOTHING_RAN or not again or not self._passes_unharmed(failed or tests):
             outcome = "broken"
         by = failed[0] if failed and outcome == "killed" else ""
         return Verdict(outcome, time.monotonic() - began, by, _tail(output))

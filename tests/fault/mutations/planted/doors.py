@@ -56,7 +56,7 @@ MUTANTS = (
         '    return values[0].strip() if len(values) == 1 else ""\n',
         '    return values[0].strip() if values else ""\n',
         "what is ambiguous is refused",
-        (_UI,),
+        (f"{_UI}::test_a_header_that_is_there_twice_is_none",),
     ),
     Mutant(
         "websockets have no door",
