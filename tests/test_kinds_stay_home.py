@@ -15,6 +15,8 @@ from ingestion.connectors.registry import CONNECTORS
 from ingestion.formats.registry import FORMATS
 from tests.repository import REPOSITORY
 
+SCHEMES = frozenset({"http"})
+"""Kinds that are also the scheme of an address and a module of Python's library."""
 HOMES = ("ingestion/connectors/registry.py", "orchestration/services/", "orchestration/demo/")
 
 
@@ -31,14 +33,19 @@ def strangers(source: str, kinds: frozenset[str]) -> Iterator[str]:
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names = [node.name]
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            names = [node.value]
+            names = [node.value] if node.value not in SCHEMES else []
         elif isinstance(node, ast.alias):
-            names = [*node.name.split("."), node.asname or ""]
+            names = [*_parts(node.name), node.asname or ""]
         elif isinstance(node, ast.ImportFrom):
-            names = (node.module or "").split(".")
+            names = _parts(node.module or "")
         for name in names:
             if name.lower() in kinds:
                 yield f"line {getattr(node, 'lineno', '?')}: {name}"
+
+
+def _parts(module: str) -> list[str]:
+    first, *others = module.split(".")
+    return others if first in SCHEMES else [first, *others]
 
 
 def _files() -> list[str]:
@@ -79,17 +86,18 @@ def test_a_format_is_known_at_home_only() -> None:
     [
         "kafka = 1", "f(kafka=1)", "x.kafka", "def kafka(): ...", "class Kafka: ...", "s = 'kafka'",
         "import kafka.errors", "from ingestion.connectors.kafka.log import KafkaLog", "def f(kafka): ...",
-        "from a import b as kafka",
+        "from a import b as kafka", "import ingestion.connectors.http.app", "def f(http): ...", "x.http",
     ],
 )  # fmt: skip
 def test_the_rule_finds_what_it_forbids(source: str) -> None:
-    assert list(strangers(source, frozenset({"kafka"})))
+    assert list(strangers(source, frozenset({"kafka", "http"})))
 
 
 def test_the_rule_lets_prose_be() -> None:
     assert not list(
         strangers('"""Kafka is fine in prose."""\nkafkaesque = "a kafka topic"', frozenset({"kafka"}))
     )
+    assert not list(strangers('from http.client import X\nscheme = "http"', frozenset({"http"})))
 
 
 @pytest.mark.parametrize("room", ["log", "formats", "connectors", "spool"])

@@ -16,6 +16,7 @@ from ingestion.project import DISTRIBUTION
 CONNECTORS = {
     "kafka": "ingestion.connectors.kafka.connector:KAFKA",
     "mqtt": "ingestion.connectors.mqtt.connector:MQTT",
+    "http": "ingestion.connectors.http.connector:HTTP",
 }
 """Kind → module and name of its connector; a module is imported when its kind is first asked for."""
 ENTRY_POINTS = "millrace.connectors"

@@ -1,28 +1,35 @@
 """Every kind: looking takes nothing and disturbs nobody; what a sender sent is there once it says so."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from kafka import KafkaAdminClient
 
+from ingestion.collect.collector import Collector
+from ingestion.connectors.http.connector import HTTP
 from ingestion.connectors.messages import Look, Message, Outgoing
 from ingestion.connectors.port import SourceSpec
 from ingestion.connectors.registry import is_collected, kinds
 from ingestion.declare.sources import open_sender, peek, read_message, read_source
+from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, SourceUnavailable
 from ingestion.settings import Settings, load_settings
 from tests.fakes import tape
 from tests.fakes.registered import fakes
+from tests.ingestion.test_collector import running
 from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
+from tests.servers.ports import free_ports
 
-SUBJECTS = ("kafka", "mqtt", "tape", "pigeon")
+SUBJECTS = ("kafka", "mqtt", "http", "tape", "pigeon")
 PROBE = b"is anybody there?"
 _numbers = numbers()
 
@@ -121,6 +128,18 @@ def _mqtt(request: pytest.FixtureRequest, settings: Settings, name: str) -> Subj
     known = settings.replaced(mqtt_host=server.host, mqtt_port=server.port)
     away = settings.replaced(mqtt_host="127.0.0.1", mqtt_port=1, source_timeout_seconds=1)
     return Subject(read_source(f"mqtt:{name}/#"), None, known, away, f"{name}/a", lambda: None)
+
+
+def _http(request: pytest.FixtureRequest, settings: Settings, name: str) -> Subject:
+    """The collector is the broker here; `away` is a program that says nothing."""
+    known = settings.replaced(http_port=free_ports(1)[0])
+    stream = Stream.model_validate({"name": "looked_at", "source": {"http": name}})
+    stack = ExitStack()
+    request.addfinalizer(stack.close)  # as the others, it is called by its name
+    stack.enter_context(running(Collector(known, [stream], connector=HTTP)))
+    silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    away = settings.replaced(http_port=silent.getsockname()[1], source_timeout_seconds=1)
+    return Subject(stream.source, None, known, away, name, lambda: None)
 
 
 def _tape(request: pytest.FixtureRequest, settings: Settings, name: str) -> Subject:
@@ -225,12 +244,13 @@ def test_what_a_broker_cannot_send_is_refused(subject: Subject) -> None:
     sender = open_sender(subject.source, subject.settings)
     whole = Outgoing(subject.destination, b"1", key=b"k", headers={"h": "v"})
     tombstone = Outgoing(subject.destination, None)
-    if subject.source.kind == "pigeon":
+    if subject.source.kind in ("http", "pigeon"):
         with pytest.raises(ConfigError, match="tombstones"):
             sender.send([tombstone])
-    if subject.source.kind == "mqtt":
+    if subject.source.kind in ("mqtt", "http"):
         with pytest.raises(ConfigError, match="have no key"):
             sender.send([whole])
+    if subject.source.kind == "mqtt":
         with pytest.raises(ConfigError, match="only MQTT 5 has headers"):
             sender.send([Outgoing(subject.destination, b"1", headers={"h": "v"})])
     if subject.source.kind == "kafka":

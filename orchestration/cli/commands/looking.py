@@ -34,7 +34,10 @@ def status(
 def peek(
     context: typer.Context,
     what: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="As in kafka:orders or mqtt:home/+/sensor; or a stream.")
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="As in kafka:orders, mqtt:home/+/sensor or http:clicks; or a stream."
+        ),
     ],
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Messages at most.")] = 10,
     since: Annotated[

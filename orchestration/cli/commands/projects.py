@@ -52,7 +52,10 @@ def add(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The new stream's name.")],
     source: Annotated[
-        str, typer.Option("--from", metavar="SOURCE", help="As in kafka:orders or mqtt:home/+/sensor.")
+        str,
+        typer.Option(
+            "--from", metavar="SOURCE", help="As in kafka:orders, mqtt:home/+/sensor or http:clicks."
+        ),
     ],
     sample: Annotated[int, typer.Option("--sample", min=1, help="Messages to look at.")] = 200,
     since: Annotated[

@@ -1,0 +1,226 @@
+"""What the server answers: events that are POSTed, whether it is well, and what is sent to a door.
+
+Storing them is the listener's part; who may send is not decided here.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from ingestion.connectors.http.access import HttpAccess, is_loopback
+from ingestion.connectors.http.bodies import Body
+from ingestion.connectors.http.delivery import Delivery
+from ingestion.connectors.http.problems import PROBLEM, RETRY_SECONDS, Problem, try_again
+from ingestion.connectors.http.reading import READ, Reader
+from ingestion.connectors.http.receipts import digest_of, receipt_of
+from ingestion.connectors.http.taps import Taps
+from ingestion.spool.guarded import Held
+
+_MEMORY_BYTES = 64 * 2**20
+_LARGE_BYTES = 64 * 1024
+"""From here on a body is taken apart beside the loop, which goes on answering others."""
+
+
+@dataclass(frozen=True)
+class Door:
+    """An address that events are POSTed to.
+
+    Attributes:
+        name: Its end.
+        streams: Who takes them.
+        headers: Names of request headers that they keep.
+    """
+
+    name: str
+    streams: tuple[str, ...]
+    headers: tuple[str, ...] = ()
+
+
+class HttpApp:
+    """The application, for one server.
+
+    Args:
+        doors: By name.
+        access: Limits of a request, and the address that a client may name.
+        deliver: Hands a request over to whoever stores it.
+        held: Why a door's streams are not stored at the moment, as was seen last.
+        answer_seconds: How long a request may wait to be stored.
+
+    Attributes:
+        asgi: What a server serves.
+        answered: Status → how many requests got it.
+    """
+
+    def __init__(
+        self,
+        doors: Mapping[str, Door],
+        access: HttpAccess,
+        *,
+        deliver: Callable[[Delivery], None],
+        held: Callable[[str], Held | None],
+        answer_seconds: float,
+    ) -> None:
+        self._doors, self._access = doors, access
+        self._deliver, self._held, self._answer_seconds = deliver, held, answer_seconds
+        self._taps = Taps()
+        self._reader = Reader(
+            limit=access.body_max_bytes, seconds=access.request_seconds, memory=_MEMORY_BYTES
+        )
+        self.answered: dict[int, int] = {}
+        self.asgi = Starlette(
+            routes=[
+                Route("/healthz", self._health, methods=["GET"]),
+                Route("/v1/{door}", self._take, methods=["POST"]),
+                Route("/v1/{door}", self._show, methods=["OPTIONS"]),
+                Route("/v1/{door}/next", self._watch, methods=["GET"]),
+            ],
+            exception_handlers={
+                Problem: self._refuse,
+                HTTPException: self._refuse_route,
+                Exception: self._fail,
+            },
+        )
+
+    async def _health(self, request: Request) -> Response:
+        """Whether everything that is sent is stored at the moment."""
+        held = sum(1 for name in self._doors if self._held(name))
+        status = HTTPStatus.SERVICE_UNAVAILABLE if held else HTTPStatus.OK
+        return self._json(
+            status, {"status": "held" if held else "ok", "doors": len(self._doors), "held": held}
+        )
+
+    async def _show(self, request: Request) -> Response:
+        """Which methods a door takes; without it, a browser's page of another site may not send."""
+        self._require_our_name(request)
+        self._find(request)
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers={"allow": "OPTIONS, POST"})
+
+    async def _take(self, request: Request) -> Response:
+        self._require_our_name(request)
+        name = str(request.path_params["door"])
+        door = self._doors.get(name)
+        if door is None and not self._taps.has(name):
+            self._find(request)
+        body = Body.of(request.headers.get("content-type", ""), request.headers.get("content-encoding", ""))
+        if (held := self._held(name)) and held.is_full:
+            raise refused(held)
+        raw = await self._reader.read(request)
+        try:
+            events, digest = await self._open(body, raw)
+            headers = _headers(request, door.headers if door else ())
+            if door is None:
+                self._taps.show(name, events, headers, "refused: no stream reads this address")
+                self._find(request)
+            answer = await self._store(name, events, headers, digest)
+        finally:
+            self._reader.release(len(raw))
+        self._taps.show(name, events, headers, "")
+        return self._json(HTTPStatus.ACCEPTED, answer)
+
+    async def _open(self, body: Body, raw: bytes) -> tuple[list[bytes], str]:
+        def open_body() -> tuple[list[bytes], str]:
+            unpacked = body.unpack(raw, limit=self._access.body_max_bytes)
+            return body.events(unpacked, most=self._access.request_max_events), digest_of(unpacked)
+
+        if body.encoding or len(raw) > _LARGE_BYTES:
+            return await asyncio.to_thread(open_body)
+        return open_body()
+
+    async def _store(self, door: str, events: list[bytes], headers: str, digest: str) -> dict[str, Any]:
+        """Wait until the events are durable; the receipt.
+
+        Raises:
+            Problem: 429 while a spool is full, 503 while it cannot be written.
+        """
+        outcome = asyncio.get_running_loop().create_future()
+        delivery = Delivery(door, events, headers, time.time_ns() // 1_000, outcome)
+        self._deliver(delivery)
+        try:
+            found = await asyncio.wait_for(outcome, self._answer_seconds)
+        except TimeoutError:
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "the events were not stored in time, and may still be; send them again",
+                {"retry-after": f"{RETRY_SECONDS}"},
+            ) from None
+        if isinstance(found, Held):
+            raise refused(found)
+        return receipt_of(found, digest)
+
+    async def _watch(self, request: Request) -> Response:
+        """What is sent to a door from now on, for `millrace peek`."""
+        self._require_our_name(request)
+        lines = self._taps.watch(str(request.path_params["door"]))
+        return StreamingResponse(lines, media_type="application/x-ndjson")
+
+    def _find(self, request: Request) -> Door:
+        name = str(request.path_params["door"])
+        if name not in self._doors:
+            raise Problem(
+                HTTPStatus.NOT_FOUND,
+                f"no stream reads what is sent to /v1/{name[:100]}; declare one with source: {{http: …}}",
+            )
+        return self._doors[name]
+
+    def _require_our_name(self, request: Request) -> None:
+        """A page whose name was pointed at this machine (DNS rebinding) names another host than ours."""
+        host = request.headers.get("host", "")
+        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+        if not is_loopback(name):
+            raise Problem(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                "this address is for programs of this machine, which call it 127.0.0.1 or localhost",
+            )
+
+    async def _refuse(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)  # noqa: S101  # Starlette looks it up by its type
+        headers = {**error.headers, "content-type": PROBLEM}
+        if request.method in ("POST", "PUT", "PATCH") and not request.scope.get(READ):
+            headers["connection"] = "close"  # what was not read is not waited for
+        self._count(error.status)
+        return Response(error.body, error.status, headers)
+
+    async def _refuse_route(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101
+        status = HTTPStatus(error.status_code)
+        detail = {
+            HTTPStatus.NOT_FOUND: "there is nothing at this address; events are POSTed to /v1/NAME",
+            HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not a method of this address",
+        }.get(status, status.phrase)
+        return await self._refuse(request, Problem(status, detail, error.headers))
+
+    async def _fail(self, request: Request, error: Exception) -> Response:
+        return await self._refuse(
+            request,
+            Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the request failed; the collector's log says why"),
+        )
+
+    def _json(self, status: HTTPStatus, content: dict[str, Any]) -> Response:
+        self._count(status)
+        return Response(orjson.dumps(content), status, media_type="application/json")
+
+    def _count(self, status: HTTPStatus) -> None:
+        self.answered[status] = self.answered.get(status, 0) + 1
+
+
+def refused(held: Held) -> Problem:
+    """Why a request is not stored; the sentence with names and sizes is for the collector's status alone."""
+    if held.is_full:
+        return try_again(HTTPStatus.TOO_MANY_REQUESTS, "the stream's spool is full")
+    return try_again(HTTPStatus.SERVICE_UNAVAILABLE, "nothing can be stored at the moment")
+
+
+def _headers(request: Request, names: tuple[str, ...]) -> str:
+    kept = {"content_type": request.headers.get("content-type", "")}
+    kept |= {name: request.headers[name] for name in names if name in request.headers}
+    return orjson.dumps(kept).decode()

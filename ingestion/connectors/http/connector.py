@@ -1,0 +1,118 @@
+"""HTTP among the kinds of sources (connectors/port.py). Its server is imported when a listener is made."""
+
+import http.client
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingestion.connectors.http.access import HttpAccess, is_loopback
+from ingestion.connectors.http.declare import HttpSource
+from ingestion.connectors.messages import Look, Message, Sender
+from ingestion.connectors.port import Finding, Intake, Listener
+from ingestion.errors import ConfigError
+from ingestion.log.port import Log
+from ingestion.spool.log import SpoolLog
+
+_PART = "http server"
+
+
+@dataclass(frozen=True)
+class HttpConnector:
+    """Events are POSTed to the collector: answered after the spool's fsync, and read from the spool."""
+
+    kind: str = "http"
+    spec: type[HttpSource] = HttpSource
+    access: type[HttpAccess] = HttpAccess
+    libraries: tuple[str, ...] = ("starlette.applications", "uvicorn", "httptools")
+    extra: str = "http"
+    collector: str = "collector-http"
+
+    def open_log(
+        self, name: str, spec: HttpSource, access: HttpAccess, *, spool: Path, timeout_seconds: float
+    ) -> Log:
+        """The stream's spool; the server is not asked."""
+        return SpoolLog(name, spool)
+
+    def is_configured(self, access: HttpAccess) -> bool:
+        """There is always an address: without a setting, one of this machine alone."""
+        return True
+
+    def open_listener(
+        self,
+        sources: Mapping[str, HttpSource],
+        access: HttpAccess,
+        *,
+        state: Path,
+        intake: Intake,
+        timeout_seconds: float,
+    ) -> Listener:
+        """A server, for all streams together."""
+        _require_safe(access)
+        from ingestion.connectors.http.listener import HttpListener
+
+        return HttpListener(sources, access, intake=intake, timeout_seconds=timeout_seconds)
+
+    def examine(self, access: HttpAccess, *, timeout_seconds: float) -> Iterator[Finding]:
+        """Whether the address may be used, and who answers there."""
+        try:
+            _require_safe(access)
+        except ConfigError as error:
+            yield Finding(_PART, "problem", str(error))
+            return
+        connection = http.client.HTTPConnection(access.host, access.port, timeout=timeout_seconds)
+        try:
+            connection.request("GET", "/healthz")
+            found = connection.getresponse().status
+        except ConnectionRefusedError:
+            yield Finding(
+                _PART, "note",
+                f"nothing listens at {access.address}: 'millrace up' starts what receives events there",
+            )  # fmt: skip
+            return
+        except (OSError, http.client.HTTPException) as error:
+            yield Finding(
+                _PART, "problem",
+                f"{access.address} does not answer as it should ({type(error).__name__}): is it another "
+                "program? Set MILLRACE_HTTP_PORT to a free port",
+            )  # fmt: skip
+            return
+        finally:
+            connection.close()
+        if found in (200, 503):
+            yield Finding(_PART, "ok", f"{access.address} receives events")
+        else:
+            yield Finding(
+                _PART, "problem",
+                f"another program listens at {access.address}: set MILLRACE_HTTP_PORT to a free port",
+            )  # fmt: skip
+
+    def peek(self, spec: HttpSource, access: HttpAccess, look: Look) -> Iterator[Message]:
+        """What is sent next."""
+        _require_safe(access)
+        from ingestion.connectors.http.peek import peek
+
+        return peek(spec, access, look)
+
+    def open_sender(self, access: HttpAccess, *, timeout_seconds: float) -> Sender:
+        """A client of the collector."""
+        from ingestion.connectors.http.send import HttpSender
+
+        return HttpSender(access, timeout_seconds=timeout_seconds)
+
+    def identity(self, state: Path) -> str:
+        """Nobody queues anything for it."""
+        return ""
+
+    def take_over(self, state: Path, identity: str) -> None:
+        """There is nothing to take over."""
+
+
+def _require_safe(access: HttpAccess) -> None:
+    if not is_loopback(access.host):
+        raise ConfigError(
+            f"events would be received from everybody who reaches {access.host}: leave MILLRACE_HTTP_HOST at "
+            "127.0.0.1 and let a proxy ask who sends"
+        )
+
+
+HTTP = HttpConnector()

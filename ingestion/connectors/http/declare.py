@@ -1,0 +1,70 @@
+"""What streams.yml says of a stream whose events are POSTed."""
+
+import re
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+
+from ingestion.connectors.port import SourceSpec, as_tuple
+from ingestion.errors import ConfigError
+
+_DOOR = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
+RESERVED = frozenset({"receipts", "marts"})
+"""What /v1/ leads to besides doors."""
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
+_SECRETS = frozenset({"authorization", "proxy-authorization", "cookie"})
+
+
+def _door(value: str) -> str:
+    if not _DOOR.fullmatch(value) or value in RESERVED:
+        raise ValueError(
+            f"'{value}' cannot be the end of an address; use letters, digits, dots, dashes and underscores, "
+            f"and neither {' nor '.join(sorted(RESERVED))}"
+        )
+    return value
+
+
+def _headers(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not _HEADER.fullmatch(value):
+            raise ValueError(f"'{value}' is not a header's name, as in X-GitHub-Event")
+        if value.lower() in _SECRETS:
+            raise ValueError(f"'{value}' holds secrets, which are not kept with events")
+    return tuple(value.lower() for value in values)
+
+
+class HttpSource(SourceSpec):
+    """Events that are POSTed to /v1/<http>.
+
+    Attributes:
+        http: The end of the address.
+        headers: Names of request headers that each event keeps, in lower case.
+    """
+
+    kind: ClassVar[str] = "http"
+
+    http: Annotated[
+        str,
+        AfterValidator(_door),
+        WithJsonSchema(
+            {"type": "string", "pattern": f"^{_DOOR.pattern}$", "not": {"enum": sorted(RESERVED)}}
+        ),
+    ]
+    headers: Annotated[
+        tuple[str, ...],
+        BeforeValidator(as_tuple),
+        AfterValidator(_headers),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    ] = ()
+    start: Literal["earliest"] = "earliest"
+
+    @property
+    def origin(self) -> str:
+        """The end of the address."""
+        return f"HTTP {self.http}"
+
+    def destination(self, named: str = "") -> str:
+        """The one place that it reads."""
+        if named not in ("", self.http):
+            raise ConfigError(f"the stream does not read '{named}': its address ends with {self.http}")
+        return self.http
