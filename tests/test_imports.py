@@ -17,6 +17,7 @@ ALLOWED = {
     "kafka": {
         "ingestion/connectors/kafka/log.py",
         "ingestion/connectors/kafka/blocks.py",
+        "ingestion/connectors/kafka/durability.py",
         "ingestion/connectors/kafka/epochs.py",
         "ingestion/connectors/kafka/first_times.py",
         "ingestion/connectors/kafka/refusals.py",
@@ -26,6 +27,7 @@ ALLOWED = {
     "confluent_kafka": {"ingestion/connectors/kafka/librdkafka.py"},
     "paho": {
         "ingestion/connectors/mqtt/connection.py",
+        "ingestion/connectors/mqtt/durability.py",
         "ingestion/connectors/mqtt/peek.py",
         "ingestion/connectors/mqtt/protocol.py",
         "ingestion/connectors/mqtt/send.py",

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rich.text import Text
 
+from ingestion.clock import utc_now
 from ingestion.connectors.port import Finding
 from ingestion.data_folder import demo_has_ended
 from ingestion.errors import MillraceError
-from orchestration.cli import examinations, examine_sources
+from orchestration.cli import examinations, examine_durability, examine_sources
 from orchestration.cli.context import Globals, err, out
 from orchestration.cli.declared import declared_or_in_use
 from orchestration.cli.errors import sentence
@@ -46,10 +47,11 @@ def examine(options: Globals) -> list[Finding]:
         "lake": lambda: examinations.lake(settings),
         "sources": lambda: examine_sources.sources(settings, streams),
         "brokers": lambda: examine_sources.brokers(settings, streams),
+        "durability": lambda: examine_durability.brokers(settings, streams, now=utc_now()),
         "web UI": lambda: examinations.web_ui(settings),
     }
     if known is None:  # every spool would look as if no stream read it
-        del parts["sources"], parts["brokers"]
+        del parts["sources"], parts["brokers"], parts["durability"]
     if demo_has_ended(settings.data_dir):  # with everything else that could answer
         parts = {part: parts[part] for part in ("extensions", "data folder", "system")}
     if findings[-1].state == "ok":  # else dbt would only miss the sources that the streams are

@@ -16,7 +16,7 @@ from ingestion.declare.stream import Stream
 from ingestion.errors import CatalogUnavailable
 from ingestion.project import DBT_FOLDER, DISTRIBUTION
 from ingestion.settings import Settings
-from orchestration.cli.examine_catalog import durability
+from orchestration.cli.examine_catalog import clock, durability
 
 _LITTLE_SPACE_BYTES = 5 * 2**30
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^;\s]+)$")
@@ -136,6 +136,7 @@ def catalog(settings: Settings) -> Iterator[Finding]:
         where = catalog_parameters(settings).get("host", "localhost")
         yield Finding("catalog", "ok", f"PostgreSQL {major} answers at {where}")
         yield from durability(connection)
+        yield from clock(connection)
     finally:
         connection.close()
 

@@ -16,19 +16,19 @@ from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
 from ingestion.spool.unrouted import count_open, is_unrouted
 
-_BROKER_SECONDS = 5.0
+BROKER_SECONDS = 5.0
 
 
 def sources(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:
     """Each stream's log: does it answer, and does it continue what the lake holds of it?"""
     with ExitStack() as stack:
-        lake = _lake(settings, stack)
+        lake = open_lake(settings, stack)
         for stream in streams:
             yield from _log(settings, stream, lake)
         yield from _strange_spools(settings, streams, lake)
 
 
-def _lake(settings: Settings, stack: ExitStack) -> Lake | None:
+def open_lake(settings: Settings, stack: ExitStack) -> Lake | None:
     """The lake where one can be opened; another examination says why it cannot."""
     if settings.catalog is None:
         return None
@@ -45,7 +45,7 @@ def _log(settings: Settings, stream: Stream, lake: Lake | None) -> Iterator[Find
     from ingestion.watch.against_log import compare_with_log
 
     part = f"{stream.kind} log"
-    with closing(open_log(stream, settings, timeout_seconds=_BROKER_SECONDS)) as log:
+    with closing(open_log(stream, settings, timeout_seconds=BROKER_SECONDS)) as log:
         try:
             bounds = log.bounds()
             found = compare_with_log(lake, stream, log=log) if lake else None
@@ -128,7 +128,7 @@ def _broker(settings: Settings, connector: Connector) -> Iterator[Finding]:
     try:
         access = settings.access(connector.kind, connector.access)
         with boundary("", kind=connector.kind, secrets=lambda: secrets_of(access)):
-            found = list(connector.examine(access, timeout_seconds=_BROKER_SECONDS))
+            found = list(connector.examine(access, timeout_seconds=BROKER_SECONDS))
     except MillraceError as error:
         yield Finding(f"{connector.kind} broker", "problem", str(error))
         return

@@ -1,11 +1,13 @@
 """Kafka among the kinds of brokers (connectors/port.py). Its client is imported when a log is opened."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ingestion.connectors.durability import Reading
 from ingestion.connectors.kafka.access import KafkaAccess
 from ingestion.connectors.kafka.declare import KafkaSource
 from ingestion.connectors.messages import Look, Message, Sender
@@ -37,6 +39,23 @@ class KafkaConnector:
     def examine(self, access: KafkaAccess, *, timeout_seconds: float) -> Iterator[Finding]:
         """Nothing: each stream's log is asked for its bounds, which shows all there is."""
         yield from ()
+
+    def durability(
+        self,
+        readings: Sequence[Reading],
+        access: KafkaAccess,
+        *,
+        state: Path,
+        now: datetime,
+        timeout_seconds: float,
+    ) -> Iterator[Finding]:
+        """Copies, elections, and retention against what is unread; its clock cannot be asked."""
+        from ingestion.connectors.kafka.durability import ask, judge
+
+        topics = sorted({name.rpartition("-")[0] for reading in readings for name in reading.bounds})
+        if topics:
+            kept, sizes = ask(topics, access, timeout_seconds=timeout_seconds)
+            yield from judge(readings, kept, sizes, now=now)
 
     def peek(self, spec: KafkaSource, access: KafkaAccess, look: Look) -> Iterator[Message]:
         """Messages that the topics hold."""

@@ -1,10 +1,12 @@
 """MQTT among the kinds of brokers (connectors/port.py). Its client is imported when a listener is made."""
 
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
+from ingestion.connectors.durability import Reading
 from ingestion.connectors.messages import Look, Message, Sender
 from ingestion.connectors.mqtt import session
 from ingestion.connectors.mqtt.access import MqttAccess
@@ -77,6 +79,23 @@ class MqttConnector:
             )  # fmt: skip
             return
         yield Finding(_PART, "ok", f"{access.address} accepts connections")
+
+    def durability(
+        self,
+        readings: Sequence[Reading],
+        access: MqttAccess,
+        *,
+        state: Path,
+        now: datetime,
+        timeout_seconds: float,
+    ) -> Iterator[Finding]:
+        """What the broker grants, and whether it still knew sessions after a restart."""
+        if access.host:
+            from ingestion.connectors.mqtt.durability import ask, judge
+            from ingestion.connectors.mqtt.history import read_history
+
+            granted = ask(access, timeout_seconds=timeout_seconds)
+            yield from judge(readings, granted, read_history(state, access.address), access)
 
     def peek(self, spec: MqttSource, access: MqttAccess, look: Look) -> Iterator[Message]:
         """The messages that come next, and the retained ones."""

@@ -19,6 +19,7 @@ from ingestion.connectors.mqtt.declare import MqttSource
 from ingestion.connectors.mqtt.drops import DropCounter
 from ingestion.connectors.mqtt.farewell import end_session, is_drained
 from ingestion.connectors.mqtt.filters import matches
+from ingestion.connectors.mqtt.history import SessionHistory
 from ingestion.connectors.mqtt.message import MqttMessage, event_of, received_now
 from ingestion.connectors.mqtt.retry import Retry
 from ingestion.connectors.mqtt.session import SessionsFile, session_file
@@ -80,6 +81,7 @@ class MqttListener:
         removed = [name for name in self._file.names if name not in sources]
         self.connections = {name: self._connection(name) for name in (*sources, *removed)}
         self._drops = DropCounter(state / "drops.json", access.address)
+        self._history = SessionHistory(state, access.address)
 
     def pump(self, timeout_seconds: float, *, more: Callable[[str], bool]) -> None:
         """Take in messages; after a reconnection first settle what the broker sends again."""
@@ -195,7 +197,9 @@ class MqttListener:
 
     def _connected_again(self, name: str) -> None:
         """The broker sends again what is unacknowledged; if it forgot the session, ours is the only copy."""
-        current, forgotten = self._seen[name], not self.connections[name].session_present
+        connection = self.connections[name]
+        current, forgotten = self._seen[name], not connection.session_present
+        self._history.connected(connection.client_id, present=not forgotten, now=time.time())
 
         def revised(receipt: MqttReceipt) -> MqttReceipt | None:
             if receipt.session != name or receipt.connection == current or not receipt.message_id:

@@ -23,7 +23,8 @@ KEEPALIVE_SECONDS = 60
 CONNECT_SECONDS = 5.0
 RECEIVE_MAXIMUM = 4_096
 """Unacknowledged messages an MQTT 5 broker may send; with 3.1.1 the broker's own limit holds."""
-_SESSION_NEVER_EXPIRES = 0xFFFFFFFF
+SESSION_NEVER_EXPIRES = 0xFFFFFFFF
+"""What MQTT 5 writes for it, in seconds."""
 
 
 def _read_text(buffer: bytes, most: int) -> tuple[str, int]:
@@ -82,13 +83,17 @@ def make_client(
     return client
 
 
-def connect(client: Client, access: MqttAccess, *, passing: bool = False) -> None:
+def connect(
+    client: Client, access: MqttAccess, *, passing: bool = False, expiry_seconds: int | None = None
+) -> None:
     """Open the socket and ask for the session.
 
     Args:
         client: As make_client made it.
         access: The broker's address.
         passing: As there.
+        expiry_seconds: With MQTT 5, how long the session shall outlive the connection; None: not at all when
+            it is passing, else for ever.
 
     Raises:
         OSError: The broker cannot be reached, or TLS failed.
@@ -96,7 +101,8 @@ def connect(client: Client, access: MqttAccess, *, passing: bool = False) -> Non
     host, port = str(access.host), access.port
     if access.is_version_5:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = 0 if passing else _SESSION_NEVER_EXPIRES
+        usual = 0 if passing else SESSION_NEVER_EXPIRES
+        properties.SessionExpiryInterval = usual if expiry_seconds is None else expiry_seconds
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
         client.connect(host, port, KEEPALIVE_SECONDS, clean_start=passing, properties=properties)
     else:

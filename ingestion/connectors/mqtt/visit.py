@@ -9,6 +9,8 @@ import uuid
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ingestion.connectors.mqtt.access import MqttAccess
@@ -27,19 +29,28 @@ class Visit:
         purpose: Part of the client id.
         timeout_seconds: Bound of connecting.
         client_id: Whose session begins again and ends; empty for a name of the visit's own.
+        expiry_seconds: With MQTT 5, for how long the session is asked for; `close` ends it all the same.
 
     Attributes:
         client: The library's client, for callbacks, subscriptions and messages.
+        granted: What the broker said when it accepted the connection (MQTT 5).
 
     Raises:
         ConfigError: No broker is configured, or the certificate file cannot be used.
     """
 
     def __init__(
-        self, access: MqttAccess, purpose: str, *, timeout_seconds: float, client_id: str = ""
+        self,
+        access: MqttAccess,
+        purpose: str,
+        *,
+        timeout_seconds: float,
+        client_id: str = "",
+        expiry_seconds: int = 0,
     ) -> None:
         name = client_id or f"{access.client_id}-{purpose}-{uuid.uuid4().hex[:8]}"
-        self._access, self._timeout = access, timeout_seconds
+        self.granted: Properties | None = None
+        self._access, self._timeout, self._expiry = access, timeout_seconds, expiry_seconds
         self._refused, self._ready = "", False
         self.client = make_client(access, name, timeout_seconds=timeout_seconds, passing=True)
         self.client.on_connect = self._on_connect
@@ -51,7 +62,7 @@ class Visit:
             SourceUnavailable: It did not, or did not answer in time.
         """
         try:
-            connect(self.client, self._access, passing=True)
+            connect(self.client, self._access, passing=True, expiry_seconds=self._expiry)
         except (OSError, ValueError) as error:
             raise SourceUnavailable(unreachable(self._access.address, error)) from None
         deadline = time.monotonic() + self._timeout
@@ -89,14 +100,22 @@ class Visit:
     def close(self) -> None:
         """Leave; the broker forgets the session."""
         if self.client.socket() is not None:
-            self.client.disconnect()
+            self.client.disconnect(properties=self._at_once())
             while self.client.socket() is not None and self.client.want_write():
                 self.client.loop_write()
 
+    def _at_once(self) -> Properties | None:
+        """That the session ends with the connection after all."""
+        if not self._expiry or not self._access.is_version_5:
+            return None
+        properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = 0
+        return properties
+
     def _on_connect(
-        self, _client: Client, _data: Any, _flags: ConnectFlags, reason: ReasonCode, _properties: Any
+        self, _client: Client, _data: Any, _flags: ConnectFlags, reason: ReasonCode, properties: Any
     ) -> None:
         if reason.is_failure:
             self._refused = str(reason)
         else:
-            self._ready = True
+            self._ready, self.granted = True, properties
