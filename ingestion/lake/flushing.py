@@ -1,10 +1,11 @@
-"""Before a load commits, what it wrote into the lake's folder is flushed: DuckDB writes files and never does.
+"""Before a commit, what it wrote into the lake's folder is flushed: DuckDB writes files and never does.
 
 Otherwise a power loss could leave the catalog with rows whose files are empty, after their log was trimmed.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import duckdb
@@ -35,18 +36,33 @@ def flush_load(
         f'select distinct filename from raw."{table}" where {condition}'
         for table, condition in conditions.items()
     )
-    paths = [Path(path) for (path,) in connection.execute(query, {"load_id": load_id}).fetchall()]
+    found = connection.execute(query, {"load_id": load_id}).fetchall()
+    flush([Path(path) for (path,) in found], folder=folder)
+
+
+def flush(paths: Collection[Path], *, folder: Path, may_be_gone: bool = False) -> None:
+    """Flush files and the folders that name them.
+
+    Args:
+        paths: Files in the lake's folder.
+        folder: The lake's.
+        may_be_gone: There are files of other writers among them, who may delete theirs.
+
+    Raises:
+        StorageError: The disk refused, so they must not be committed.
+    """
     folders = {path.parent for path in paths}
     folders |= {above for each in folders for above in each.parents if above.is_relative_to(folder)}
     try:
         for path in paths:
-            _flush_file(path)
+            with suppress(FileNotFoundError) if may_be_gone else nullcontext():
+                _flush_file(path)
         for each in sorted(folders, reverse=True):
             sync_folder(each)
     except OSError as error:
         raise StorageError(
-            f"the lake's files in {folder} cannot be flushed ({error.strerror or error}); nothing was loaded "
-            "and the same events are read again: look at that disk"
+            f"the lake's files in {folder} cannot be flushed ({error.strerror or error}); nothing was "
+            "committed, and it is done again: look at that disk"
         ) from None
 
 

@@ -9,13 +9,16 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from posixpath import dirname
 
 import duckdb
 
 from ingestion.errors import MaintenanceError
 from ingestion.faultpoints import faultpoint
+from ingestion.lake.flushing import flush
 from ingestion.lake.lake import CATALOG_NAME, Lake
+from ingestion.lake.storage import storage_of
 
 _MOST_MERGES = 16
 """Of a table in one go; what is left is for the next. Each writes at most one file of the target's size."""
@@ -96,6 +99,7 @@ class Compactor:
     ) -> None:
         self._lake, self._table, self._lock = lake, table, lock
         self._target, self._least, self._threshold = target_bytes, least_files, delete_threshold
+        self._folder = Path(lake.settings.resolved_lake_path)
         self._found = self._files()
 
     @property
@@ -116,6 +120,7 @@ class Compactor:
         Raises:
             MaintenanceError: The contents differ afterwards.
             StreamBusy: The table's writer does not let go; nothing was done.
+            StorageError: What the merge wrote cannot be flushed; it was rolled back.
             duckdb.Error: The merge at hand was rolled back.
         """
         begun = time.monotonic()
@@ -137,7 +142,7 @@ class Compactor:
         with self._lock():
             found = self._files()  # under the lock: deletes since the last look are rewritten as well
             untouched = [path for path in found.sizes if path not in found.with_deletes]
-            done = self._call("ducklake_rewrite_data_files", f"delete_threshold => {self._threshold}")
+            done = self._commit("ducklake_rewrite_data_files", f"delete_threshold => {self._threshold}")
             made = self._lake.query(f"select * from ducklake_last_committed_snapshot('{CATALOG_NAME}')")
             faultpoint("maintenance.compacted")
         if not done:
@@ -161,7 +166,7 @@ class Compactor:
         try:
             for _ in range(min(merges, _MOST_MERGES)):
                 with self._lock():
-                    done = self._call(
+                    done = self._commit(
                         "ducklake_merge_adjacent_files",
                         f"max_compacted_files => 1, max_file_size => {self._target}",
                     )
@@ -207,12 +212,28 @@ class Compactor:
         )
         return int(rows[0][0]), int(rows[0][1])
 
-    def _call(self, function: str, options: str) -> bool:
-        done = self._lake.query(
-            f"call {function}('{CATALOG_NAME}', ?, schema => ?, {options})",
-            [self._table.name, self._table.schema],
-        )
+    def _commit(self, function: str, options: str) -> bool:
+        """Call one of DuckLake's functions, with what it wrote on the disk before the catalog knows it."""
+        connection, before = self._lake.connection, self._on_disk()
+        connection.execute("begin")
+        try:
+            done = connection.execute(
+                f"call {function}('{CATALOG_NAME}', ?, schema => ?, {options})",
+                [self._table.name, self._table.schema],
+            ).fetchall()
+            flush(self._on_disk() - before, folder=self._folder, may_be_gone=True)
+            connection.execute("commit")
+        except BaseException:
+            self._lake.close()  # also rolls back
+            raise
         return bool(done)
+
+    def _on_disk(self) -> frozenset[Path]:
+        """The files in the folders in which the table's files are; none where storage flushes by itself."""
+        if not storage_of(self._lake.settings).linkable:
+            return frozenset()
+        folders = {Path(dirname(path)) for path in self._files().sizes}
+        return frozenset(path for each in folders for path in each.glob("*.parquet"))
 
     def _compare(self, before: tuple[int, int], version: int, untouched: list[str], *, what: str) -> None:
         try:

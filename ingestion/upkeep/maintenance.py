@@ -18,13 +18,13 @@ from ingestion.faultpoints import faultpoint
 from ingestion.lake.catalog import lock_session, process_name, writer_lock
 from ingestion.lake.lake import CATALOG_NAME, Lake
 from ingestion.settings import Settings
+from ingestion.upkeep.ages import Ages
 from ingestion.upkeep.compaction import Compaction, Compactor, Table
 from ingestion.upkeep.files import dead_work_folders, old_logs, remove_work_folder, trim_spool
 from ingestion.upkeep.orphans import find_orphans, known_files
 from ingestion.upkeep.versions import expire_versions, read_versions, versions_to_expire
 
 _LOCK_SECONDS = 3.0
-_WORK_AGE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Limits:
         orphan_age: A file of a writer that the catalog does not know is deleted when it is older; writers
             write their files before they commit.
         keep_logs: Rotated logs stay so long.
+        work_age: A dead batch's folder in which so long nothing happened is deleted.
+        steady_for: Nothing is deleted by its age before the clock was steady for so long (ages.py).
     """
 
     target_file_bytes: int = 128 * 2**20
@@ -51,6 +53,8 @@ class Limits:
     grace: timedelta = timedelta(days=1)
     orphan_age: timedelta = timedelta(days=2)
     keep_logs: timedelta = timedelta(days=30)
+    work_age: timedelta = timedelta(hours=1)
+    steady_for: timedelta = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ def maintain(
     dry_run: bool = False,
     limits: Limits = Limits(),
     needed: Collection[int] = (),
+    ages: Ages | None = None,
 ) -> Report:
     """Do all upkeep once.
 
@@ -102,6 +107,7 @@ def maintain(
         dry_run: Say what would be done.
         limits: What to leave alone.
         needed: Versions that stay as long as the hourly ones do.
+        ages: What is really older than an age; left out, the clock is believed.
 
     Raises:
         StreamBusy: Another upkeep is at work.
@@ -109,7 +115,7 @@ def maintain(
         CatalogUnavailable: The catalog does not answer.
     """
     with upkeep_lock(lake.settings):
-        return _Upkeep(lake, streams, now=now, dry_run=dry_run, limits=limits, needed=needed).run()
+        return _Upkeep(lake, streams, now=now, dry_run=dry_run, limits=limits, needed=needed, ages=ages).run()
 
 
 def upkeep_lock(settings: Settings) -> AbstractContextManager[None]:
@@ -129,18 +135,20 @@ class _Upkeep:
         dry_run: bool,
         limits: Limits,
         needed: Collection[int],
+        ages: Ages | None,
     ) -> None:
         self._lake, self._streams, self._now, self._dry_run = lake, streams, now, dry_run
-        self._limits, self._needed = limits, needed
-        self._skipped: list[str] = []
+        self._limits, self._needed, self._ages = limits, needed, ages
+        self._skipped: list[str] = [ages.waits] if ages and ages.waits else []
         self._failed: list[str] = []
 
     def run(self) -> Report:
-        begun, limits, now = time.monotonic(), self._limits, self._now
+        begun = time.monotonic()
         tables = self._compact()
         expired = self._expire()
         faultpoint("maintenance.expired")
-        deleted = self._call("ducklake_cleanup_old_files", older_than=now - limits.grace)
+        unused = self._before(self._limits.grace)
+        deleted = self._call("ducklake_cleanup_old_files", older_than=unused) if unused else 0
         orphans = self._delete_orphans()
         faultpoint("maintenance.cleaned")
         segments = 0 if self._dry_run else self._trim_spools()
@@ -208,13 +216,17 @@ class _Upkeep:
 
     def _expire(self) -> int:
         """Expire versions; returns how many."""
-        limits, expired = self._limits, 0
+        expired = 0
+        recent = self._before(self._limits.keep_every_snapshot)
+        hourly = self._before(self._limits.keep_snapshots)
+        if recent is None or hourly is None:
+            return 0
         with self._recorded("versions of the lake"):
             doomed = versions_to_expire(
                 read_versions(self._lake),
                 now=self._now,
-                keep_all=limits.keep_every_snapshot,
-                keep_hourly=limits.keep_snapshots,
+                keep_all=self._now - recent,
+                keep_hourly=self._now - hourly,
                 needed=self._needed,
             )
             if not self._dry_run:
@@ -235,7 +247,8 @@ class _Upkeep:
     def _delete_orphans(self) -> int:
         """Delete what dead writers left; whoever may be writing a file is kept out, whatever its age."""
         deleted = 0
-        for table, files in find_orphans(self._lake, before=self._now - self._limits.orphan_age).items():
+        before = self._before(self._limits.orphan_age)
+        for table, files in (find_orphans(self._lake, before=before) if before else {}).items():
             with self._recorded(f"orphans of {table}"), ExitStack() as held:
                 for lock in self._writers(Table(*table.split("/"))):
                     held.enter_context(lock())
@@ -260,7 +273,8 @@ class _Upkeep:
 
     def _remove_work_folders(self) -> int:
         removed = 0
-        for folder in dead_work_folders(self._lake, before=self._now - _WORK_AGE):
+        before = self._before(self._limits.work_age)
+        for folder in dead_work_folders(self._lake, before=before) if before else ():
             with self._recorded(f"work folder {folder}"):
                 if not self._dry_run:
                     remove_work_folder(self._lake, folder)
@@ -268,10 +282,15 @@ class _Upkeep:
         return removed
 
     def _remove_logs(self) -> int:
-        logs = old_logs(self._lake.settings.data_dir, before=self._now - self._limits.keep_logs)
+        before = self._before(self._limits.keep_logs)
+        logs = old_logs(self._lake.settings.data_dir, before=before) if before else []
         for path in [] if self._dry_run else logs:
             path.unlink(missing_ok=True)
         return len(logs)
+
+    def _before(self, age: timedelta) -> datetime | None:
+        """The moment before which everything is older than an age; None while nothing is certain."""
+        return self._now - age if self._ages is None else self._ages.before(age)
 
     @contextmanager
     def _recorded(self, what: str) -> Iterator[None]:

@@ -24,14 +24,13 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
-from ingestion.clock import utc_now
 from ingestion.declare.stream import Stream
 from ingestion.land.session import LakeSession
 from ingestion.upkeep.maintenance import Report
 from orchestration.jobs.refresh import Job
 from orchestration.keys import UPKEEP_JOB
 from orchestration.records.condition_results import purge_results
-from orchestration.records.lake_upkeep import keep_up
+from orchestration.records.lake_upkeep import ages_of, keep_up
 
 _KEEP_RUNS = 2_000
 _KEEP_RUNS_FOR = timedelta(days=14)
@@ -57,11 +56,16 @@ def upkeep_job(streams: Sequence[Stream], checks: Sequence[AssetCheckKey]) -> Jo
         if report.failed:
             raise Failure("; ".join(report.failed), allow_retries=False)
 
-    @op(description="Deletes old runs, except those that recorded the newest state of an asset or check.")
+    @op(
+        required_resource_keys={"lake_session"},
+        description="Deletes old runs, except those that recorded the newest state of an asset or check.",
+    )
     def purge_runs(context: OpExecutionContext) -> None:
+        session: LakeSession = context.resources.lake_session
+        before = ages_of(session.settings, keep=False).before(_KEEP_RUNS_FOR)
         context.add_output_metadata(
             {
-                "runs_deleted": purge(context.instance, checks, now=utc_now()),
+                "runs_deleted": purge(context.instance, checks, before=before),
                 "condition_results_deleted": purge_results(context.instance),
             }
         )
@@ -92,7 +96,7 @@ def purge(
     instance: DagsterInstance,
     checks: Sequence[AssetCheckKey],
     *,
-    now: datetime,
+    before: datetime | None,
     keep: int = _KEEP_RUNS,
 ) -> int:
     """Delete finished runs with their events and check results.
@@ -103,8 +107,8 @@ def purge(
     Args:
         instance: Dagster's instance.
         checks: Every asset check.
-        now: UTC.
-        keep: How many of the newest runs stay, if they are not older than two weeks.
+        before: Runs from before this moment are old, however many there are (UTC); None: none is.
+        keep: How many of the newest runs stay, if they are not old.
 
     Returns:
         How many were deleted.
@@ -117,7 +121,7 @@ def purge(
         for record in records:
             seen += 1
             run = record.dagster_run
-            old = seen > keep or now - record.create_timestamp > _KEEP_RUNS_FOR
+            old = seen > keep or (before is not None and record.create_timestamp < before)
             if old and run.status in FINISHED_STATUSES and run.run_id not in needed:
                 deletable.append(run.run_id)
     oldest_first = deletable[::-1][:_MOST_RUNS_AT_ONCE]

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from ingestion.clock import utc_now
 from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
+from ingestion.settings import Settings
+from ingestion.upkeep.ages import Ages, note_moment, this_moment
 from ingestion.upkeep.maintenance import Limits, Report, maintain
 from orchestration.records.reader import DagsterRecords
 
@@ -23,10 +25,24 @@ def keep_up(lake: Lake, streams: Sequence[Stream], *, dry_run: bool = False) -> 
     Raises:
         MillraceError: As maintain does; or Dagster's storage does not answer.
     """
-    now, records = utc_now(), DagsterRecords(lake.settings)
+    now, ages = utc_now(), ages_of(lake.settings, keep=not dry_run)
+    records = DagsterRecords(lake.settings)
     try:
-        needed = records.failed_versions(since=now - Limits().keep_snapshots)
+        # While no version is deleted, none has to be named.
+        since = ages.before(Limits().keep_snapshots)
+        needed = records.failed_versions(since=since) if since else ()
     finally:
         records.close()
     lake.prepare(stream.name for stream in streams)
-    return maintain(lake, streams, now=now, dry_run=dry_run, needed=needed)
+    return maintain(lake, streams, now=now, dry_run=dry_run, needed=needed, ages=ages)
+
+
+def ages_of(settings: Settings, *, keep: bool = True) -> Ages:
+    """What is certainly older than an age, as far as upkeep has seen the clock; notes the present.
+
+    Args:
+        settings: Names the data folder.
+        keep: Whether the present is noted.
+    """
+    path = settings.data_dir / "upkeep" / "clock.json"
+    return note_moment(path, this_moment(), steady_for=Limits().steady_for, keep=keep)

@@ -30,9 +30,11 @@ from ingestion.log.port import Bounds, Chunk, Start, Window
 from ingestion.settings import Settings
 from ingestion.spool.frames import segments
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
+from ingestion.upkeep.ages import Moment, note_moment
 from ingestion.upkeep.compaction import Compactor, Table
 from ingestion.upkeep.files import remove_work_folder
 from ingestion.upkeep.maintenance import Limits, Report, maintain
+from ingestion.upkeep.versions import read_versions
 from tests.ingestion.helpers import ingest
 from tests.repository import REPOSITORY
 
@@ -521,3 +523,33 @@ def test_the_folder_of_a_batch_that_lives_stays_however_old_it_looks(
 def test_small_partitions_are_left_until_one_of_them_is_worth_it(lake: Lake) -> None:
     load(lake, Limits().least_files - 1)
     assert upkeep(lake).tables == ()
+
+
+def test_nothing_is_deleted_by_its_age_while_the_clock_is_not_trusted(lake: Lake, settings: Settings) -> None:
+    """A clock that is days ahead: files of a batch under way, versions and logs look old, and stay."""
+    load(lake, 2)
+    orphan = Path(lake.settings.resolved_lake_path) / "raw/events" / f"ducklake-{uuid.uuid4()}.parquet"
+    work, log = settings.data_dir / "work" / "events", settings.data_dir / "logs" / "web.log.1"
+    for path in (orphan, work / "part", log):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    path, limits = settings.data_dir / "upkeep" / "clock.json", Limits()
+    began = datetime.now(UTC).timestamp()
+
+    def upkeep_with(moment: Moment) -> Report:
+        ages = note_moment(path, moment, steady_for=limits.steady_for)
+        now = datetime.fromtimestamp(moment.wall, UTC)
+        return maintain(lake, [STREAM], now=now, limits=limits, ages=ages)
+
+    note_moment(path, Moment("boot", 1_000, began - 7_200), steady_for=limits.steady_for)
+    note_moment(path, Moment("boot", 8_200, began), steady_for=limits.steady_for)
+    ahead = began + 40 * 86_400
+    versions = read_versions(lake)
+    set_just_now = upkeep_with(Moment("boot", 8_300, ahead))
+    assert "its clock was set" in set_just_now.skipped[0]
+    assert (set_just_now.folders_removed, read_versions(lake)) == (0, versions)
+    report = upkeep_with(Moment("boot", 15_600, ahead + 7_300))
+    assert (report.orphans_deleted, report.files_deleted, report.logs_removed) == (0, 0, 0)
+    assert (orphan.exists(), log.exists()) == (True, True)
+    late = upkeep_with(Moment("boot", 15_600 + 41 * 86_400, ahead + 7_300 + 41 * 86_400))
+    assert (late.orphans_deleted, late.logs_removed, late.folders_removed) == (1, 1, 0)

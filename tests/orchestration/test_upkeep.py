@@ -65,11 +65,12 @@ def test_old_runs_go_and_the_state_of_assets_and_checks_stays(instance: DagsterI
     later = [materialize([often], instance=instance).run_id for _ in range(5)]
     now = datetime.now(UTC)
 
-    assert purge(instance, [CHECKED], now=now, keep=100) == 0
-    assert purge(instance, [CHECKED], now=now, keep=2) == 3
+    assert purge(instance, [CHECKED], before=None, keep=100) == 0
+    assert purge(instance, [CHECKED], before=now - timedelta(days=14), keep=100) == 0
+    assert purge(instance, [CHECKED], before=None, keep=2) == 3
     assert {run.run_id for run in instance.get_runs()} == {first, active, *later[-2:]}
 
-    assert purge(instance, [CHECKED], now=now + timedelta(days=99), keep=100) == 1
+    assert purge(instance, [CHECKED], before=now + timedelta(days=85), keep=100) == 1
     assert {run.run_id for run in instance.get_runs()} == {first, active, later[-1]}
     for key, run_id in ((AssetKey("once"), first), (AssetKey("often"), later[-1])):
         event = instance.get_latest_materialization_event(key)
@@ -110,7 +111,7 @@ def test_old_results_of_conditions_go_and_others_stay(instance: DagsterInstance)
 def test_check_results_go_with_their_runs(instance: DagsterInstance) -> None:
     """Dagster leaves them behind when a run is deleted."""
     runs = [materialize([checked, often], instance=instance).run_id for _ in range(4)]
-    assert purge(instance, [CHECKED], now=datetime.now(UTC), keep=2) == 2
+    assert purge(instance, [CHECKED], before=None, keep=2) == 2
     history = instance.event_log_storage.get_asset_check_execution_history(CHECKED, limit=100)
     assert [execution.run_id for execution in history] == [runs[3], runs[2]]
 
