@@ -124,7 +124,7 @@ def _persistence(granted: Granted, past: Mapping[str, Past], access: MqttAccess)
         times = sum(each.lost for each in past.values())
         yield Finding(
             _PART, "problem",
-            f"the MQTT broker at {access.address} has forgotten sessions of ours {times} times, last on "
+            f"the MQTT broker at {access.address} has forgotten a session {times} times, last on "
             f"{datetime.fromtimestamp(lost_at, UTC):%Y-%m-%d %H:%M} UTC: what it had queued for them is "
             "lost; let it keep them on disk (Mosquitto: persistence true)",
         )  # fmt: skip
