@@ -1,5 +1,6 @@
 """DuckDB's extensions are their wheels' files, and nobody else can replace them."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -72,8 +73,13 @@ def test_what_another_user_can_replace_is_refused(
 
 def test_notes_that_another_user_can_write_prove_nothing(wheel: Path, tmp_path: Path) -> None:
     prove(tmp_path)
-    (tmp_path / "extensions" / "proven.json").chmod(0o666)
+    notes = tmp_path / "extensions" / "proven.json"
     wheel.write_bytes(b"x")
+    found, (proof,) = wheel.stat(), json.loads(notes.read_text()).values()
+    forged = [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, proof[-1]]
+    notes.write_text(json.dumps({str(wheel): forged}))
+    assert prove(tmp_path) == wheel, "so it is believed"
+    notes.chmod(0o666)
     with pytest.raises(ConfigError, match="is not the file"):
         prove(tmp_path)
 

@@ -9,8 +9,8 @@ MUTANTS = (
     Mutant(
         "files go without a grace",
         _MAINTENANCE,
-        "older_than=now - limits.grace)",
-        "older_than=now)",
+        "        unused = self._before(self._limits.grace)\n",
+        "        unused = self._before(timedelta(0))\n",
         "a file stays until its last reader has ended",
         (f"{_TESTS}::test_old_files_stay_for_a_grace_and_then_go", _TESTS),
     ),
