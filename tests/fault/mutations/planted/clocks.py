@@ -60,6 +60,22 @@ MUTANTS = (
         (f"{_CLOCK_TESTS}::test_the_daemon_s_process_ends_when_the_clock_is_set_back",),
     ),
     Mutant(
+        "a clock that is set ahead makes everything old",
+        "ingestion/upkeep/ages.py",
+        "        forward = max((added for passed, added in self._steps if passed < seconds), default=0.0)\n",
+        "        forward = 0.0\n",
+        "a step of the clock makes nothing older",
+        ("tests/ingestion/test_ages.py",),
+    ),
+    Mutant(
+        "what goes by its age does not wait for a steady clock",
+        "ingestion/upkeep/ages.py",
+        "        if self.waits:\n            return None\n",
+        "",
+        "nothing is deleted by its age while the clock is in doubt",
+        ("tests/ingestion/test_ages.py",),
+    ),
+    Mutant(
         "files that a batch is writing are orphans when the clock is ahead",
         "ingestion/upkeep/maintenance.py",
         '                for lock in self._writers(Table(*table.split("/"))):\n'

@@ -41,6 +41,14 @@ MUTANTS = (
         (f"{_TESTS}::test_the_folder_of_a_batch_that_lives_stays_however_old_it_looks",),
     ),
     Mutant(
+        "a compaction is committed before its files are on the disk",
+        "ingestion/upkeep/compaction.py",
+        "            flush(self._on_disk() - before, folder=self._folder, may_be_gone=True)\n",
+        "            pass\n",
+        "a table that was compacted survives a power loss",
+        ("tests/powerloss/test_compaction.py",),
+    ),
+    Mutant(
         "a migration is noted before it is committed",
         "ingestion/migrate/prepare.py",
         '    connection.execute("begin")\n    try:\n        migration.apply(connection)',
