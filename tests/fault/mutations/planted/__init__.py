@@ -7,6 +7,7 @@ from tests.fault.mutations.planted import (
     alarms,
     clocks,
     doors,
+    foundations,
     identity,
     lake,
     landing,
@@ -30,6 +31,7 @@ PARTS: Mapping[str, tuple[Mutant, ...]] = {
     "repairs": repairs.MUTANTS,
     "upkeep": upkeep.MUTANTS,
     "alarms": alarms.MUTANTS,
+    "foundations": foundations.MUTANTS,
     "doors": doors.MUTANTS,
 }
 """Part → its bugs."""
