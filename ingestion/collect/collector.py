@@ -16,7 +16,7 @@ import structlog
 
 from ingestion.collect.guard import GuardedListener
 from ingestion.collect.status import state_folder, status_file
-from ingestion.connectors.port import CollectingConnector, Listener, ListenerStatus, Receipt
+from ingestion.connectors.port import NOBODY, CollectingConnector, Listener, ListenerStatus, Receipt
 from ingestion.connectors.secrets import secrets_of
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, MillraceError, StorageError
@@ -162,6 +162,8 @@ class Collector:
         """Change the receipts of what waits (connectors/port.py, Intake)."""
 
         def each(taken: _Taken) -> _Taken | None:
+            if taken.receipt is NOBODY:
+                return taken
             receipt = revised(taken.receipt)
             return None if receipt is None else taken._replace(receipt=receipt)
 
@@ -218,7 +220,7 @@ class Collector:
         """Commit what waits, and acknowledge what is durable then."""
         durable = self._spools.commit(at_once=at_once)
         if durable:
-            self._listener.acknowledge(taken.receipt for taken in durable)
+            self._listener.acknowledge(each.receipt for each in durable if each.receipt is not NOBODY)
             received_us = min(taken.received_us for taken in durable)
             self._slowest_us = max(self._slowest_us, time.time_ns() // 1_000 - received_us)
 

@@ -1,7 +1,7 @@
 """A listener that raises nothing: what fails unexpectedly is opened again, ever later, and says so meanwhile.
 
-What a connector may raise is not known (connectors/guard.py). What its collector has stored stays; what it
-has not, its sender sends again.
+What a connector may raise is not known (connectors/guard.py). What its collector has stored stays; of what it
+has not, it drops what a sender will send again, and keeps the rest (connectors/port.py, NOBODY).
 """
 
 import time

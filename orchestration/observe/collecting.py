@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ingestion.clock import StampAges
 from ingestion.collect.status import read_status, status_file
 from ingestion.connectors.port import CollectingConnector
 from ingestion.connectors.registry import collecting_connectors
 from orchestration.conditions.condition import Finding
-from orchestration.observe.machine import started_at
+from orchestration.observe.machine import runs_for
 from orchestration.records.system_state import ServiceRow
 
 _SILENT_SECONDS = 15.0  # it writes its status once a second
@@ -36,6 +37,7 @@ class Collecting:
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._work: dict[str, tuple[_Work, float]] = {}
+        self._ages = StampAges()
 
     def look(self, services: Iterable[ServiceRow]) -> Iterator[Finding]:
         """What is wrong now.
@@ -50,10 +52,9 @@ class Collecting:
                 self._work.pop(name, None)
                 continue
             status = read_status(self._data_dir, connector)
-            began = started_at(pids[name])
-            silent = _silent_seconds(self._data_dir, connector)
-            if began is not None:  # what an earlier process wrote says nothing about this one
-                silent = min(silent, (datetime.now(UTC) - began).total_seconds())
+            silent = self._silent_seconds(connector)
+            if (runs := runs_for(pids[name])) is not None:  # what an earlier process wrote says nothing
+                silent = min(silent, runs.total_seconds())
             if silent > _SILENT_SECONDS:
                 yield Finding(
                     "service_stuck", name,
@@ -70,6 +71,14 @@ class Collecting:
                 )  # fmt: skip
             else:
                 yield from _reported(name, status)
+
+    def _silent_seconds(self, connector: CollectingConnector) -> float:
+        """Since a collector wrote its status; for ever if it never did."""
+        try:
+            written = status_file(self._data_dir, connector).stat().st_mtime
+        except OSError:
+            return float("inf")
+        return self._ages.of(datetime.fromtimestamp(written, UTC)).total_seconds()
 
     def _idle_seconds(self, name: str, pid: int | None, status: Mapping[str, Any]) -> float:
         """Since when messages wait and nothing is stored; 0 where none waits or it says what hinders it."""
@@ -98,11 +107,3 @@ def _reported(name: str, status: Mapping[str, Any]) -> Iterator[Finding]:
             f"{name} keeps {count:,} messages that no stream takes: they came under an earlier topic filter",
             "'millrace unrouted list' shows their topics, 'unrouted give' and 'unrouted discard' end this.",
         )  # fmt: skip
-
-
-def _silent_seconds(data_dir: Path, connector: CollectingConnector) -> float:
-    """Since a collector wrote its status; for ever if it never did."""
-    try:
-        return time.time() - status_file(data_dir, connector).stat().st_mtime
-    except OSError:
-        return float("inf")

@@ -1,6 +1,6 @@
 """What does not work according to Dagster's storage: sensors, the daemon, jobs, runs, checks."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from orchestration.keys import ARRIVALS_SENSOR
 from orchestration.records.health import active_runs, failed_jobs, heartbeats, instigators
 from orchestration.records.reader import DagsterRecords
 
+Age = Callable[[datetime], timedelta]
 KINDS = ("sensor_off", "sensor_failing", "job_failing", "run_stuck", "check_failing")
 """The kinds that this looks for."""
 
@@ -21,37 +22,38 @@ _REMEMBERED = timedelta(hours=24)  # a job that is run by hand may have no later
 _LOOKED_AFTER = "refresh"  # its failures are streams' and models', which the sensor reports by name
 
 
-def look(records: DagsterRecords, *, checks: Set[tuple[str, str]] | None, now: datetime) -> list[Finding]:
+def look(records: DagsterRecords, *, checks: Set[tuple[str, str]] | None, age: Age) -> list[Finding]:
     """Everything that is wrong.
 
     Args:
         records: The storage.
         checks: The checks that there are, as asset and name; None when that is unknown. Dagster remembers
             results of checks that are gone.
-        now: UTC.
+        age: How long ago something was stamped.
 
     Raises:
         CatalogUnavailable: The storage does not answer.
     """
-    return [*_instigators(records), *_jobs(records, now), *_runs(records, now), *_checks(records, checks)]
+    return [*_instigators(records), *_jobs(records, age), *_runs(records, age), *_checks(records, checks)]
 
 
-def silent_daemon(records: DagsterRecords, *, since: datetime, now: datetime) -> Finding | None:
+def silent_daemon(records: DagsterRecords, *, within: timedelta, age: Age) -> Finding | None:
     """The daemon, if it evaluates no sensor although its process lives.
 
     Args:
         records: The storage.
-        since: Since when it could, UTC.
-        now: UTC.
+        within: For how long it could have.
+        age: How long ago something was stamped.
 
     Raises:
         CatalogUnavailable: The storage does not answer.
     """
-    heard = max(heartbeats(records).get("SENSOR", since), since)
+    heard = heartbeats(records).get("SENSOR")
+    silent = age(heard) if heard is not None else within
     # Its loop may go round while the threads that evaluate sensors hang.
     ticks = [each.ticked_at for each in instigators(records) if each.kind == "sensor" and not each.off]
-    ticked = max((moment for moment in ticks if moment is not None), default=now)
-    if now - heard <= _HEARTBEAT and now - max(ticked, since) <= _HEARTBEAT:
+    idle = min((age(moment) for moment in ticks if moment is not None), default=timedelta(0))
+    if min(max(silent, idle), within) <= _HEARTBEAT:
         return None
     return Finding(
         "service_stuck", "daemon",
@@ -60,18 +62,17 @@ def silent_daemon(records: DagsterRecords, *, since: datetime, now: datetime) ->
     )  # fmt: skip
 
 
-def hanging_tick(data_dir: Path, *, since: datetime, now: datetime) -> Finding | None:
+def hanging_tick(data_dir: Path, *, within: timedelta) -> Finding | None:
     """The code server, if the sensor that brings events in hangs in it.
 
     Args:
         data_dir: The data folder.
-        since: Since when its tick could have ended, UTC.
-        now: UTC.
+        within: For how long its tick could have ended.
     """
     pulse = feel(data_dir, ARRIVALS_SENSOR)
     if pulse is None or not pulse.doing:
         return None
-    hangs = min(timedelta(seconds=pulse.seconds), now - since)
+    hangs = min(timedelta(seconds=pulse.seconds), within)
     if hangs <= _TICK:
         return None
     return Finding(
@@ -101,9 +102,9 @@ def _effect(name: str) -> str:
     return {"arrivals": ": no event is brought into the lake by itself"}.get(name, "")
 
 
-def _jobs(records: DagsterRecords, now: datetime) -> Iterator[Finding]:
+def _jobs(records: DagsterRecords, age: Age) -> Iterator[Finding]:
     for run in failed_jobs(records):
-        if run.job != _LOOKED_AFTER and run.ended_at is not None and now - run.ended_at < _REMEMBERED:
+        if run.job != _LOOKED_AFTER and run.ended_at is not None and age(run.ended_at) < _REMEMBERED:
             what = "run that was started by hand" if run.job.startswith("__") else f"run of job '{run.job}'"
             yield Finding(
                 "job_failing", run.job, f"the last {what} failed: {run.why}",
@@ -111,10 +112,10 @@ def _jobs(records: DagsterRecords, now: datetime) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _runs(records: DagsterRecords, now: datetime) -> Iterator[Finding]:
+def _runs(records: DagsterRecords, age: Age) -> Iterator[Finding]:
     for run in active_runs(records):
         patience = _SILENT if run.status == "STARTED" else _STARTING
-        if now - run.heard_at > patience:
+        if age(run.heard_at) > patience:
             yield Finding(
                 "run_stuck", run.run_id[:8],
                 f"run {run.run_id[:8]} of job '{run.job}' ({run.status.lower().replace('_', ' ')}) has "

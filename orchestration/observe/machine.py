@@ -2,8 +2,9 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -106,9 +107,11 @@ def at_most(free: int, reserve_bytes: int) -> str:
     return f"{mebibytes} MiB" if mebibytes < 1024 else f"{mebibytes / 1024:,.4g} GiB"
 
 
-def started_at(pid: int | None) -> datetime | None:
-    """When a process was started, UTC; None when there is none."""
+def runs_for(pid: int | None) -> timedelta | None:
+    """For how long a process has run; None when there is none. Nobody sets the clocks that this is from."""
     try:
-        return datetime.fromtimestamp(psutil.Process(pid).create_time(), UTC) if pid else None
-    except psutil.Error:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+    except OSError:
         return None
+    started = int(fields.split()[19]) / os.sysconf("SC_CLK_TCK")  # proc(5): starttime, field 22
+    return timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME) - started)

@@ -4,9 +4,10 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
+from ingestion.clock import StampAges
 from ingestion.declare.stream import Stream
 from ingestion.errors import CatalogUnavailable
 from ingestion.lake.catalog import Connection, connect_catalog, require_answer
@@ -78,6 +79,7 @@ class Observer:
         self._collecting = Collecting(settings.data_dir)
         self._probes = Probes(questions or {})
         self._sources = Sources(settings, streams)
+        self._ages = StampAges()
         # A look that hangs when it stops is left to end with the process.
         self.workers = (
             Worker("observer", self._look_once, pause_s=lambda: 1.0, patience_s=_PATIENCE_SECONDS),
@@ -126,17 +128,13 @@ class Observer:
             frozenset(),
         )
 
-    def look_at_databases(self, *, now: datetime) -> Seen:
-        """Look at the catalog and at Dagster's storage once.
-
-        Args:
-            now: UTC.
-        """
+    def look_at_databases(self) -> Seen:
+        """Look at the catalog and at Dagster's storage once."""
         findings = [*self._lake_catalog()]
         try:
             checks = known_checks(self._settings.data_dir)
-            findings += dagster.look(self._records, checks=checks, now=now)
-            findings += self._silent(now)
+            findings += dagster.look(self._records, checks=checks, age=self._ages.of)
+            findings += self._silent()
         except CatalogUnavailable as error:
             self._answers_since = None
             if not findings:
@@ -150,7 +148,7 @@ class Observer:
     def _ask_once(self) -> None:
         try:
             self._began_at = time.monotonic()
-            self._databases = self.look_at_databases(now=datetime.now(UTC))
+            self._databases = self.look_at_databases()
         except Exception as error:  # whatever it is, the next look may succeed
             self._databases = Seen()
             self._records.close()
@@ -175,18 +173,18 @@ class Observer:
             self._catalog.close()
             self._catalog = None
 
-    def _silent(self, now: datetime) -> Iterator[Finding]:
+    def _silent(self) -> Iterator[Finding]:
         """Processes of Dagster's that evaluate nothing, unless a database was away until just now."""
         since = self._answers_since = self._answers_since or time.monotonic()
         for row in self._services():
-            began = machine.started_at(row.pid)
-            if began is None or row.name not in ("daemon", "code-server"):
+            runs_for = machine.runs_for(row.pid)
+            if runs_for is None or row.name not in ("daemon", "code-server"):
                 continue
-            began = max(began, now - timedelta(seconds=time.monotonic() - since))
+            within = min(runs_for, timedelta(seconds=time.monotonic() - since))
             if row.name == "daemon":
-                silent = dagster.silent_daemon(self._records, since=began, now=now)
+                silent = dagster.silent_daemon(self._records, within=within, age=self._ages.of)
             else:
-                silent = dagster.hanging_tick(self._settings.data_dir, since=began, now=now)
+                silent = dagster.hanging_tick(self._settings.data_dir, within=within)
             if silent is not None:
                 yield silent
 

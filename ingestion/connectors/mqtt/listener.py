@@ -24,7 +24,7 @@ from ingestion.connectors.mqtt.message import MqttMessage, event_of, received_no
 from ingestion.connectors.mqtt.retry import Retry
 from ingestion.connectors.mqtt.session import SessionsFile, session_file
 from ingestion.connectors.mqtt.topics import Subscription, Takers
-from ingestion.connectors.port import Intake, ListenerStatus
+from ingestion.connectors.port import NOBODY, Intake, ListenerStatus
 from ingestion.errors import SourceUnavailable
 from ingestion.spool.writer import SpoolEvent
 
@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 
 
 class MqttReceipt(NamedTuple):
-    """Which message of which connection to acknowledge; QoS 0 has the message id 0 and needs none."""
+    """Which message of which connection to acknowledge."""
 
     session: str
     connection: int
@@ -112,7 +112,7 @@ class MqttListener:
         ids: dict[str, list[int]] = {}
         for receipt in receipts:
             connection = self.connections.get(receipt.session)
-            if receipt.message_id and connection and receipt.connection == connection.generation:
+            if connection and receipt.connection == connection.generation:
                 ids.setdefault(receipt.session, []).append(receipt.message_id)
         for name, message_ids in ids.items():
             self.connections[name].acknowledge(message_ids)
@@ -202,9 +202,9 @@ class MqttListener:
         self._history.connected(connection.client_id, present=not forgotten, now=time.time())
 
         def revised(receipt: MqttReceipt) -> MqttReceipt | None:
-            if receipt.session != name or receipt.connection == current or not receipt.message_id:
+            if receipt.session != name or receipt.connection == current:
                 return receipt
-            return receipt._replace(message_id=0) if forgotten else None
+            return NOBODY if forgotten else None
 
         self._intake.revise(revised)
 
@@ -234,6 +234,6 @@ class MqttListener:
             if self._drops.saw(event.value or b""):
                 _log.warning(self._drops.warning)
             return
-        message_id = message.mid if message.qos else 0
-        receipt = MqttReceipt(name, self.connections[name].generation, message_id)
+        generation = self.connections[name].generation
+        receipt = MqttReceipt(name, generation, message.mid) if message.qos else NOBODY
         self._intake.take(event, streams, receipt=receipt, lane=name)

@@ -33,8 +33,10 @@ from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.types import DaemonHeartbeat
 from dagster._utils.error import SerializableErrorInfo
 
+from ingestion.clock import StampAges
 from ingestion.errors import CatalogUnavailable
 from ingestion.settings import Settings, load_settings
+from orchestration.conditions.condition import Finding
 from orchestration.observe import dagster as looks
 from orchestration.records.reader import DagsterRecords
 from orchestration.system.instance import dagster_environment, prepare_instance
@@ -57,7 +59,7 @@ def records(settings: Settings) -> Iterator[DagsterRecords]:
 
 def look(records: DagsterRecords, *, after: timedelta = timedelta(0)) -> dict[str, str]:
     """Kind → sentence of what is found so much later."""
-    found = looks.look(records, checks=None, now=datetime.now(UTC) + after)
+    found = looks.look(records, checks=None, age=lambda stamp: datetime.now(UTC) + after - stamp)
     return {finding.name: finding.sentence for finding in found}
 
 
@@ -147,9 +149,9 @@ def test_a_check_that_failed_unless_it_is_gone(instance: DagsterInstance, record
 
     materialize([table, rows], instance=instance)
     assert look(records) == {"check_failing": "check 'rows' of table failed: 3 rows"}
-    now = datetime.now(UTC)
-    assert looks.look(records, checks={("table", "others")}, now=now) == []
-    assert len(looks.look(records, checks={("table", "rows")}, now=now)) == 1
+    age = StampAges().of
+    assert looks.look(records, checks={("table", "others")}, age=age) == []
+    assert len(looks.look(records, checks={("table", "rows")}, age=age)) == 1
     outcome = AssetCheckResult(passed=False, severity=AssetCheckSeverity.WARN)
     materialize([table, rows], instance=instance)
     assert look(records) == {}, "a warning is no condition"
@@ -158,15 +160,20 @@ def test_a_check_that_failed_unless_it_is_gone(instance: DagsterInstance, record
 def test_a_daemon_that_evaluates_nothing(instance: DagsterInstance, records: DagsterRecords) -> None:
     began = datetime(2026, 1, 1, 12, tzinfo=UTC)
     late = began + timedelta(minutes=3)
-    assert looks.silent_daemon(records, since=began, now=began + timedelta(minutes=1)) is None
-    found = looks.silent_daemon(records, since=began, now=late)
+
+    def silent(now: datetime) -> Finding | None:
+        return looks.silent_daemon(records, within=now - began, age=lambda stamp: now - stamp)
+
+    assert silent(began + timedelta(minutes=1)) is None
+    found = silent(late)
     assert found is not None
     assert found.sentence == "daemon has evaluated no sensor for more than 2 min: nothing starts runs"
     instance.add_daemon_heartbeat(DaemonHeartbeat(late.timestamp(), "SENSOR", "one", []))
-    assert looks.silent_daemon(records, since=began, now=late) is None
+    assert silent(late) is None
+    assert silent(late + timedelta(minutes=3)) is not None
 
 
 def test_a_storage_that_is_away_is_an_expected_error() -> None:
     records = DagsterRecords(load_settings(catalog="postgresql://nobody@127.0.0.1:1/lake"))
     with pytest.raises(CatalogUnavailable, match="cannot be reached"):
-        looks.look(records, checks=None, now=datetime.now(UTC))
+        looks.look(records, checks=None, age=StampAges().of)

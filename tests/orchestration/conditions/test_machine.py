@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -112,14 +111,14 @@ def test_free_space_is_said_so_that_not_every_byte_makes_another_sentence(
 
 def test_a_catalog_that_is_away_is_one_condition_and_everything_of_dagster_is_unknown(tmp_path: Path) -> None:
     settings = load_settings(data_dir=tmp_path, catalog="postgresql://nobody@127.0.0.1:1/lake")
-    seen = Observer(settings, lambda: ()).look_at_databases(now=datetime.now(UTC))
+    seen = Observer(settings, lambda: ()).look_at_databases()
     assert [(each.name, each.subject) for each in seen.findings] == [("catalog_unreachable", "catalog")]
     assert {"sensor_off", "job_failing", "check_failing"} <= seen.unknown
     assert "catalog_unreachable" not in seen.unknown
 
 
 def test_a_catalog_that_answers_closes_it(settings: Settings) -> None:
-    seen = Observer(settings, lambda: ()).look_at_databases(now=datetime.now(UTC))
+    seen = Observer(settings, lambda: ()).look_at_databases()
     assert (seen.findings, seen.unknown) == ((), frozenset())
 
 
