@@ -1,4 +1,4 @@
-"""docs/evidence.md has a row for each promise of docs/delivery.md, and each row names tests that are there."""
+"""docs/evidence.md has a row for each promise of docs/delivery.md, and each row names tests that exist."""
 
 import ast
 import re
