@@ -125,7 +125,7 @@ class Finding:
 Receipt = Any
 """What a listener needs to acknowledge one event; opaque to everybody else."""
 NOBODY: Receipt = "nobody"
-"""The receipt of an event that nobody will send again: it is stored whatever becomes of its listener, and
+"""The receipt of an event that nobody will send again: it is stored even if its listener fails, and
 never comes back to it."""
 
 
