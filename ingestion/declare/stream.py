@@ -7,6 +7,7 @@ How to write one: docs/adding-a-stream.md.
 import difflib
 import re
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -36,6 +37,7 @@ STAGING_COLUMNS = frozenset(
         "event_id",
         "event_key",
         "event_at",
+        "clock_ahead_seconds",
         "ingested_at",
         "payload_hash",
         "cast_errors",
@@ -48,6 +50,7 @@ WHOLE_PAYLOAD = "."
 DEFAULT_FORMAT = choose_format("json")
 NAME_CHARACTERS = 60
 _DAY_MINUTES = 24 * 60
+_CENTURY_MINUTES = 36_525 * _DAY_MINUTES
 _NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
 _EXAMPLES = (
     "varchar", "bigint", "integer", "double", "boolean", "timestamp", "date", "json", "decimal(10,2)",
@@ -185,6 +188,8 @@ class Stream(_Model):
         on_conflict: What staging keeps of deliveries with one business id and several payloads.
         dedup_window_minutes: How far apart the event times of two deliveries of one event may be; beyond,
             staging has both.
+        clock_tolerance_minutes: How long after its receipt an event's time is still believed; beyond, staging
+            takes the time of receipt.
         fields: Typed fields that staging takes from the payload.
         max_reject_share: A batch with a larger share of rejects (0 to 1) is not loaded.
         cast_errors: Which share of values that are not of their type warns, and which fails.
@@ -200,6 +205,7 @@ class Stream(_Model):
     business_id: OneOrMore = ()
     on_conflict: Literal["first", "last", "keep_all", "fail"] = "first"
     dedup_window_minutes: Annotated[int, Field(ge=0, le=_DAY_MINUTES)] | None = None
+    clock_tolerance_minutes: Annotated[int, Field(ge=0, le=_CENTURY_MINUTES)] = 10
     fields: dict[Name, FieldSpec] = Field(default_factory=dict)
     max_reject_share: Annotated[float, Field(ge=0, le=1)] | None = None
     cast_errors: CastErrorLimits = CastErrorLimits()
@@ -210,6 +216,11 @@ class Stream(_Model):
     def kind(self) -> str:
         """The kind of source."""
         return self.source.kind
+
+    @property
+    def clock_tolerance(self) -> timedelta:
+        """How long after its receipt an event's time is still believed."""
+        return timedelta(minutes=self.clock_tolerance_minutes)
 
     @model_validator(mode="before")
     @classmethod

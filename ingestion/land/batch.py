@@ -222,6 +222,7 @@ class Ingestor:
             ingested_at=self._clock(),
             skipped=plan.skipped,
             positions=positions,
+            tolerance=stream.clock_tolerance,
         )
         retired = retired_rows(
             positions, plan.retire, stream=stream.name, batch_id=plan.batch_id, at=plan.started_at

@@ -5,13 +5,14 @@ Pure: columns in, columns out. What the columns mean: log/envelope.py.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestion.formats.decode import Decoded
 from ingestion.log.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA
+from ingestion.log.plausible import believed_times
 from ingestion.log.port import Bounds, Window
 from ingestion.log.positions import Position
 from ingestion.log.recognition import LastEvent, last_events
@@ -69,6 +70,7 @@ def batch_rows(
     ingested_at: datetime,
     skipped: Mapping[str, int],
     positions: Mapping[str, Position],
+    tolerance: timedelta,
 ) -> pa.Table:
     """One row of BATCH_SCHEMA a partition.
 
@@ -83,9 +85,10 @@ def batch_rows(
         ingested_at: When it was read, UTC.
         skipped: Partition → positions before the window that retention deleted unread.
         positions: How far each partition was in the lake before.
+        tolerance: How far a broker's time may be after `ingested_at` and still be believed.
     """
     landed, rejected = _count(tables[stream]), _count(tables["rejects"])
-    spans = _spans(reading.sizes)
+    spans = _spans(reading.sizes, received_at=ingested_at, tolerance=tolerance)
     rows = [
         {
             "stream": stream,
@@ -152,12 +155,17 @@ def _count(table: pa.Table) -> dict[str, int]:
     return dict(zip(counts["source_partition"].to_pylist(), counts["count_all"].to_pylist(), strict=True))
 
 
-def _spans(sizes: list[pa.Table]) -> dict[str, dict[str, object]]:
-    """Partition → its bytes, and the oldest and newest event time."""
+def _spans(
+    sizes: list[pa.Table], *, received_at: datetime, tolerance: timedelta
+) -> dict[str, dict[str, object]]:
+    """Partition → its bytes, and the oldest and newest event time that is believed."""
     if not sizes:
         return {}
+    events = pa.concat_tables(sizes)
+    times = believed_times(events["event_time"], received_at=received_at, tolerance=tolerance)
     spans = (
-        pa.concat_tables(sizes)
+        events.drop_columns("event_time")
+        .append_column("event_time", times)
         .group_by("source_partition")
         .aggregate([("bytes", "sum"), ("event_time", "min"), ("event_time", "max")])
     )

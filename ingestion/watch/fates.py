@@ -76,6 +76,9 @@ def _read_staging(lake: Lake, stream: Stream, within: str, ids: list[str], found
     known = {"source_partition", "position", "event_id", "event_key", "ingested_at", "payload_hash"}
     rows = lake.query_arrow(f"select * from {table} where {within}", [ids]).to_pylist()
     found.staged = {row["event_id"]: {n: v for n, v in row.items() if n not in known} for row in rows}
+    for row in found.staged.values():
+        if row.get("clock_ahead_seconds", 0) is None:
+            del row["clock_ahead_seconds"]
     found.newest = int(lake.query(f"select coalesce(max(batch_id), 0) from {table}")[0][0])
     missing = [key for at, (_, _, key, _) in found.raw.items() if at not in found.staged and key is not None]
     if missing:

@@ -176,7 +176,11 @@ class LagMeter:
         try:
             log = self._logs[name]
             unread = self._unread(stream, bounds, known)
-            seconds = self._oldest.seconds(name, log, unread, bounds) if self._oldest else None
+            seconds = (
+                self._oldest.seconds(name, log, unread, bounds, tolerance=stream.clock_tolerance)
+                if self._oldest
+                else None
+            )
         except MillraceError as error:
             return StreamLag(name, error=self._failed(stream, error, began=began))
         standing = stand(known, bounds, covers=stream.source.covers, is_kept=log.keeps_until_confirmed)

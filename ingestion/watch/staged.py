@@ -6,6 +6,8 @@ How staging types a value is SQL of the dbt package. A whole stream is counted i
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import duckdb
+
 from ingestion.declare.stream import WHOLE_PAYLOAD, Stream
 from ingestion.lake.lake import Lake
 
@@ -26,6 +28,13 @@ group by field
 """
 _VALUE = """
 select {value} from raw."{stream}" where ingested_at > ? and event_id = ?
+"""
+_AHEAD = """
+select
+    count(*), count(clock_ahead_seconds), max(clock_ahead_seconds),
+    max_by(event_id, row(clock_ahead_seconds, event_id)) filter (where clock_ahead_seconds is not null)
+from staging."stg_{stream}"
+where ingested_at > ?
 """
 _CONFLICTS = """
 select count(*), max_by(event_id, found_at), max_by(first_event_id, found_at), max_by(business_id, found_at)
@@ -93,6 +102,23 @@ class Conflicts:
     business_id: str = ""
 
 
+@dataclass(frozen=True)
+class ClockAhead:
+    """Events whose time lies after their receipt, by more than their stream tolerates.
+
+    Attributes:
+        events: Events of staging in the stream's newest hour.
+        ahead: Of these, events whose time was not believed.
+        most_seconds: By how much it lies after the receipt, at most.
+        event_id: The event of which it does.
+    """
+
+    events: int = 0
+    ahead: int = 0
+    most_seconds: float = 0.0
+    event_id: str = ""
+
+
 def count_cast_errors(lake: Lake, stream: Stream) -> CastErrors:
     """Count what did not fit its type in the newest hour of a stream; its staging table exists."""
     newest = _newest(lake, stream)
@@ -118,6 +144,18 @@ def count_conflicts(lake: Lake, stream: Stream) -> Conflicts:
         return Conflicts()  # a lake of an earlier release that nothing was landed in since
     found = lake.query(_CONFLICTS, [f"staging.stg_{stream.name}", newest - _WINDOW])[0]
     return Conflicts(*found) if found[0] else Conflicts()
+
+
+def count_clock_ahead(lake: Lake, stream: Stream) -> ClockAhead:
+    """Count the events of a stream's newest hour whose time was not believed."""
+    newest = _newest(lake, stream)
+    if newest is None:
+        return ClockAhead()
+    try:
+        events, ahead, most, event_id = lake.query(_AHEAD.format(stream=stream.name), [newest - _WINDOW])[0]
+    except duckdb.BinderException:  # the table is of an earlier release, and its project builds none again
+        return ClockAhead()
+    return ClockAhead(events, ahead, most, event_id) if ahead else ClockAhead(events)
 
 
 def _newest(lake: Lake, stream: Stream) -> datetime | None:

@@ -5,10 +5,11 @@ How many there are is in lag.py.
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ingestion.declare.stream import Stream
 from ingestion.errors import LogTruncated
+from ingestion.log.plausible import believed
 from ingestion.log.port import Bounds, Log, Window
 
 
@@ -55,29 +56,42 @@ class OldestUnread:
         self._times: dict[str, dict[tuple[str, int, str], datetime | None]] = {}
 
     def seconds(
-        self, stream: str, log: Log, unread: Mapping[str, Window], bounds: Mapping[str, Bounds]
+        self,
+        stream: str,
+        log: Log,
+        unread: Mapping[str, Window],
+        bounds: Mapping[str, Bounds],
+        *,
+        tolerance: timedelta,
     ) -> float | None:
         """Seconds since the oldest unread event's time stamp; 0 when there is none; None where it is unknown.
 
-        Only the next event of each partition is looked at: later ones are taken to be younger.
+        Only the next event of each partition is looked at: later ones are taken to be younger. One with a
+        time that is not plausible is as old as the first look at it.
 
         Args:
             stream: The stream's name.
             log: Its log.
             unread: What is unread of each partition.
             bounds: What each holds.
+            tolerance: How far a clock may be ahead.
 
         Raises:
             SourceUnavailable: The broker is away.
         """
+        now = self._clock()
         places = {part: (part, window.start, bounds[part].log_id) for part, window in unread.items()}
         known = self._times.get(stream, {})
         times = {part: known[place] for part, place in places.items() if place in known}
         asked = {part: window for part, window in unread.items() if part not in times}
         with suppress(LogTruncated):  # it was trimmed meanwhile: the next look sees that
-            times |= log.first_times(asked) if asked else {}
+            found = log.first_times(asked) if asked else {}
+            times |= {
+                part: moment and (believed(moment, received_at=now, tolerance=tolerance) or now)
+                for part, moment in found.items()
+            }
         self._times[stream] = {places[part]: moment for part, moment in times.items()}
         if not unread:
             return 0.0
         oldest = min((moment for moment in times.values() if moment is not None), default=None)
-        return None if oldest is None else max(0.0, (self._clock() - oldest).total_seconds())
+        return None if oldest is None else max(0.0, (now - oldest).total_seconds())

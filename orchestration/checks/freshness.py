@@ -1,7 +1,8 @@
 """How old events are when a mart first shows them, against the budget that its model declares.
 
 A budget is `freshness_seconds` in a dbt model's meta; breaking it is a warning and holds nothing back.
-What is measured is the oldest event of the newest batches, by the broker's time stamps.
+What is measured is the oldest event of the newest batches, by the broker's time stamps; where none of a batch
+is plausible, from the moment at which it was read on.
 """
 
 import itertools
@@ -20,9 +21,9 @@ from orchestration.keys import FRESHNESS_CHECK, WARNING
 
 _REPORT_SECONDS = 15.0
 _BATCHES = (
-    "select stream, batch_id, min(first_event_time), min(started_at), max(ingested_at) from raw.batches "
-    "where started_at >= ? and events_landed > 0 and first_event_time is not null group by stream, batch_id "
-    "order by stream, batch_id"
+    "select stream, batch_id, coalesce(min(first_event_time), min(started_at)), min(started_at), "
+    "max(ingested_at) from raw.batches where started_at >= ? and events_landed > 0 "
+    "group by stream, batch_id order by stream, batch_id"
 )
 
 

@@ -86,6 +86,8 @@ def judge(
         return None
     breach: Result = "warned" if check.severity == "warn" else "failed"
     verdict: Result = "passed" if result.is_passed else "warned" if result.is_warned else breach
+    if verdict == "passed" and _is_ahead(check, measured):
+        verdict = breach
     return Outcome(
         check.name,
         verdict,
@@ -118,6 +120,14 @@ def first_line(error: Exception | str) -> str:
     return _URL_PASSWORD.sub(r"\1***@", _SECRETS.sub(r"\1\2***", line))
 
 
+def _is_ahead(check: ContractCheck, measured: float | str | None) -> bool:
+    """Whether the newest time is further ahead of the clock than it may be old: it says nothing of today."""
+    if check.type != "freshness" or not isinstance(measured, float) or measured >= 0:
+        return False
+    limit = re.match(r"<=? ([\d.]+)", check.threshold)
+    return limit is None or -measured >= float(limit[1])
+
+
 def _message(contract: Contract, check: ContractCheck, verdict: Result, measured: float | str | None) -> str:
     if verdict == "passed":
         return f"{contract.dataset}: {check.description}."
@@ -134,7 +144,10 @@ def _found(check: ContractCheck, measured: float | str | None) -> str:
         return measured
     number = f"{measured:.12g}"
     if check.type == "freshness":
-        return f"the newest is {measured:.4g} {check.threshold.split()[-1]} old"
+        unit = check.threshold.split()[-1]
+        if measured < 0:
+            return f"the newest is {-measured:.4g} {unit} ahead of the clock"
+        return f"the newest is {measured:.4g} {unit} old"
     if check.threshold.endswith("%"):
         return f"found {number}%"
     singular, plural = _FOUND.get(check.type, ("", ""))

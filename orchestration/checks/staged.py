@@ -1,4 +1,4 @@
-"""Checks of every stream's staging model: values that are not of their type, and ids with several payloads.
+"""Checks of every stream's staging model: values that are not of their type, conflicts, clocks.
 
 What is counted is in ingestion/watch/staged.py; the limits are the stream's `cast_errors` in streams.yml.
 """
@@ -11,11 +11,12 @@ from dagster import AssetCheckKey, AssetCheckResult, AssetCheckSeverity, AssetCh
 
 from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
-from ingestion.watch.staged import CastErrors, count_cast_errors, count_conflicts
+from ingestion.watch.staged import CastErrors, count_cast_errors, count_clock_ahead, count_conflicts
 from orchestration.keys import WARNING
 
 CAST_CHECK = "cast_errors"
 CONFLICT_CHECK = "id_conflicts"
+CLOCK_CHECK = "clock_ahead"
 _PAUSE_SECONDS = 15.0
 _FEWEST_EVENTS = 20
 """A share of fewer events fails nothing: of three events one is a third. It still warns."""
@@ -47,7 +48,16 @@ def staged_specs(staged: Mapping[AssetKey, Stream]) -> list[AssetCheckSpec]:
         for key, stream in staged.items()
         if stream.business_id
     ]
-    return [*casts, *conflicts]
+    clocks = [
+        AssetCheckSpec(
+            CLOCK_CHECK,
+            asset=key,
+            description="No event of the newest hour claims a time of more than "
+            f"{stream.clock_tolerance_minutes} minutes after its receipt.",
+        )
+        for key, stream in staged.items()
+    ]
+    return [*casts, *conflicts, *clocks]
 
 
 class StagedChecks:
@@ -87,8 +97,9 @@ class StagedChecks:
 
 
 def check_staged(lake: Lake, key: AssetKey, stream: Stream) -> Iterator[AssetCheckResult]:
-    """Run both checks of a staging model."""
+    """Run the checks of a staging model."""
     yield _cast_result(lake, key, stream)
+    yield _clock_result(lake, key, stream)
     if stream.business_id:
         yield _conflict_result(lake, key, stream)
 
@@ -134,6 +145,29 @@ def _conflict_result(lake: Lake, key: AssetKey, stream: Stream) -> AssetCheckRes
         key, CONFLICT_CHECK, outcome, text, measured=found.conflicts, threshold="0 conflicts",
         snapshot_id=lake.snapshot_id(),
     )  # fmt: skip
+
+
+def _clock_result(lake: Lake, key: AssetKey, stream: Stream) -> AssetCheckResult:
+    found = count_clock_ahead(lake, stream)
+    text = (
+        f"{found.ahead} of {found.events} events of {stream.name} claim a time of more than "
+        f"{stream.clock_tolerance_minutes} minutes after their receipt, {found.event_id} by "
+        f"{in_words(found.most_seconds)}; their event_at is the time of receipt: correct the clock or zone "
+        "of the sender, or set 'clock_tolerance_minutes' in streams.yml"
+    )
+    return _result(
+        key, CLOCK_CHECK, "warned" if found.ahead else "passed", text, measured=found.ahead,
+        threshold="0 events", snapshot_id=lake.snapshot_id(), events=found.events,
+        most_seconds=found.most_seconds,
+    )  # fmt: skip
+
+
+def in_words(seconds: float) -> str:
+    """A length of time, rounded, in the largest unit of which it has two."""
+    for size, unit in ((365 * 86400, "years"), (86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 _KEPT = {

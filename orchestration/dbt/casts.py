@@ -11,7 +11,7 @@ from jinja2 import Environment
 
 from orchestration.dbt.prepared import PACKAGE
 
-_FILES = ("typed_events", "typed_values", "typed_times", "payload_texts", "payload_keys")
+_FILES = ("typed_events", "plausible_times", "typed_values", "typed_times", "payload_texts", "payload_keys")
 
 
 class _Package:
@@ -34,7 +34,11 @@ def typed_value(text: str, type_name: str) -> str:
 
 
 def typed_payloads(
-    relation: str, fields: Mapping[str, Mapping[str, Any]], *, event_time: str | None = None
+    relation: str,
+    fields: Mapping[str, Mapping[str, Any]],
+    *,
+    event_time: str | None = None,
+    tolerance_minutes: int = 10,
 ) -> str:
     """SQL for the staged rows of a relation that has the columns of raw.
 
@@ -42,8 +46,10 @@ def typed_payloads(
         relation: SQL of the relation.
         fields: Name → what the dbt source says of the field (orchestration/dbt/sources.py).
         event_time: The field with the event's own time.
+        tolerance_minutes: How long after its receipt an event's time is still believed.
     """
-    return str(_macros().typed_payloads(relation, fields, event_time)).strip()
+    macros = _macros()
+    return str(macros.typed_payloads(relation, fields, event_time, tolerance=tolerance_minutes)).strip()
 
 
 @cache

@@ -65,8 +65,8 @@ _BATCH_COLUMNS = {
     "events_landed": "Events in the raw table.",
     "events_rejected": "Events in the rejects.",
     "bytes_read": "Payload bytes read.",
-    "first_event_time": "Earliest broker timestamp of the batch, UTC.",
-    "last_event_time": "Latest broker timestamp of the batch, UTC.",
+    "first_event_time": "Earliest plausible broker timestamp of the batch, UTC.",
+    "last_event_time": "Latest plausible broker timestamp of the batch, UTC.",
     "started_at": "When reading began, UTC.",
     "ingested_at": _ARRIVAL["ingested_at"],
     "positions_skipped": "Positions right before the first one that are lost: nobody read them.",
@@ -78,7 +78,9 @@ _BATCH_COLUMNS = {
 
 STAGING_COLUMNS = {
     **_POSITION,
-    "event_at": "The event's time, UTC: the declared field, else the broker's timestamp, else ingested_at.",
+    "event_at": "When it happened, UTC: the first plausible of the declared field, the broker's timestamp "
+    "and ingested_at.",
+    "clock_ahead_seconds": "How far the time that was not plausible lies after the receipt; else null.",
     "ingested_at": _ARRIVAL["ingested_at"],
     "payload_hash": "Where the stream has a business id: equal for deliveries of one payload.",
     "cast_errors": "The null fields whose type cannot hold what was sent, or whose key is unclear.",
@@ -151,6 +153,10 @@ class StreamLike(Protocol):
     @property
     def dedup_window_minutes(self) -> int | None:
         """How far apart the event times of two deliveries of one event may be."""
+
+    @property
+    def clock_tolerance_minutes(self) -> int:
+        """How long after its receipt an event's time is still believed."""
 
     @property
     def owners(self) -> tuple[str, ...]:
@@ -263,6 +269,7 @@ def _stream_table(stream: StreamLike) -> dict[str, Any]:
         "business_id": list(stream.business_id),
         "on_conflict": stream.on_conflict,
         "dedup_window_minutes": stream.dedup_window_minutes,
+        "clock_tolerance_minutes": stream.clock_tolerance_minutes,
         **({"owner": list(stream.owners)} if stream.owners else {}),
     }
     config = {"tags": list(stream.tags)} if stream.tags else None

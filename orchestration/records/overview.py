@@ -26,7 +26,7 @@ from orchestration.records.system_state import ServiceRow, read_system_state
 
 _STREAM_COUNTS = (
     "select stream, sum(events_landed), sum(events_rejected), max(ingested_at), "
-    "max(last_event_time), max(batch_id) from raw.batches group by stream"
+    "max(least(last_event_time, ingested_at)), max(batch_id) from raw.batches group by stream"
 )
 _OPEN_REJECTS = (
     "select stream, count(*) from raw.rejects anti join raw.reject_resolutions using (stream, event_id) "
@@ -52,7 +52,7 @@ class StreamRow:
         open_rejects: Of these, neither landed later nor dismissed.
         batches: Number of its last batch.
         last_load_at: UTC.
-        last_event_at: Broker's time of the newest event, UTC.
+        last_event_at: Broker's time of the newest event, UTC; not after it was read.
         error: Why something is unknown; empty otherwise.
     """
 

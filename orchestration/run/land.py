@@ -29,6 +29,7 @@ from ingestion.formats.decode import decoder
 from ingestion.lake.sizes import TableSize
 from ingestion.land.report import BatchReport
 from ingestion.land.session import LakeSession
+from ingestion.log.plausible import believed
 from ingestion.log.port import Log
 from orchestration.checks.adapter import run_contract
 from orchestration.checks.ledger import prove_ledger
@@ -95,7 +96,7 @@ def _ingest(
         checked.advance({stream.name: newest})
     if newest and not any(breaks(result) for result in results):
         session.released[stream.name] = newest
-    return Landed(_lag(report, log) | _metadata(report, session), results)
+    return Landed(_lag(stream, report, log) | _metadata(report, session), results)
 
 
 def breaks(check: AssetCheckResult) -> bool:
@@ -108,14 +109,16 @@ def size_metadata(size: TableSize | None) -> dict[str, int]:
     return {} if size is None else {"dagster/row_count": size.rows, "table_bytes": size.bytes}
 
 
-def _lag(report: BatchReport, log: Log) -> dict[str, Any]:
+def _lag(stream: Stream, report: BatchReport, log: Log) -> dict[str, Any]:
     """What the batch left unread, as of when it was planned, and how old the oldest of it is now."""
     lag: dict[str, Any] = {"lag_events": report.lag_events}
     with suppress(MillraceError):  # the batch is in the lake; only its page lacks a figure
-        times = [time for time in log.first_times(report.unread).values() if time is not None]
+        found, now = log.first_times(report.unread).values(), utc_now()
+        known = [believed(each, received_at=now, tolerance=stream.clock_tolerance) for each in found]
+        times = [each for each in known if each is not None]
         if times or not report.unread:
-            oldest = min(times, default=utc_now())
-            lag["oldest_unread_seconds"] = round(max(0.0, (utc_now() - oldest).total_seconds()), 1)
+            oldest = min(times, default=now)
+            lag["oldest_unread_seconds"] = round(max(0.0, (now - oldest).total_seconds()), 1)
     return lag
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -33,7 +34,7 @@ def reading(number: int, value: object, *, day: str = "2026-03-01", hours: int =
 
 @pytest.fixture(scope="module")
 def staged(new_warehouse: Callable[[], Warehouse]) -> Warehouse:
-    """An old hour that is all wrong, and a newest one with three wrong values of 40 and a conflict."""
+    """An old hour that is all wrong, and a newest one of 40: three wrong, a conflict, a clock ahead."""
     warehouse = new_warehouse()
     for folder in ("models", "tests", "seeds"):
         shutil.rmtree(warehouse.project / folder)
@@ -42,7 +43,11 @@ def staged(new_warehouse: Callable[[], Warehouse]) -> Warehouse:
     warehouse.declare((readings(),))
     warehouse.raw.add("readings", [reading(number, "bad") for number in range(100, 130)])
     warehouse.dbt("run", "--select", "stg_readings")
-    newest = [reading(number, 1.5, hours=5) for number in range(37)]
+    newest = [reading(number, 1.5, hours=5) for number in range(36)]
+    ahead = reading(36, 1.5, hours=5)
+    newest.append(
+        replace(ahead, at=ahead.at + timedelta(days=800), ingested_at=ahead.at + timedelta(seconds=1))
+    )
     wrong = [reading(40, "hot", hours=5), reading(41, {"of": "many"}, hours=5)]
     conflict = [reading(1, 9, hours=5), reading(2, 1.5, hours=5)]
     warehouse.raw.add("readings", [*newest, *wrong, reading(42, 2.5, day="soon", hours=5), *conflict])
@@ -51,7 +56,7 @@ def staged(new_warehouse: Callable[[], Warehouse]) -> Warehouse:
 
 
 def results(warehouse: Warehouse, **values: Any) -> dict[str, AssetCheckResult]:
-    """Both results by name."""
+    """The results by name."""
     found: Iterator[AssetCheckResult] = check_staged(warehouse.lake, KEY, readings(**values))
     return {str(each.check_name): each for each in found}
 
@@ -95,6 +100,22 @@ def test_a_conflict_warns_and_names_both_events(staged: Warehouse) -> None:
     assert "readings-0@70 has that of readings-0@31 (r-1)" in str(result.description)
 
 
+def test_a_clock_ahead_warns_and_says_by_how_much(staged: Warehouse) -> None:
+    result = results(staged)["clock_ahead"]
+    assert (outcome(result), result.metadata["measured"].value) == ("warned", 1)
+    assert (
+        "1 of 40 events of readings claim a time of more than 10 minutes after their receipt, "
+        "readings-0@66 by 2 years; their event_at is the time of receipt"
+    ) in str(result.description)
+    where = "stg_readings where clock_ahead_seconds is not null"
+    assert staged.rows(f"staging.{where}", "event_id, event_at = ingested_at, clock_ahead_seconds") == [
+        ("readings-0@66", True, 800 * 86400 - 1)
+    ]
+    found = fates(staged.lake, readings(), [("readings-0", 66), ("readings-0", 31)])
+    assert (found["readings-0@66"].staged or {})["clock_ahead_seconds"] == 800 * 86400 - 1
+    assert "clock_ahead_seconds" not in (found["readings-0@31"].staged or {})
+
+
 def test_verify_and_peek_tell_a_conflict_from_a_redelivery(staged: Warehouse) -> None:
     stream = readings()
     count = verify(staged.lake, stream, log=None)
@@ -108,7 +129,11 @@ def test_verify_and_peek_tell_a_conflict_from_a_redelivery(staged: Warehouse) ->
 
 
 def test_the_model_of_the_package_counts_them_too(staged: Warehouse) -> None:
-    staged.dbt("run", "--select", "ops_cast_errors", "--vars", "{ops_window_hours: 1000000}")
+    models = ("ops_cast_errors", "ops_lateness")
+    staged.dbt("run", "--select", *models, "--vars", "{ops_window_hours: 1000000}")
+    assert staged.rows("marts.ops_lateness", "events, clock_ahead, clock_ahead_max_seconds") == [
+        (70, 1, 800 * 86400 - 1)
+    ]
     assert staged.rows("marts.ops_cast_errors", "field, errors, events, last_event_id") == [
         ("on", 1, 70, "readings-0@69"),
         ("value", 32, 70, "readings-0@68"),
@@ -122,4 +147,4 @@ def test_a_model_is_checked_once_a_while_and_only_where_wanted(staged: Warehouse
     assert [each.check_name for each in checks.run(staged.lake, only=only)] == ["cast_errors"]
     checks.built([KEY])
     assert list(checks.run(staged.lake)) == []
-    assert len(list(checks.run(staged.lake, all_of_them=True))) == 2
+    assert len(list(checks.run(staged.lake, all_of_them=True))) == 3

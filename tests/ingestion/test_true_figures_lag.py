@@ -180,6 +180,21 @@ def test_with_the_broker_away_every_stream_says_so_of_itself(lake: Lake, kafka_s
                 assert lag.seconds is None
 
 
+def test_an_event_that_claims_to_be_of_the_future_ages_from_the_first_look(
+    lake: Lake, settings: Settings
+) -> None:
+    stream = Stream.model_validate({"name": "ahead", "source": {"mqtt": "t/#"}})
+    lake.prepare([stream.name])
+    with closing(SpoolWriter(settings.data_dir / "spool" / stream.name)) as writer:
+        writer.append([SpoolEvent(b"t/1", b"1", None, int(ago(-3e7).timestamp() * 1e6))])
+        writer.commit()
+        moments = iter([ago(0), ago(-70)])
+        with closing(
+            LagMeter(settings, lake, timeout_seconds=15, clock=lambda: next(moments), ages=True)
+        ) as meter:
+            assert [meter.measure([stream])[0].seconds for _ in range(2)] == [0, 70]
+
+
 def test_of_a_spool_the_frame_shows_the_age(lake: Lake, settings: Settings) -> None:
     stream = Stream.model_validate({"name": "spooled", "source": {"mqtt": "t/#"}})
     lake.prepare([stream.name])

@@ -40,11 +40,12 @@ class Scene:
         }
         self.meter = FreshnessMeter(budgets, since=T0)
 
-    def batch(self, stream: str, batch_id: int, *, event: float, began: float, read: float) -> None:
+    def batch(self, stream: str, batch_id: int, *, event: float | None, began: float, read: float) -> None:
         numbers = [field.name for field in BATCH_SCHEMA if pa.types.is_integer(field.type)]
         row = dict.fromkeys(numbers, 0) | {
             "stream": stream, "batch_id": batch_id, "source_partition": "p", "log_id": "", "events_landed": 1,
-            "first_event_time": seconds(event), "last_event_time": seconds(event),
+            "first_event_time": None if event is None else seconds(event),
+            "last_event_time": None if event is None else seconds(event),
             "started_at": seconds(began), "ingested_at": seconds(read),
         }  # fmt: skip
         self.loader.load(stream, {"batches": pa.Table.from_pylist([row], schema=BATCH_SCHEMA)})
@@ -75,6 +76,15 @@ def test_a_mart_is_warned_of_when_its_events_were_too_old(scene: Scene) -> None:
     hops = ("waiting_seconds", "reading_seconds", "loading_seconds", "building_seconds")
     assert [numbers[hop] for hop in hops] == [4.0, 0.5, 0.5, 2.0]
     assert "7.0 s" in str(results[FAST].description)
+
+
+def test_a_batch_without_a_plausible_time_counts_from_when_it_was_read(scene: Scene) -> None:
+    scene.batch("left", 1, event=None, began=1, read=1.5)
+    assert scene.built(2.0, 4.0)[FAST].metadata["measured"].value == 3.0
+    scene.batch("left", 2, event=None, began=5, read=5.5)
+    results = scene.built(60.0, 61.0, {LEFT, FAST})
+    assert results == {}  # reported a moment ago
+    assert keyed(scene.meter.run(pause_seconds=0))[FAST].passed is False
 
 
 def test_batches_of_earlier_runs_and_batches_that_models_have_not_seen_do_not_count(scene: Scene) -> None:

@@ -18,6 +18,7 @@ class Section:
         fields: What is declared.
         sent: JSON texts as the page shows them: of the value of `v`, or whole payloads.
         payloads: What is sent.
+        event_time: The field with the event's own time, where the table is about that.
     """
 
     title: str
@@ -25,6 +26,7 @@ class Section:
     fields: Mapping[str, Any]
     sent: tuple[str, ...]
     payloads: tuple[str, ...]
+    event_time: str | None = None
 
 
 def sections() -> list[Section]:
@@ -36,6 +38,7 @@ def sections() -> list[Section]:
 def _section(declared: Mapping[str, Any]) -> Section:
     sent = tuple(line for block in declared["sent"] for line in block.splitlines())
     if "fields" in declared:
-        return Section(declared["title"], declared["prose"], declared["fields"], sent, sent)
+        event_time = declared.get("event_time")
+        return Section(declared["title"], declared["prose"], declared["fields"], sent, sent, event_time)
     payloads = tuple(f'{{"v": {text}}}' for text in sent)
     return Section(declared["title"], declared["prose"], {"v": declared["field"]}, sent, payloads)

@@ -26,15 +26,24 @@ class Fate:
         values: Field → what staging shows; empty for a reject.
         cast_errors: As staging names them.
         reject: Why it is a reject; empty where it landed.
+        event_at: When it happened, as staging shows it.
+        seconds_ahead: How far its own time lies after its receipt, where it is not believed.
     """
 
     values: Mapping[str, Any]
     cast_errors: tuple[str, ...]
     reject: str = ""
+    event_at: Any = None
+    seconds_ahead: float | None = None
 
 
 def stage(
-    fields: Mapping[str, Any], payloads: Sequence[str | bytes], *, text: bool = False, zone: str = "UTC"
+    fields: Mapping[str, Any],
+    payloads: Sequence[str | bytes],
+    *,
+    text: bool = False,
+    zone: str = "UTC",
+    event_time: str | None = None,
 ) -> list[Fate]:
     """Land payloads and stage them.
 
@@ -43,6 +52,7 @@ def stage(
         payloads: As they were sent.
         text: Show each value as DuckDB prints it.
         zone: The session's time zone, which must not matter.
+        event_time: The field with the event's own time.
     """
     stream = Stream.model_validate({"name": "s", "source": {"kafka": "s"}, "fields": fields})
     sent = [each.encode() if isinstance(each, str) else each for each in payloads]
@@ -60,7 +70,10 @@ def stage(
     with duckdb.connect(":memory:") as connection:
         connection.execute(f"set TimeZone = '{zone}'")
         connection.register("events", decoded.events)
-        sql = f"select position, cast_errors, {shown} from ({typed_payloads('events', meta)})"
-        for position, errors, *values in connection.execute(sql).fetchall():
-            fates[position] = Fate(dict(zip(fields, values, strict=True)), tuple(errors))
+        events = typed_payloads("events", meta, event_time=event_time)
+        event_at = "event_at::varchar" if text else "event_at"
+        sql = f"select position, cast_errors, {event_at}, clock_ahead_seconds, {shown} from ({events})"
+        for position, errors, at, ahead, *values in connection.execute(sql).fetchall():
+            shows = dict(zip(fields, values, strict=True))
+            fates[position] = Fate(shows, tuple(errors), event_at=at, seconds_ahead=ahead)
     return [fates[at] for at in range(len(payloads))]

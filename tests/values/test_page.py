@@ -20,18 +20,21 @@ def test_the_page_says_what_happens() -> None:
 
 
 def _table(section: Section) -> str:
-    fates = stage(section.fields, section.payloads, text=True)
+    fates = stage(section.fields, section.payloads, text=True, event_time=section.event_time)
     rows = [
-        f"| {_code(sent)} | {_shown(fate)} | {_reported(fate)} |"
+        f"| {_code(sent)} | {_shown(fate, section)} | {_reported(fate)} |"
         for sent, fate in zip(section.sent, fates, strict=True)
     ]
     head = "| sent | staging shows | reported |\n|---|---|---|"
     return "\n".join([f"## {section.title}", "", section.prose, "", head, *rows, ""])
 
 
-def _shown(fate: Fate) -> str:
+def _shown(fate: Fate, section: Section) -> str:
     if fate.reject:
         return ""
+    if section.event_time:
+        value = fate.values[section.event_time]
+        return f"{'null' if value is None else _code(value)}, event_at {_code(fate.event_at)}"
     if set(fate.values) == {"v"}:
         return "null" if fate.values["v"] is None else _code(fate.values["v"])
     there = [f"{name} {_code(value)}" for name, value in fate.values.items() if value is not None]
@@ -41,6 +44,8 @@ def _shown(fate: Fate) -> str:
 def _reported(fate: Fate) -> str:
     if fate.reject:
         return f"reject, `{fate.reject}`"
+    if fate.seconds_ahead is not None:
+        return f"clock ahead, {fate.seconds_ahead:,.0f} s"
     return f"`{', '.join(fate.cast_errors)}`" if fate.cast_errors else ""
 
 

@@ -4,7 +4,7 @@
 {%- set readings_relation = ref('int_telemetry_enriched') -%}
 {%- set rules_relation = ref('alert_rules') -%}
 {%- set until = up_to_now(readings_relation, after) -%}
-{%- set is_new = 'machine_id is not null and is_time_plausible and batch_id > ' ~ after ~ ' and ' ~ until -%}
+{%- set is_new = 'machine_id is not null and is_timely and batch_id > ' ~ after ~ ' and ' ~ until -%}
 {%- set scopes = alert_scopes(readings_relation, rules_relation, is_new) -%}
 
 {%- if is_incremental() %}
@@ -39,7 +39,7 @@ with readings as (
     {%- elif scopes %}
     where
         machine_id is not null
-        and is_time_plausible
+        and is_timely
         and event_at >= {{ since }}
         and {{ until }}
     {%- else %}

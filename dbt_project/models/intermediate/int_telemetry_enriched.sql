@@ -23,9 +23,7 @@ final as (
         readings.vibration_mm_s,
         readings.power_kw,
         readings.status,
-        readings.event_at > readings.ingested_at - interval '{{ var("plausible_lateness_hours") }} hours'
-        and readings.event_at
-        < readings.ingested_at + interval '{{ var("plausible_clock_ahead_minutes") }} minutes' as is_time_plausible
+        readings.event_at > readings.ingested_at - interval '{{ var("timely_hours") }} hours' as is_timely
     from readings
     left join machines on readings.machine_id = machines.machine_id
 )

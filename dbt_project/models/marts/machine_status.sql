@@ -2,7 +2,7 @@
 
 with readings as (
     select * from {{ ref('int_telemetry_enriched') }}
-    where machine_id is not null and is_time_plausible and batch_id > {{ watermark(this, 'last_batch_id') }}
+    where machine_id is not null and is_timely and batch_id > {{ watermark(this, 'last_batch_id') }}
 ),
 
 latest as (

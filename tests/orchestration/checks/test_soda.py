@@ -111,6 +111,20 @@ columns:
     }
 
 
+@pytest.mark.parametrize(("minutes", "result"), [(-9, "passed"), (-10, "warned"), (-40_000_000, "warned")])
+def test_a_negative_age_is_not_fresh(lab: duckdb.DuckDBPyConnection, minutes: int, result: str) -> None:
+    """As far ahead as it may be old, a time still says that something came; beyond that it says nothing."""
+    lab.execute(
+        "create or replace table lab.ahead as select ?::timestamptz as seen_at",
+        [NOW - timedelta(minutes=minutes)],
+    )
+    body = FOUR.split("columns:")[0] + "columns:\n  - {name: seen_at, data_type: timestamp with time zone}\n"
+    outcomes = {one.check: one for one in verify(lab, contract_of("ahead", body), now=NOW)}
+    assert outcomes["freshness"].result == result
+    if result == "warned":
+        assert f"the newest is {-minutes:.4g} minutes ahead of the clock" in outcomes["freshness"].message
+
+
 def test_a_dead_connection_is_no_verdict(tmp_path: Path) -> None:
     connection = duckdb.connect()
     no_lake = verify(connection, contract_of("four", FOUR))

@@ -9,7 +9,7 @@
 
 {# The columns that every staging model has besides the declared fields. #}
 {% macro envelope_columns() -%}
-    {{ return(['batch_id', 'source_partition', 'position', 'event_id', 'event_key', 'event_at', 'ingested_at', 'payload_hash', 'cast_errors']) }}
+    {{ return(['batch_id', 'source_partition', 'position', 'event_id', 'event_key', 'event_at', 'clock_ahead_seconds', 'ingested_at', 'payload_hash', 'cast_errors']) }}
 {%- endmacro %}
 
 
@@ -17,7 +17,9 @@
   The events of a stream after a batch (and `until`, a predicate), with the declared fields as typed columns. Tombstones are left out: they say
   nothing about an event; raw keeps them.
 
-  - `event_at`: the declared event-time field, else the broker's timestamp, else the time of ingestion; never null.
+  - `event_at`: the declared event-time field, else the broker's timestamp, else the time of ingestion: the first that is plausible
+    (plausible_times.sql); never null. The field itself shows what was sent.
+  - `clock_ahead_seconds`: by how much the time that was not plausible lies after the receipt; else null.
   - `cast_errors`: the fields that are in the payload and whose value their type cannot hold as it was sent, or whose keys leave
     open which value was meant (their columns are null); `payload` if DuckDB cannot read the JSON at all.
   - `payload_hash`, where the stream has a business id: shows whether two deliveries are the same event.
@@ -35,7 +37,7 @@
             ~ "call it otherwise in streams.yml and add 'path: " ~ name ~ "' to it"
         ) -%}
     {%- endfor -%}
-    {{ millrace.typed_payloads(relation, fields, meta.event_time, 'payload is not null and batch_id > ' ~ after ~ ' and ' ~ until, hashed=meta.business_id) }}
+    {{ millrace.typed_payloads(relation, fields, meta.event_time, 'payload is not null and batch_id > ' ~ after ~ ' and ' ~ until, hashed=meta.business_id, tolerance=meta.get('clock_tolerance_minutes', 10)) }}
 {%- endmacro %}
 
 
@@ -43,7 +45,10 @@
   Rows of raw with the declared fields as typed columns. Columns that begin with an underscore are in between only: no field has
   such a name.
 #}
-{% macro typed_payloads(relation, fields, event_time=none, where='true', hashed=false) -%}
+{% macro typed_payloads(relation, fields, event_time=none, where='true', hashed=false, tolerance=10) -%}
+    {%- set happened = 'case when _wrong is null or not list_contains(_wrong, \'' ~ event_time ~ '\') then "' ~ event_time ~ '" end' if event_time else none -%}
+    {#- The day of a `date` may begin up to 14 hours after the receipt, somewhere on earth. -#}
+    {%- set leeway = tolerance + (840 if event_time and fields[event_time].type == 'date' else 0) -%}
     {%- set paths = [] -%}
     {%- set json_paths = [] -%}
     {%- set texts = {} -%}
@@ -70,7 +75,8 @@
         position,
         event_id,
         event_key,
-        coalesce({% if event_time %}case when _wrong is null or not list_contains(_wrong, '{{ event_time }}') then "{{ event_time }}" end, {% endif %}_event_time, ingested_at) as event_at,
+        {{ millrace.believed_time(happened, '_event_time', '_received_at', 'ingested_at', leeway) }} as event_at,
+        {{ millrace.clock_ahead(happened, '_event_time', '_received_at', 'ingested_at', leeway) }} as clock_ahead_seconds,
         ingested_at,
         {%- if hashed %}
         payload_hash,
@@ -98,6 +104,7 @@
             event_id,
             event_key,
             _event_time,
+            {{ millrace.received_at('_event_time', 'ingested_at', tolerance) }} as _received_at,
             ingested_at,
             {%- if hashed %}
             payload_hash,

@@ -17,9 +17,9 @@ final as (
         case
             when log_end_position <= end_position then 0.0
             when last_event_time is null then null
-            else greatest(date_diff('millisecond', last_event_time, ingested_at) / 1000, 0.0)
+            else date_diff('millisecond', least(last_event_time, ingested_at), ingested_at) / 1000
         end as seconds_behind,
-        last_event_time as last_event_at,
+        least(last_event_time, ingested_at) as last_event_at,
         batch_id as last_batch_id,
         ingested_at as measured_at
     from latest

@@ -8,6 +8,7 @@ with events as (
         source_partition,
         position,
         event_at,
+        clock_ahead_seconds,
         ingested_at
     from {{ ref(project_name, 'stg_' ~ stream) }}
     where ingested_at > now() - interval '{{ var("ops_window_hours", 24) }} hours'
@@ -21,6 +22,7 @@ with events as (
         source_partition,
         start_position as position,
         started_at as event_at,
+        null::double as clock_ahead_seconds,
         ingested_at
     from {{ source('raw', 'batches') }}
     where false
@@ -30,6 +32,7 @@ with events as (
 measured as (
     select
         stream,
+        clock_ahead_seconds,
         date_diff('millisecond', event_at, ingested_at) / 1000 as delay_seconds,
         date_diff(
             'millisecond',
@@ -55,7 +58,9 @@ final as (
         count(*) filter (where lateness_seconds > 0 and lateness_seconds <= 10) as late_within_10_seconds,
         count(*) filter (where lateness_seconds > 10 and lateness_seconds <= 60) as late_within_1_minute,
         count(*) filter (where lateness_seconds > 60 and lateness_seconds <= 3600) as late_within_1_hour,
-        count(*) filter (where lateness_seconds > 3600) as late_beyond_1_hour
+        count(*) filter (where lateness_seconds > 3600) as late_beyond_1_hour,
+        count(clock_ahead_seconds) as clock_ahead,
+        max(clock_ahead_seconds) as clock_ahead_max_seconds
     from measured
     group by stream
 )
