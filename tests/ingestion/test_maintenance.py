@@ -30,6 +30,7 @@ from ingestion.log.port import Bounds, Chunk, Start, Window
 from ingestion.settings import Settings
 from ingestion.spool.frames import segments
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
+from ingestion.upkeep import maintenance
 from ingestion.upkeep.ages import Moment, note_moment
 from ingestion.upkeep.compaction import Compactor, Table
 from ingestion.upkeep.files import remove_work_folder
@@ -186,6 +187,19 @@ def test_only_old_files_that_the_catalog_does_not_know_are_orphans(lake: Lake) -
     assert upkeep(lake).orphans_deleted == 3
     assert [(folder / name).exists() for name in orphans] == [False] * 3
     assert all((folder / name).exists() for name in (*others, f"raw/events/{young}"))
+    assert contents(lake) == before
+
+
+def test_a_file_that_was_committed_after_the_look_is_not_an_orphan(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(lake, 1)
+    before = contents(lake)
+    committed = list((Path(lake.settings.resolved_lake_path) / "raw" / "events").rglob("*.parquet"))
+    monkeypatch.setattr(maintenance, "find_orphans", lambda *_args, **_options: {"raw/events": committed})
+    report = upkeep(lake)
+    assert (report.orphans_deleted, report.failed, report.skipped) == (0, (), ())
+    assert committed
     assert contents(lake) == before
 
 

@@ -93,7 +93,7 @@ MUTANTS = (
         "                unknown = set(map(str, files))\n",
         "the catalog is asked once more when nobody writes any more",
         (
-            "tests/ingestion/test_maintenance.py::test_only_old_files_that_the_catalog_does_not_know_are_orphans",
+            "tests/ingestion/test_maintenance.py::test_a_file_that_was_committed_after_the_look_is_not_an_orphan",
         ),
     ),
     Mutant(
