@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -85,6 +86,18 @@ def test_every_connection_notices_a_dead_network(remote: Settings, forwarder: Fo
     for each in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
         each.dispose()
     assert limits_of_sockets(forwarder.port) == expected, "one guard is open"
+
+
+def test_the_server_notices_too_that_who_holds_a_lock_is_gone(settings: Settings) -> None:
+    """The session's settings: over the Unix socket of this server they have no effect."""
+    with (
+        closing(lock_session(settings, application_name="x")) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("select name from pg_settings where name like 'tcp\\_%' and source = 'session'")
+        assert {name for (name,) in cursor.fetchall()} == {
+            "tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout",
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize(

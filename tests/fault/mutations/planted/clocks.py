@@ -126,7 +126,7 @@ MUTANTS = (
         "            cursor.execute(SERVER_LIMITS)\n",
         "            pass\n",
         "a lock ends with its client, also over a dead network",
-        (f"{_NETWORK}::test_every_connection_notices_a_dead_network",),
+        (f"{_NETWORK}::test_the_server_notices_too_that_who_holds_a_lock_is_gone",),
     ),
     Mutant(
         "limits take the place of what the address says",
