@@ -215,6 +215,47 @@ class Listener(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Token:
+    """A sender's token, without what it is.
+
+    Attributes:
+        id: Its name, for whoever revokes it.
+        made_at: UTC, ISO 8601.
+    """
+
+    id: str
+    made_at: str
+
+
+class Tokens(Protocol):
+    """The tokens that senders show; a running collector takes changes in at once."""
+
+    def of(self, stream: str) -> list[Token]:
+        """A stream's tokens.
+
+        Raises:
+            StorageError: What is kept of them cannot be read.
+        """
+        ...
+
+    def make(self, stream: str) -> str:
+        """A new one, which is shown once; the others stay valid.
+
+        Raises:
+            StorageError: It cannot be written down.
+        """
+        ...
+
+    def revoke(self, stream: str, token_id: str) -> bool:
+        """End one; returns whether there was one of that name.
+
+        Raises:
+            StorageError: It cannot be written down.
+        """
+        ...
+
+
 class Connector(Protocol):
     """One kind of broker. There is one value a kind; the registry names it.
 
@@ -322,4 +363,21 @@ class CollectingConnector(Connector, Protocol):
 
     def take_over(self, state: Path, identity: str) -> None:
         """Give this installation the listener's name of another one, which must never run again."""
+        ...
+
+
+@runtime_checkable
+class TokenConnector(CollectingConnector, Protocol):
+    """A kind whose senders show tokens, where their stream says so."""
+
+    def wants_token(self, spec: Any) -> bool:
+        """Whether a source's senders show one."""
+        ...
+
+    def tokens(self, state: Path) -> Tokens:
+        """The tokens of an installation.
+
+        Args:
+            state: The collector's folder.
+        """
         ...

@@ -59,6 +59,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "rejects show": ("millrace rejects show orders orders-0@17",),
     "rejects retry": ("millrace rejects retry orders", "millrace rejects retry orders orders-0@17"),
     "rejects resolve": ('millrace rejects resolve orders orders-0@17 --note "sent by a test"',),
+    "token": ("millrace token make clicks", "millrace token list clicks"),
+    "token make": ("millrace token make clicks",),
+    "token list": ("millrace token list clicks --json",),
+    "token revoke": ("millrace token revoke clicks 1f0c9a2b",),
     "unrouted": ("millrace unrouted list", "millrace unrouted give orders"),
     "unrouted list": ("millrace unrouted list --json",),
     "unrouted give": (

@@ -270,7 +270,7 @@ def test_a_taken_port_is_named_and_tried_again(tmp_path: Path) -> None:
 def test_off_loopback_it_does_not_start(tmp_path: Path) -> None:
     settings = load_settings(data_dir=tmp_path, http_host="0.0.0.0")
     stream = Stream.model_validate({"name": "a", "source": {"http": "one"}})
-    with pytest.raises(ConfigError, match="everybody who reaches"):
+    with pytest.raises(ConfigError, match="unencrypted"):
         Collector(settings, [stream], connector=HTTP)
     (finding,) = HTTP.examine(settings.access("http", HTTP.access), timeout_seconds=1)
     assert finding.state == "problem"

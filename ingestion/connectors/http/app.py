@@ -4,9 +4,9 @@ Storing them is the listener's part; who may send is not decided here.
 """
 
 import asyncio
+import hmac
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +20,7 @@ from starlette.routing import Route
 from ingestion.connectors.http.access import HttpAccess, is_loopback
 from ingestion.connectors.http.bodies import Body
 from ingestion.connectors.http.delivery import Delivery
+from ingestion.connectors.http.doors import Door, Keepers, bearer
 from ingestion.connectors.http.problems import PROBLEM, RETRY_SECONDS, Problem, try_again
 from ingestion.connectors.http.reading import READ, Reader
 from ingestion.connectors.http.receipts import digest_of, receipt_of
@@ -31,27 +32,13 @@ _LARGE_BYTES = 64 * 1024
 """From here on a body is taken apart beside the loop, which goes on answering others."""
 
 
-@dataclass(frozen=True)
-class Door:
-    """An address that events are POSTed to.
-
-    Attributes:
-        name: Its end.
-        streams: Who takes them.
-        headers: Names of request headers that they keep.
-    """
-
-    name: str
-    streams: tuple[str, ...]
-    headers: tuple[str, ...] = ()
-
-
 class HttpApp:
     """The application, for one server.
 
     Args:
         doors: By name.
-        access: Limits of a request, and the address that a client may name.
+        access: Limits of a request, and what it may be called.
+        keepers: Decide who may send.
         deliver: Hands a request over to whoever stores it.
         held: Why a door's streams are not stored at the moment, as was seen last.
         answer_seconds: How long a request may wait to be stored.
@@ -66,11 +53,12 @@ class HttpApp:
         doors: Mapping[str, Door],
         access: HttpAccess,
         *,
+        keepers: Keepers,
         deliver: Callable[[Delivery], None],
         held: Callable[[str], Held | None],
         answer_seconds: float,
     ) -> None:
-        self._doors, self._access = doors, access
+        self._doors, self._access, self._keepers = doors, access, keepers
         self._deliver, self._held, self._answer_seconds = deliver, held, answer_seconds
         self._taps = Taps()
         self._reader = Reader(
@@ -101,21 +89,25 @@ class HttpApp:
 
     async def _show(self, request: Request) -> Response:
         """Which methods a door takes; without it, a browser's page of another site may not send."""
-        self._require_our_name(request)
+        self._require_reachable(request)
         self._find(request)
         return Response(status_code=HTTPStatus.NO_CONTENT, headers={"allow": "OPTIONS, POST"})
 
     async def _take(self, request: Request) -> Response:
-        self._require_our_name(request)
+        self._require_reachable(request)
         name = str(request.path_params["door"])
         door = self._doors.get(name)
-        if door is None and not self._taps.has(name):
+        if door is not None:
+            self._keepers.admit(door, request.headers)
+        elif not self._taps.has(name):
             self._find(request)
         body = Body.of(request.headers.get("content-type", ""), request.headers.get("content-encoding", ""))
         if (held := self._held(name)) and held.is_full:
             raise refused(held)
         raw = await self._reader.read(request)
         try:
+            if door is not None:
+                self._keepers.check(door, request.headers, raw)
             events, digest = await self._open(body, raw)
             headers = _headers(request, door.headers if door else ())
             if door is None:
@@ -159,8 +151,12 @@ class HttpApp:
 
     async def _watch(self, request: Request) -> Response:
         """What is sent to a door from now on, for `millrace peek`."""
-        self._require_our_name(request)
-        lines = self._taps.watch(str(request.path_params["door"]))
+        self._require_reachable(request)
+        name = str(request.path_params["door"])
+        door = self._doors.get(name)
+        if self._access.is_exposed or (door is not None and not door.is_open):
+            self._require_reader(request)
+        lines = self._taps.watch(name)
         return StreamingResponse(lines, media_type="application/x-ndjson")
 
     def _find(self, request: Request) -> Door:
@@ -172,8 +168,26 @@ class HttpApp:
             )
         return self._doors[name]
 
-    def _require_our_name(self, request: Request) -> None:
-        """A page whose name was pointed at this machine (DNS rebinding) names another host than ours."""
+    def _require_reader(self, request: Request) -> None:
+        wanted = self._access.read_token.get_secret_value().encode()
+        given = bearer(request.headers).encode()
+        if not wanted or not hmac.compare_digest(given, wanted):
+            raise Problem(
+                HTTPStatus.UNAUTHORIZED,
+                "who reads here shows the token of MILLRACE_HTTP_READ_TOKEN: Authorization: Bearer …",
+                {"www-authenticate": "Bearer"},
+            )
+
+    def _require_reachable(self, request: Request) -> None:
+        """Only the proxy, if there is one; and of a page no name that was pointed at this machine.
+
+        That is DNS rebinding. Where others may reach the server, everybody who sends shows who he is.
+        """
+        client = request.client.host if request.client else ""
+        if self._access.proxies and client not in self._access.proxies and not is_loopback(client):
+            raise Problem(HTTPStatus.FORBIDDEN, "this address is reached through its proxy only")
+        if self._access.is_exposed:
+            return
         host = request.headers.get("host", "")
         name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
         if not is_loopback(name):

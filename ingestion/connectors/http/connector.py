@@ -1,14 +1,15 @@
 """HTTP among the kinds of sources (connectors/port.py). Its server is imported when a listener is made."""
 
-import http.client
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
-from ingestion.connectors.http.access import HttpAccess, is_loopback
+from ingestion.connectors.http.access import HttpAccess
 from ingestion.connectors.http.declare import HttpSource
+from ingestion.connectors.http.tokens import TokenFile
 from ingestion.connectors.messages import Look, Message, Sender
-from ingestion.connectors.port import Finding, Intake, Listener
+from ingestion.connectors.port import Finding, Intake, Listener, Tokens
 from ingestion.errors import ConfigError
 from ingestion.log.port import Log
 from ingestion.spool.log import SpoolLog
@@ -47,19 +48,21 @@ class HttpConnector:
         timeout_seconds: float,
     ) -> Listener:
         """A server, for all streams together."""
-        _require_safe(access)
+        access.require_safe(sources.values())
         from ingestion.connectors.http.listener import HttpListener
 
-        return HttpListener(sources, access, intake=intake, timeout_seconds=timeout_seconds)
+        return HttpListener(sources, access, state=state, intake=intake, timeout_seconds=timeout_seconds)
 
     def examine(self, access: HttpAccess, *, timeout_seconds: float) -> Iterator[Finding]:
         """Whether the address may be used, and who answers there."""
         try:
-            _require_safe(access)
+            access.require_safe()
         except ConfigError as error:
             yield Finding(_PART, "problem", str(error))
             return
-        connection = http.client.HTTPConnection(access.host, access.port, timeout=timeout_seconds)
+        from ingestion.connectors.http.client import connection_to
+
+        connection = connection_to(access, timeout_seconds=timeout_seconds)
         try:
             connection.request("GET", "/healthz")
             found = connection.getresponse().status
@@ -69,7 +72,7 @@ class HttpConnector:
                 f"nothing listens at {access.address}: 'millrace up' starts what receives events there",
             )  # fmt: skip
             return
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, HTTPException) as error:
             yield Finding(
                 _PART, "problem",
                 f"{access.address} does not answer as it should ({type(error).__name__}): is it another "
@@ -88,7 +91,7 @@ class HttpConnector:
 
     def peek(self, spec: HttpSource, access: HttpAccess, look: Look) -> Iterator[Message]:
         """What is sent next."""
-        _require_safe(access)
+        access.require_safe()
         from ingestion.connectors.http.peek import peek
 
         return peek(spec, access, look)
@@ -106,13 +109,13 @@ class HttpConnector:
     def take_over(self, state: Path, identity: str) -> None:
         """There is nothing to take over."""
 
+    def wants_token(self, spec: HttpSource) -> bool:
+        """Whether senders show a bearer token."""
+        return spec.auth == "token"
 
-def _require_safe(access: HttpAccess) -> None:
-    if not is_loopback(access.host):
-        raise ConfigError(
-            f"events would be received from everybody who reaches {access.host}: leave MILLRACE_HTTP_HOST at "
-            "127.0.0.1 and let a proxy ask who sends"
-        )
+    def tokens(self, state: Path) -> Tokens:
+        """The bearer tokens, of which hashes are kept."""
+        return TokenFile(state)
 
 
 HTTP = HttpConnector()

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
+from ingestion.connectors.http.signatures import PRESETS, Signature
 from ingestion.connectors.port import SourceSpec, as_tuple
 from ingestion.errors import ConfigError
 
@@ -39,6 +40,7 @@ class HttpSource(SourceSpec):
     Attributes:
         http: The end of the address.
         headers: Names of request headers that each event keeps, in lower case.
+        auth: What senders show: nothing, a bearer token, or a signature: declared, or a sender's by name.
     """
 
     kind: ClassVar[str] = "http"
@@ -56,7 +58,13 @@ class HttpSource(SourceSpec):
         AfterValidator(_headers),
         WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
     ] = ()
+    auth: Literal["none", "token", "github", "stripe", "slack"] | Signature = "none"
     start: Literal["earliest"] = "earliest"
+
+    @property
+    def signature(self) -> Signature | None:
+        """How senders sign; None where they do not."""
+        return PRESETS.get(self.auth) if isinstance(self.auth, str) else self.auth
 
     @property
     def origin(self) -> str:

@@ -6,13 +6,16 @@ answers once they are durable, so that all that wait share one fsync.
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from ingestion.connectors.http.access import HttpAccess
-from ingestion.connectors.http.app import Door, HttpApp
+from ingestion.connectors.http.app import HttpApp
 from ingestion.connectors.http.declare import HttpSource
 from ingestion.connectors.http.delivery import Delivery, answer
+from ingestion.connectors.http.doors import Keepers, doors_of
 from ingestion.connectors.http.server import HttpServer
+from ingestion.connectors.http.tokens import TokenFile
 from ingestion.connectors.port import Intake, ListenerStatus
 from ingestion.errors import SourceUnavailable
 from ingestion.spool.guarded import Held
@@ -27,8 +30,12 @@ class HttpListener:
     Args:
         sources: Stream's name → its source.
         access: Where it listens, and its limits.
+        state: The folder of the tokens.
         intake: Takes the events.
         timeout_seconds: How long a request may wait to be stored.
+
+    Raises:
+        ConfigError: Two streams of one address let others in.
     """
 
     def __init__(
@@ -36,6 +43,7 @@ class HttpListener:
         sources: Mapping[str, HttpSource],
         access: HttpAccess,
         *,
+        state: Path,
         intake: Intake,
         timeout_seconds: float,
     ) -> None:
@@ -49,6 +57,7 @@ class HttpListener:
         self._app = HttpApp(
             self._doors,
             access,
+            keepers=Keepers(access, TokenFile(state)),
             deliver=self._inbox.put,
             held=lambda name: self._held.get(name),
             answer_seconds=timeout_seconds,
@@ -133,13 +142,3 @@ class HttpListener:
             self._intake.revise(lambda delivery: None if delivery in refused else delivery)
             self._handed -= refused
             answer((delivery, self._held[delivery.door]) for delivery in refused)
-
-
-def doors_of(sources: Mapping[str, HttpSource]) -> dict[str, Door]:
-    """The addresses that streams declare; several streams may read one."""
-    doors: dict[str, Door] = {}
-    for stream, source in sources.items():
-        known = doors.get(source.http, Door(source.http, ()))
-        headers = tuple(sorted({*known.headers, *source.headers}))
-        doors[source.http] = Door(source.http, (*known.streams, stream), headers)
-    return doors

@@ -4,14 +4,17 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from urllib.parse import quote
 
 from ingestion.connectors.http.access import HttpAccess
 from ingestion.connectors.http.app import HttpApp
-from ingestion.connectors.http.client import connect
+from ingestion.connectors.http.client import bearer_header, connect
 from ingestion.connectors.http.declare import HttpSource
+from ingestion.connectors.http.doors import Keepers
 from ingestion.connectors.http.server import HttpServer
 from ingestion.connectors.http.taps import read_line
+from ingestion.connectors.http.tokens import TokenFile
 from ingestion.connectors.messages import Look, Message
 from ingestion.errors import ConfigError, SourceUnavailable
 
@@ -28,7 +31,10 @@ def _look(source: HttpSource, access: HttpAccess, look: Look) -> Iterator[Messag
         connection = connect(access, timeout_seconds=look.timeout_seconds)
     except SourceUnavailable:
         # No collector runs, so what is sent meanwhile is shown and refused: its sender keeps it.
-        app = HttpApp({}, access, deliver=lambda _: None, held=lambda _: None, answer_seconds=1)
+        keepers = Keepers(access, TokenFile(Path()))
+        app = HttpApp(
+            {}, access, keepers=keepers, deliver=lambda _: None, held=lambda _: None, answer_seconds=1
+        )
         server = HttpServer(app.asgi, access)
         try:
             yield from _watch(source, access, connect(access, timeout_seconds=look.timeout_seconds), look)
@@ -43,8 +49,14 @@ def _watch(
 ) -> Iterator[Message]:
     with closing(connection):
         try:
-            connection.request("GET", f"/v1/{quote(source.http)}/next")
+            path = f"/v1/{quote(source.http)}/next"
+            connection.request("GET", path, headers=bearer_header(access.read_token))
             answer = connection.getresponse()
+            if answer.status == 401:
+                raise SourceUnavailable(
+                    f"{access.address} shows what is sent to it only to who has its read token: set "
+                    "MILLRACE_HTTP_READ_TOKEN for the system and here"
+                )
             if answer.status != 200:
                 raise SourceUnavailable(
                     f"{access.address} does not show what is sent to it (HTTP {answer.status}); is another "

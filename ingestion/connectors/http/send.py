@@ -8,7 +8,7 @@ from urllib.parse import quote
 import orjson
 
 from ingestion.connectors.http.access import HttpAccess
-from ingestion.connectors.http.client import connect
+from ingestion.connectors.http.client import bearer_header, connect
 from ingestion.connectors.messages import Outgoing
 from ingestion.errors import ConfigError, SourceUnavailable
 
@@ -58,7 +58,8 @@ class HttpSender:
         if self._connection is None:
             self._connection = connect(self._access, timeout_seconds=self._timeout)
         try:
-            self._connection.request(method, f"/v1/{quote(destination)}", body or None, dict(headers))
+            shown = {**headers, **bearer_header(self._access.token)}
+            self._connection.request(method, f"/v1/{quote(destination)}", body or None, shown)
             answer = self._connection.getresponse()
             content = answer.read()
         except (OSError, HTTPException) as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 import uvicorn
 
-from ingestion.connectors.http.access import HttpAccess, address_of
+from ingestion.connectors.http.access import HttpAccess
 from ingestion.connectors.http.protocol import BoundedProtocol
 from ingestion.errors import SourceUnavailable
 
@@ -34,7 +34,7 @@ class HttpServer:
 
     def __init__(self, app: Any, access: HttpAccess) -> None:
         self._socket = _listen(access)
-        self.address = address_of(access.host, self._socket.getsockname()[1])
+        self.address = access.address_at(self._socket.getsockname()[1])
         config = uvicorn.Config(
             app,
             http=BoundedProtocol,
@@ -45,6 +45,8 @@ class HttpServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            ssl_certfile=access.tls_cert_file,
+            ssl_keyfile=access.tls_key_file,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_FAREWELL_SECONDS,
         )

@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli import rejects, unrouted
+from orchestration.cli import rejects, tokens, unrouted
 from orchestration.cli.commands.options import AsJson
 
 PANEL = "Events"
 app = typer.Typer()
 app.add_typer(rejects.app, name="rejects", rich_help_panel=PANEL)
 app.add_typer(unrouted.app, name="unrouted", rich_help_panel=PANEL)
+app.add_typer(tokens.app, name="token", rich_help_panel=PANEL)
 
 
 @app.command(rich_help_panel=PANEL)
