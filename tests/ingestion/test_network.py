@@ -1,7 +1,11 @@
 """PostgreSQL elsewhere: limits on every connection for a dead network; a pooler where locks do not hold."""
 
+import json
 import os
+import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +24,7 @@ from orchestration.records.storage import PooledPostgresStorage
 from orchestration.services.postgres import EmbeddedPostgres
 from orchestration.system.instance import dagster_environment
 from tests.conftest import there
+from tests.repository import REPOSITORY
 from tests.servers.forwarder import Forwarder
 from tests.servers.pgbouncer import PgBouncer
 
@@ -135,3 +140,29 @@ def test_a_pooler_that_shares_sessions_is_refused(
             pass
     finally:
         pooler.stop()
+
+
+@pytest.mark.slow("packets are lost until the limits of the connections are over, half a minute")
+def test_a_network_that_loses_every_packet_is_noticed(
+    postgres: EmbeddedPostgres, new_database: Callable[[], str], password: str, tmp_path: Path
+) -> None:
+    """Real packets, dropped by the kernel in a network namespace: no answer, no reset, no end."""
+    alone = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
+    tried = ["sh", "-c", "ip link set lo up && tc qdisc add dev lo root blackhole"]
+    if shutil.which("tc") is None or subprocess.run([*alone, *tried], check=False).returncode:
+        pytest.skip("this machine lets nobody make a network that loses packets")
+    url = parse_dsn(new_database())
+    with Lake(load_settings(data_dir=tmp_path / "data", catalog=make_dsn(**url))) as lake:
+        lake.prepare([])
+    folder = Path(parse_dsn(postgres.libpq("lake"))["host"])
+    server = next(path for path in folder.glob(".s.PGSQL.*") if path.suffix != ".lock")
+    remote = f"postgresql://{url['user']}:{password}@127.0.0.1:PORT/{url['dbname']}"
+    done = subprocess.run(
+        [*alone, sys.executable, "-m", "tests.ingestion.dropping", server, remote, tmp_path / "data"],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2_000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert all(found["errors"].values()), f"a question was answered over a dead network: {found}"
+    assert "cannot be reached" in found["new"]
+    assert found["again"] >= 0
