@@ -40,6 +40,7 @@ ALLOWED = {
         "orchestration/dbt/attaching.py",
         "orchestration/dbt/call.py",
         "orchestration/dbt/extracting.py",
+        "orchestration/dbt/flushing.py",
         "orchestration/dbt/manifest.py",
         "orchestration/dbt/runner.py",
     },

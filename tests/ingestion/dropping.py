@@ -1,7 +1,7 @@
 """A process in a network of its own that loses every packet: what connections to PostgreSQL make of that.
 
-`python -m tests.ingestion.dropping SOCKET URL FOLDER` (with PORT in the URL) prints, as JSON, the error of each
-connection, and whether it works again with the packets back.
+`python -m tests.ingestion.dropping SOCKET URL FOLDER` (with PORT in the URL) prints, as JSON, what each
+connection ends with, and whether it works again with the packets back.
 """
 
 import json
