@@ -1,5 +1,7 @@
 """The spool on a disk that loses power at any flush, tears, zeroes, and fails a flush now and then."""
 
+import errno
+import os
 import random
 import shutil
 import uuid
@@ -43,7 +45,7 @@ class Story:
     def run(self) -> None:
         for _ in range(STEPS):
             step = self.chance.choice(
-                (self.commit, self.commit, self.commit, self.land, self.trim, self.restart)
+                (self.commit, self.commit, self.commit, self.land, self.trim, self.restart, self.kill)
             )
             if self.chance.random() < 0.15:
                 self.disk.fail(self.chance.randrange(3))
@@ -76,6 +78,18 @@ class Story:
         self.writer.close()
         self.writer = self._opened()
         assert self.writer.position >= len(self.landed)
+
+    def kill(self) -> None:
+        """End the writer right after a flush has failed, before it has cut what it wrote."""
+
+        def ended() -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        self.disk.fail(0)
+        self.writer._cut = ended  # type: ignore[method-assign]
+        self.commit()
+        self.restart()
+        self.land()
 
     def lose_power(self) -> None:
         """Let everything be as after a power loss, and go on from there with the product's own code."""
