@@ -7,11 +7,12 @@ What may come twice and why: docs/delivery.md; batches read through spool/log.py
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import structlog
 
 from ingestion.collect.guard import GuardedListener
@@ -153,6 +154,10 @@ class Collector:
     def held(self, stream: str) -> Held | None:
         """Why nothing is stored for a stream at the moment (connectors/port.py, Intake)."""
         return self._spools.held(stream)
+
+    def newest(self, stream: str) -> Iterator[tuple[str, int, pa.Table]]:
+        """What the newest segment of a stream's spool holds (connectors/port.py, Intake)."""
+        return self._spools.newest(stream)
 
     def waiting_of(self, lane: str) -> int:
         """How many events of a lane are not acknowledged yet (connectors/port.py, Intake)."""

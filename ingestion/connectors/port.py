@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
+import pyarrow as pa
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from ingestion.connectors.messages import Look, Message, Sender
@@ -158,6 +159,17 @@ class Intake(Protocol):
 
     def held(self, stream: str) -> Held | None:
         """Why nothing is stored for a stream at the moment; None when all is well, as far as is known."""
+        ...
+
+    def newest(self, stream: str) -> Iterator[tuple[str, int, pa.Table]]:
+        """What the newest segment of a stream's spool holds, also after a crash: it is never trimmed.
+
+        Yields:
+            The log's identity, a first position, and events of SPOOL_SCHEMA from there on.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
         ...
 
     def waiting_of(self, lane: str) -> int:

@@ -5,14 +5,17 @@ tell that events are safe is the listener's business (collector.py), so receipts
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Generic
 
+import pyarrow as pa
+
 from ingestion.faultpoints import faultpoint
 from ingestion.spool.guarded import GuardedSpool, Held, Limits
 from ingestion.spool.lanes import Lanes, Place, Placed, Receipt, Waiting
+from ingestion.spool.reader import SpoolReader
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 
 _LEAST_WAITING_BYTES = 2**20
@@ -29,7 +32,7 @@ class Intake(Generic[Receipt]):
     """
 
     def __init__(self, folder: Path, streams: Sequence[str], *, limits: Limits, unrouted: str) -> None:
-        self._limits = limits
+        self._limits, self._folder = limits, folder
         self._lanes: Lanes[Receipt] = Lanes()
         self._lane_bytes = max(limits.waiting_bytes // len(streams), _LEAST_WAITING_BYTES)
         self._measured_at = float("-inf")
@@ -78,6 +81,10 @@ class Intake(Generic[Receipt]):
         """Why nothing is stored for a stream at the moment; None when all is well."""
         spool = self._spools[stream]
         return Held(spool.error, spool.is_full) if spool.error else None
+
+    def newest(self, stream: str) -> Iterator[tuple[str, int, pa.Table]]:
+        """What the newest segment of a stream's spool holds (reader.py)."""
+        return SpoolReader(self._folder / stream).newest()
 
     def take(
         self,

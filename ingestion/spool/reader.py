@@ -84,6 +84,21 @@ class SpoolReader:
                 os.close(fd)
         return decode_header(header, offset=at, salt=salt_of(log_id)) == mark.frame
 
+    def newest(self) -> Iterator[tuple[str, int, pa.Table]]:
+        """Yield the log's identity, a first position, and events, of the newest segment: it is never trimmed.
+
+        Raises:
+            SpoolCorrupt: It is damaged.
+            StorageError: The folder cannot be read.
+        """
+        bounds = self.bounds()
+        if bounds is not None:
+            with _readable(self.folder):
+                first = segments(self.folder)[-1]
+            for position, events in self.read(first, bounds.end):
+                yield bounds.log_id, position, events
+        self.close()
+
     def read(
         self, start: int, end: int, *, chunk_events: int = CHUNK_EVENTS, chunk_bytes: int = CHUNK_BYTES
     ) -> Iterator[tuple[int, pa.Table]]:

@@ -19,8 +19,9 @@ from starlette.routing import Route
 
 from ingestion.connectors.http.access import HttpAccess, is_loopback
 from ingestion.connectors.http.bodies import Body
-from ingestion.connectors.http.delivery import Delivery
+from ingestion.connectors.http.delivery import Delivery, Stored
 from ingestion.connectors.http.doors import Door, Keepers, bearer
+from ingestion.connectors.http.keys import DIGEST, KEY
 from ingestion.connectors.http.problems import PROBLEM, RETRY_SECONDS, Problem, try_again
 from ingestion.connectors.http.reading import READ, Reader
 from ingestion.connectors.http.receipts import digest_of, receipt_of
@@ -28,6 +29,7 @@ from ingestion.connectors.http.taps import Taps
 from ingestion.spool.guarded import Held
 
 _MEMORY_BYTES = 64 * 2**20
+_KEY_CHARACTERS = 255
 _LARGE_BYTES = 64 * 1024
 """From here on a body is taken apart beside the loop, which goes on answering others."""
 
@@ -109,15 +111,22 @@ class HttpApp:
             if door is not None:
                 self._keepers.check(door, request.headers, raw)
             events, digest = await self._open(body, raw)
-            headers = _headers(request, door.headers if door else ())
+            key = _key(request)
+            headers = _headers(request, door.headers if door else (), key=key, digest=digest)
             if door is None:
                 self._taps.show(name, events, headers, "refused: no stream reads this address")
                 self._find(request)
-            answer = await self._store(name, events, headers, digest)
+            future = asyncio.get_running_loop().create_future()
+            received_us = time.time_ns() // 1_000
+            delivery = Delivery(name, events, headers, received_us, future, digest=digest, key=key)
+            stored = await self._store(delivery)
         finally:
             self._reader.release(len(raw))
+        if delivery.is_repeated:
+            repeated = {"idempotent-replayed": "true"}
+            return self._json(HTTPStatus.ACCEPTED, receipt_of(stored, digest), repeated)
         self._taps.show(name, events, headers, "")
-        return self._json(HTTPStatus.ACCEPTED, answer)
+        return self._json(HTTPStatus.ACCEPTED, receipt_of(stored, digest))
 
     async def _open(self, body: Body, raw: bytes) -> tuple[list[bytes], str]:
         def open_body() -> tuple[list[bytes], str]:
@@ -128,17 +137,16 @@ class HttpApp:
             return await asyncio.to_thread(open_body)
         return open_body()
 
-    async def _store(self, door: str, events: list[bytes], headers: str, digest: str) -> dict[str, Any]:
-        """Wait until the events are durable; the receipt.
+    async def _store(self, delivery: Delivery) -> list[Stored]:
+        """Wait until the events are durable.
 
         Raises:
-            Problem: 429 while a spool is full, 503 while it cannot be written.
+            Problem: 422 where a key was used for another body; 429 while a spool is full, 503 while it cannot
+                be written.
         """
-        outcome = asyncio.get_running_loop().create_future()
-        delivery = Delivery(door, events, headers, time.time_ns() // 1_000, outcome)
         self._deliver(delivery)
         try:
-            found = await asyncio.wait_for(outcome, self._answer_seconds)
+            found = await asyncio.wait_for(delivery.outcome, self._answer_seconds)
         except TimeoutError:
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -147,7 +155,9 @@ class HttpApp:
             ) from None
         if isinstance(found, Held):
             raise refused(found)
-        return receipt_of(found, digest)
+        if isinstance(found, Problem):
+            raise found
+        return found
 
     async def _watch(self, request: Request) -> Response:
         """What is sent to a door from now on, for `millrace peek`."""
@@ -219,9 +229,11 @@ class HttpApp:
             Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the request failed; the collector's log says why"),
         )
 
-    def _json(self, status: HTTPStatus, content: dict[str, Any]) -> Response:
+    def _json(
+        self, status: HTTPStatus, content: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> Response:
         self._count(status)
-        return Response(orjson.dumps(content), status, media_type="application/json")
+        return Response(orjson.dumps(content), status, headers, media_type="application/json")
 
     def _count(self, status: HTTPStatus) -> None:
         self.answered[status] = self.answered.get(status, 0) + 1
@@ -234,7 +246,18 @@ def refused(held: Held) -> Problem:
     return try_again(HTTPStatus.SERVICE_UNAVAILABLE, "nothing can be stored at the moment")
 
 
-def _headers(request: Request, names: tuple[str, ...]) -> str:
+def _key(request: Request) -> str:
+    key = request.headers.get("idempotency-key", "").strip().strip('"')
+    if not key.isprintable() or not key.isascii() or len(key) > _KEY_CHARACTERS:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST, f"an Idempotency-Key has at most {_KEY_CHARACTERS} plain characters"
+        )
+    return key
+
+
+def _headers(request: Request, names: tuple[str, ...], *, key: str, digest: str) -> str:
     kept = {"content_type": request.headers.get("content-type", "")}
+    if key:
+        kept |= {KEY: key, DIGEST: digest}
     kept |= {name: request.headers[name] for name in names if name in request.headers}
     return orjson.dumps(kept).decode()

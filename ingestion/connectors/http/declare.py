@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from ingestion.connectors.http.signatures import PRESETS, Signature
 from ingestion.connectors.port import SourceSpec, as_tuple
@@ -40,6 +40,7 @@ class HttpSource(SourceSpec):
     Attributes:
         http: The end of the address.
         headers: Names of request headers that each event keeps, in lower case.
+        key_hours: How long an idempotency key is kept.
         auth: What senders show: nothing, a bearer token, or a signature: declared, or a sender's by name.
     """
 
@@ -59,6 +60,7 @@ class HttpSource(SourceSpec):
         WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
     ] = ()
     auth: Literal["none", "token", "github", "stripe", "slack"] | Signature = "none"
+    key_hours: Annotated[float, Field(gt=0)] = 24.0
     start: Literal["earliest"] = "earliest"
 
     @property

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from ingestion.connectors.http.problems import Problem
 from ingestion.spool.guarded import Held
 from ingestion.spool.lanes import Place
 
@@ -26,8 +27,8 @@ class Stored:
     count: int
 
 
-Outcome = list[Stored] | Held
-"""Where it is stored, or why it is not."""
+Outcome = list[Stored] | Held | Problem
+"""Where it is stored, or why it is not, or why it cannot be."""
 
 
 @dataclass(eq=False)
@@ -40,7 +41,11 @@ class Delivery:
         headers: JSON object text that each event gets.
         received_us: When it was received, microseconds since 1970 UTC.
         outcome: Set in the loop of the server's thread.
+        digest: Of its body.
+        key: By which its sender may send it again; empty without one.
         stored: Where its events are; filled by the collector's thread.
+        known: The streams that had it before.
+        is_repeated: It was stored before.
     """
 
     door: str
@@ -48,7 +53,11 @@ class Delivery:
     headers: str
     received_us: int
     outcome: "asyncio.Future[Outcome]"
+    digest: str = ""
+    key: str = ""
     stored: dict[str, Stored] = field(default_factory=dict)
+    known: frozenset[str] = frozenset()
+    is_repeated: bool = False
     _acknowledged: int = 0
 
     def placed(self, place: Place) -> None:

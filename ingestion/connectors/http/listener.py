@@ -4,6 +4,7 @@ The server's thread reads requests (app.py) and waits; the collector's thread ta
 answers once they are durable, so that all that wait share one fsync.
 """
 
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -14,10 +15,12 @@ from ingestion.connectors.http.app import HttpApp
 from ingestion.connectors.http.declare import HttpSource
 from ingestion.connectors.http.delivery import Delivery, answer
 from ingestion.connectors.http.doors import Keepers, doors_of
+from ingestion.connectors.http.keys import Keys
+from ingestion.connectors.http.once import Once
 from ingestion.connectors.http.server import HttpServer
 from ingestion.connectors.http.tokens import TokenFile
 from ingestion.connectors.port import Intake, ListenerStatus
-from ingestion.errors import SourceUnavailable
+from ingestion.errors import SourceUnavailable, StorageError
 from ingestion.spool.guarded import Held
 from ingestion.spool.writer import SpoolEvent
 
@@ -30,12 +33,13 @@ class HttpListener:
     Args:
         sources: Stream's name → its source.
         access: Where it listens, and its limits.
-        state: The folder of the tokens.
+        state: The folder of tokens and keys.
         intake: Takes the events.
         timeout_seconds: How long a request may wait to be stored.
 
     Raises:
         ConfigError: Two streams of one address let others in.
+        StorageError: The keys cannot be read.
     """
 
     def __init__(
@@ -53,6 +57,10 @@ class HttpListener:
         self._waiting: dict[str, deque[Delivery]] = defaultdict(deque)
         self._handed: set[Delivery] = set()
         self._held: dict[str, Held] = {}
+        self._error = ""
+        self._keys = Keys(state / "keys.db")
+        hours = {stream: source.key_hours for stream, source in sources.items()}
+        self._once = Once(self._keys, intake, hours)
         self._server: HttpServer | None = None
         self._app = HttpApp(
             self._doors,
@@ -79,6 +87,7 @@ class HttpListener:
         if not self._server.is_alive:
             raise SourceUnavailable(f"the server at {self._server.address} has ended; it is started again")
         self._refuse_held()
+        self._tend_keys()
         self._receive(0.001 if any(self._waiting.values()) or self._handed else timeout_seconds)
         for name, waiting in self._waiting.items():
             while waiting and more(name):
@@ -88,7 +97,8 @@ class HttpListener:
         """Answer the requests of which every event is durable."""
         done = [delivery for delivery in receipts if delivery.acknowledge_one()]
         self._handed.difference_update(done)
-        answer((delivery, list(delivery.stored.values())) for delivery in done)
+        if done:
+            self._once.finish({delivery: list(delivery.stored.values()) for delivery in done})
 
     def status(self) -> ListenerStatus:
         """Where it listens, and how many requests got which answer."""
@@ -97,16 +107,18 @@ class HttpListener:
             address=self._server.address if self._server else self._access.address,
             connected=serving,
             ready=serving,
+            error=self._error,
             figures={"answered": {str(status): count for status, count in self._app.answered.items()}},
         )
 
     def close(self) -> None:
         """Refuse what is not stored, and end; its senders will send it again."""
         self._receive(0)
-        left = [*self._handed, *(delivery for waiting in self._waiting.values() for delivery in waiting)]
-        answer((delivery, _LEAVING) for delivery in left)
+        waiting = [delivery for each in self._waiting.values() for delivery in each]
+        answer((delivery, _LEAVING) for delivery in (*self._handed, *waiting, *self._once.left()))
         if self._server is not None:
             self._server.stop()
+        self._keys.close()
 
     def _receive(self, timeout_seconds: float) -> None:
         try:
@@ -122,12 +134,26 @@ class HttpListener:
     def _hand_over(self, delivery: Delivery) -> None:
         if delivery.outcome.done():  # nobody waits for it any more
             return
+        try:
+            streams = self._once.missing(delivery, self._doors[delivery.door])
+        except StorageError as error:
+            answer([(delivery, Held(str(error), is_full=False))])
+            return
+        if not streams:
+            return
         self._handed.add(delivery)
-        streams = self._doors[delivery.door].streams
         key = delivery.door.encode()
         for value in delivery.events:
             event = SpoolEvent(key, value, delivery.headers, delivery.received_us)
             self._intake.take(event, streams, receipt=delivery, lane=delivery.door, placed=delivery.placed)
+
+    def _tend_keys(self) -> None:
+        try:
+            self._once.recover()
+            self._once.forget_old(time.time())
+            self._error = ""
+        except StorageError as error:
+            self._error = str(error)
 
     def _refuse_held(self) -> None:
         """What could not be stored at the last commit is not kept waiting: its sender keeps it."""
@@ -141,4 +167,4 @@ class HttpListener:
         if refused:
             self._intake.revise(lambda delivery: None if delivery in refused else delivery)
             self._handed -= refused
-            answer((delivery, self._held[delivery.door]) for delivery in refused)
+            self._once.finish({delivery: self._held[delivery.door] for delivery in refused})

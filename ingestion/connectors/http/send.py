@@ -1,5 +1,6 @@
 """POSTs events; one counts as sent once its request was answered with a receipt."""
 
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http.client import HTTPConnection, HTTPException
 from itertools import groupby
@@ -42,7 +43,11 @@ class HttpSender:
             if message.value is None:
                 raise ConfigError("events that are POSTed have no tombstones; send a payload that says it")
         for destination, headers, content_type, body in _requests(messages):
-            status, text = self._ask("POST", destination, body, {**headers, "Content-Type": content_type})
+            named = {"Content-Type": content_type, "Idempotency-Key": uuid.uuid4().hex}
+            try:
+                status, text = self._ask("POST", destination, body, {**headers, **named})
+            except SourceUnavailable:  # its answer was lost, or the collector is just starting again
+                status, text = self._ask("POST", destination, body, {**headers, **named})
             if status != 202:
                 raise self._refused(destination, status, text)
 

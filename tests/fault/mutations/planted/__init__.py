@@ -8,6 +8,7 @@ from tests.fault.mutations.planted import (
     clocks,
     doors,
     foundations,
+    http,
     identity,
     lake,
     landing,
@@ -21,6 +22,7 @@ from tests.fault.mutations.planted import (
 
 PARTS: Mapping[str, tuple[Mutant, ...]] = {
     "spool": spool.MUTANTS,
+    "http": http.MUTANTS,
     "power loss": powerloss.MUTANTS,
     "identity of a log": identity.MUTANTS,
     "one fault, one stream": streams.MUTANTS,
