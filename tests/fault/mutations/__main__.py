@@ -25,7 +25,9 @@ TOOLS = "found by a tool"
 def main() -> int:
     """Returns 1 while a bug is not noticed."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
-    parser.add_argument("--only", default="", help="bugs whose part, file or name holds this text")
+    parser.add_argument(
+        "--only", action="append", help="bugs whose part, file or name holds this text (several times: or)"
+    )
     parser.add_argument(
         "--found", type=int, default=len(PLANTED) // 2, help="how many of the tool's (a third of all)"
     )
@@ -41,7 +43,12 @@ def main() -> int:
     if options.found:
         tools = found(REPOSITORY, count=options.found, seed=options.seed, kept=KEPT)
         cases += [(TOOLS, each) for each in tools]
-    cases = [(part, each) for part, each in cases if options.only in f"{part} {each.file} {each.name}"]
+    if options.only:
+        cases = [
+            (part, each)
+            for part, each in cases
+            if any(text in f"{part} {each.file} {each.name}" for text in options.only)
+        ]
     kept = Kept(KEPT)
     trials = [Trial(part, each, None if options.again else _known(kept, each)) for part, each in cases]
     if not options.kept:
