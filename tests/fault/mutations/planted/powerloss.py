@@ -58,7 +58,7 @@ MUTANTS = (
         "            ours = (start, log) == (machine_start().bytes, log_id.encode())\n",
         "            ours = log == log_id.encode()\n",
         "after a power loss whatever is read comes from the disk",
-        ("tests/ingestion/test_spool.py", _SPOOL),
+        ("tests/ingestion/test_published.py",),
     ),
     Mutant(
         "the word about another log counts",
@@ -66,7 +66,7 @@ MUTANTS = (
         "            ours = (start, log) == (machine_start().bytes, log_id.encode())\n",
         "            ours = start == machine_start().bytes\n",
         "a published position is one log's",
-        ("tests/ingestion/test_spool.py", _SPOOL),
+        ("tests/ingestion/test_published.py",),
     ),
     Mutant(
         "a half-written word counts",
@@ -74,7 +74,7 @@ MUTANTS = (
         "        if len(crc) == _CRC.size and _CRC.unpack(crc) == (crc32c(fields),):\n",
         "        if len(crc) == _CRC.size:\n",
         "a published position is read whole or not at all",
-        ("tests/ingestion/test_spool.py", _SPOOL),
+        ("tests/ingestion/test_published.py",),
     ),
     Mutant(
         "a replaced file is not flushed",
