@@ -18,7 +18,13 @@ from tests.servers import SECURED_PASSWORD, SECURED_USER, ServerMissing
 from tests.servers.apache_kafka import ApacheKafka, KafkaServer
 from tests.servers.certificates import Certificates
 from tests.servers.mosquitto import Mosquitto
-from tests.servers.shared import shared_certificates, shared_kafka, shared_postgres_folder
+from tests.servers.rabbitmq import RabbitMq
+from tests.servers.shared import (
+    shared_certificates,
+    shared_kafka,
+    shared_postgres_folder,
+    shared_rabbitmq,
+)
 
 USER, PASSWORD = SECURED_USER, SECURED_PASSWORD
 """Of the secured Kafka."""
@@ -162,6 +168,12 @@ def certificates() -> Certificates:
 def secured(apache_kafka: ApacheKafka, certificates: Certificates) -> ApacheKafka:
     """A Kafka with SASL and TLS listeners and a topic `guarded` of two events."""
     return apache_kafka
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> RabbitMq:
+    """A real RabbitMQ, one for the run: queues have names that no other test uses (tests/names.py)."""
+    return there(shared_rabbitmq)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import structlog
 from ingestion.collect.guard import GuardedListener
 from ingestion.collect.status import state_folder, status_file
 from ingestion.connectors.port import NOBODY, CollectingConnector, Listener, ListenerStatus, Receipt
+from ingestion.connectors.registry import require_libraries
 from ingestion.connectors.secrets import secrets_of
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, MillraceError, StorageError
@@ -89,6 +90,7 @@ class Collector:
         self._unrouted = OpenCount(settings.data_dir / "spool" / unrouted)
         self._lock = _lock(folder)
         try:
+            require_libraries(connector.kind, connector.libraries, extra=connector.extra)
             access = settings.access(connector.kind, connector.access)
             self._listener = GuardedListener(
                 lambda: connector.open_listener(

@@ -17,6 +17,7 @@ CONNECTORS = {
     "kafka": "ingestion.connectors.kafka.connector:KAFKA",
     "mqtt": "ingestion.connectors.mqtt.connector:MQTT",
     "http": "ingestion.connectors.http.connector:HTTP",
+    "rabbitmq": "ingestion.connectors.rabbitmq.connector:RABBITMQ",
 }
 """Kind → module and name of its connector; a module is imported when its kind is first asked for."""
 ENTRY_POINTS = "millrace.connectors"
@@ -54,13 +55,19 @@ def is_collected(source: SourceSpec) -> bool:
     return source.is_collected and isinstance(connector(source.kind), CollectingConnector)
 
 
+def installed(libraries: Iterable[str]) -> tuple[str, ...]:
+    """Those of a client's modules that are installed: an extra may be left out."""
+    return tuple(name for name in libraries if find_spec(name.partition(".")[0]) is not None)
+
+
 def require_libraries(kind: str, libraries: Iterable[str], *, extra: str) -> None:
     """Refuse to go on without a client's modules.
 
     Raises:
         ConfigError: Names the missing ones and how they are installed.
     """
-    missing = [name for name in libraries if find_spec(name.partition(".")[0]) is None]
+    wanted = tuple(libraries)
+    missing = [name for name in wanted if name not in installed(wanted)]
     if missing:
         remedy = f"install '{DISTRIBUTION}[{extra}]'" if extra else "install the locked requirements"
         raise ConfigError(f"sources of kind '{kind}' need the package {', '.join(missing)}: {remedy}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from ingestion.collect.status import read_status
 from ingestion.connectors.guard import boundary
 from ingestion.connectors.port import CollectingConnector, Connector, Finding
-from ingestion.connectors.registry import connectors, is_collected
+from ingestion.connectors.registry import connectors, is_collected, require_libraries
 from ingestion.connectors.secrets import secrets_of
 from ingestion.data_folder import system_is_running
 from ingestion.declare.stream import Stream
@@ -126,6 +126,7 @@ def brokers(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:
 
 def _broker(settings: Settings, connector: Connector) -> Iterator[Finding]:
     try:
+        require_libraries(connector.kind, connector.libraries, extra=connector.extra)
         access = settings.access(connector.kind, connector.access)
         with boundary("", kind=connector.kind, secrets=lambda: secrets_of(access)):
             found = list(connector.examine(access, timeout_seconds=BROKER_SECONDS))

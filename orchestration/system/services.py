@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from ingestion.connectors.port import CollectingConnector
-from ingestion.connectors.registry import connectors
+from ingestion.connectors.registry import connectors, installed
 from ingestion.errors import ConfigError
 from ingestion.project import PRODUCT_DIR
 from ingestion.settings import Settings, child_environment
@@ -63,7 +63,7 @@ def code_socket(settings: Settings) -> Path:
 def warm_process(settings: Settings, env: Mapping[str, str]) -> ChildProcess:
     """The process that runs are forked from. Launches that come while it still imports wait at its socket."""
     path = launcher_socket(settings)
-    clients = [library for connector in connectors() for library in connector.libraries]
+    clients = [library for connector in connectors() for library in installed(connector.libraries)]
     watched = [str(path) for path in (*settings.watched_code, settings.streams_file)]
     return _python(
         settings, env, "warm", "-m", "orchestration.warm", "--socket", str(path), "--module", DEFINITIONS,

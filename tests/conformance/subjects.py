@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import pika
 from confluent_kafka import Producer
 from kafka import KafkaAdminClient, TopicPartition
 
@@ -16,6 +17,7 @@ from ingestion.settings import Settings
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from tests.fakes import tape
 from tests.servers.apache_kafka import ApacheKafka
+from tests.servers.rabbitmq import RabbitMq
 
 
 @dataclass
@@ -29,24 +31,26 @@ class LogSubject:
         refused: The same with a login that the broker refuses, and what must not be in the error; None where
             there are no logins.
         send: Append values with the times that they get; None: the broker's own.
-        erase: Delete the events below a position.
+        erase: Delete the events below a position; None where a test of its own does that.
         replace: Delete the log and make it again, with one event.
         remove: Delete it.
         put_back: Keep a copy of the log as it is, and return what puts it back; None where a test of its own
             does that.
         send_with_holes: Append values among positions that hold nothing; None where there are no holes.
+        nothing: What a null value is read as; something else than None where the broker has no tombstones.
     """
 
     stream: Stream
     settings: Settings
     away: Settings | None
     send: Callable[[Sequence[bytes | None], datetime | None], None]
-    erase: Callable[[int], None]
+    erase: Callable[[int], None] | None
     replace: Callable[[], None]
     remove: Callable[[], None]
     send_with_holes: Callable[[Sequence[bytes]], None] | None = None
     put_back: Callable[[], Callable[[], None]] | None = None
     refused: Callable[[], tuple[Settings, str]] | None = None
+    nothing: bytes | None = None
     opened: list[Log] = field(default_factory=list)
 
     def open(self, settings: Settings | None = None, *, timeout_seconds: float = 10) -> Log:
@@ -134,6 +138,43 @@ def kafka_subject(settings: Settings, name: str, broker: ApacheKafka, client: st
         Stream.model_validate({"name": "s", "source": {"kafka": name}}),
         known, known.replaced(kafka_bootstrap_servers="127.0.0.1:1"), send, erase, replace,
         lambda: broker.delete_topic(name), send_with_holes,
+    )  # fmt: skip
+
+
+def rabbitmq_stream_subject(settings: Settings, name: str, broker: RabbitMq) -> LogSubject:
+    """A stream queue of a real RabbitMQ; what retention deletes: tests/ingestion/test_rabbitmq_streams.py."""
+    broker.declare(name, "stream")
+    sent: list[tuple[bytes, dict[str, int]]] = []
+
+    def publish(messages: Sequence[tuple[bytes, dict[str, int]]]) -> None:
+        with broker.channel() as channel:
+            for value, times in messages:
+                channel.basic_publish("", name, value, pika.BasicProperties(**times))
+
+    def send(values: Sequence[bytes | None], at: datetime | None) -> None:
+        times = {} if at is None else {"timestamp": int(at.timestamp())}
+        messages = [(value or b"", times) for value in values]
+        sent.extend(messages)
+        publish(messages)
+
+    def make_again(messages: Sequence[tuple[bytes, dict[str, int]]]) -> None:
+        broker.delete(name)
+        broker.declare(name, "stream")
+        publish(messages)
+
+    def put_back() -> Callable[[], None]:
+        earlier = list(sent)
+        return lambda: make_again(earlier)
+
+    known = settings.replaced(rabbitmq_host=broker.host, rabbitmq_port=broker.port)
+    return LogSubject(
+        Stream.model_validate({"name": "s", "source": {"rabbitmq": {"stream": name}}}),
+        known, known.replaced(rabbitmq_port=1), send, None, lambda: make_again([(b"new", {})]),
+        lambda: broker.delete(name), put_back=put_back, nothing=b"",
+        refused=lambda: (
+            known.replaced(rabbitmq_username="reader", rabbitmq_password="wr0ng-and-private"),
+            "wr0ng-and-private",
+        ),
     )  # fmt: skip
 
 

@@ -1,6 +1,5 @@
 """Every listener: each event once in each stream that wants it, acknowledged once it is durable."""
 
-import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ from ingestion.connectors.http.connector import HTTP
 from ingestion.connectors.mqtt.connector import MqttConnector
 from ingestion.connectors.mqtt.retry import Retry
 from ingestion.connectors.port import CollectingConnector
+from ingestion.connectors.rabbitmq.connector import RabbitConnector
+from ingestion.connectors.rabbitmq.retry import Retry as RabbitRetry
 from ingestion.connectors.registry import collecting_connectors
 from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
@@ -27,11 +28,13 @@ from tests.fakes import pigeon
 from tests.fakes.registered import fakes
 from tests.ingestion.posting import send_until_accepted
 from tests.ingestion.test_collector import broker, publish, wait_until
+from tests.names import numbers
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.ports import free_ports
+from tests.servers.rabbitmq import RabbitMq
 
-SUBJECTS = ("mqtt", "http", "pigeon")
-_numbers = itertools.count(1)
+SUBJECTS = ("mqtt", "http", "pigeon", "rabbitmq")
+_numbers = numbers()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -51,6 +54,7 @@ class Subject:
         sources: Two sources that both match what `send` sends, and one that does not.
         send: Send payloads; returns once the broker has them, or whoever keeps them in its place.
         refuses: What cannot be stored is refused, and its sender keeps it; else it waits.
+        is_known: The broker keeps what it queues under a name of the installation's own.
     """
 
     connector: CollectingConnector
@@ -59,6 +63,7 @@ class Subject:
     sources: tuple[dict[str, object], ...]
     send: Callable[[Sequence[bytes]], None]
     refuses: bool = False
+    is_known: bool = True
 
     @property
     def streams(self) -> list[Stream]:
@@ -90,6 +95,16 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
         return Subject(
             HTTP, known, None, ({"http": name}, {"http": name}, {"http": "elsewhere"}),
             lambda values: send_until_accepted(known, name, values), refuses=True,
+        )  # fmt: skip
+    if request.param == "rabbitmq":
+        rabbitmq: RabbitMq = request.getfixturevalue("rabbitmq")
+        for queue in (name, f"{name}x"):
+            rabbitmq.declare(queue, "quorum" if next(_numbers) % 2 else "classic")
+        return Subject(
+            RabbitConnector(retry=RabbitRetry(first_seconds=0.05, most_seconds=0.2)),
+            settings.replaced(rabbitmq_host=rabbitmq.host, rabbitmq_port=rabbitmq.port), settings,
+            ({"rabbitmq": name}, {"rabbitmq": {"queue": name}}, {"rabbitmq": f"{name}x"}),
+            lambda values: rabbitmq.publish(name, values), is_known=False,
         )  # fmt: skip
     server = request.getfixturevalue("mosquitto")
     return Subject(
@@ -229,6 +244,6 @@ def test_another_installation_can_take_its_name_over(subject: Subject, tmp_path:
     if subject.refuses:
         assert name == ""  # nobody queues anything under a name
         return
-    assert name
+    assert bool(name) == subject.is_known
     subject.connector.take_over(tmp_path / "there", name)
     assert subject.connector.identity(tmp_path / "there") == name

@@ -47,7 +47,7 @@ def order_for(stream: Stream, settings: Settings, **limits: Any) -> dict[str, An
     """
     assert settings.catalog is not None
     return {
-        "stream": stream.model_dump(mode="json"),
+        "stream": stream.model_dump(mode="json", exclude={"format"}) | {"format": stream.format.declared()},
         "settings": {
             "data_dir": settings.data_dir,
             "catalog": settings.catalog.get_secret_value(),

@@ -37,6 +37,7 @@ class Keeper:
             "postgres": self._postgres,
             "certificates": self._certificates,
             "kafka": self._kafka,
+            "rabbitmq": self._rabbitmq,
         }
 
     def answer(self, kind: str) -> dict[str, Any]:
@@ -92,6 +93,16 @@ class Keeper:
         server.create_topic("guarded", partitions=1)
         produce(server.bootstrap_servers, "guarded", [b"1", b"2"])
         return {"ports": asdict(server.ports)}
+
+    def _rabbitmq(self) -> dict[str, Any]:
+        from tests.servers.rabbitmq import rabbitmq_server
+
+        certificates = self.answer("certificates")
+        certificate = Path(certificates["server"]) if "server" in certificates else None
+        server, place = rabbitmq_server(self._folder / "rabbitmq", certificate=certificate)
+        server.start()
+        self._stops.append(server.kill)  # its data end with the run
+        return asdict(place)
 
 
 def serve(keeper: Keeper, address: Path) -> None:

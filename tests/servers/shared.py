@@ -11,6 +11,7 @@ from typing import Any
 from tests.servers import ServerMissing
 from tests.servers.apache_kafka import ApacheKafka, KafkaPorts
 from tests.servers.certificates import Certificates
+from tests.servers.rabbitmq import RabbitMq
 
 ADDRESS = "TEST_SERVERS_SOCKET"
 """The variable with the keeper's socket, which every worker inherits."""
@@ -41,6 +42,11 @@ def where_is(kind: str) -> dict[str, Any]:
 def shared_kafka() -> ApacheKafka:
     """The Kafka of the run."""
     return ApacheKafka(KafkaPorts(**where_is("kafka")["ports"]))
+
+
+def shared_rabbitmq() -> RabbitMq:
+    """The RabbitMQ of the run."""
+    return RabbitMq(**where_is("rabbitmq"))
 
 
 def shared_certificates() -> Certificates:

@@ -1,0 +1,1 @@
+"""RabbitMQ: queues are collected, streams are logs."""
