@@ -48,6 +48,7 @@ def examine(options: Globals) -> list[Finding]:
         "sources": lambda: examine_sources.sources(settings, streams),
         "brokers": lambda: examine_sources.brokers(settings, streams),
         "durability": lambda: examine_durability.brokers(settings, streams, now=utc_now()),
+        "space": lambda: examine_durability.space(settings, now=utc_now()),
         "web UI": lambda: examinations.web_ui(settings),
     }
     if known is None:  # every spool would look as if no stream read it

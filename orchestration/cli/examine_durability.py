@@ -6,9 +6,10 @@ What PostgreSQL adds is in examine_catalog.py. Each kind of broker says its own 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from datetime import datetime
+from typing import Literal
 
 from ingestion.collect.status import state_folder
-from ingestion.connectors.durability import DurableConnector, Reading
+from ingestion.connectors.durability import DurableConnector, Reading, span
 from ingestion.connectors.guard import boundary
 from ingestion.connectors.port import CollectingConnector, Finding
 from ingestion.connectors.registry import connectors
@@ -18,8 +19,12 @@ from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
+from ingestion.upkeep.space import measure, read_samples, seconds_until_full
 from ingestion.watch.reading import how_far
 from orchestration.cli.examine_sources import BROKER_SECONDS, open_lake
+
+_SOON_SECONDS, _NOTED_SECONDS = 3 * 86_400.0, 14 * 86_400.0
+_FORESEEN_SECONDS = 2 * 365 * 86_400.0
 
 
 def brokers(settings: Settings, streams: Sequence[Stream], *, now: datetime) -> Iterator[Finding]:
@@ -36,6 +41,31 @@ def brokers(settings: Settings, streams: Sequence[Stream], *, now: datetime) -> 
             declared = [stream for stream in streams if stream.kind == connector.kind]
             if declared and isinstance(connector, DurableConnector):
                 yield from _of_kind(settings, connector, declared, lake, now)
+
+
+def space(settings: Settings, *, now: datetime) -> Iterator[Finding]:
+    """When the disks will be full, at the pace that upkeep has seen.
+
+    Args:
+        settings: Names the folders.
+        now: UTC.
+    """
+    present = measure(settings, at=now.timestamp())
+    samples = [*read_samples(settings), present]
+    for folder, free in present.free.items():
+        seconds = seconds_until_full(samples, folder)
+        left = f"the disk of {folder} has {free / 2**30:.1f} GiB left"
+        if seconds is None:
+            yield Finding("space", "ok", f"{left}; how fast it fills is known after an hour of upkeep")
+        elif seconds > _FORESEEN_SECONDS:
+            yield Finding("space", "ok", f"{left}, for years at the pace of the last day")
+        else:
+            foreseen = f"{left}, and at the pace of the last day it is full in {span(seconds)}"
+            state: Literal["problem", "note", "ok"] = "ok"
+            if seconds < _NOTED_SECONDS:
+                state = "problem" if seconds < _SOON_SECONDS else "note"
+                foreseen += ": make room, or keep less (docs/operations.md, Upkeep)"
+            yield Finding("space", state, foreseen)
 
 
 def _of_kind(

@@ -11,6 +11,7 @@ from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
 from ingestion.upkeep.ages import Ages, note_moment, this_moment
 from ingestion.upkeep.maintenance import Limits, Report, maintain
+from ingestion.upkeep.space import measure, note_space
 from orchestration.records.reader import DagsterRecords
 
 
@@ -34,7 +35,10 @@ def keep_up(lake: Lake, streams: Sequence[Stream], *, dry_run: bool = False) -> 
     finally:
         records.close()
     lake.prepare(stream.name for stream in streams)
-    return maintain(lake, streams, now=now, dry_run=dry_run, needed=needed, ages=ages)
+    report = maintain(lake, streams, now=now, dry_run=dry_run, needed=needed, ages=ages)
+    if not dry_run:
+        note_space(lake.settings, measure(lake.settings, at=now.timestamp()))
+    return report
 
 
 def ages_of(settings: Settings, *, keep: bool = True) -> Ages:

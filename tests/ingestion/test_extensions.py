@@ -11,7 +11,7 @@ import pytest
 
 from ingestion.errors import ConfigError
 from ingestion.lake import wheels
-from ingestion.lake.wheels import proven_extension
+from ingestion.lake.wheels import proven_extension, refuse_replaceable
 
 
 @pytest.fixture
@@ -89,3 +89,21 @@ def test_a_wheel_without_a_hash_is_refused(wheel: Path, tmp_path: Path) -> None:
     record.write_text(record.read_text().replace("sha256=", ""))
     with pytest.raises(ConfigError, match="has no hash of"):
         prove(tmp_path)
+
+
+def test_a_folder_like_tmp_and_a_group_of_ones_own_are_no_danger(tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    file = folder / "library"
+    file.write_bytes(b"x")
+    folder.chmod(0o1777)  # whoever may write there can neither replace nor rename the file of another user
+    refuse_replaceable(file)
+    folder.chmod(0o755)
+    os.chown(file, -1, os.getegid())
+    file.chmod(0o664)
+    refuse_replaceable(file)
+    file.chmod(0o1666)  # of a file the bit means nothing
+    with pytest.raises(ConfigError, match="another user can replace"):
+        refuse_replaceable(file)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        refuse_replaceable(tmp_path / "missing")
