@@ -110,6 +110,17 @@ def test_behaves_like_a_list_with_positions(steps: list[tuple[str, object]], seg
         reader.close()
 
 
+def test_a_window_begins_and_ends_anywhere_in_a_frame(tmp_path: Path) -> None:
+    values = [b"%d" % number for number in range(6)]
+    with closing(SpoolWriter(tmp_path / "s")) as writer:
+        for first in (0, 3):
+            writer.append([event(value) for value in values[first : first + 3]])
+            writer.commit()
+    for start in range(7):
+        for end in range(start, 7):
+            assert read_all(tmp_path / "s", start, end) == values[start:end]
+
+
 def test_all_columns_come_back(tmp_path: Path) -> None:
     writer = SpoolWriter(tmp_path / "s")
     moment = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)

@@ -69,7 +69,7 @@ MUTANTS = (
         "            skip = max(start - frame.first, 0)\n",
         "            skip = 0\n",
         "windows are read exactly",
-        (f"{_TESTS}::test_behaves_like_a_list_with_positions",),
+        (f"{_TESTS}::test_a_window_begins_and_ends_anywhere_in_a_frame",),
     ),
     Mutant(
         "a message counts as safe when one of its streams has it",
