@@ -48,6 +48,15 @@ def test_receipts_of_a_lane_do_not_overtake_each_other(intake: Intake[str]) -> N
     assert intake.waiting_of("a") == 2
 
 
+def test_an_event_is_safe_when_every_stream_that_wants_it_has_it(intake: Intake[str], tmp_path: Path) -> None:
+    for number in range(2):
+        stored(intake, "a", f"a{number}")
+    assert stored(intake, "b", "both", to=("b", "a")) == [], "one of them is full"
+    SpoolReader(tmp_path / "a").trim(2)
+    assert intake.commit(at_once=True) == ["both"]
+    assert intake.positions == {"a": 3, "b": 1}
+
+
 def test_a_lane_has_its_share_of_the_credit(intake: Intake[str]) -> None:
     for number in range(2):
         stored(intake, "a", f"a{number}")

@@ -77,10 +77,7 @@ MUTANTS = (
         "item.missing = tuple(other for other in item.missing if other != name)",
         "item.missing = ()",
         "acknowledged is what every stream that wants it has stored",
-        (
-            "tests/conformance/test_listeners.py::test_nothing_is_acknowledged_before_it_is_durable",
-            "tests/ingestion/test_collector_blocked.py",
-        ),
+        ("tests/ingestion/test_intake.py::test_an_event_is_safe_when_every_stream_that_wants_it_has_it",),
     ),
     Mutant(
         "a polite stop forgets what is stored",
