@@ -129,17 +129,6 @@ def test_either_of_two_backups_goes_on_from_its_own_rows(
             restore(there, source)
 
 
-def test_a_backup_is_for_its_owner_alone(settings: Settings, tmp_path: Path) -> None:
-    spool(settings, b"0", b"1")
-    with Lake(settings) as lake:
-        ingest(lake, SPOOLED, settings)
-    spool(settings, b"2")
-    folder = back_up(settings, tmp_path / "backups", now=NOON).folder
-    open_to_others = {path.name for path in (folder, *folder.rglob("*")) if path.stat().st_mode & 0o077}
-    assert open_to_others == set()
-    assert {path.suffix for path in folder.rglob("*")} >= {".parquet", ".spool"}
-
-
 def test_a_backup_while_events_land_is_one_instant(
     here: Settings,
     elsewhere: Callable[[], Settings],

@@ -2,13 +2,7 @@
 
 from tests.fault.mutations.mutant import Mutant
 
-EQUIVALENT: dict[tuple[str, str], str] = {
-    ("ingestion/spool/writer.py", "after a flush that failed the segment is written on"): (
-        "What a failed commit wrote is cut, and the next frame is written at the same place: each page that "
-        "the failed flush has dropped is written again, so the next flush brings it to the disk. The new "
-        "segment spares a place of the disk that is bad; it is no part of the promise."
-    ),
-}
+EQUIVALENT: dict[tuple[str, str], str] = {}
 """(file, name of the bug: of a tool's, the line and what it became) → why nobody can notice it."""
 
 

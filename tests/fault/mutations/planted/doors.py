@@ -184,7 +184,7 @@ MUTANTS = (
         "                path.chmod(0o600)\n                _flush(path)\n",
         "                _flush(path)\n",
         "a backup is as private as the lake",
-        ("tests/ingestion/test_backup.py::test_a_backup_is_for_its_owner_alone",),
+        ("tests/ingestion/test_backup_modes.py::test_sealing_leaves_files_with_another_name_alone",),
     ),
     Mutant(
         "a backup's folders may be entered by everybody",
@@ -192,6 +192,6 @@ MUTANTS = (
         "        Path(root).chmod(0o700)\n",
         "",
         "a backup is as private as the lake",
-        ("tests/ingestion/test_backup.py::test_a_backup_is_for_its_owner_alone",),
+        ("tests/ingestion/test_backup_modes.py::test_sealing_leaves_files_with_another_name_alone",),
     ),
 )

@@ -9,6 +9,7 @@ _WRITER, _PUBLISHED, _DURABLE = (
 )
 _JOURNAL, _BACKUP_FILES = "orchestration/conditions/journal.py", "ingestion/backup/files.py"
 _SPOOL, _FILES, _BACKUP = (f"tests/powerloss/test_{name}.py" for name in ("spool", "files", "backup"))
+_FAILED = "tests/powerloss/test_flushes_that_failed.py"
 _JOURNAL_TESTS = "tests/orchestration/conditions/test_journal.py"
 
 MUTANTS = (
@@ -26,7 +27,7 @@ MUTANTS = (
         "            if self._unproven or self._tail.offset >= self._segment_bytes:\n",
         "            if self._tail.offset >= self._segment_bytes:\n",
         "a second flush does not bring to the disk what the first one lost",
-        (_SPOOL,),
+        (_FAILED,),
     ),
     Mutant(
         "the last frame is taken as proven when a spool is opened",
@@ -34,7 +35,7 @@ MUTANTS = (
         "        _write_all(self._fd, [last], offset=self._tail.last)\n",
         "",
         "of the last frame nobody knows whether its flush succeeded",
-        (_SPOOL,),
+        (_FAILED, _SPOOL),
     ),
     Mutant(
         "the folders of a spool that a killed writer made are not flushed",
@@ -58,7 +59,7 @@ MUTANTS = (
         "            ours = (start, log) == (machine_start().bytes, log_id.encode())\n",
         "            ours = log == log_id.encode()\n",
         "after a power loss whatever is read comes from the disk",
-        ("tests/ingestion/test_published.py",),
+        (_FAILED,),
     ),
     Mutant(
         "the word about another log counts",
@@ -66,7 +67,7 @@ MUTANTS = (
         "            ours = (start, log) == (machine_start().bytes, log_id.encode())\n",
         "            ours = start == machine_start().bytes\n",
         "a published position is one log's",
-        ("tests/ingestion/test_published.py",),
+        (_FAILED,),
     ),
     Mutant(
         "a half-written word counts",
@@ -74,7 +75,7 @@ MUTANTS = (
         "        if len(crc) == _CRC.size and _CRC.unpack(crc) == (crc32c(fields),):\n",
         "        if len(crc) == _CRC.size:\n",
         "a published position is read whole or not at all",
-        ("tests/ingestion/test_published.py",),
+        (_FAILED,),
     ),
     Mutant(
         "a replaced file is not flushed",
