@@ -17,7 +17,15 @@ import structlog
 
 from ingestion.collect.guard import GuardedListener
 from ingestion.collect.status import state_folder, status_file
-from ingestion.connectors.port import NOBODY, CollectingConnector, Listener, ListenerStatus, Receipt
+from ingestion.collect.whereabouts import LakeView
+from ingestion.connectors.port import (
+    NOBODY,
+    CollectingConnector,
+    Listener,
+    ListenerStatus,
+    Receipt,
+    Whereabouts,
+)
 from ingestion.connectors.registry import require_libraries
 from ingestion.connectors.secrets import secrets_of
 from ingestion.declare.stream import Stream
@@ -27,7 +35,7 @@ from ingestion.json_file import write_json
 from ingestion.settings import Settings
 from ingestion.spool.guarded import Held, Limits
 from ingestion.spool.intake import Intake
-from ingestion.spool.lanes import Placed
+from ingestion.spool.lanes import Place, Placed
 from ingestion.spool.unrouted import OpenCount, unrouted_name
 from ingestion.spool.writer import SpoolEvent
 
@@ -88,6 +96,7 @@ class Collector:
         folder = state_folder(settings.data_dir, connector)
         unrouted = unrouted_name(connector.collector)
         self._unrouted = OpenCount(settings.data_dir / "spool" / unrouted)
+        self._view = LakeView(settings, settings.data_dir / "spool")
         self._lock = _lock(folder)
         try:
             require_libraries(connector.kind, connector.libraries, extra=connector.extra)
@@ -127,6 +136,7 @@ class Collector:
             self._listener.close()
             self._write_status(time.monotonic())
             self._spools.close()
+            self._view.close()
             os.close(self._lock)
 
     def take(
@@ -160,6 +170,10 @@ class Collector:
     def newest(self, stream: str) -> Iterator[tuple[str, int, pa.Table]]:
         """What the newest segment of a stream's spool holds (connectors/port.py, Intake)."""
         return self._spools.newest(stream)
+
+    def whereabouts(self, place: Place, count: int) -> Whereabouts | None:
+        """Where events are that were stored from a place on (connectors/port.py, Intake)."""
+        return self._view.find(place, count)
 
     def waiting_of(self, lane: str) -> int:
         """How many events of a lane are not acknowledged yet (connectors/port.py, Intake)."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from ingestion.connectors.messages import Look, Message, Sender
 from ingestion.log.port import Log, Start
 from ingestion.spool.guarded import Held
-from ingestion.spool.lanes import Placed
+from ingestion.spool.lanes import Place, Placed
 from ingestion.spool.writer import SpoolEvent
 
 
@@ -130,6 +130,25 @@ NOBODY: Receipt = "nobody"
 never comes back to it."""
 
 
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where events are that were stored.
+
+    Attributes:
+        first: Position of the first one, as the lake counts them.
+        count: How many there are.
+        in_lake: How many of them are in raw or in raw.rejects; the others wait in the spool.
+        batches: That brought them.
+        snapshot: The version of the lake in which this was seen.
+    """
+
+    first: int
+    count: int
+    in_lake: int
+    batches: tuple[int, ...]
+    snapshot: int
+
+
 class Intake(Protocol):
     """Takes what a listener receives, until it is durable."""
 
@@ -169,6 +188,18 @@ class Intake(Protocol):
 
         Raises:
             StorageError: It cannot be read.
+        """
+        ...
+
+    def whereabouts(self, place: Place, count: int) -> Whereabouts | None:
+        """Where events are that were stored from a place on; from any thread. None: their spool was replaced.
+
+        Args:
+            place: The first one's; of its log's identity a beginning is enough.
+            count: How many there are.
+
+        Raises:
+            MillraceError: Lake or spool cannot be read.
         """
         ...
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -17,6 +18,8 @@ import zstandard
 from ingestion.collect.collector import Collector
 from ingestion.connectors.http import protocol
 from ingestion.connectors.http.connector import HTTP
+from ingestion.connectors.http.delivery import Stored
+from ingestion.connectors.http.receipts import receipt_id
 from ingestion.connectors.messages import Look, Message
 from ingestion.declare.sources import open_sender, peek, read_source
 from ingestion.declare.stream import Stream
@@ -291,11 +294,27 @@ def test_a_declaration_that_cannot_work_is_refused(source: dict[str, str], says:
 
 
 def test_events_land_like_those_of_any_source(lake: Lake, settings: Settings) -> None:
-    with collecting(settings.data_dir, {"http": "one"}) as post:
-        assert post.post("one", b'[{"n": 1}, {"n": 2}]').status == 202
+    with collecting(settings.data_dir, {"http": "one"}, catalog=settings.catalog) as post:
+        two = post.post("one", b'[{"n": 1}, {"n": 2}]').json["receipt"]
         assert post.post("one", b"\xff", BYTES).status == 202
         stream = Stream.model_validate({"name": "a", "source": {"http": "one"}})
+        lake.prepare([stream.name])
+
+        def where() -> dict[str, Any]:
+            (found,) = post.ask("GET", f"/v1/receipts/{two}").json["streams"]
+            return {name: found[name] for name in ("state", "in_lake", "batches", "first", "last")}
+
+        assert where() == {"state": "spool", "in_lake": 0, "batches": [], "first": 0, "last": 1}
         report = ingest(lake, stream, settings)
+        assert where() == {"state": "lake", "in_lake": 2, "batches": [1], "first": 0, "last": 1}
+        after = post.ask("GET", f"/v1/receipts/{two}").json["streams"][0]["snapshot"]
+        seen = lake.query(f"select count(*) from raw.a at (version => {after})")
+        assert seen == [(2,)]
+        for strange in ("x", "WyJ4Il0", receipt_id([Stored("none", "l", 0, 1)], "sha256:0")):
+            assert post.ask("GET", f"/v1/receipts/{strange}").status == 404
+        replaced = receipt_id([Stored("a", "another log", 0, 1)], "sha256:0")
+        (gone,) = post.ask("GET", f"/v1/receipts/{replaced}").json["streams"]
+        assert gone["state"] == "unknown"
     assert (report.events_landed, report.events_rejected) == (2, 1)
     assert positions_of(lake, "a") == [("a-0", 0), ("a-0", 1)]
 

@@ -54,20 +54,22 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def test_a_token_counts_as_soon_as_it_is_made_and_no_longer_than_it_is_there(shared: Post) -> None:
-    tokens = tokens_of(shared)
+    tokens, before = tokens_of(shared), len(shared.values("a"))
+    known = {each.id for each in tokens.of("a")}
     refused = shared.post("guarded", b"1")
     assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
     first, second = tokens.make("a"), tokens.make("a")
+    made = [each.id for each in tokens.of("a") if each.id not in known]
     foreign = tokens.make("b")
     for token, status in ((first, 202), (second, 202), (foreign, 401), (first[:-1], 401), ("", 401)):
         assert shared.post("guarded", b"1", bearer(token)).status == status
     kept = (shared.settings.data_dir / HTTP.collector / "tokens.json").read_text()
     assert not [token for token in (first, second) if token in kept]
     assert sha256(first.encode()).hexdigest() in kept
-    assert tokens.revoke("a", tokens.of("a")[0].id)
-    assert not tokens.revoke("b", tokens.of("a")[0].id)
+    assert tokens.revoke("a", made[0])
+    assert not tokens.revoke("b", made[1])
     assert [shared.post("guarded", b"1", bearer(token)).status for token in (first, second)] == [401, 202]
-    assert shared.values("a") == [b"1"] * 3
+    assert shared.values("a")[before:] == [b"1"] * 3
 
 
 def test_who_shows_no_token_is_refused_before_the_body_is_read(shared: Post) -> None:
@@ -206,8 +208,13 @@ def test_over_tls_senders_and_readers_show_their_tokens(tmp_path: Path, certific
 
 
 def test_what_is_sent_to_a_guarded_address_is_shown_to_readers_only(shared: Post) -> None:
-    answer = shared.ask("GET", "/v1/guarded/next", None, bearer(tokens_of(shared).make("a")))
+    token = tokens_of(shared).make("a")
+    answer = shared.ask("GET", "/v1/guarded/next", None, bearer(token))
     assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+    receipt = shared.post("guarded", b"1", bearer(token)).json["receipt"]
+    assert shared.ask("GET", f"/v1/receipts/{receipt}").status == 401
+    known = shared.ask("GET", f"/v1/receipts/{receipt}", None, bearer(token))
+    assert (known.status, "the lake does not answer" in known.json["detail"]) == (503, True)
 
 
 @pytest.mark.parametrize(("client", "status"), [("10.0.0.1", 404), ("10.0.0.2", 403), ("127.0.0.1", 404)])
@@ -215,7 +222,7 @@ def test_behind_a_proxy_only_the_proxy_is_answered(tmp_path: Path, client: str, 
     access = HttpAccess(host="0.0.0.0", proxy="10.0.0.1")
     app = HttpApp(
         {}, access, keepers=Keepers(access, TokenFile(tmp_path)), deliver=lambda _: None,
-        held=lambda _: None, answer_seconds=1,
+        whereabouts=lambda *_: None, held=lambda _: None, answer_seconds=1,
     )  # fmt: skip
     sent: list[dict[str, Any]] = []
 

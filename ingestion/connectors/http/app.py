@@ -7,6 +7,7 @@ import asyncio
 import hmac
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -24,9 +25,12 @@ from ingestion.connectors.http.doors import Door, Keepers, bearer
 from ingestion.connectors.http.keys import DIGEST, KEY
 from ingestion.connectors.http.problems import PROBLEM, RETRY_SECONDS, Problem, try_again
 from ingestion.connectors.http.reading import READ, Reader
-from ingestion.connectors.http.receipts import digest_of, receipt_of
+from ingestion.connectors.http.receipts import digest_of, read_receipt, receipt_of, where
 from ingestion.connectors.http.taps import Taps
+from ingestion.connectors.port import Whereabouts
+from ingestion.errors import MillraceError
 from ingestion.spool.guarded import Held
+from ingestion.spool.lanes import Place
 
 _MEMORY_BYTES = 64 * 2**20
 _KEY_CHARACTERS = 255
@@ -41,6 +45,7 @@ class HttpApp:
         doors: By name.
         access: Limits of a request, and what it may be called.
         keepers: Decide who may send.
+        whereabouts: Finds stored events.
         deliver: Hands a request over to whoever stores it.
         held: Why a door's streams are not stored at the moment, as was seen last.
         answer_seconds: How long a request may wait to be stored.
@@ -56,11 +61,13 @@ class HttpApp:
         access: HttpAccess,
         *,
         keepers: Keepers,
+        whereabouts: Callable[[Place, int], Whereabouts | None],
         deliver: Callable[[Delivery], None],
         held: Callable[[str], Held | None],
         answer_seconds: float,
     ) -> None:
         self._doors, self._access, self._keepers = doors, access, keepers
+        self._whereabouts = whereabouts
         self._deliver, self._held, self._answer_seconds = deliver, held, answer_seconds
         self._taps = Taps()
         self._reader = Reader(
@@ -70,6 +77,7 @@ class HttpApp:
         self.asgi = Starlette(
             routes=[
                 Route("/healthz", self._health, methods=["GET"]),
+                Route("/v1/receipts/{receipt}", self._where, methods=["GET"]),
                 Route("/v1/{door}", self._take, methods=["POST"]),
                 Route("/v1/{door}", self._show, methods=["OPTIONS"]),
                 Route("/v1/{door}/next", self._watch, methods=["GET"]),
@@ -168,6 +176,36 @@ class HttpApp:
             self._require_reader(request)
         lines = self._taps.watch(name)
         return StreamingResponse(lines, media_type="application/x-ndjson")
+
+    async def _where(self, request: Request) -> Response:
+        """Where a receipt's events are by now."""
+        self._require_reachable(request)
+        text = str(request.path_params["receipt"])
+        places = read_receipt(text)
+        streams = {stream: door for door in self._doors.values() for stream in door.streams}
+        if not places or any(place.spool not in streams for place, _ in places):
+            raise Problem(HTTPStatus.NOT_FOUND, "there is no such receipt; 202 gives one for each request")
+        for place, _ in places:
+            if self._access.is_exposed or not streams[place.spool].is_open:
+                self._require_sender_or_reader(request, streams[place.spool])
+        try:
+            found = [
+                where(place, count, await asyncio.to_thread(self._whereabouts, place, count))
+                for place, count in places
+            ]
+        except MillraceError:
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "the lake does not answer; the events are stored all the same",
+                {"retry-after": f"{RETRY_SECONDS}"},
+            ) from None
+        return self._json(HTTPStatus.OK, {"receipt": text, "streams": found})
+
+    def _require_sender_or_reader(self, request: Request, door: Door) -> None:
+        if door.wants_token:
+            with suppress(Problem):
+                return self._keepers.admit(door, request.headers)
+        self._require_reader(request)
 
     def _find(self, request: Request) -> Door:
         name = str(request.path_params["door"])

@@ -66,6 +66,7 @@ class HttpListener:
             self._doors,
             access,
             keepers=Keepers(access, TokenFile(state)),
+            whereabouts=intake.whereabouts,
             deliver=self._inbox.put,
             held=lambda name: self._held.get(name),
             answer_seconds=timeout_seconds,

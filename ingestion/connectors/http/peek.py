@@ -33,7 +33,13 @@ def _look(source: HttpSource, access: HttpAccess, look: Look) -> Iterator[Messag
         # No collector runs, so what is sent meanwhile is shown and refused: its sender keeps it.
         keepers = Keepers(access, TokenFile(Path()))
         app = HttpApp(
-            {}, access, keepers=keepers, deliver=lambda _: None, held=lambda _: None, answer_seconds=1
+            {},
+            access,
+            keepers=keepers,
+            whereabouts=lambda *_: None,
+            deliver=lambda _: None,
+            held=lambda _: None,
+            answer_seconds=1,
         )
         server = HttpServer(app.asgi, access)
         try:
