@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import pyarrow as pa
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
@@ -49,16 +49,30 @@ _START_SCHEMA: dict[str, object] = {
 }
 
 
+class TopicPlace(NamedTuple):
+    """Where raw has the topic that an event was sent to.
+
+    Attributes:
+        column: The topic is the event's key, or the partition's name up to its number.
+        separator: What stands between two levels of a topic.
+    """
+
+    column: Literal["event_key", "source_partition"]
+    separator: str
+
+
 class SourceSpec(BaseModel):
     """What a stream's `source` says; each kind adds its key, which is the kind's name, and its options.
 
     Attributes:
         kind: The kind; a key of this name holds what is read.
+        topic_place: Where an event's topic is; None for a kind without topics.
         start: Where the stream begins.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: ClassVar[str]
+    topic_place: ClassVar[TopicPlace | None] = None
 
     start: Annotated[Start, BeforeValidator(_as_start), WithJsonSchema(_START_SCHEMA)] = "earliest"
 

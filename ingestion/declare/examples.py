@@ -28,16 +28,37 @@ def example_payload(
     Returns:
         What JSON encodes.
     """
+    if stream.envelope:
+        like = ()  # a copy of a real change or CloudEvent would be that one again
     payload: Any = copy.deepcopy(random.choice(like)) if like else {}
     for name, field in stream.fields.items():
+        if not field.path:
+            continue  # it is not in the payload
         # With its own time among the identifying fields, the others name who sent the event.
         names_event = name in stream.business_id and stream.event_time not in stream.business_id
         if like and not names_event and field.type != "timestamp":
             continue
         value = _value(name, field, number if names_event else None, now=now, random=random)
         if field.path == WHOLE_PAYLOAD:
-            return value
+            return _enveloped(stream, value, number=number, now=now)
         _put(payload, field.path.split("."), value, is_new=not like)
+    return _enveloped(stream, payload, number=number, now=now)
+
+
+def _enveloped(stream: Stream, payload: Any, *, number: int, now: datetime) -> Any:
+    """A payload in the stream's envelope: a new row, or a structured event."""
+    milliseconds = int(now.timestamp() * 1000)
+    if stream.envelope == "debezium":
+        source = {"connector": "example", "lsn": milliseconds * 1000 + number % 1000, "ts_ms": milliseconds}
+        return {"op": "c", "before": None, "after": payload, "source": source, "ts_ms": milliseconds}
+    if stream.envelope == "cloudevents":
+        head = {
+            "specversion": "1.0",
+            "id": f"{milliseconds}-{number}",
+            "source": "/example",
+            "type": "example",
+        }
+        return {**head, "time": now.isoformat(timespec="milliseconds"), "data": payload}
     return payload
 
 

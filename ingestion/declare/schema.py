@@ -4,11 +4,13 @@ What a schema cannot see (that a role names a field, that a stream stands twice)
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
 
 from ingestion.connectors.registry import connectors
+from ingestion.declare.origins import ORIGINS
 from ingestion.declare.stream import (
     DEFAULT_FORMAT,
     RESERVED_NAMES,
@@ -19,6 +21,7 @@ from ingestion.declare.stream import (
     name_schema,
     type_schema,
 )
+from ingestion.declare.times import TIME_TYPES
 from ingestion.formats.registry import find_format, formats
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -27,7 +30,12 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 def streams_schema() -> dict[str, Any]:
     """The schema of a whole file, with every installed kind of source and format."""
     field = _schema_of(FieldSpec)
-    field["required"] = ["type"]  # the path is the name where none is given
+    field.pop("required", None)  # the path is the name where none is given
+    field["oneOf"] = [
+        {"required": ["type"], "not": _any_of(ORIGINS)},
+        *({"required": [each], "not": _any_of({"path", *ORIGINS} - {each})} for each in ORIGINS),
+    ]
+    field["dependentSchemas"] = {"broker_time": {"properties": {"type": {"enum": list(TIME_TYPES)}}}}
     stream = _schema_of(Stream)
     properties = stream["properties"]
     del properties["name"]
@@ -60,6 +68,10 @@ def _format_schema(description: str) -> dict[str, Any]:
                "minProperties": 1, "maxProperties": 1}  # fmt: skip
     return {"description": description, "default": str(DEFAULT_FORMAT),
             "anyOf": [{"enum": list(options)}, mapping]}  # fmt: skip
+
+
+def _any_of(keys: Iterable[str]) -> dict[str, Any]:
+    return {"anyOf": [{"required": [key]} for key in sorted(keys)]}
 
 
 def _schema_of(model: type[BaseModel]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ How to write one: docs/adding-a-stream.md.
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -22,9 +22,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from ingestion.connectors.port import OneOrMore, SourceSpec
+from ingestion.connectors.port import OneOrMore, SourceSpec, TopicPlace
 from ingestion.connectors.registry import connector, kinds
+from ingestion.declare.envelopes import ENVELOPES, EnvelopeName, Part, defaults_of, envelope_of
 from ingestion.declare.labels import Owners, Tags
+from ingestion.declare.origins import Origin, check_origin, completed
 from ingestion.declare.times import TIME_TYPES, Unit, check_zone, format_schema, pattern_of
 from ingestion.formats.registry import FormatChoice, choose_format
 
@@ -139,20 +141,27 @@ def _time_format(value: str) -> str:
     return value
 
 
-class FieldSpec(_Model):
-    """A typed field of the payload: its SQL type and the dotted path of keys to it.
+class FieldSpec(Origin):
+    """A typed field: its SQL type, and the dotted path of keys to it in the payload or where else it is.
 
     Attributes:
+        path: Of the payload; empty where the field is not from there.
+        key: true is the whole key; else keys with dots between them, of a key that is JSON.
+        topic: true is the whole topic; else a level of it, 1 the first and -1 the last.
+        header: Of a message's header or user property.
+        broker_time: true is the broker's time stamp.
         unit: Of numbers since 1970, for a timestamp or date; without it they count within 1990 to 2100.
         format: Of the text of a timestamp or date, as in %Y%m%d; nothing else counts then.
         zone: Of a time without an offset (else UTC), and the zone whose day a date is.
+        encoding: base64, of a number whose bytes are sent without its scale, which is the type's.
     """
 
     type: Annotated[str, AfterValidator(_field_type), WithJsonSchema(type_schema())]
-    path: Annotated[str, AfterValidator(_json_path), WithJsonSchema(_PATH_SCHEMA)]
+    path: Annotated[str, AfterValidator(_json_path), WithJsonSchema(_PATH_SCHEMA)] = ""
     unit: Unit | None = None
     format: Annotated[str, AfterValidator(_time_format), WithJsonSchema(format_schema())] | None = None
     zone: Annotated[str, AfterValidator(check_zone)] | None = None
+    encoding: Literal["base64"] | None = None
 
     @model_validator(mode="after")
     def _is_a_time(self) -> "FieldSpec":
@@ -161,6 +170,11 @@ class FieldSpec(_Model):
             raise ValueError(f"'{said[0]}' is for timestamp and date fields, not for {self.type}")
         if self.unit and self.format:
             raise ValueError("'unit' is for numbers since 1970 and 'format' for text; remove one of them")
+        if self.encoding and not (self.path and self.type.startswith(("decimal", "bigint", "integer"))):
+            raise ValueError(f"'encoding' is for the bytes of decimal and bigint fields, not for {self.type}")
+        if bool(self.path) == bool(self.origins()):
+            raise ValueError("a field has a 'path' in the payload, or key, topic, header or broker_time")
+        check_origin(self, self.type)
         return self
 
 
@@ -183,6 +197,7 @@ class Stream(_Model):
         name: Of the raw table, the asset and the dbt source.
         source: Where events come from.
         format: How payloads are decoded: a word, or one format with its options.
+        envelope: What the sending system puts round each payload; the fields are then of what is inside.
         event_time: The field with the event's own time; without it, the broker's timestamp counts.
         business_id: The fields that tell two deliveries of one event; staging deduplicates by them.
         on_conflict: What staging keeps of deliveries with one business id and several payloads.
@@ -201,6 +216,7 @@ class Stream(_Model):
     source: Annotated[SerializeAsAny[SourceSpec], PlainValidator(_read_source)]
     description: str = ""
     format: Annotated[FormatChoice, PlainValidator(choose_format), WithJsonSchema({})] = DEFAULT_FORMAT
+    envelope: EnvelopeName | None = None
     event_time: str | None = None
     business_id: OneOrMore = ()
     on_conflict: Literal["first", "last", "keep_all", "fail"] = "first"
@@ -222,6 +238,23 @@ class Stream(_Model):
         """How long after its receipt an event's time is still believed."""
         return timedelta(minutes=self.clock_tolerance_minutes)
 
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """The columns of staging that its envelope gives."""
+        envelope = envelope_of(self.envelope)
+        return envelope.parts if envelope else {}
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The columns that identify an event: the business id, of a change also which change it is."""
+        envelope = envelope_of(self.envelope)
+        return (*self.business_id, *envelope.also) if envelope and self.business_id else self.business_id
+
+    @property
+    def topic_place(self) -> TopicPlace | None:
+        """Where raw has the topic of an event; None for a source without topics."""
+        return self.source.topic_place
+
     @model_validator(mode="before")
     @classmethod
     def _shapes(cls, value: Any) -> Any:
@@ -231,16 +264,23 @@ class Stream(_Model):
         fields = value.get("fields")
         if isinstance(fields, dict):
             value["fields"] = {
-                name: {"type": spec, "path": name} if isinstance(spec, str) else {"path": name} | (spec or {})
+                name: {"type": spec, "path": name} if isinstance(spec, str) else completed(name, spec or {})
                 for name, spec in fields.items()
             }
+        envelope = value.get("envelope")
+        if envelope in ENVELOPES:
+            value |= defaults_of(str(envelope), value)
         return value
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Stream":
+        for name, field in self.fields.items():
+            if field.topic is not None and self.source.topic_place is None:
+                raise ValueError(f"field '{name}' is of the topic, and a source of kind {self.kind} has none")
         if self.name in RESERVED_NAMES:
             raise ValueError(f"'{self.name}' is the name of a table that Millrace keeps; choose another")
-        for name in self.fields.keys() & STAGING_COLUMNS:
+        parts = self.parts
+        for name in self.fields.keys() & (STAGING_COLUMNS | parts.keys()):
             raise ValueError(
                 f"field '{name}' has the name of a column that staging adds; rename it and add 'path: {name}'"
             )
@@ -249,7 +289,7 @@ class Stream(_Model):
             ("business_id", self.business_id),
         ):
             for name in names:
-                if name not in self.fields:
-                    hint = suggest(name, self.fields)
+                if name not in self.fields and name not in parts:
+                    hint = suggest(name, [*self.fields, *parts])
                     raise ValueError(f"{role} names '{name}', which is not among the fields{hint}")
         return self

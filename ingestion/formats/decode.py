@@ -15,6 +15,7 @@ from ingestion.formats.port import Format, FormatOptions, Refusal, Texts
 from ingestion.formats.registry import FormatChoice, choose_format, find_format, formats
 from ingestion.formats.unpack import HEADER_PART, HEADER_PATTERN, REASONS, unpack
 from ingestion.log.envelope import EVENT_SCHEMA, REJECT_SCHEMA, UTC_MICROSECONDS
+from ingestion.log.notation import column_as_text
 
 TOO_LARGE = "too_large"
 """The reason that no format is asked about; its bytes are not kept."""
@@ -166,7 +167,7 @@ def _envelope(events: pa.Table, *, batch_id: int, ingested_at: datetime) -> dict
         "source_partition": events["source_partition"],
         "position": events["position"],
         "event_id": _event_ids(events),
-        "event_key": _keys_as_text(events["event_key"]),
+        "event_key": column_as_text(events["event_key"]),
         "headers": events["headers"],
         "event_time": events["event_time"],
         "ingested_at": pa.repeat(pa.scalar(ingested_at, UTC_MICROSECONDS), events.num_rows),
@@ -223,20 +224,3 @@ def _kept(values: pa.ChunkedArray, altered: frozenset[int]) -> pa.Array:
 def _event_ids(events: pa.Table) -> pa.Array:
     """Positional identity, `partition@position`: two equal readings are two events."""
     return pc.binary_join_element_wise(events["source_partition"], events["position"].cast(pa.string()), "@")
-
-
-def _keys_as_text(keys: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
-    """Keys as text; one that is not UTF-8 as \\x and hexadecimal digits."""
-    try:
-        return keys.cast(pa.string())
-    except pa.ArrowInvalid:
-        return pa.array([_key_as_text(key) for key in keys.to_pylist()], pa.string())
-
-
-def _key_as_text(key: bytes | None) -> str | None:
-    if key is None:
-        return None
-    try:
-        return key.decode("utf-8")
-    except UnicodeDecodeError:
-        return "\\x" + key.hex()

@@ -19,6 +19,7 @@ from ingestion.lake.loader import Loader
 from ingestion.land.rejects import Reject, chosen_rejects
 from ingestion.land.repair import Repairer
 from ingestion.log.envelope import RESOLUTION_SCHEMA, SOURCE_SCHEMA
+from ingestion.log.notation import text_as_bytes
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,9 @@ def _read(lake: Lake, stream: str, part: Sequence[Reject]) -> pa.Table:
         "and payload_raw is not null order by batch_id, source_partition, position",
         [stream, [reject.event_id for reject in part]],
     )
-    return table.cast(SOURCE_SCHEMA)
+    keys = [None if key is None else text_as_bytes(key) for key in table["event_key"].to_pylist()]
+    at = table.column_names.index("event_key")
+    return table.set_column(at, "event_key", pa.array(keys, pa.binary())).cast(SOURCE_SCHEMA)
 
 
 def _landed(part: Sequence[Reject]) -> Callable[[pa.Table, int], list[Mapping[str, object]]]:

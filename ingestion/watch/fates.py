@@ -7,7 +7,7 @@ from typing import Any
 from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
 from ingestion.land.rejects import list_rejects
-from ingestion.watch.queries import business_key
+from ingestion.watch.queries import business_key, contents
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def fates(lake: Lake, stream: Stream, positions: Sequence[tuple[str, int]]) -> d
 def _read_raw(lake: Lake, stream: Stream, within: str, ids: list[str], found: _Found) -> None:
     key = business_key(stream)
     sql = (
-        f"select event_id, batch_id, payload is null, {key}, md5_number_lower(payload) "
+        f"select event_id, batch_id, payload is null, {key}, md5_number_lower({contents(stream)}) "
         f'from raw."{stream.name}" where {within}'
     )
     found.raw = {row[0]: (int(row[1]), bool(row[2]), row[3], row[4]) for row in lake.query(sql, [ids])}
@@ -74,8 +74,11 @@ def _read_raw(lake: Lake, stream: Stream, within: str, ids: list[str], found: _F
 def _read_staging(lake: Lake, stream: Stream, within: str, ids: list[str], found: _Found) -> None:
     table = f'staging."stg_{stream.name}"'
     known = {"source_partition", "position", "event_id", "event_key", "ingested_at", "payload_hash"}
-    rows = lake.query_arrow(f"select * from {table} where {within}", [ids]).to_pylist()
-    found.staged = {row["event_id"]: {n: v for n, v in row.items() if n not in known} for row in rows}
+    whole = within.replace("event_id", "split_part(event_id, '#', 1)")
+    rows = lake.query_arrow(f"select * from {table} where {whole} order by event_id desc", [ids]).to_pylist()
+    found.staged = {
+        row["event_id"].partition("#")[0]: {n: v for n, v in row.items() if n not in known} for row in rows
+    }
     for row in found.staged.values():
         if row.get("clock_ahead_seconds", 0) is None:
             del row["clock_ahead_seconds"]
@@ -83,10 +86,10 @@ def _read_staging(lake: Lake, stream: Stream, within: str, ids: list[str], found
     missing = [key for at, (_, _, key, _) in found.raw.items() if at not in found.staged and key is not None]
     if missing:
         sql = (
-            "select business_key, event_id, md5_number_lower(payload) "
-            f"from (select {business_key(stream)} as business_key, event_id, payload "
+            "select business_key, event_id, md5_number_lower(contents) "
+            f"from (select {business_key(stream)} as business_key, event_id, {contents(stream)} as contents "
             f'from raw."{stream.name}") where business_key in (select unnest(?::varchar [])) '
-            f"and event_id in (select event_id from {table})"
+            f"and event_id in (select split_part(event_id, '#', 1) from {table})"
         )
         found.first = {key: (event_id, payload) for key, event_id, payload in lake.query(sql, [missing])}
 

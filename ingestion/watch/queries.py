@@ -1,6 +1,15 @@
 """The SQL of verify.py: what the lake holds of a stream, partition by partition."""
 
 from ingestion.declare.stream import WHOLE_PAYLOAD, Stream
+from ingestion.watch.changes import (
+    attribute,
+    contents_of_change,
+    part_of_envelope,
+    single_events,
+    value_of_row,
+    which_change,
+)
+from ingestion.watch.origins import text_beside
 
 _NUMBERS = ("bigint", "integer", "double", "decimal")
 
@@ -75,9 +84,9 @@ STAGING = """
 with events as (
     select
         batch_id, source_partition, event_id, {key} as business_key,
-        case when {key} is not null then md5_number_lower(payload) end as hash
-    from raw."{table}"
-    where payload is not null
+        case when {key} is not null then md5_number_lower({contents}) end as hash
+    from {rows} as events
+    where {there}
 ),
 
 staged as (
@@ -127,9 +136,35 @@ def business_key(stream: Stream) -> str:
     """SQL for the business id as one text; null where a part is missing, as staging has it."""
     parts = []
     for name in stream.business_id:
+        if name not in stream.fields:
+            parts.append(part_of_envelope(name))
+            continue
         spec = stream.fields[name]
         path = "$" if spec.path == WHOLE_PAYLOAD else '$."' + spec.path.replace(".", '"."') + '"'
         text = f"json_extract_string(case when json_valid(payload) then payload end, '{path}')"
+        if stream.envelope == "debezium":
+            text = value_of_row(path)
+        text = text if spec.path else text_beside(spec, stream)
         text = f"nullif({text}, '')"
         parts.append(f"try_cast({text} as {spec.type})::varchar" if spec.type.startswith(_NUMBERS) else text)
+    if parts and stream.envelope == "debezium":
+        parts.append(which_change())
     return " || chr(31) || ".join(parts) or "null::varchar"
+
+
+def contents(stream: Stream) -> str:
+    """SQL for what two deliveries of one event have in common."""
+    if stream.envelope == "cloudevents":
+        return "try(json(payload))::varchar"  # an event of a batch is printed again, so all are
+    return contents_of_change() if stream.envelope == "debezium" else "payload"
+
+
+def staging_counts(stream: Stream) -> str:
+    """SQL for what staging holds of a stream, and why it lacks the rest."""
+    there, rows = "payload is not null", f'raw."{stream.name}"'
+    if stream.envelope == "cloudevents":
+        rows = single_events(rows)
+        there = f"(payload is not null or {attribute('specversion')} is not null)"
+    return STAGING.format(
+        table=stream.name, key=business_key(stream), contents=contents(stream), there=there, rows=rows
+    )

@@ -16,7 +16,7 @@ from ingestion.lake.ledger import prove, read_state
 from ingestion.log.port import Bounds, Log
 from ingestion.log.positions import DECLARED, Position
 from ingestion.watch.against_log import against_log, bounds_around, bounds_of, recognised
-from ingestion.watch.queries import COUNTS, RANGE, STAGING, business_key
+from ingestion.watch.queries import COUNTS, RANGE, staging_counts
 
 Verdict = Literal["ok", "warning", "defect"]
 
@@ -261,7 +261,7 @@ def _staging(lake: Lake, stream: Stream, batches: Mapping[str, int]) -> dict[tup
     )
     if columns != [(3,)]:
         return None
-    sql = STAGING.format(table=stream.name, key=business_key(stream))
+    sql = staging_counts(stream)
     counts: dict[tuple[str, str], int] = defaultdict(int)
     for partition, kind, count in lake.connection.execute(sql, dict(batches)).fetchall():
         counts[partition, kind] = int(count)

@@ -10,6 +10,8 @@ import duckdb
 
 from ingestion.declare.stream import WHOLE_PAYLOAD, Stream
 from ingestion.lake.lake import Lake
+from ingestion.watch.changes import value_of_row
+from ingestion.watch.origins import text_beside
 
 _WINDOW = timedelta(hours=1)
 _WORST = 5
@@ -167,9 +169,15 @@ def _value(lake: Lake, stream: Stream, name: str, event_id: str, since: datetime
     """What an event holds where a field is, as text."""
     spec = stream.fields.get(name)
     value = "payload"
-    if spec is not None and spec.path != WHOLE_PAYLOAD:
+    if spec is not None and not spec.path:
+        value = text_beside(spec, stream)
+    elif spec is not None and stream.envelope == "debezium":
+        value = value_of_row('$."' + spec.path.replace(".", '"."') + '"')
+    elif spec is not None and spec.path != WHOLE_PAYLOAD and not stream.envelope:
         path = '$."' + spec.path.replace(".", '"."') + '"'
         value = f"json_extract(case when json_valid(payload) then payload end, '{path}')::varchar"
-    rows = lake.query(_VALUE.format(stream=stream.name, value=value), [since - _WINDOW, event_id])
+    rows = lake.query(
+        _VALUE.format(stream=stream.name, value=value), [since - _WINDOW, event_id.partition("#")[0]]
+    )
     text = " ".join(str(rows[0][0]).split()) if rows else ""
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from ingestion.connectors.messages import Look
 from ingestion.connectors.port import SourceSpec
+from ingestion.declare.envelopes import envelope_of
 from ingestion.declare.sources import Seen, read_message, read_source
 from ingestion.declare.sources import peek as peek_at
-from ingestion.declare.stream import FieldSpec
 from ingestion.errors import ConfigError, SourceUnavailable
 from ingestion.formats.registry import FormatChoice
 from ingestion.settings import Settings
@@ -25,8 +25,10 @@ from orchestration.cli.context import Globals, err, out
 from orchestration.cli.messages import printable
 from orchestration.cli.peek import known_format, read_pairs, read_start
 from orchestration.cli.tables import table
+from orchestration.scaffold.beside import fields_beside
 from orchestration.scaffold.entry import Entry, append_entry, source_of
 from orchestration.scaffold.models import new_files
+from orchestration.scaffold.opened import open_sample
 from orchestration.scaffold.propose import propose_fields
 from orchestration.scaffold.roles import find_business_id, find_event_time
 from orchestration.scaffold.schemas import write_schemas
@@ -42,12 +44,14 @@ class Sample:
         sent_at: The broker's time of each.
         refused: Reason → how many.
         tombstones: How many.
+        seen: The messages that have a payload.
     """
 
     payloads: tuple[str, ...]
     sent_at: tuple[datetime | None, ...]
     refused: Mapping[str, int]
     tombstones: int
+    seen: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,7 @@ def _take_sample(source: SourceSpec, settings: Settings, look: Look, decoding: F
         tuple(each.message.sent_at for each in whole),
         refused,
         len(seen) - len(whole) - refused.total(),
+        tuple(whole),
     )
 
 
@@ -156,22 +161,33 @@ def _plan(
     name: str, source: SourceSpec, sample: Sample, wishes: Wishes, *, format_name: str | None, mart: bool,
     notes: Sequence[str],
 ) -> Plan:  # fmt: skip
-    fields, more = propose_fields(sample.payloads)
-    fields = wished_fields(fields, wishes)
-    names = {field.name for field in fields}
-    time = find_event_time(fields, sent_at=sample.sent_at)
+    opened = open_sample(sample.seen)
+    envelope = envelope_of(opened.envelope)
+    parts = envelope.parts if envelope else {}
+    fields, more = propose_fields(opened.payloads, taken=parts)
+    fields = wished_fields(opened.typed(fields), wishes)
+    beside = [] if envelope else fields_beside(sample.seen, source.topic_place)
+    names = {field.name for field in (*fields, *beside)} | parts.keys()
+    time = opened.event_time() or find_event_time(fields, sent_at=sample.sent_at)
     time = wished_role("--event-time", (wishes.event_time,) if wishes.event_time else (), time, names)
     event_time = time.names[0] if time.names else ""
-    found = find_business_id(fields, sample.payloads, event_time=event_time or None)
+    found = opened.business_id(fields) or find_business_id(
+        fields, sample.payloads, event_time=event_time or None, beside=beside
+    )
     identity = wished_role("--business-id", wishes.business_id, found, names)
+    fields += [field for field in beside if field.name in identity.names]
     reasons = {"event_time": time.reason, "business_id": identity.reason}
+    if opened.envelope:
+        reasons = {
+            "envelope": f"{opened.envelope} in {len(set(opened.rows))} of {len(sample.seen)}"
+        } | reasons
     declared = known_format(format_name).declared() if format_name else ""
     entry = Entry(
         name, source_of(source), declared, event_time, identity.names,
-        {field.name: FieldSpec(type=field.type, path=field.path) for field in fields},
+        {field.name: field.spec() for field in fields}, opened.envelope or "",
     )  # fmt: skip
     reasons |= {field.name: field.reason for field in fields}
-    return Plan(entry, reasons, new_files(entry.stream(), mart=mart), (*notes, *more), sample)
+    return Plan(entry, reasons, new_files(entry.stream(), mart=mart), (*notes, *more, *opened.notes), sample)
 
 
 def _show(plan: Plan, settings: Settings, source: SourceSpec) -> None:
@@ -219,10 +235,12 @@ def _document(plan: Plan, settings: Settings) -> dict[str, Any]:
         "refused": dict(sample.refused),
         "tombstones": sample.tombstones,
         "declaration": entry.text(),
+        "envelope": entry.envelope or None,
         "event_time": {"field": entry.event_time or None, "reason": plan.reasons["event_time"]},
         "business_id": {"fields": list(entry.business_id), "reason": plan.reasons["business_id"]},
         "fields": [
             {"name": name, "type": spec.type, "path": spec.path, "reason": plan.reasons[name]}
+            | {origin: getattr(spec, origin) for origin in spec.origins()}
             for name, spec in entry.fields.items()
         ],
         "notes": list(plan.notes),

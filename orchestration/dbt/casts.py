@@ -11,7 +11,17 @@ from jinja2 import Environment
 
 from orchestration.dbt.prepared import PACKAGE
 
-_FILES = ("typed_events", "plausible_times", "typed_values", "typed_times", "payload_texts", "payload_keys")
+_FILES = (
+    "typed_events",
+    "plausible_times",
+    "typed_values",
+    "typed_times",
+    "payload_texts",
+    "payload_keys",
+    "origins",
+    "debezium",
+    "cloudevents",
+)
 
 
 class _Package:
@@ -39,6 +49,7 @@ def typed_payloads(
     *,
     event_time: str | None = None,
     tolerance_minutes: int = 10,
+    envelope: str | None = None,
 ) -> str:
     """SQL for the staged rows of a relation that has the columns of raw.
 
@@ -47,9 +58,11 @@ def typed_payloads(
         fields: Name → what the dbt source says of the field (orchestration/dbt/sources.py).
         event_time: The field with the event's own time.
         tolerance_minutes: How long after its receipt an event's time is still believed.
+        envelope: What is round each payload.
     """
-    macros = _macros()
-    return str(macros.typed_payloads(relation, fields, event_time, tolerance=tolerance_minutes)).strip()
+    where = "payload is not null" if envelope == "debezium" else "true"
+    options = {"tolerance": tolerance_minutes, "envelope": envelope}
+    return str(_macros().typed_payloads(relation, fields, event_time, where, **options)).strip()
 
 
 @cache

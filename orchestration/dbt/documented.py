@@ -24,7 +24,7 @@ def described_but_not_made(manifest: Mapping[str, Any], streams: Sequence[Stream
         stream = declared.get(node["name"]) if node["resource_type"] == "model" else None
         if stream is None or not "".join(node["raw_code"].split()).startswith(_GENERATED):
             continue  # a model that selects by itself may make any column
-        made = {*STAGING_COLUMNS, *stream.fields}
+        made = {*STAGING_COLUMNS, *stream.parts, *stream.fields}
         for column in node["columns"]:
             if column not in made:
                 yield (

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import yaml
 
+from ingestion.connectors.port import TopicPlace
+from ingestion.declare.envelopes import Part
 from ingestion.declare.times import pattern_of
 from ingestion.formats.decode import reasons
 
@@ -100,7 +102,7 @@ _RESOLUTION_COLUMNS = {
 
 
 class FieldLike(Protocol):
-    """A typed field of a payload."""
+    """A typed field."""
 
     @property
     def type(self) -> str:
@@ -108,7 +110,23 @@ class FieldLike(Protocol):
 
     @property
     def path(self) -> str:
-        """Keys to the value, with dots between them."""
+        """Keys to the value in the payload, with dots between them; empty where it is not from there."""
+
+    @property
+    def key(self) -> bool | str | None:
+        """Of the event's key, whole or a path in it."""
+
+    @property
+    def topic(self) -> bool | int | None:
+        """Of the topic, whole or a level of it."""
+
+    @property
+    def header(self) -> str | None:
+        """A header's name."""
+
+    @property
+    def broker_time(self) -> bool | None:
+        """Whether it is the broker's time stamp."""
 
     @property
     def unit(self) -> str | None:
@@ -121,6 +139,10 @@ class FieldLike(Protocol):
     @property
     def zone(self) -> str | None:
         """Of a time without an offset."""
+
+    @property
+    def encoding(self) -> str | None:
+        """Of a number's bytes."""
 
 
 class StreamLike(Protocol):
@@ -137,6 +159,22 @@ class StreamLike(Protocol):
     @property
     def fields(self) -> Mapping[str, FieldLike]:
         """The typed fields by name."""
+
+    @property
+    def topic_place(self) -> TopicPlace | None:
+        """Where raw has the topic of an event."""
+
+    @property
+    def envelope(self) -> str | None:
+        """What the sending system puts round each payload."""
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """The columns that the envelope gives."""
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The columns that identify an event."""
 
     @property
     def event_time(self) -> str | None:
@@ -249,27 +287,52 @@ def replace_text(path: Path, text: str) -> None:
         raise
 
 
-def field_meta(field: FieldLike) -> dict[str, str]:
-    """What the macros need to know of a field; what is not declared is left out."""
+def field_meta(field: FieldLike, place: TopicPlace | None = None) -> dict[str, Any]:
+    """What the macros need to know of a field; what is not declared is left out.
+
+    Args:
+        field: The field.
+        place: Where raw has the topics of its stream.
+    """
+    topic = None
+    if field.topic is not None and place is not None:
+        topic = {"level": field.topic, "column": place.column, "separator": place.separator}
     said = {
         "type": field.type,
-        "path": field.path,
+        "path": field.path or None,
+        "key": field.key,
+        "topic": topic,
+        "header": field.header,
+        "broker_time": field.broker_time,
         "unit": field.unit,
         "format": field.format,
         "pattern": pattern_of(field.format) if field.format else None,
         "zone": field.zone,
+        "encoding": field.encoding,
     }
     return {name: value for name, value in said.items() if value is not None}
 
 
+def fields_meta(stream: StreamLike) -> dict[str, dict[str, Any]]:
+    """What the macros need to know of a stream's columns: those of its envelope, and the declared fields."""
+    parts = {
+        name: {"type": part.type, "envelope": name}
+        | ({"unit": part.unit} if part.unit else {})
+        | ({"is_needed": True} if part.is_needed else {})
+        for name, part in stream.parts.items()
+    }
+    return parts | {name: field_meta(field, stream.topic_place) for name, field in stream.fields.items()}
+
+
 def _stream_table(stream: StreamLike) -> dict[str, Any]:
     meta = {
-        "fields": {name: field_meta(field) for name, field in stream.fields.items()},
+        "fields": fields_meta(stream),
         "event_time": stream.event_time,
         "business_id": list(stream.business_id),
         "on_conflict": stream.on_conflict,
         "dedup_window_minutes": stream.dedup_window_minutes,
         "clock_tolerance_minutes": stream.clock_tolerance_minutes,
+        **({"envelope": stream.envelope, "identity": list(stream.identity)} if stream.envelope else {}),
         **({"owner": list(stream.owners)} if stream.owners else {}),
     }
     config = {"tags": list(stream.tags)} if stream.tags else None

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from ingestion.connectors.port import SourceSpec
 from ingestion.declare.file import load_streams
+from ingestion.declare.origins import DEFAULT_TYPES
 from ingestion.declare.stream import FieldSpec, Stream
 from ingestion.errors import ConfigError
 
@@ -27,6 +28,7 @@ class Entry:
         event_time: The field with the event's own time; empty for none.
         business_id: The fields that identify an event.
         fields: Name → type and path.
+        envelope: What is round each payload; empty for none.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Entry:
     event_time: str
     business_id: tuple[str, ...]
     fields: Mapping[str, FieldSpec]
+    envelope: str = ""
 
     def stream(self) -> Stream:
         """The stream that it declares.
@@ -54,6 +57,8 @@ class Entry:
         lines = [f"{_inline(self.name)}:", f"  source: {_inline(dict(self.source))}"]
         if self.format:
             lines.append(f"  format: {_inline(self.format)}")
+        if self.envelope:
+            lines.append(f"  envelope: {self.envelope}")
         if self.event_time:
             lines.append(f"  event_time: {self.event_time}")
         if self.business_id:
@@ -62,6 +67,9 @@ class Entry:
             lines.append("  fields:")
         for name, spec in self.fields.items():
             value = spec.type if spec.path == name else {"path": spec.path, "type": spec.type}
+            if not spec.path:
+                value = {origin: getattr(spec, origin) for origin in spec.origins()}
+                value |= {} if spec.type == DEFAULT_TYPES[next(iter(value))] else {"type": spec.type}
             lines.append(f"    {name}: {_inline(value)}")
         return "".join(f"{line}\n" for line in lines)
 

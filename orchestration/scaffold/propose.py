@@ -4,12 +4,12 @@ What the payloads hold is sample.py's; which field is the event's time or identi
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import duckdb
 
-from ingestion.declare.stream import NAME_CHARACTERS, STAGING_COLUMNS
+from ingestion.declare.stream import NAME_CHARACTERS, STAGING_COLUMNS, FieldSpec
 from orchestration.scaffold.sample import Leaf, leaves_of
 
 _PREFIX = "payload_"
@@ -34,6 +34,7 @@ class Proposed:
         path: Keys with dots between them.
         reason: What was seen, as in "text in 200 of 200".
         texts: Its values, per message; None where there is none.
+        origin: Where it is, if not in the payload, as streams.yml says it.
     """
 
     name: str
@@ -41,13 +42,22 @@ class Proposed:
     path: str
     reason: str
     texts: tuple[str | None, ...] = ()
+    origin: Mapping[str, object] = field(default_factory=dict)
+
+    def spec(self) -> FieldSpec:
+        """As it is declared."""
+        where = dict(self.origin) or {"path": self.path}
+        return FieldSpec.model_validate({"type": self.type} | where)
 
 
-def propose_fields(payloads: Sequence[str]) -> tuple[list[Proposed], list[str]]:
+def propose_fields(
+    payloads: Sequence[str], *, taken: Collection[str] = ()
+) -> tuple[list[Proposed], list[str]]:
     """The fields of some payloads.
 
     Args:
         payloads: JSON texts.
+        taken: Further columns of staging.
 
     Returns:
         The fields, and sentences about what was renamed or left out.
@@ -58,7 +68,7 @@ def propose_fields(payloads: Sequence[str]) -> tuple[list[Proposed], list[str]]:
     for leaf in leaves:
         plain = column_name(leaf.path)
         name = plain
-        if plain in STAGING_COLUMNS:
+        if plain in STAGING_COLUMNS or plain in taken:
             name = _PREFIX + plain
             notes.append(f"'{leaf.dotted}' is named {name}: staging has a column {plain} of its own")
         elif plain in reserved:

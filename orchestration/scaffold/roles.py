@@ -11,6 +11,7 @@ from itertools import combinations
 import duckdb
 
 from orchestration.dbt.casts import typed_value
+from orchestration.scaffold.beside import choices
 from orchestration.scaffold.propose import Proposed
 
 _LEAST_SHARE = 0.9
@@ -75,17 +76,26 @@ def find_event_time(fields: Sequence[Proposed], *, sent_at: Sequence[datetime | 
     return Role((best.name,), f"in {_present(best)} of {total}, {before}{rather}")
 
 
-def find_business_id(fields: Sequence[Proposed], payloads: Sequence[str], *, event_time: str | None) -> Role:
+def find_business_id(
+    fields: Sequence[Proposed],
+    payloads: Sequence[str],
+    *,
+    event_time: str | None,
+    beside: Sequence[Proposed] = (),
+) -> Role:
     """The fields by which a second delivery of an event is recognised.
 
     Args:
         fields: With the values of the sample.
         payloads: The messages, in the same order.
         event_time: The field with the event's own time.
+        beside: Fields that are not in the payload, for when it holds nothing that would do.
     """
     total = len(payloads)
-    known = {field.name: field for field in fields}
-    for names in _choices(fields, event_time, enough=total >= _FEW):
+    known = {field.name: field for field in (*fields, *beside)}
+    enough = total >= _FEW
+    within = _choices(fields, event_time, enough=enough)
+    for names in (*within, *choices(beside, event_time, enough=enough)):
         keys = list(zip(*(known[name].texts for name in names), strict=True))
         if not all(None not in key for key in keys):
             continue

@@ -115,11 +115,17 @@ def test_headers_keys_and_the_brokers_timestamp_are_kept(
     sent_ms = int(time.time() * 1000) - 3_600_123
     headers = [("trace", b"abc"), ("n", b"1"), ("n", b"\xff")]
     producer.send(topic, b"{}", key=b"k", headers=headers, partition=1, timestamp_ms=sent_ms)
+    for key in ((7).to_bytes(8, "big"), b"\xff\x00", b"\\xff\n", "é".encode(), b"", None):
+        producer.send(topic, b"{}", key=key, partition=1)
     producer.flush()
     producer.close()
     ingest(lake, kafka_stream(topic), kafka_settings)
-    rows = lake.query(f"select event_id, headers, epoch_ms(event_time) from raw.{topic}")
+    rows = lake.query(
+        f"select event_id, headers, epoch_ms(event_time) from raw.{topic} where event_key = 'k'"
+    )
     assert rows == [(f"{topic}-1@0", '{"trace":"abc","n":["1","\\\\xff"]}', sent_ms)]
+    shown = lake.query(f"select event_key from raw.{topic} where position > 0 order by position")
+    assert [text for (text,) in shown] == ["\\x0000000000000007", "\\xff00", "\\x5c7866660a", "é", "", None]
 
 
 @both_clients

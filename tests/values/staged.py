@@ -1,7 +1,7 @@
 """What staging shows of payloads: the decoder of ingestion, then the SQL that dbt runs, on DuckDB alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from ingestion.declare.stream import Stream
 from ingestion.formats.decode import decoder
 from ingestion.log.envelope import SOURCE_SCHEMA
 from orchestration.dbt.casts import typed_payloads
-from orchestration.dbt.sources import field_meta
+from orchestration.dbt.sources import fields_meta
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 """The broker's time of every event."""
@@ -28,13 +28,15 @@ class Fate:
         reject: Why it is a reject; empty where it landed.
         event_at: When it happened, as staging shows it.
         seconds_ahead: How far its own time lies after its receipt, where it is not believed.
+        event_id: As staging has it.
     """
 
     values: Mapping[str, Any]
     cast_errors: tuple[str, ...]
     reject: str = ""
-    event_at: Any = None
-    seconds_ahead: float | None = None
+    event_at: Any = field(default=None, compare=False)
+    seconds_ahead: float | None = field(default=None, compare=False)
+    event_id: str = field(default="", compare=False)
 
 
 def stage(
@@ -54,26 +56,46 @@ def stage(
         zone: The session's time zone, which must not matter.
         event_time: The field with the event's own time.
     """
-    stream = Stream.model_validate({"name": "s", "source": {"kafka": "s"}, "fields": fields})
+    declared = {"name": "s", "source": {"kafka": "s"}, "fields": fields, "event_time": event_time}
+    stream = Stream.model_validate(declared)
     sent = [each.encode() if isinstance(each, str) else each for each in payloads]
+    return stage_events(stream, [{"value": value} for value in sent], text=text, zone=zone)
+
+
+def stage_events(
+    stream: Stream, events: Sequence[Mapping[str, Any]], *, text: bool = False, zone: str = "UTC"
+) -> list[Fate]:
+    """Land events of a stream, as a connector hands them over, and stage them.
+
+    Args:
+        stream: The stream.
+        events: Of SOURCE_SCHEMA; what is not said is a partition, a position and a time.
+        text: Show each value as DuckDB prints it.
+        zone: The session's time zone, which must not matter.
+
+    Returns:
+        What became of each, and of each element of one; a tombstone of a stream with an envelope is left out.
+    """
     rows = [
-        {"source_partition": "s-0", "position": at, "value": value, "event_time": AT}
-        for at, value in enumerate(sent)
+        {"source_partition": "s-0", "position": at, "event_time": AT, **event}
+        for at, event in enumerate(events)
     ]
+    fields = [*stream.parts, *stream.fields]
     chunk = pa.Table.from_pylist(rows, schema=SOURCE_SCHEMA)
     decoded = decoder("json")(chunk, stream="s", batch_id=1, ingested_at=AT, max_bytes=1_000_000)
-    fates: dict[int, Fate] = {
-        row["position"]: Fate({}, (), row["reason"]) for row in decoded.rejects.to_pylist()
+    fates = {
+        (row["position"], row["event_id"]): Fate({}, (), row["reason"]) for row in decoded.rejects.to_pylist()
     }
-    meta = {name: field_meta(field) for name, field in stream.fields.items()}
+    meta = fields_meta(stream)
     shown = ", ".join(f'"{name}"::varchar' if text else f'"{name}"' for name in fields)
     with duckdb.connect(":memory:") as connection:
         connection.execute(f"set TimeZone = '{zone}'")
         connection.register("events", decoded.events)
-        events = typed_payloads("events", meta, event_time=event_time)
+        rows_of = typed_payloads("events", meta, event_time=stream.event_time, envelope=stream.envelope)
         event_at = "event_at::varchar" if text else "event_at"
-        sql = f"select position, cast_errors, {event_at}, clock_ahead_seconds, {shown} from ({events})"
-        for position, errors, at, ahead, *values in connection.execute(sql).fetchall():
+        columns = f"position, event_id, cast_errors, {event_at}, clock_ahead_seconds, {shown}"
+        sql = f"select {columns} from ({rows_of})"
+        for position, event_id, errors, at, ahead, *values in connection.execute(sql).fetchall():
             shows = dict(zip(fields, values, strict=True))
-            fates[position] = Fate(shows, tuple(errors), event_at=at, seconds_ahead=ahead)
-    return [fates[at] for at in range(len(payloads))]
+            fates[position, event_id] = Fate(shows, tuple(errors), "", at, ahead, event_id)
+    return [fates[place] for place in sorted(fates)]

@@ -5,10 +5,12 @@
 
 from pathlib import Path
 
+from ingestion.declare.stream import Stream
 from tests.frozen.snapshot import check_file
 from tests.repository import REPOSITORY
+from tests.values.beside import kafka_event, mqtt_event
 from tests.values.cases import Section, sections
-from tests.values.staged import Fate, stage
+from tests.values.staged import Fate, stage, stage_events
 
 PAGE = REPOSITORY / "docs" / "values.md"
 _HEAD = Path(__file__).with_name("head.md")
@@ -20,13 +22,23 @@ def test_the_page_says_what_happens() -> None:
 
 
 def _table(section: Section) -> str:
-    fates = stage(section.fields, section.payloads, text=True, event_time=section.event_time)
+    fates = _fates(section)
     rows = [
         f"| {_code(sent)} | {_shown(fate, section)} | {_reported(fate)} |"
         for sent, fate in zip(section.sent, fates, strict=True)
     ]
     head = "| sent | staging shows | reported |\n|---|---|---|"
     return "\n".join([f"## {section.title}", "", section.prose, "", head, *rows, ""])
+
+
+def _fates(section: Section) -> list[Fate]:
+    if not section.events:
+        return stage(section.fields, section.payloads, text=True, event_time=section.event_time)
+    stream = Stream.model_validate(
+        {"name": "s", "source": section.source, "fields": section.fields, **section.others}
+    )
+    make = kafka_event if stream.kind == "kafka" else mqtt_event
+    return stage_events(stream, [make(event) for event in section.events], text=True)
 
 
 def _shown(fate: Fate, section: Section) -> str:
@@ -37,7 +49,8 @@ def _shown(fate: Fate, section: Section) -> str:
         return f"{'null' if value is None else _code(value)}, event_at {_code(fate.event_at)}"
     if set(fate.values) == {"v"}:
         return "null" if fate.values["v"] is None else _code(fate.values["v"])
-    there = [f"{name} {_code(value)}" for name, value in fate.values.items() if value is not None]
+    values = {name: fate.values[name] for name in section.shown or fate.values}
+    there = [f"{name} {_code(value)}" for name, value in values.items() if value is not None]
     return ", ".join(there) or "null"
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, WithJsonSchema, model_validator
 
-from ingestion.connectors.port import OneOrMore, SourceSpec
+from ingestion.connectors.port import OneOrMore, SourceSpec, TopicPlace
 from ingestion.errors import ConfigError
 
 _TOPIC = r"[A-Za-z0-9._-]{1,249}"
@@ -30,6 +30,7 @@ class KafkaSource(SourceSpec):
     """
 
     kind: ClassVar[str] = "kafka"
+    topic_place = TopicPlace("source_partition", ".")
 
     kafka: Annotated[OneOrMore, Field(min_length=1), WithJsonSchema(_TOPICS_SCHEMA)]
     on_truncated: Literal["fail", "earliest"] = "fail"

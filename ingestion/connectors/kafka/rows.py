@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestion.log.envelope import SOURCE_SCHEMA
+from ingestion.log.notation import bytes_as_text
 
 Headers = list[tuple[str | bytes, bytes | None]] | None
 _NO_TIMESTAMP = -1
@@ -98,13 +99,13 @@ def moment_of(timestamp_ms: int) -> datetime | None:
 
 
 def headers_as_text(headers: Headers) -> str | None:
-    """Headers as a JSON object; a repeated name gives a list, bytes that are not UTF-8 \\x and digits."""
+    """Headers as a JSON object; a repeated name gives a list. Bytes as notation.py has them."""
     if not headers:
         return None
     collected: dict[str, Any] = {}
     for raw_name, value in headers:
-        name = raw_name if isinstance(raw_name, str) else _text(raw_name)
-        text = None if value is None else _text(value)
+        name = raw_name if isinstance(raw_name, str) else bytes_as_text(raw_name)
+        text = None if value is None else bytes_as_text(value)
         if name in collected:
             earlier = collected[name]
             collected[name] = [*(earlier if isinstance(earlier, list) else [earlier]), text]
@@ -119,10 +120,3 @@ def _with_timestamps(headers: Iterable[Headers], timestamps: list[int]) -> list[
         each if _FIRST_MS <= stamp <= _LAST_MS else [*(each or []), (TIMESTAMP_HEADER, str(stamp).encode())]
         for each, stamp in zip(headers, timestamps, strict=True)
     ]
-
-
-def _text(value: bytes) -> str:
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return "\\x" + value.hex()

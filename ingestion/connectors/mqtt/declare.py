@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from ingestion.connectors.mqtt.filters import matches, unshared
-from ingestion.connectors.port import SourceSpec
+from ingestion.connectors.port import SourceSpec, TopicPlace
 from ingestion.errors import ConfigError
 
 
@@ -42,6 +42,7 @@ class MqttSource(SourceSpec):
     """
 
     kind: ClassVar[str] = "mqtt"
+    topic_place = TopicPlace("event_key", "/")
 
     mqtt: Annotated[str, AfterValidator(_topic_filter), WithJsonSchema(_FILTER_SCHEMA)]
     qos: Annotated[int, Field(ge=0, le=1)] = 1

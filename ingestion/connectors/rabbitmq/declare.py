@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from ingestion.connectors.port import OneOrMore, SourceSpec
+from ingestion.connectors.port import OneOrMore, SourceSpec, TopicPlace
 from ingestion.errors import ConfigError
 
 _STREAM = "stream:"
@@ -92,6 +92,7 @@ class RabbitSource(SourceSpec):
     """
 
     kind: ClassVar[str] = "rabbitmq"
+    topic_place = TopicPlace("event_key", ".")  # the routing key
 
     rabbitmq: Annotated[Place, BeforeValidator(_as_place), WithJsonSchema(_PLACE_SCHEMA)]
     offset: Annotated[int, Field(ge=0)] | None = None

@@ -18,7 +18,11 @@
         {%- set rule = millrace.stream_meta(stream).on_conflict or 'first' -%}
         {%- set left_out -%}
             select
+                {%- if millrace.stream_meta(stream).envelope == 'cloudevents' %}
+                (select count(*) from ({{ millrace.typed_events(stream, after, until=read.until) }}) as events)
+                {%- else %}
                 (select count(*) from {{ source('raw', stream) }} where payload is not null and batch_id > {{ after }} and {{ read.until }})
+                {%- endif %}
                 - (select count(*) from {{ fresh }}) as events
         {%- endset -%}
         {%- if rule in ('last', 'keep_all') or run_query(left_out).columns[0].values()[0] > 0 -%}
@@ -32,8 +36,8 @@
                 and not ({{ millrace.lacks_id(stream) }})
                 and exists (
                     select 1 from {{ fresh }} as fresh
-                    where {% for id in millrace.stream_meta(stream).business_id -%}
-                        fresh.{{ adapter.quote(id) }} = replaced.{{ adapter.quote(id) }}{{ ' and ' if not loop.last }}
+                    where {% for id in ids.split(', ') -%}
+                        fresh.{{ id }} = replaced.{{ id }}{{ ' and ' if not loop.last }}
                     {%- endfor %}
                 );
             {%- endfor -%}
@@ -45,7 +49,7 @@
 {# The statements for a table that is made from all of raw. #}
 {% macro count_all_conflicts() -%}
     {%- set stream = millrace.stream_of(model) -%}
-    {%- if stream and millrace.stream_meta(stream).business_id -%}
+    {%- if stream and millrace.stream_meta(stream).business_id and not millrace.is_latest(model) -%}
         delete from {{ millrace.kept_conflicts() }} where table_name = '{{ millrace.table_name(model) }}';
         {{ millrace.count_conflicts(stream, millrace.typed_events(stream), none) }}
     {%- endif -%}

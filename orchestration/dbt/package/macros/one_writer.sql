@@ -38,12 +38,13 @@
 {%- endmacro %}
 
 
-{# Incremental strategy `append_batches`: the rows of new batches come; what is there stays. #}
+{# Incremental strategy `append_batches`: the rows of new batches come; what is there stays, but for what they replace. #}
 {% macro get_incremental_append_batches_sql(arg_dict) -%}
     {%- set target = arg_dict['target_relation'] -%}
     {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
     {{ millrace.refuse_stale(target) }}
     {{ millrace.settle_conflicts(target, arg_dict['temp_relation']) }}
+    {{ millrace.delete_former(target, arg_dict['temp_relation']) }}
 
     insert into {{ target }} ({{ columns }})
     select {{ columns }} from {{ arg_dict['temp_relation'] }}

@@ -28,7 +28,7 @@
 #}
 {% macro badly_keyed(fields, objects) -%}
     {%- set entries = {'names': [], 'objects': [], 'keys': [], 'lowered': []} -%}
-    {%- for name, spec in fields.items() if spec.path != '.' -%}
+    {%- for name, spec in fields.items() if spec.path and spec.path != '.' -%}
         {%- for key in spec.path.split('.') -%}
             {%- set object = millrace.json_path('.'.join(spec.path.split('.')[:loop.index0]) or '.') -%}
             {%- set variants = [] -%}

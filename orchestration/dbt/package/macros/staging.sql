@@ -6,10 +6,15 @@
   Events without a business id all stay; null and the empty string are none. A delivery is compared with what is already there
   within `dedup_window_minutes` around its event time: an unchanged redelivery is found however late it comes, one whose event
   time was stamped again only within the window. The test `staged_once` finds the rest.
+
+  With `latest=true`, of a stream of changes: the newest state of each row instead (latest.sql).
 #}
-{% macro staging(stream) -%}
+{% macro staging(stream, latest=false) -%}
     {%- if not execute -%}
         {{ return('select * from ' ~ source('raw', stream)) }}
+    {%- endif -%}
+    {%- if latest -%}
+        {{ return(millrace.latest(stream)) }}
     {%- endif -%}
     {%- set after = millrace.watermark(this) -%}
     {%- set until = millrace.up_to_now(source('raw', stream), after) -%}
@@ -104,7 +109,8 @@ select * from final
 {# The columns that are a stream's business id, quoted, as a list of SQL; empty where it declares none. #}
 {% macro id_list(stream) -%}
     {%- set columns = [] -%}
-    {%- for id in millrace.stream_meta(stream).business_id or [] -%}
+    {%- set meta = millrace.stream_meta(stream) -%}
+    {%- for id in meta.identity or meta.business_id or [] -%}
         {%- do columns.append(adapter.quote(id)) -%}
     {%- endfor -%}
     {{ return(columns | join(', ')) }}
@@ -115,7 +121,7 @@ select * from final
 {% macro lacks_id(stream) -%}
     {%- set meta = millrace.stream_meta(stream) -%}
     {%- set parts = [] -%}
-    {%- for id in meta.business_id or [] -%}
+    {%- for id in meta.identity or meta.business_id or [] -%}
         {%- do parts.append(adapter.quote(id) ~ ' is null') -%}
         {%- if meta.fields[id].type == 'varchar' -%}
             {%- do parts.append(adapter.quote(id) ~ " = ''") -%}

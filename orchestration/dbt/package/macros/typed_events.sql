@@ -37,37 +37,53 @@
             ~ "call it otherwise in streams.yml and add 'path: " ~ name ~ "' to it"
         ) -%}
     {%- endfor -%}
-    {{ millrace.typed_payloads(relation, fields, meta.event_time, 'payload is not null and batch_id > ' ~ after ~ ' and ' ~ until, hashed=meta.business_id, tolerance=meta.get('clock_tolerance_minutes', 10)) }}
+    {%- set where = ('' if meta.envelope == 'cloudevents' else 'payload is not null and ') ~ 'batch_id > ' ~ after ~ ' and ' ~ until -%}
+    {{ millrace.typed_payloads(relation, fields, meta.event_time, where, hashed=meta.business_id, tolerance=meta.get('clock_tolerance_minutes', 10), envelope=meta.envelope) }}
 {%- endmacro %}
 
 
 {#
-  Rows of raw with the declared fields as typed columns. Columns that begin with an underscore are in between only: no field has
-  such a name.
+  Rows of raw with the declared fields as typed columns. `envelope` names what is round the payload. Columns that begin with
+  an underscore are in between only: no field has such a name.
 #}
-{% macro typed_payloads(relation, fields, event_time=none, where='true', hashed=false, tolerance=10) -%}
-    {%- set happened = 'case when _wrong is null or not list_contains(_wrong, \'' ~ event_time ~ '\') then "' ~ event_time ~ '" end' if event_time else none -%}
-    {#- The day of a `date` may begin up to 14 hours after the receipt, somewhere on earth. -#}
-    {%- set leeway = tolerance + (840 if event_time and fields[event_time].type == 'date' else 0) -%}
+{% macro typed_payloads(relation, fields, event_time=none, where='true', hashed=false, tolerance=10, envelope=none) -%}
     {%- set paths = [] -%}
     {%- set json_paths = [] -%}
     {%- set texts = {} -%}
     {%- set objects = {} -%}
+    {%- set beside = {} -%}
+    {%- set decoded = {} -%}
     {%- for name, spec in fields.items() -%}
-        {%- if spec.type == 'json' -%}
+        {%- if not spec.path -%}
+            {%- do beside.update({name: spec}) -%}
+            {%- do texts.update({name: '"_text_' ~ name ~ '"'}) -%}
+        {%- elif spec.type == 'json' -%}
             {%- do json_paths.append(millrace.json_path(spec.path)) -%}
             {%- do texts.update({name: "nullif(_values[" ~ json_paths | length ~ "], 'null')"}) -%}
         {%- else -%}
             {%- do paths.append(millrace.json_path(spec.path)) -%}
             {%- do texts.update({name: '_texts[' ~ paths | length ~ ']'}) -%}
         {%- endif -%}
-        {%- for key in spec.path.split('.') if spec.path != '.' -%}
+        {%- for key in (spec.path or '.').split('.') if (spec.path or '.') != '.' -%}
             {%- set object = millrace.json_path('.'.join(spec.path.split('.')[:loop.index0]) or '.') -%}
             {%- set known = objects.setdefault(object, []) -%}
             {%- if key not in known -%}
                 {%- do known.append(key) -%}
             {%- endif -%}
         {%- endfor -%}
+    {%- endfor -%}
+    {%- set happened = millrace.clear_value(event_time, beside) if event_time else none -%}
+    {#- The day of a `date` may begin up to 14 hours after the receipt, somewhere on earth. -#}
+    {%- set leeway = tolerance + (840 if event_time and fields[event_time].type == 'date' else 0) -%}
+    {%- set in_payload = [] -%}
+    {%- for name, text in texts.items() if name not in beside -%}
+        {%- do in_payload.append(text) -%}
+        {%- if fields[name].encoding or (envelope == 'debezium' and fields[name].type not in ('varchar', 'json', 'boolean')) -%}
+            {%- do decoded.update({name: text}) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- for name in decoded -%}
+        {%- do texts.update({name: '"_text_' ~ name ~ '"'}) -%}
     {%- endfor -%}
     select
         batch_id,
@@ -82,14 +98,16 @@
         payload_hash,
         {%- endif %}
         {%- for name in fields %}
-        case when _wrong is null or not list_contains(_wrong, '{{ name }}') then "{{ name }}" end as "{{ name }}",
+        {{ millrace.clear_value(name, beside) }} as "{{ name }}",
         {%- endfor %}
         case
             when {{ '_keys is null' if objects else 'not _is_json' }}{{ ' or _texts is null' if paths }}{{ ' or _values is null' if json_paths }} then ['payload']
             else list_filter(
                 [
                     {%- for name in fields %}
-                    case when {{ texts[name] }} is not null and "{{ name }}" is null or list_contains(_wrong, '{{ name }}') then '{{ name }}' end
+                    case when {{ decoded.get(name) or texts[name] }} is not null and "{{ name }}" is null
+                        {{- ' or "_unclear_' ~ name ~ '"' if name in beside and millrace.may_be_unclear(beside[name]) }}
+                        {{- ' or list_contains(_wrong, ' ~ millrace.literal(name) ~ ')' if name not in beside }} then '{{ name }}' end
                     {{- ',' if not loop.last }}
                     {%- endfor %}
                 ]::varchar [],
@@ -110,6 +128,13 @@
             payload_hash,
             {%- endif %}
             _is_json,
+            {%- for name, spec in beside.items() %}
+            "_text_{{ name }}",
+            {{- ' "_unclear_' ~ name ~ '",' if millrace.may_be_unclear(spec) }}
+            {%- endfor %}
+            {%- for name in decoded %}
+            "_text_{{ name }}",
+            {%- endfor %}
             {%- for name, spec in fields.items() %}
             {{ millrace.typed_value(texts[name], spec.type, spec.unit, spec.format, spec.pattern, spec.zone) }} as "{{ name }}",
             {%- endfor %}
@@ -124,8 +149,11 @@
         from (
             select
                 *,
+                {% for name, text in decoded.items() -%}
+                {{ millrace.decoded_text(text, fields[name]) }} as "_text_{{ name }}",
+                {% endfor -%}
                 {% if objects -%}
-                case when {{ millrace.has_declared_keys_only(objects, texts.values() | list) }} then null else {{ millrace.has_repeated_keys(objects) }} end
+                case when {{ millrace.has_declared_keys_only(objects, in_payload) }} then null else {{ millrace.has_repeated_keys(objects) }} end
                 {%- else -%}
                 null
                 {%- endif %} as _has_repeated_keys
@@ -138,18 +166,48 @@
                     event_key,
                     event_time as _event_time,
                     ingested_at,
+                    {{- millrace.texts_beside(beside, '_row_key' if envelope == 'debezium' else 'event_key') }}
+                    {{- ' _schema,' if envelope == 'debezium' }}
                     {%- if hashed %}
-                    (md5_number_lower(payload) // 2)::bigint as payload_hash,
+                    (md5_number_lower({{ '_contents' if envelope else 'payload' }}) // 2)::bigint as payload_hash,
                     {%- endif %}
                     {{ 'null' if objects else 'json_valid(payload)' }} as _is_json,
                     {{ 'try(json_keys(payload, ' ~ millrace.path_list(objects) ~ '))' if objects else 'null' }} as _keys,
                     {{ millrace.payload_texts('payload', paths) if paths else 'null' }} as _texts,
                     {{ millrace.payload_texts('payload', json_paths, 'json_extract') if json_paths else 'null' }} as _values
+                {%- if envelope == 'debezium' %}
+                from {{ millrace.unwrapped_debezium(relation, where) }} as opened
+                {%- elif envelope == 'cloudevents' %}
+                from {{ millrace.unwrapped_cloudevents(relation, where) }} as opened
+                {%- else %}
                 from {{ relation }}
                 where {{ where }}
+                {%- endif %}
             ) as extracted
         ) as keyed
     ) as typed
+{%- endmacro %}
+
+
+{# A typed field, null where it is not clear which of several values was meant. #}
+{% macro clear_value(name, beside) -%}
+    {%- if name not in beside -%}
+        case when _wrong is null or not list_contains(_wrong, '{{ name }}') then "{{ name }}" end
+    {%- elif millrace.may_be_unclear(beside[name]) -%}
+        case when not "_unclear_{{ name }}" then "{{ name }}" end
+    {%- else -%}
+        "{{ name }}"
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# A field's text as it is meant: of the envelope's schema, or of the `encoding` that the field declares. #}
+{% macro decoded_text(text, spec) -%}
+    {%- if spec.encoding -%}
+        {{ millrace.unscaled_text(text, (spec.type[8:-1].split(',')[1] | int) if spec.type.startswith('decimal') else 0) }}
+    {%- else -%}
+        {{ millrace.connect_text(text, spec) }}
+    {%- endif -%}
 {%- endmacro %}
 
 

@@ -1,0 +1,94 @@
+"""Where a field comes from, if not from the payload: the key, the topic, a header, the broker's time.
+
+What each shows: docs/values.md. The SQL of it: orchestration/dbt/package/macros/origins.sql.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StrictBool, StrictInt, StrictStr, WithJsonSchema
+
+from ingestion.declare.times import TIME_TYPES
+
+ORIGINS = ("key", "topic", "header", "broker_time")
+DEFAULT_TYPES = dict.fromkeys(ORIGINS, "varchar") | {"broker_time": "timestamp"}
+_FORBIDDEN = set("\"'\\{}")
+
+
+def _key(value: bool | str) -> bool | str:
+    if value is False or (isinstance(value, str) and not _is_path(value)):
+        raise ValueError("write 'key: true' for the whole key, or keys with dots between them for a part")
+    return value
+
+
+def _topic(value: bool | int) -> bool | int:
+    if value is False or (value is not True and value == 0):
+        raise ValueError("write 'topic: true' for the whole topic, or a level: 1 is the first, -1 the last")
+    return value
+
+
+def _header(value: str) -> str:
+    if not value or set(value) & _FORBIDDEN:
+        raise ValueError(f"'{value}' is not a header's name; it has neither quotes, braces nor a backslash")
+    return value
+
+
+def _is_path(value: str) -> bool:
+    return all(part and not set(part) & _FORBIDDEN for part in value.split("."))
+
+
+class Origin(BaseModel):
+    """Where a field comes from that is not in the payload; at most one of these.
+
+    Attributes:
+        key: true is the whole key; else keys with dots between them, of a key that is JSON.
+        topic: true is the whole topic; else a level of it, 1 the first and -1 the last.
+        header: Of a message's header or user property.
+        broker_time: true is the broker's time stamp.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: (
+        Annotated[
+            StrictBool | StrictStr,
+            AfterValidator(_key),
+            WithJsonSchema({"anyOf": [{"const": True}, {"type": "string", "minLength": 1}]}),
+        ]
+        | None
+    ) = None
+    topic: (
+        Annotated[
+            StrictBool | StrictInt,
+            AfterValidator(_topic),
+            WithJsonSchema({"anyOf": [{"const": True}, {"type": "integer", "not": {"const": 0}}]}),
+        ]
+        | None
+    ) = None
+    header: Annotated[str, AfterValidator(_header)] | None = None
+    broker_time: Literal[True] | None = None
+
+    def origins(self) -> list[str]:
+        """Those that are said."""
+        return [name for name in ORIGINS if getattr(self, name) is not None]
+
+
+def check_origin(said: Origin, type_name: str) -> None:
+    """Check that a field has one place, and a type that can be had from there.
+
+    Raises:
+        ValueError: It has several, or the broker's time is not to be a time.
+    """
+    if len(said.origins()) > 1:
+        both = " and ".join(said.origins())
+        raise ValueError(f"a field has one place, and this one names {both}: remove one")
+    if said.broker_time and type_name not in TIME_TYPES:
+        raise ValueError(f"the broker's time is a timestamp or a date, not {type_name}")
+
+
+def completed(name: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    """A field with what it need not say: its path is its name, and what is not of the payload has a type."""
+    if not any(origin in said for origin in ORIGINS):
+        return {"path": name} | dict(said)
+    (first, *_) = (origin for origin in ORIGINS if origin in said)
+    return {"type": DEFAULT_TYPES[first]} | dict(said)

@@ -1,0 +1,147 @@
+"""CloudEvents of every mode in staging: attributes as columns, the data's fields, one identity.
+
+The examples are what the library `cloudevents` 2.2.0 makes of five events for Kafka and HTTP;
+batches, and the user properties of MQTT 5, are written from the specification.
+"""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+
+from ingestion.connectors.kafka.rows import headers_as_text
+from ingestion.declare.examples import example_payload
+from ingestion.declare.stream import Stream
+from tests.values.beside import mqtt_event
+from tests.values.staged import Fate, stage_events
+
+EXAMPLES = [
+    json.loads(line)
+    for line in Path(__file__).with_name("examples").joinpath("cloudevents.jsonl").read_text().splitlines()
+]
+FIELDS: dict[str, Any] = {
+    "machine": "varchar",
+    "celsius": "double",
+    "cents": "decimal(10,2)",
+    "whole": {"type": "varchar", "path": "."},
+}
+AT = datetime(2026, 3, 1, 7, 0, 0, 123_456, UTC)
+
+
+def stream(**others: Any) -> Stream:
+    """A stream of CloudEvents."""
+    declared = {"name": "s", "source": {"kafka": "s"}, "envelope": "cloudevents", "fields": FIELDS}
+    return Stream.model_validate(declared | others)
+
+
+def received(example: dict[str, Any]) -> dict[str, Any]:
+    """An example as its connector hands it over."""
+    value = example["value"].encode()
+    if example["binding"] == "http":
+        names = dict(example["headers"])
+        kept = {"content_type": names.pop("content-type", ""), **names}
+        return {"value": value, "headers": orjson.dumps(kept).decode()}
+    pairs = [(name, text.encode()) for name, text in example["headers"]]
+    return {"value": value, "headers": headers_as_text(pairs)}
+
+
+def staged(event: str) -> dict[str, Fate]:
+    """What became of an event in each mode."""
+    chosen = [each for each in EXAMPLES if each["event"] == event]
+    modes = [f"{each['mode']} {each['binding']}" for each in chosen]
+    return dict(zip(modes, stage_events(stream(), [received(each) for each in chosen]), strict=True))
+
+
+@pytest.mark.parametrize("event", ["object", "bytes"])
+def test_every_mode_gives_the_same_event(event: str) -> None:
+    number, media = ("1", "application/json") if event == "object" else ("3", "application/octet-stream")
+    found = staged(event)
+    assert set(found) == {"structured kafka", "binary kafka", "binary http"}
+    for mode, fate in found.items():
+        whole = json.loads(fate.values["whole"])
+        assert whole == {"machine": "press-1", "celsius": 71.5, "cents": "1.10"}, mode
+        assert fate.values | {"whole": ""} == {
+            "ce_id": f"e-{number}", "ce_source": "/plant/ulm", "ce_type": "org.example.reading",
+            "ce_subject": "press-1", "ce_time": AT, "ce_datacontenttype": media, "ce_dataschema": None,
+            "machine": "press-1", "celsius": 71.5, "cents": Decimal("1.10"), "whole": "",
+        }, mode  # fmt: skip
+        assert fate.cast_errors == (), mode
+
+
+def test_letters_beyond_ascii_and_attributes_that_are_missing() -> None:
+    for mode, fate in staged("plain").items():
+        assert fate.values["ce_source"] == "/Füssen", mode
+        assert (fate.values["ce_subject"], fate.values["ce_datacontenttype"]) == (None, None), mode
+        assert fate.cast_errors == (), mode
+
+
+def test_data_may_be_a_text_or_missing() -> None:
+    text = staged("text")
+    assert text["structured kafka"].values["whole"] == "hello"
+    assert text["binary kafka"].reject == "not_json"
+    nothing = staged("none")
+    assert nothing["structured kafka"].values["machine"] is None
+    assert nothing["structured kafka"].cast_errors == ()
+    assert nothing["binary kafka"].reject == "empty"
+    headers = headers_as_text([(f"ce_{name}", b"x") for name in ("id", "source", "type", "specversion")])
+    (event,) = stage_events(stream(), [{"value": None, "headers": headers}, {"value": None}])
+    assert (event.values["ce_id"], event.cast_errors) == ("x", ())
+
+
+def test_each_element_of_a_batch_is_an_event() -> None:
+    batch = b"[%s]" % b", ".join(
+        b'{"specversion": "1.0", "id": "%d", "source": "/s", "type": "t", "data": {"cents": %s}}'
+        % (at, cents)
+        for at, cents in enumerate([b"1.10", b"12345678.90", b"1.005"])
+    )
+    headers = headers_as_text([("content-type", b"application/cloudevents-batch+json")])
+    sent = [{"value": batch, "headers": headers}, {"value": batch}, {"value": b"[]"}]
+    fates = stage_events(stream(), sent)
+    ids = ["s-0@0#1", "s-0@0#2", "s-0@0#3", "s-0@1#1", "s-0@1#2", "s-0@1#3", "s-0@2"]
+    assert [fate.event_id for fate in fates] == ids
+    assert [fate.values["ce_id"] for fate in fates] == ["0", "1", "2", "0", "1", "2", None]
+    assert [fate.values["cents"] for fate in fates][:3] == [Decimal("1.10"), Decimal("12345678.90"), None]
+    assert [fate.cast_errors for fate in fates][2:4] == [("cents",), ()]
+    assert fates[-1].cast_errors == ("ce_id", "ce_source", "ce_type")
+
+
+def test_user_properties_are_attributes() -> None:
+    message = {"topic": "a", "value": '{"machine": "m"}'}
+    attributes = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "time": AT.isoformat()}
+    pairs = list(attributes.items())
+    event = mqtt_event({**message, "user_properties": pairs})
+    twice = mqtt_event({**message, "user_properties": [*pairs, ("id", "2")]})
+    once, unclear = stage_events(stream(source={"mqtt": "a"}), [event, twice])
+    assert (once.values["ce_id"], once.values["ce_time"], once.values["machine"]) == ("1", AT, "m")
+    assert once.cast_errors == ()
+    assert (unclear.values["ce_id"], unclear.cast_errors) == (None, ("ce_id",))
+
+
+def test_what_is_not_a_cloudevent_is_named() -> None:
+    sent = [b'{"machine": "m"}', b'[{"machine": "m"}]', b'"hello"']
+    fates = stage_events(stream(), [{"value": value} for value in sent])
+    assert [fate.cast_errors for fate in fates] == [("ce_id", "ce_source", "ce_type")] * 3
+
+
+def test_identity_and_time_are_the_events_own_unless_declared() -> None:
+    assert (stream().business_id, stream().event_time) == (("ce_source", "ce_id"), "ce_time")
+    other = stream(business_id="machine", event_time="ce_time")
+    assert other.business_id == ("machine",)
+
+
+@pytest.mark.parametrize("envelope", ["debezium", "cloudevents"])
+def test_made_up_events_are_in_their_envelope(envelope: str) -> None:
+    made = stream(envelope=envelope, fields={"machine": "varchar"})
+    payloads = [
+        example_payload(made, number=number, now=AT, random=Random(1), like=[{"machine": "m"}])
+        for number in (1, 2)
+    ]
+    fates = stage_events(made, [{"value": json.dumps(payload).encode()} for payload in payloads])
+    assert [fate.cast_errors for fate in fates] == [(), ()]
+    assert len({tuple(fate.values.items()) for fate in fates}) == 2
+    assert all(str(fate.values["machine"]).startswith("machine-") for fate in fates)
