@@ -175,6 +175,10 @@ class Collector:
         """Where events are that were stored from a place on (connectors/port.py, Intake)."""
         return self._view.find(place, count)
 
+    def kept(self, stream: str, *, after: Place | None) -> Iterator[tuple[Place, SpoolEvent]]:
+        """What a stream's spool holds durably (connectors/port.py, Intake)."""
+        return self._spools.kept(stream, after=after)
+
     def waiting_of(self, lane: str) -> int:
         """How many events of a lane are not acknowledged yet (connectors/port.py, Intake)."""
         return self._spools.waiting_of(lane)

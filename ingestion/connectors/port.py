@@ -217,6 +217,18 @@ class Intake(Protocol):
         """
         ...
 
+    def kept(self, stream: str, *, after: Place | None) -> Iterator[tuple[Place, SpoolEvent]]:
+        """What a stream's spool holds durably, in its order: for a listener that says where it goes on.
+
+        Args:
+            stream: The stream.
+            after: Only what follows it; None, or a place in another log: all that is there.
+
+        Raises:
+            StorageError: The spool cannot be read.
+        """
+        ...
+
     def waiting_of(self, lane: str) -> int:
         """How many events of a lane are not acknowledged yet."""
         ...

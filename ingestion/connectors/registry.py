@@ -18,6 +18,7 @@ CONNECTORS = {
     "mqtt": "ingestion.connectors.mqtt.connector:MQTT",
     "http": "ingestion.connectors.http.connector:HTTP",
     "rabbitmq": "ingestion.connectors.rabbitmq.connector:RABBITMQ",
+    "kinesis": "ingestion.connectors.kinesis.connector:KINESIS",
 }
 """Kind → module and name of its connector; a module is imported when its kind is first asked for."""
 ENTRY_POINTS = "millrace.connectors"

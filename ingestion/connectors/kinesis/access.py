@@ -1,0 +1,22 @@
+"""How Kinesis is reached."""
+
+from ingestion.connectors.port import Access
+
+
+class KinesisAccess(Access):
+    """The variables MILLRACE_KINESIS_…; credentials come the way boto3 finds them (AWS_…, profiles, roles).
+
+    Attributes:
+        region: Such as eu-central-1; without one, nothing is collected.
+        endpoint_url: Of a VPC endpoint or an emulator; else AWS's own for the region.
+        profile: Which section of AWS's configuration files; else boto3's choice.
+    """
+
+    region: str | None = None
+    endpoint_url: str | None = None
+    profile: str | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it is, for people."""
+        return self.endpoint_url or f"Kinesis in {self.region}"
