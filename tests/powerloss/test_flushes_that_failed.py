@@ -85,3 +85,15 @@ def test_a_position_is_vouched_for_by_the_same_log_since_the_same_start_of_the_m
     content[50] ^= 1
     file.write_bytes(content)
     assert read_published(tmp_path, log) is None
+
+
+def test_folders_that_a_killed_writer_made_are_flushed_by_the_next_one(memory_folder: Path) -> None:
+    """They are there, so nobody makes them again, and nobody has flushed their names."""
+    root, image = memory_folder / "disk", memory_folder / "after"
+    root.mkdir()
+    with recording(root) as disk:
+        (root / "spool" / "s").mkdir(parents=True)
+        with closing(SpoolWriter(root / "spool" / "s")) as writer:
+            store(writer, b"first")
+        disk.lose_power(image, None)
+    assert held_by(image / "spool" / "s") == [b"first"]

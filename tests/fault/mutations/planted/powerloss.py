@@ -43,7 +43,7 @@ MUTANTS = (
         "            sync_folder(folder)\n        return self._tail\n",
         "            pass\n        return self._tail\n",
         "a segment has its name after a power loss",
-        (_SPOOL,),
+        (_FAILED,),
     ),
     Mutant(
         "readers see what no writer vouches for",
