@@ -16,8 +16,8 @@ MUTANTS = (
     Mutant(
         "adoption compares key and time only",
         "ingestion/land/overlap.py",
-        "if event != row[1:]:",
-        "if event[:2] != row[1:3]:",
+        "if event != (row[1], _as_today(row[2]), *row[3:]):",
+        "if event[:2] != (row[1], _as_today(row[2])):",
         "what adopt has not seen it does not skip",
         ("tests/orchestration/test_examine_sources.py", _ADOPTION),
     ),
