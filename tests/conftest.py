@@ -18,6 +18,7 @@ from tests.servers import SECURED_PASSWORD, SECURED_USER, ServerMissing
 from tests.servers.apache_kafka import ApacheKafka, KafkaServer
 from tests.servers.certificates import Certificates
 from tests.servers.mosquitto import Mosquitto
+from tests.servers.moto import CREDENTIALS, Moto
 from tests.servers.rabbitmq import RabbitMq
 from tests.servers.shared import (
     shared_certificates,
@@ -61,6 +62,22 @@ def _leaves_things_as_they_were(_handlers: dict[signal.Signals, Any]) -> Iterato
 
 def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    """An emulator of AWS."""
+    server = Moto(tmp_path_factory.mktemp("moto"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that the emulator takes, where boto3 finds them."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -32,6 +32,7 @@ SUBJECTS = {
     "kafka": ["kafka-python", "librdkafka"],
     "mqtt": ["spool"],
     "http": ["spool"],
+    "kinesis": ["spool"],
     "pigeon": ["spool"],
     "rabbitmq": ["spool", "rabbitmq-stream"],
 }

@@ -28,6 +28,7 @@ from tests.ingestion.test_collector import running
 from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
+from tests.servers.moto import REGION, Moto
 from tests.servers.ports import free_ports
 from tests.servers.rabbitmq import RabbitMq
 
@@ -35,6 +36,7 @@ SUBJECTS = {
     "kafka": "kafka",
     "mqtt": "mqtt",
     "http": "http",
+    "kinesis": "kinesis",
     "tape": "tape",
     "pigeon": "pigeon",
     "rabbitmq": "rabbitmq",
@@ -64,6 +66,7 @@ class Subject:
         remembered: What the broker remembers of its readers.
         lists_places: The broker can say which places it has.
         keeps: The broker keeps what nobody has taken, as a queue does; a log always does.
+        rewinds: Its events can be looked at from the first on, although they are collected.
     """
 
     source: SourceSpec
@@ -74,6 +77,7 @@ class Subject:
     remembered: Callable[[], object]
     lists_places: bool = True
     keeps: bool = False
+    rewinds: bool = False
 
     @property
     def is_log(self) -> bool:
@@ -172,6 +176,18 @@ def _rabbitmq_stream(request: pytest.FixtureRequest, settings: Settings, name: s
     return _rabbitmq(request, settings, name, "stream:")
 
 
+def _kinesis(request: pytest.FixtureRequest, settings: Settings, name: str) -> Subject:
+    request.getfixturevalue("aws_credentials")
+    moto: Moto = request.getfixturevalue("moto")
+    moto.client().create_stream(StreamName=name, ShardCount=3)
+    known = settings.replaced(kinesis_region=REGION, kinesis_endpoint_url=moto.url)
+    away = known.replaced(kinesis_endpoint_url="http://127.0.0.1:1", source_timeout_seconds=1)
+    return Subject(
+        read_source(f"kinesis:{name}"), read_source(f"kinesis:{name}x"), known, away, name, lambda: None,
+        keeps=True, rewinds=True,
+    )  # fmt: skip
+
+
 def _tape(request: pytest.FixtureRequest, settings: Settings, name: str) -> Subject:
     deck = tape.DECKS[name]
     deck.reels[name] = tape.Reel()
@@ -224,7 +240,7 @@ def test_it_ends_at_the_limit_and_with_the_wait(subject: Subject) -> None:
 
 
 def test_a_log_shows_its_last_events_or_its_first(subject: Subject) -> None:
-    if not subject.is_log:
+    if not (subject.is_log or subject.rewinds):
         with pytest.raises(ConfigError, match="leave --from out"):
             list(peek(subject.source, subject.settings, Look(start="earliest")))
         return
@@ -274,7 +290,10 @@ def test_what_a_broker_cannot_send_is_refused(subject: Subject) -> None:
     sender = open_sender(subject.source, subject.settings)
     whole = Outgoing(subject.destination, b"1", key=b"k", headers={"h": "v"})
     tombstone = Outgoing(subject.destination, None)
-    if subject.source.kind in ("http", "pigeon", "rabbitmq"):
+    if subject.source.kind == "kinesis":
+        with pytest.raises(ConfigError, match="have no headers"):
+            sender.send([whole])
+    if subject.source.kind in ("http", "pigeon", "rabbitmq", "kinesis"):
         with pytest.raises(ConfigError, match="tombstones"):
             sender.send([tombstone])
     if subject.source.kind in ("mqtt", "http"):

@@ -16,7 +16,9 @@ import pytest
 
 from ingestion.collect.collector import Collector
 from ingestion.collect.status import state_folder
+from ingestion.connectors.durability import Reading
 from ingestion.connectors.kinesis.connector import KINESIS
+from ingestion.connectors.kinesis.progress import progress_file, read_progress
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError
 from ingestion.faultpoints import install_hook
@@ -29,22 +31,8 @@ from tests.servers.moto import CREDENTIALS, REGION, Moto
 _numbers = numbers()
 
 
-@pytest.fixture(scope="module")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
-    server = Moto(tmp_path_factory.mktemp("moto"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-
-
 @pytest.fixture
-def settings(moto: Moto, tmp_path: Path) -> Settings:
+def settings(moto: Moto, tmp_path: Path, aws_credentials: None) -> Settings:
     return load_settings(data_dir=tmp_path, kinesis_region=REGION, kinesis_endpoint_url=moto.url)
 
 
@@ -241,7 +229,7 @@ def test_one_that_is_missing_holds_up_no_other(settings: Settings, client: Any, 
         assert collector.status()["error"] == ""
 
 
-def test_a_restarted_service_is_asked_again(tmp_path: Path) -> None:
+def test_a_restarted_service_is_asked_again(tmp_path: Path, aws_credentials: None) -> None:
     moto = Moto(tmp_path)
     settings = load_settings(data_dir=tmp_path / "d", kinesis_region=REGION, kinesis_endpoint_url=moto.url)
     with running(Collector(settings, [stream("gone")], connector=KINESIS), subscribed=False) as collector:
@@ -266,3 +254,30 @@ def test_without_credentials_it_says_what_is_missing(
         wait_until(lambda: "no AWS credentials were found" in collector.status()["error"])
     with pytest.raises(ConfigError, match="MILLRACE_KINESIS_PROFILE"):
         Collector(settings.replaced(kinesis_profile="nobody"), [stream("any")], connector=KINESIS)
+
+
+def test_the_doctor_compares_retention_with_what_was_collected(
+    settings: Settings, client: Any, name: str
+) -> None:
+    declared = stream(name)
+    state = state_folder(settings.data_dir, KINESIS)
+
+    def found(now: datetime) -> tuple[str, str]:
+        access = settings.access("kinesis", KINESIS.access)
+        (finding,) = KINESIS.durability(
+            [Reading("s", declared.source)], access, state=state, now=now, timeout_seconds=10
+        )
+        return finding.state, finding.message
+
+    assert found(datetime.now(UTC)) == (
+        "note",
+        f"data stream '{name}' keeps events for 24 h; stream 's' has not been collected to its end yet",
+    )  # fmt: skip
+    put(client, name, 0, 1)
+    with collecting(settings, declared) as collector:
+        wait_until(lambda: read_progress(progress_file(state, "s")).complete_to)
+        assert collector.status()["positions"]["s"] == 1
+    assert found(datetime.now(UTC))[0] == "ok"
+    late = found(datetime.now(UTC) + timedelta(hours=13))
+    assert late[0] == "problem"
+    assert "13 h ago" in late[1]

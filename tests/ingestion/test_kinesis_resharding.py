@@ -85,9 +85,8 @@ def test_a_merged_shard_waits_for_both(settings: Settings, service: KinesisServi
     writer.write(30)
     service.stalled.add(right)
     with collecting(settings) as collector:
-        wait_until(
-            lambda: 0 < collector.status()["positions"]["s"] < 60 and collector.status()["shards"]["s"] == 1
-        )
+        wait_until(lambda: collector.status()["shards"] == {"s": 1})
+        assert 0 < collector.status()["positions"]["s"] < 60
         service.stalled.clear()
         wait_until(lambda: collector.status()["positions"]["s"] == 90)
     require_whole_and_ordered(settings, 90)

@@ -1,9 +1,11 @@
 """Kinesis among the kinds of brokers (connectors/port.py). boto3 is imported when a client is made."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
+from ingestion.connectors.durability import Reading
 from ingestion.connectors.kinesis.access import KinesisAccess
 from ingestion.connectors.kinesis.declare import KinesisSource
 from ingestion.connectors.messages import Look, Message, Sender
@@ -69,6 +71,20 @@ class KinesisConnector:
             yield Finding(_PART, "problem", str(error))
             return
         yield Finding(_PART, "ok", f"{access.address} answers")
+
+    def durability(
+        self,
+        readings: Sequence[Reading],
+        access: KinesisAccess,
+        *,
+        state: Path,
+        now: datetime,
+        timeout_seconds: float,
+    ) -> Iterator[Finding]:
+        """Retention against what was collected."""
+        from ingestion.connectors.kinesis.durability import durability
+
+        return durability(readings, access, state=state, now=now, timeout_seconds=timeout_seconds)
 
     def peek(self, spec: KinesisSource, access: KinesisAccess, look: Look) -> Iterator[Message]:
         """What the data stream holds."""

@@ -14,6 +14,7 @@ from ingestion.connectors.kinesis.access import KinesisAccess
 from ingestion.connectors.kinesis.client import open_client
 from ingestion.connectors.kinesis.declare import KinesisSource
 from ingestion.connectors.kinesis.following import Following
+from ingestion.connectors.kinesis.progress import progress_file
 from ingestion.connectors.kinesis.reader import ShardReader
 from ingestion.connectors.kinesis.records import Place
 from ingestion.connectors.port import Intake, ListenerStatus
@@ -53,7 +54,7 @@ class KinesisListener:
         self._access, self._intake = access, intake
         self._streams = {
             name: Following(
-                name, source, access, client, file=state / f"{name}.json", intake=intake,
+                name, source, access, client, file=progress_file(state, name), intake=intake,
                 interval_seconds=_INTERVAL_SECONDS * names.count(source.kinesis),
             )
             for name, source in sources.items()

@@ -60,6 +60,11 @@ class Progress:
         return lost
 
 
+def progress_file(state: Path, stream: str) -> Path:
+    """Where a stream's progress is, in its listener's folder."""
+    return state / f"{stream}.json"
+
+
 def read_progress(path: Path) -> Progress:
     """What a file says; a new stream's where there is none.
 
