@@ -72,9 +72,9 @@ def read_progress(path: Path) -> Progress:
         StorageError: It cannot be read.
     """
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        spool = told.pop("spool")
-        return Progress(**told, spool=Stored(*spool) if spool else None)
+        found = json.loads(path.read_text(encoding="utf-8"))
+        spool = found.pop("spool")
+        return Progress(**found, spool=Stored(*spool) if spool else None)
     except FileNotFoundError:
         return Progress()
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:

@@ -102,10 +102,10 @@ class ShardReader:
     def _fetch(self) -> _Answer:
         try:
             if self._iterator is None:
-                told = self._client.get_shard_iterator(
+                given = self._client.get_shard_iterator(
                     StreamName=self._stream, ShardId=self.shard, **self._place()
                 )
-                self._iterator = told["ShardIterator"]
+                self._iterator = given["ShardIterator"]
             answer = self._client.get_records(ShardIterator=self._iterator, Limit=_RECORDS)
         except Exception as error:
             if code_of(error) == EXPIRED:  # after five minutes without a request

@@ -61,9 +61,9 @@ def place_of(headers: str | None) -> Place | None:
     """The place that `events_of` wrote into an event's headers."""
     if not headers:
         return None
-    told = orjson.loads(headers)
-    last = told.get("subsequence", 0) == told.get("subsequences", 1) - 1
-    return Place(told["shard"], told["sequence"], last)
+    given = orjson.loads(headers)
+    last = given.get("subsequence", 0) == given.get("subsequences", 1) - 1
+    return Place(given["shard"], given["sequence"], last)
 
 
 def unpack(data: bytes) -> list[tuple[bytes, bytes]] | None:

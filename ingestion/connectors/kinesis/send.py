@@ -67,9 +67,9 @@ class KinesisSender:
             with translated(self._access, self._client, stream=destination):
                 answer = self._client.put_records(StreamName=destination, Records=records)["Records"]
             refused = [
-                (each, told) for each, told in zip(records, answer, strict=True) if "ErrorCode" in told
+                (each, given) for each, given in zip(records, answer, strict=True) if "ErrorCode" in given
             ]
-            codes = {told["ErrorCode"] for _, told in refused}
+            codes = {given["ErrorCode"] for _, given in refused}
             if refused and (time.monotonic() > deadline or not codes <= THROTTLED | {"InternalFailure"}):
                 raise SourceUnavailable(
                     f"{self._access.address} did not accept {len(refused)} records for '{destination}' "
@@ -83,13 +83,13 @@ class KinesisSender:
     def _await_active(self, destination: str) -> None:
         deadline = time.monotonic() + self._timeout
         while True:
-            told = self._client.describe_stream_summary(StreamName=destination)["StreamDescriptionSummary"]
-            if told["StreamStatus"] in ("ACTIVE", "UPDATING"):
+            given = self._client.describe_stream_summary(StreamName=destination)["StreamDescriptionSummary"]
+            if given["StreamStatus"] in ("ACTIVE", "UPDATING"):
                 return
             if time.monotonic() > deadline:
                 raise SourceUnavailable(
                     f"data stream '{destination}' at {self._access.address} has been "
-                    f"{told['StreamStatus'].lower()} for too long; look at it in the AWS console"
+                    f"{given['StreamStatus'].lower()} for too long; look at it in the AWS console"
                 )
             time.sleep(_PAUSE_SECONDS)
 

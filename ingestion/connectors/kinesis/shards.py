@@ -38,7 +38,7 @@ class StreamLook:
 
 def look_at(client: Any, stream: str) -> StreamLook:
     """Ask what a data stream is; raises what boto3 raises."""
-    told = client.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]
+    summary = client.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]
     found: list[Shard] = []
     wanted = {"StreamName": stream}
     while True:
@@ -47,7 +47,7 @@ def look_at(client: Any, stream: str) -> StreamLook:
         if not page.get("NextToken"):
             break
         wanted = {"NextToken": page["NextToken"]}
-    return StreamLook(told["StreamCreationTimestamp"], told["RetentionPeriodHours"], tuple(found))
+    return StreamLook(summary["StreamCreationTimestamp"], summary["RetentionPeriodHours"], tuple(found))
 
 
 def readable(shards: Sequence[Shard], finished: Collection[str]) -> list[Shard]:
@@ -61,7 +61,7 @@ def readable(shards: Sequence[Shard], finished: Collection[str]) -> list[Shard]:
     return [shard for shard in shards if shard.name in unread and not unread & set(shard.parents)]
 
 
-def _shard(told: dict[str, Any]) -> Shard:
-    parents = (told.get("ParentShardId"), told.get("AdjacentParentShardId"))
-    closed = bool(told["SequenceNumberRange"].get("EndingSequenceNumber"))
-    return Shard(told["ShardId"], tuple(each for each in parents if each), closed)
+def _shard(found: dict[str, Any]) -> Shard:
+    parents = (found.get("ParentShardId"), found.get("AdjacentParentShardId"))
+    closed = bool(found["SequenceNumberRange"].get("EndingSequenceNumber"))
+    return Shard(found["ShardId"], tuple(each for each in parents if each), closed)
