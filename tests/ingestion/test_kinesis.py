@@ -275,8 +275,8 @@ def test_the_doctor_compares_retention_with_what_was_collected(
     )  # fmt: skip
     put(client, name, 0, 1)
     with collecting(settings, declared) as collector:
+        wait_until(lambda: collector.status()["positions"]["s"] == 1)
         wait_until(lambda: read_progress(progress_file(state, "s")).complete_to)
-        assert collector.status()["positions"]["s"] == 1
     assert found(datetime.now(UTC))[0] == "ok"
     late = found(datetime.now(UTC) + timedelta(hours=13))
     assert late[0] == "problem"

@@ -9,6 +9,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from ingestion.collect.status import read_status
+from ingestion.connectors.kinesis.connector import KINESIS
+from ingestion.settings import load_settings
 from ingestion.spool.log import SpoolLog
 from tests.ingestion.test_collector import PROJECT, spooled, wait_until
 from tests.names import numbers
@@ -59,7 +62,13 @@ def test_a_record_is_once_in_the_spool_whatever_is_killed(
         process.wait()
     sender.join()
     process = started(moto, tmp_path)
-    wait_until(lambda: stored() >= RECORDS)
+    settings = load_settings(data_dir=tmp_path)
+
+    def has_all() -> bool:
+        status = read_status(settings.data_dir, KINESIS)
+        return status.get("pid") == process.pid and status["subscribed"] and stored() >= RECORDS
+
+    wait_until(has_all)
     process.terminate()
     assert process.wait() == 0, (tmp_path / "out").read_text()
     log.close()
