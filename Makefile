@@ -15,19 +15,20 @@ drill: env
 	@$(BIN)/millrace drill $(ARGS)
 
 # Most tests wait rather than compute: more workers than cores. docs/testing.md says more.
-WORKERS ?= 3
+WORKERS ?= 4
+SLOW_WORKERS ?= 3
 
 test: env
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 # What `make test` leaves out for its time: the tests marked slow.
 test-all: env
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "slow and not long" $(ARGS)
+	@$(BIN)/python -m pytest -n $(SLOW_WORKERS) -m "slow and not long" $(ARGS)
 
 # kill -9 by the hundred at every named place, with a table at the end; MILLRACE_FAULT_SEED repeats a run.
-# And a running system with planted secrets: where do they turn up, and whom does it call?
+# And a running system with planted secrets: where do they turn up, and whom does it call? Its files are on a disk.
 fault: env
-	@MILLRACE_FAULT_KILLS=$(or $(KILLS),25) $(BIN)/python -m pytest -n 0 --order-seed 0 -m "" tests/fault tests/security tests/e2e/conditions/test_machine.py --timeout 7200 -s $(ARGS)
+	@TMPDIR=$${TMPDIR:-/tmp} MILLRACE_FAULT_KILLS=$(or $(KILLS),25) $(BIN)/python -m pytest -n 0 --order-seed 0 -m "" tests/fault tests/security tests/e2e/conditions/test_machine.py --timeout 7200 -s $(ARGS)
 
 # Bugs planted in the product one at a time, by people and by a tool: does a test notice each? What was tried is kept.
 # ARGS="--only spool" tries those of one part; what the others mean: ARGS=--help.

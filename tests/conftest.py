@@ -13,6 +13,7 @@ from ingestion.connectors.registry import connectors
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings, load_settings
 from orchestration.services.postgres import EmbeddedPostgres
+from tests.frozen.commands import Commands
 from tests.names import numbers
 from tests.servers import SECURED_PASSWORD, SECURED_USER, ServerMissing
 from tests.servers.apache_kafka import ApacheKafka, KafkaServer
@@ -94,6 +95,13 @@ def _no_settings_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> I
     patch.setenv("PYTHON_DOTENV_DISABLED", "true")  # when it first uses Soda, and for good
     yield
     patch.undo()
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    """Runs command lines of `millrace`, each in a process of its own that need not import anything."""
+    with Commands() as commands:
+        yield commands
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The suite as a whole, a pytest plugin: shared servers, random order, the reason of a slow test.
+"""The suite as a whole, a pytest plugin: shared servers, random order, files in memory, why a test is slow.
 
 Nothing of the product is imported here, so that coverage sees its imports. See docs/testing.md.
 """
@@ -9,19 +9,24 @@ import functools
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 
+import psutil
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.names import RUN, WORKER
 
 ADDRESS = "TEST_SERVERS_SOCKET"
+IN_MEMORY_BYTES = 12 * 2**30
+"""How much has to be free for that; a run takes less than half."""
 FIRST = ("slow", "e2e", "early")
 """Marks of the tests that begin first, so that no worker is left alone with one of them at the end."""
 
@@ -41,6 +46,19 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[_SEED] = _seed(config)
+    if WORKER is None and (folder := in_memory(os.environ)) is not None:
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(folder)
+
+
+def in_memory(environment: Mapping[str, str], *, root: Path = Path("/dev/shm")) -> Path | None:
+    """Where the tests' files go if there is memory to spare: to flush a file costs nothing there.
+
+    None leaves it to pytest: there is too little, or somebody has named a folder for temporary files.
+    """
+    if environment.keys() & {"PYTEST_DEBUG_TEMPROOT", "TMPDIR", "TEMP", "TMP"} or not root.is_dir():
+        return None
+    spare = min(shutil.disk_usage(root).free, psutil.virtual_memory().available)
+    return root if spare > IN_MEMORY_BYTES else None
 
 
 _SEED = pytest.StashKey[int]()
@@ -147,9 +165,20 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         os.environ[ADDRESS] = config.stash[_KEEPER].address
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Before pytest removes what the tests have left."""
+    _close_keeper(session.config)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
+    _close_keeper(config)
+
+
+def _close_keeper(config: pytest.Config) -> None:
     keeper = config.stash.get(_KEEPER, None)
     if keeper is not None:
+        del config.stash[_KEEPER]
         os.environ.pop(ADDRESS, None)
         keeper.close()
 
@@ -166,6 +195,7 @@ class Keeper:
     """
 
     def __init__(self, data: Path, *, root: Path) -> None:
+        self._data = data
         self._folder = tempfile.TemporaryDirectory(prefix="millrace-tests-")
         self.address = str(Path(self._folder.name) / "servers")  # the path of a socket has to be short
         self._process = subprocess.Popen(
@@ -177,12 +207,13 @@ class Keeper:
         assert self._process.stdout.readline() == b"ready\n"
 
     def close(self) -> None:
-        """Let it stop its servers, and wait."""
+        """Let it stop its servers, wait, and remove their files."""
         try:
             self._process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             self._process.kill()
         self._folder.cleanup()
+        shutil.rmtree(self._data, ignore_errors=True)
 
 
 _KEEPER = pytest.StashKey[Keeper]()

@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests import suite
 from tests.children import PROJECT
-from tests.suite import arranged, refuse_slow_without_reason
+from tests.suite import arranged, in_memory, refuse_slow_without_reason
 from tests.waiting import eventually
 
 
@@ -77,6 +78,17 @@ def test_the_servers_of_a_run_end_with_it_however_it_ends(tmp_path: Path, how: s
         run.send_signal(how)
         run.wait()
     eventually(lambda: not (kept.is_running() or server.is_running()), "both are gone")
+
+
+def test_files_go_to_memory_only_where_there_is_much_and_nobody_names_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suite, "IN_MEMORY_BYTES", 0)
+    assert in_memory({}, root=tmp_path) == tmp_path
+    assert in_memory({"TMPDIR": "/var/tmp"}, root=tmp_path) is None
+    assert in_memory({}, root=tmp_path / "none") is None
+    monkeypatch.setattr(suite, "IN_MEMORY_BYTES", 2**62)
+    assert in_memory({}, root=tmp_path) is None
 
 
 def ask(address: Path, kind: str) -> dict[str, str]:

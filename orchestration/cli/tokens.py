@@ -13,13 +13,14 @@ from ingestion.connectors.registry import connector
 from ingestion.errors import ConfigError
 from orchestration.cli.commands.options import AsJson
 from orchestration.cli.context import Globals, err, out
-from orchestration.cli.ingest import choose
 
 app = typer.Typer(no_args_is_help=True, help="Tokens that a stream's senders show: make, list, end.")
 _STREAM = Annotated[str, typer.Argument(help="Which stream.")]
 
 
 def _tokens(options: Globals, name: str) -> Tokens:
+    from orchestration.cli.ingest import choose  # loads dlt, for which no other command should wait
+
     settings = options.settings()
     (stream,) = choose(options.streams(settings), [name])
     kind = connector(stream.kind)

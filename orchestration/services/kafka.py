@@ -34,7 +34,7 @@ class EmbeddedKafka(EmbeddedBroker):
             ),
             log_folder=folder / "log",
             ready=lambda: accepts_tcp(port),
-            ready_timeout_s=15,
+            ready_timeout_s=60,
             # A whole environment of our own: Tansu takes options and a telemetry endpoint from variables.
             env={"PATH": os.defpath, "RUST_LOG": "warn"},
         )  # fmt: skip

@@ -29,6 +29,6 @@ class EmbeddedMqtt(EmbeddedBroker):
             argv=(sys.executable, "-P", "-m", "orchestration.services.mqtt_broker", "--port", str(port)),
             log_folder=folder / "log",
             ready=lambda: accepts_tcp(port),
-            ready_timeout_s=20,
+            ready_timeout_s=60,
         )
         super().__init__(spec, port=port, die_with_parent=die_with_parent)

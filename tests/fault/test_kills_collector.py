@@ -70,7 +70,7 @@ class Plant:
         self._process = start_process(
             self._server, self._data_dir, program=("-c", KILLS_ITSELF, place, str(passes))
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while self._process.poll() is None:
             assert time.monotonic() < deadline, "the place was never passed"
             self.send(20)

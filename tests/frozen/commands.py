@@ -11,14 +11,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 PROJECT = Path(__file__).resolve().parents[2]
-LONGEST_SECONDS = 120
+LONGEST_SECONDS = 300
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "USER", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
 _FIXED = {"COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb", "LC_ALL": "C.UTF-8", "DO_NOT_TRACK": "1"}
 
@@ -48,12 +49,20 @@ class Commands:
 
     def run_with(self, arguments: tuple[str, ...], variables: Mapping[str, str]) -> Result:
         """Run one line with these variables besides."""
+        (result,) = self.run_each(arguments, [variables])
+        return result
+
+    def run_each(self, arguments: tuple[str, ...], environments: Sequence[Mapping[str, str]]) -> list[Result]:
+        """Run one line several times, each time with other variables, in one process.
+
+        For a line that ends before anything is opened.
+        """
         assert self._child.stdin is not None
         assert self._child.stdout is not None
-        request = {"arguments": arguments, "environment": environment() | variables}
-        self._child.stdin.write(json.dumps(request) + "\n")
+        each = [environment() | variables for variables in environments]
+        self._child.stdin.write(json.dumps({"arguments": arguments, "environments": each}) + "\n")
         self._child.stdin.flush()
-        return Result(**json.loads(self._child.stdout.readline()))
+        return [Result(**json.loads(self._child.stdout.readline())) for _ in environments]
 
     def __enter__(self) -> Self:
         return self
@@ -77,33 +86,48 @@ def _serve() -> None:
     gc.freeze()  # so that a fork does not copy what it only looks at
     for line in sys.stdin:
         request = json.loads(line)
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        arguments, environments = request["arguments"], request["environments"]
+        with ExitStack() as held:
+            files = [
+                tuple(held.enter_context(tempfile.TemporaryFile()) for _ in range(3)) for _ in environments
+            ]
             pid = os.fork()
             if pid == 0:
-                _be_the_command(request, out.fileno(), err.fileno())
+                _be_the_command(arguments, environments, files)
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            answer = {"code": code}
-            for name, file in (("out", out), ("err", err)):
-                file.seek(0)
-                answer |= {name: file.read().decode()}
-        print(json.dumps(answer), flush=True)
+            for out, err, left in files:
+                answer: dict[str, object] = {"code": code}
+                for name, file in (("out", out), ("err", err), ("code", left)):
+                    file.seek(0)
+                    answer[name] = file.read().decode()
+                answer["code"] = int(answer["code"] or code)  # type: ignore[call-overload]
+                print(json.dumps(answer), flush=True)
 
 
-def _be_the_command(request: Mapping[str, Any], out: int, err: int) -> None:
+def _be_the_command(
+    arguments: Sequence[str], environments: Sequence[Mapping[str, str]], files: Sequence[tuple[Any, ...]]
+) -> None:
     from tests.frozen.product import main
 
     code = 70
     try:
         signal.alarm(LONGEST_SECONDS)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(out, 1)
-        os.dup2(err, 2)
-        os.environ.clear()
-        os.environ.update(request["environment"])
-        sys.argv = ["millrace", *request["arguments"]]
-        main()
-    except SystemExit as leaving:
-        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+        for variables, (out, err, left) in zip(environments, files, strict=True):
+            code = 70
+            os.dup2(out.fileno(), 1)
+            os.dup2(err.fileno(), 2)
+            os.environ.clear()
+            os.environ.update(variables)
+            sys.argv = ["millrace", *arguments]
+            try:
+                main()
+            except SystemExit as leaving:
+                code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            left.write(str(code).encode())
+            left.flush()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

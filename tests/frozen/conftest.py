@@ -1,6 +1,6 @@
 """Fixtures of the frozen tests: the command, and the golden folder opened in a place of its own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,12 +44,6 @@ class Place:
         """A SELECT on it."""
         with Lake(self.settings(), read_only=True) as lake:
             return lake.query_arrow(sql)
-
-
-@pytest.fixture(scope="session")
-def commands() -> Iterator[Commands]:
-    with Commands() as commands:
-        yield commands
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ Each value is tried on the command line. How it is compared and stored again: sn
 import re
 from pathlib import Path
 
-from tests.frozen.commands import PROJECT, Commands
+from tests.frozen.commands import PROJECT, Commands, Result
 from tests.frozen.product import variables
 from tests.frozen.snapshot import anonymous, check
 
@@ -35,8 +35,9 @@ def test_environment(commands: Commands, tmp_path: Path) -> None:
     example = re.findall(r"^#(MILLRACE_\w+)=", (PROJECT / ".env.example").read_text(), flags=re.MULTILINE)
     assert sorted(example) == sorted(known)
 
-    def sentence(line: tuple[str, ...], values: dict[str, str]) -> str:
-        result = commands.run_with(line, {"MILLRACE_DATA_DIR": str(tmp_path / "data")} | values)
+    own = {"MILLRACE_DATA_DIR": str(tmp_path / "data")}
+
+    def sentence(result: Result) -> str:
         said = result.err.strip() or result.out.strip()
         assert "secret" not in said
         places = {str(tmp_path / "data"): "<data>", str(PROJECT): "<project>"}
@@ -47,8 +48,9 @@ def test_environment(commands: Commands, tmp_path: Path) -> None:
     for name, default in sorted(known.items()):
         lines += ["", f"{name}, default {default}"]
         accepted = []
-        for value in TRIED:
-            said = sentence(("ingest", "nowhere"), {name: value})
+        results = commands.run_each(("ingest", "nowhere"), [own | {name: value} for value in TRIED])
+        for value, result in zip(TRIED, results, strict=True):
+            said = sentence(result)
             if ACCEPTED in said:
                 accepted.append(value or "nothing")
             else:
@@ -57,5 +59,9 @@ def test_environment(commands: Commands, tmp_path: Path) -> None:
     for values, line in TOGETHER:
         settings = {f"MILLRACE_{name}": value for name, value in values.items()}
         shown = " ".join(f"{name}={value}" for name, value in settings.items())
-        lines += ["", f"{shown} millrace {' '.join(line)}", f"  {sentence(line, settings)}"]
+        lines += [
+            "",
+            f"{shown} millrace {' '.join(line)}",
+            f"  {sentence(commands.run_with(line, own | settings))}",
+        ]
     check("environment.txt", "\n".join(lines).lstrip())

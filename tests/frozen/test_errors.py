@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
+import pytest
 
 from tests.frozen.book import Book
 from tests.frozen.commands import Commands
@@ -26,6 +27,7 @@ from tests.frozen.stream_mistakes import MISTAKES
 CLOSED = "127.0.0.1:1"
 
 
+@pytest.mark.early
 def test_errors(
     place: Place, unpacked: Golden, new_database: Callable[[], str], commands: Commands, tmp_path: Path
 ) -> None:

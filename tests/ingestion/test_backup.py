@@ -1,5 +1,6 @@
 """Backups of a lake in use: what is restored goes on from its own rows, nothing lost nor doubled."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -279,9 +280,11 @@ def test_a_restored_system_fetches_what_the_mqtt_broker_queued_where_it_takes_th
 
 
 @pytest.fixture
-def other_disk() -> Iterator[Path]:
-    """A folder on another file system than the lake's, in memory."""
-    folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
+def other_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another file system than the lake's, one of which is in memory."""
+    places = ("/dev/shm", "/var/tmp")
+    other = next(place for place in places if os.stat(place).st_dev != tmp_path.stat().st_dev)
+    folder = Path(tempfile.mkdtemp(dir=other))
     yield folder
     shutil.rmtree(folder)
 

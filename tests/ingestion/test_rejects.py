@@ -1,9 +1,6 @@
 """Rejects: the budget, landing them later, dismissing them; each once, under the old identity."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,9 +22,9 @@ from ingestion.land.resolutions import resolve, retry
 from ingestion.settings import Settings
 from orchestration.jobs.rejects import retry_job
 from orchestration.run.resources import lake_session
+from tests.frozen.commands import Commands
 from tests.ingestion.helpers import ingest, kafka_stream, positions_of, produce
 from tests.names import numbers
-from tests.repository import REPOSITORY
 from tests.servers.apache_kafka import ApacheKafka
 
 _numbers = numbers()
@@ -199,13 +196,13 @@ def test_a_batch_over_its_budget_of_rejects_is_not_loaded_and_nothing_is_lost(
 
 
 @pytest.fixture
-def command(rejected: str, kafka_settings: Settings, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
+def command(
+    rejected: str, kafka_settings: Settings, tmp_path: Path, commands: Commands
+) -> Callable[..., tuple[int, str, str]]:
     """The `millrace` command on the lake of `rejected`."""
     assert kafka_settings.catalog is not None
     (tmp_path / "streams.yml").write_text(f"{rejected}:\n  source: {{kafka: {rejected}}}\n")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MILLRACE_")}
-    environment = kept | {
-        "MILLRACE_ENV_FILE": str(tmp_path / "none.env"),
+    environment = {
         "MILLRACE_DATA_DIR": str(kafka_settings.data_dir),
         "MILLRACE_CATALOG": kafka_settings.catalog.get_secret_value(),
         "MILLRACE_STREAMS_FILE": str(tmp_path / "streams.yml"),
@@ -213,12 +210,9 @@ def command(rejected: str, kafka_settings: Settings, tmp_path: Path) -> Callable
     }
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        done = subprocess.run(
-            [sys.executable, "-c", "from orchestration.cli import main; main()", *arguments],
-            capture_output=True, text=True, timeout=120, cwd=REPOSITORY, env=environment,
-        )  # fmt: skip
-        assert "Traceback" not in done.stderr
-        return done.returncode, done.stdout, done.stderr
+        done = commands.run_with(arguments, environment)
+        assert "Traceback" not in done.err
+        return done.code, done.out, done.err
 
     return run
 

@@ -29,6 +29,7 @@ from tests.conftest import PASSWORD, USER
 from tests.servers import ServerMissing
 from tests.servers.apache_kafka import ApacheKafka, KafkaServer
 from tests.servers.mosquitto import Mosquitto
+from tests.servers.ports import free_ports
 
 
 def round_trip(bootstrap_servers: str, topic: str, **security: str) -> list[bytes]:
@@ -60,7 +61,7 @@ TEN = [str(number).encode() for number in range(10)]
 
 
 def test_embedded_kafka_carries_messages_and_restarts_on_its_port(tmp_path: Path) -> None:
-    broker = EmbeddedKafka(tmp_path)
+    broker = EmbeddedKafka(tmp_path, port=free_ports(1)[0])
     broker.start()
     try:
         admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
@@ -144,7 +145,7 @@ def check_mqtt(port: int, between: Callable[[], None] = lambda: None, **login: s
 
 
 def test_embedded_mqtt_keeps_a_persistent_session(tmp_path: Path) -> None:
-    broker = EmbeddedMqtt(tmp_path)
+    broker = EmbeddedMqtt(tmp_path, port=free_ports(1)[0])
     broker.start()
     try:
         check_mqtt(broker.port)

@@ -25,12 +25,14 @@ from ingestion.lake.lake import Lake
 from ingestion.settings import Settings, load_settings
 from orchestration.cli.query import QueryRefused, ask
 from orchestration.services.kafka import EmbeddedKafka
-from orchestration.services.process import free_port, is_alive, wait_until
+from orchestration.services.process import is_alive, wait_until
 from orchestration.system.lock import AlreadyRunning, only_system
 from orchestration.system.runtime import write_runtime
 from tests.deploy.test_service_manager import Systemd
+from tests.frozen.commands import Commands
 from tests.repository import REPOSITORY
 from tests.security.callers import strangers, watched
+from tests.servers.ports import free_ports
 from tests.waiting import eventually
 
 TOPIC = "production_orders"  # of the project's own streams.yml, whose dbt sources a running system renders
@@ -57,15 +59,29 @@ Millrace = Callable[..., Result]
 
 
 @pytest.fixture
-def millrace(tmp_path: Path) -> Millrace:
+def millrace(tmp_path: Path, commands: Commands) -> Millrace:
     """Runs the command with nothing but what a test says in its environment."""
+
+    def run(*arguments: str, **variables: str) -> Result:
+        ours = {"MILLRACE_DATA_DIR": str(tmp_path / "data")}
+        done = commands.run_with(
+            arguments, ours | {f"MILLRACE_{name.upper()}": value for name, value in variables.items()}
+        )
+        return Result(done.code, done.out, done.err)
+
+    return run
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Millrace:
+    """The same in a new interpreter, which begins with this process's environment."""
 
     def run(*arguments: str, **variables: str) -> Result:
         done = subprocess.run(
             [sys.executable, "-c", "from orchestration.cli import main; main()", *arguments],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             cwd=REPOSITORY,
             env=environment(tmp_path, **variables),
         )
@@ -82,13 +98,18 @@ def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
 
 @pytest.fixture
 def catalog(settings: Settings) -> str:
+    return url_of(settings)
+
+
+def url_of(settings: Settings) -> str:
     assert settings.catalog is not None
     return settings.catalog.get_secret_value()
 
 
-@pytest.fixture
-def made_lake(settings: Settings) -> Settings:
-    """A lake with one table of its own: `marts.things` with two rows."""
+@pytest.fixture(scope="module")
+def made_lake(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[], str]) -> Settings:
+    """A lake with one table of its own, `marts.things` with two rows, for tests that change nothing."""
+    settings = load_settings(data_dir=tmp_path_factory.mktemp("made") / "data", catalog=new_database())
     with Lake(settings) as lake:
         lake.prepare([TOPIC])
         lake.connection.execute("create schema marts")
@@ -99,12 +120,12 @@ def made_lake(settings: Settings) -> Settings:
     return settings
 
 
-def test_help_and_version_answer_at_once(millrace: Millrace) -> None:
+def test_help_and_version_answer_at_once(millrace: Millrace, installed: Millrace) -> None:
     shown = millrace("--help")
     assert shown.code == 0
     for command in ("up", "down", "demo", "status", "query", "ingest", "collect", "doctor", "maintain"):
         assert re.search(rf"\b{command}\b", shown.out)
-    assert millrace("--version").out.startswith("millrace ")
+    assert installed("--version").out.startswith("millrace ")
     assert millrace().out == shown.out
 
 
@@ -146,7 +167,9 @@ def test_after_a_demo_nobody_is_sent_to_a_command_that_refuses(millrace: Millrac
 
 
 def test_catalog_away(millrace: Millrace) -> None:
-    sentence = millrace("query", "select 1", catalog=f"postgresql://me@127.0.0.1:{free_port()}/lake").sentence
+    sentence = millrace(
+        "query", "select 1", catalog=f"postgresql://me@127.0.0.1:{free_ports(1)[0]}/lake"
+    ).sentence
     assert "cannot be reached" in sentence
 
 
@@ -189,10 +212,10 @@ def test_unknown_stream_suggests_the_likely_one(millrace: Millrace, catalog: str
     assert "did you mean 'production_orders'?" in sentence
 
 
-def test_broker_away(millrace: Millrace, made_lake: Settings, catalog: str) -> None:
+def test_broker_away(millrace: Millrace, made_lake: Settings) -> None:
     result = millrace(
-        "ingest", TOPIC, catalog=catalog, source_timeout_seconds="2",
-        data_dir=str(made_lake.data_dir), kafka_bootstrap_servers=f"127.0.0.1:{free_port()}",
+        "ingest", TOPIC, catalog=url_of(made_lake), source_timeout_seconds="2",
+        data_dir=str(made_lake.data_dir), kafka_bootstrap_servers=f"127.0.0.1:{free_ports(1)[0]}",
     )  # fmt: skip
     assert "does not answer" in result.sentence
 
@@ -225,8 +248,8 @@ def test_a_defect_is_called_one_and_v_gives_the_traceback(
 # ---- query
 
 
-def test_query_formats(millrace: Millrace, made_lake: Settings, catalog: str) -> None:
-    where = {"catalog": catalog, "data_dir": str(made_lake.data_dir)}
+def test_query_formats(millrace: Millrace, made_lake: Settings) -> None:
+    where = {"catalog": url_of(made_lake), "data_dir": str(made_lake.data_dir)}
     sql = "select * from marts.things order by id"
     assert json.loads(millrace("query", sql, "--json", **where).out) == [
         {"id": 1, "name": "a,b", "price": 1.5},
@@ -274,7 +297,7 @@ def test_query_changes_nothing_and_reads_nothing_else(sql: str, made_lake: Setti
 
 @pytest.fixture
 def kafka(tmp_path: Path) -> Iterator[EmbeddedKafka]:
-    broker = EmbeddedKafka(tmp_path / "kafka")
+    broker = EmbeddedKafka(tmp_path / "kafka", port=free_ports(1)[0])
     broker.start()
     admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
     admin.create_topics([NewTopic(TOPIC, 1, 1)])
@@ -284,7 +307,7 @@ def kafka(tmp_path: Path) -> Iterator[EmbeddedKafka]:
 
 
 def test_ingest_status_and_doctor_agree_and_call_nobody_else(
-    millrace: Millrace, catalog: str, settings: Settings, kafka: EmbeddedKafka, tmp_path: Path,
+    installed: Millrace, catalog: str, settings: Settings, kafka: EmbeddedKafka, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     settings.data_dir.mkdir(mode=0o700)
@@ -299,17 +322,17 @@ def test_ingest_status_and_doctor_agree_and_call_nobody_else(
         producer.send(TOPIC, payload).get(timeout=60)
     producer.close()
 
-    first = json.loads(millrace("ingest", TOPIC, "--json", **where).out)
+    first = json.loads(installed("ingest", TOPIC, "--json", **where).out)
     assert (first["stream"], first["batch_id"]) == (TOPIC, 1)
     assert (first["events_landed"], first["events_rejected"]) == (2, 1)
-    assert "nothing new" in millrace("ingest", TOPIC, **where).out
+    assert "nothing new" in installed("ingest", TOPIC, **where).out
 
-    told = json.loads(millrace("status", "--json", **where).out)
+    told = json.loads(installed("status", "--json", **where).out)
     assert not told["running"]
     stream = next(row for row in told["streams"] if row["stream"] == TOPIC)
     assert (stream["position"], stream["lag_events"], stream["rows"], stream["rejects"]) == (3, 0, 2, 1)
 
-    found = {row["part"]: row for row in json.loads(millrace("doctor", "--json", **where).out)}
+    found = {row["part"]: row for row in json.loads(installed("doctor", "--json", **where).out)}
     for part in ("versions", "streams", "extensions", "data folder", "catalog", "lake", "kafka log"):
         assert found[part]["state"] == "ok", found[part]
     assert strangers(tmp_path / "seen") == set()
@@ -320,8 +343,8 @@ def test_doctor_names_each_problem(millrace: Millrace, tmp_path: Path) -> None:
     (tmp_path / "data").chmod(0o755)
     result = millrace(
         "doctor", "--json", source_timeout_seconds="2",
-        catalog=f"postgresql://me@127.0.0.1:{free_port()}/lake",
-        kafka_bootstrap_servers=f"127.0.0.1:{free_port()}",
+        catalog=f"postgresql://me@127.0.0.1:{free_ports(1)[0]}/lake",
+        kafka_bootstrap_servers=f"127.0.0.1:{free_ports(1)[0]}",
     )  # fmt: skip
     assert result.code == 1
     problems = {row["part"]: row["message"] for row in json.loads(result.out) if row["state"] == "problem"}
@@ -410,9 +433,9 @@ def test_runtime_env_of_a_killed_system_is_no_hang(millrace: Millrace, tmp_path:
 def test_up_twice_status_and_down(millrace: Millrace, tmp_path: Path) -> None:
     """The whole system while the broker is away: it runs, says what is wrong, and stops cleanly."""
     where = {
-        "kafka_bootstrap_servers": f"127.0.0.1:{free_port()}",
+        "kafka_bootstrap_servers": f"127.0.0.1:{free_ports(1)[0]}",
         "mqtt_host": "127.0.0.1",
-        "mqtt_port": str(free_port()),
+        "mqtt_port": str(free_ports(1)[0]),
     }
     systemd = Systemd(str(tmp_path / "notify"))
     process = subprocess.Popen(

@@ -6,6 +6,7 @@ import pty
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from orchestration.demo.project import plant_project
 from orchestration.demo.summary import Delivery
 from orchestration.system.lock import only_system
 from orchestration.system.runtime import write_runtime
+from tests.frozen.commands import Commands, Result
 from tests.repository import REPOSITORY
 
 MILLRACE = (sys.executable, "-c", "from orchestration.cli import main; main()")
@@ -52,11 +54,13 @@ def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
     return kept | ours | {f"MILLRACE_{name.upper()}": value for name, value in variables.items()}
 
 
-def millrace(tmp_path: Path, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*MILLRACE, *arguments], cwd=REPOSITORY, env=environment(tmp_path, **variables),
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+Millrace = Callable[..., Result]
+
+
+@pytest.fixture
+def millrace(tmp_path: Path, commands: Commands) -> Millrace:
+    """Runs the command without a terminal."""
+    return lambda *arguments, **variables: commands.run_with(arguments, environment(tmp_path, **variables))
 
 
 def test_a_demo_runs_beside_a_project_s_data_folder() -> None:
@@ -93,12 +97,12 @@ def test_edits_of_the_demo_s_own_project_are_named(folder: Path, tmp_path: Path)
     assert added_by_others(folder) == []
 
 
-def test_without_a_terminal_a_demo_deletes_nothing_of_others(folder: Path, tmp_path: Path) -> None:
+def test_without_a_terminal_a_demo_deletes_nothing_of_others(folder: Path, millrace: Millrace) -> None:
     mine = put(folder, "shipments")
-    done = millrace(tmp_path, "demo", "--for", "5", "--no-ui")
-    assert done.returncode == 1
-    assert f"{folder} holds events of 'shipments', and a new demo would delete it" in done.stderr
-    assert f"--data-dir {folder}-2" in done.stderr
+    done = millrace("demo", "--for", "5", "--no-ui")
+    assert done.code == 1
+    assert f"{folder} holds events of 'shipments', and a new demo would delete it" in done.err
+    assert f"--data-dir {folder}-2" in done.err
     assert mine.exists()
 
 
@@ -119,12 +123,12 @@ def test_on_a_terminal_a_demo_asks_first(folder: Path, tmp_path: Path) -> None:
     assert mine.exists()
 
 
-def test_a_folder_that_a_system_has_used_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_a_system_has_used_is_refused(tmp_path: Path, millrace: Millrace) -> None:
     used = tmp_path / "used"
     (used / "spool").mkdir(parents=True)
-    done = millrace(tmp_path, "--data-dir", used, "demo", "--for", "5", "--no-ui")
-    assert done.returncode == 1
-    assert f"{used} holds a lake or other data that does not belong to a demo" in done.stderr
+    done = millrace("--data-dir", str(used), "demo", "--for", "5", "--no-ui")
+    assert done.code == 1
+    assert f"{used} holds a lake or other data that does not belong to a demo" in done.err
     assert sorted(path.name for path in used.iterdir()) == ["spool"]
 
 
@@ -155,20 +159,22 @@ def test_alerts_of_a_demo_go_where_the_settings_say(folder: Path, monkeypatch: p
     assert url.get_secret_value() == "https://pager/t0ken"
 
 
-def test_the_doctor_is_content_with_a_demo_that_has_ended(folder: Path, tmp_path: Path) -> None:
+def test_the_doctor_is_content_with_a_demo_that_has_ended(folder: Path, millrace: Millrace) -> None:
     shutil.rmtree(folder / "lake")
     folder.chmod(0o700)
     mine = {"kafka_bootstrap_servers": "127.0.0.1:1", "catalog": "postgresql://me@127.0.0.1:1/lake"}
-    done = millrace(tmp_path, "--data-dir", folder, "doctor", "--json", **mine)
-    findings = json.loads(done.stdout)
+    done = millrace("--data-dir", str(folder), "doctor", "--json", **mine)
+    findings = json.loads(done.out)
     assert [row for row in findings if row["state"] == "problem"] == []
-    assert done.returncode == 0
+    assert done.code == 0
     (system,) = [row["message"] for row in findings if row["part"] == "system"]
     assert "its demo has ended" in system
     assert "'millrace demo' runs a new one" in system
 
 
-def test_who_looks_for_a_demo_in_the_project_s_folder_is_shown_the_way(folder: Path, tmp_path: Path) -> None:
+def test_who_looks_for_a_demo_in_the_project_s_folder_is_shown_the_way(
+    folder: Path, tmp_path: Path, millrace: Millrace
+) -> None:
     here = tmp_path / "data"
     hint = f"a demo runs beside it: put '--data-dir {folder}' before the command"
     assert hint not in str(no_catalog(load_settings(data_dir=here)))
@@ -176,7 +182,7 @@ def test_who_looks_for_a_demo_in_the_project_s_folder_is_shown_the_way(folder: P
         error = no_catalog(load_settings(data_dir=here))
         assert isinstance(error, CatalogUnavailable)
         assert hint in str(error)
-        assert hint in millrace(tmp_path, "down").stdout
+        assert hint in millrace("down").out
     assert (folder / DEMO_MARKER).is_file()
 
 

@@ -1,5 +1,6 @@
 """The warm process and its launcher: real processes, a real Dagster instance, a throwaway code location."""
 
+import itertools
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import pytest
@@ -72,6 +74,10 @@ def as_job(an_op):
 
 defs = Definitions(jobs=[as_job(o) for o in (hello, leave, abort, fail, nap, stubborn, parent)])
 """
+
+
+_numbers = itertools.count(1)
+T = TypeVar("T")
 
 
 @dataclass
@@ -155,11 +161,11 @@ def await_listening(socket_path: Path, process: subprocess.Popen[bytes]) -> None
         assert process.poll() is None, "the warm process ended"
         try:
             protocol.call(socket_path, {"op": "ping"}, timeout_s=60)
-        except protocol.WarmProcessAway:
+        except (protocol.WarmProcessAway, protocol.WarmProcessBusy):  # it imports what its runs need
             return False
         return True
 
-    eventually(answers, "the warm process listens")
+    eventually(answers, "the warm process listens", seconds=240)
 
 
 def make_site(folder: Path, module: str, *, stall: float = 0.0) -> Site:
@@ -199,12 +205,45 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     end(site)
 
 
+@pytest.fixture(scope="session")
+def alive() -> Iterator[list[Site]]:
+    """Sites whose test has ended: a warm process takes long to begin, so the next test goes on with it."""
+    sites: list[Site] = []
+    yield sites
+    for site in sites:
+        end(site)
+
+
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Site]:
-    site = make_site(tmp_path, "own_location")
+def fresh(tmp_path_factory: pytest.TempPathFactory, alive: list[Site]) -> Iterator[Site]:
+    """A site whose process has just begun, of a test that may break it."""
+    site = make_site(tmp_path_factory.mktemp("warm"), f"location_{next(_numbers)}")
     yield site
-    end(site)
-    sys.modules.pop("own_location", None)
+    leave(site, alive)
+
+
+@pytest.fixture
+def own(tmp_path_factory: pytest.TempPathFactory, alive: list[Site]) -> Iterator[Site]:
+    """A site of a test that may break it; its process may have had runs before."""
+    site = alive.pop() if alive else make_site(tmp_path_factory.mktemp("warm"), f"location_{next(_numbers)}")
+    yield site
+    leave(site, alive)
+
+
+def leave(site: Site, alive: list[Site]) -> None:
+    """End a site, or let the next test have it, with its first code again."""
+    if site.process.poll() is not None or site.ping()["runs"]:
+        return end(site)
+    # Each time of another length: Python tells sources by length and second, and keeps what it compiled.
+    site.code.write_text(f"{DEFINITIONS}# {'again ' * next(_numbers)}\n")
+    sys.modules.pop(site.module, None)
+    alive.append(site)
+    return None
+
+
+def in_one_worker(test: T) -> T:
+    """So that one test's process is there for the next."""
+    return pytest.mark.early(pytest.mark.xdist_group("warm")(test))
 
 
 def test_a_run_succeeds_and_leaves_no_output_file(shared: Site) -> None:
@@ -249,6 +288,7 @@ def test_of_failed_runs_the_newest_outputs_are_kept(tmp_path: Path, monkeypatch:
     assert kept == {"living", *(f"run{50 + number}" for number in range(runs._KEPT_LOGS))}
 
 
+@in_one_worker
 def test_outputs_that_an_earlier_one_left_are_pruned_at_the_start(own: Site) -> None:
     own.process.terminate()
     own.process.wait(60)
@@ -375,6 +415,7 @@ def test_a_second_one_on_the_same_socket_says_who_is_there(shared: Site) -> None
     assert shared.ping()["pid"] == shared.process.pid
 
 
+@in_one_worker
 def test_the_next_one_waits_until_the_last_has_ended_its_runs(own: Site) -> None:
     """As after kill -9 of `millrace up`: its children are ending when it is started again."""
     run_id = own.launch("stubborn_job")
@@ -396,6 +437,7 @@ def test_a_folder_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
     assert "chmod go-w" in (tmp_path / "warm.log").read_text()
 
 
+@in_one_worker
 def test_new_code_is_seen_and_broken_code_replaces_nothing(own: Site) -> None:
     own.wait(own.launch("hello_job"), DagsterRunStatus.SUCCESS)
     pid = own.ping()["pid"]
@@ -421,22 +463,23 @@ def test_new_code_is_seen_and_broken_code_replaces_nothing(own: Site) -> None:
     assert own.ping()["pid"] == pid
 
 
-def test_broken_code_is_reported_where_nothing_was_loaded_before(own: Site) -> None:
+@in_one_worker
+def test_broken_code_is_reported_where_nothing_was_loaded_before(fresh: Site) -> None:
     thread = "Thread(target=threading.Event().wait, name='idler', daemon=True)"
-    own.code.write_text(f"{DEFINITIONS}\nimport threading\nthreading.{thread}.start()\n")
+    fresh.code.write_text(f"{DEFINITIONS}\nimport threading\nthreading.{thread}.start()\n")
     with pytest.raises(protocol.WarmProcessRefused, match="idler"):
-        own.launch("hello_job")
-    own.code.write_text(DEFINITIONS + "\nimport no_such_module\n")
-    run = own.create("hello_job")
+        fresh.launch("hello_job")
+    fresh.code.write_text(DEFINITIONS + "\nimport no_such_module\n")
+    run = fresh.create("hello_job")
     with pytest.raises(protocol.WarmProcessRefused, match=r"cannot be loaded: ModuleNotFound.*line"):
-        own.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]
-    assert own.run(run.run_id).status == DagsterRunStatus.FAILURE
-    assert "no_such_module" in own.messages(run.run_id)
-    own.code.write_text(DEFINITIONS + "\nimport os\nos._exit(3)  # by itself\n")
+        fresh.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]
+    assert fresh.run(run.run_id).status == DagsterRunStatus.FAILURE
+    assert "no_such_module" in fresh.messages(run.run_id)
+    fresh.code.write_text(DEFINITIONS + "\nimport os\nos._exit(3)  # by itself\n")
     with pytest.raises(protocol.WarmProcessRefused, match="ended by itself"):
-        own.launch("hello_job")
-    own.code.write_text(DEFINITIONS)
-    own.wait(own.launch("hello_job"), DagsterRunStatus.SUCCESS)
+        fresh.launch("hello_job")
+    fresh.code.write_text(DEFINITIONS)
+    fresh.wait(fresh.launch("hello_job"), DagsterRunStatus.SUCCESS)
 
 
 def waiting_worker(site: Site, *, other_than: int | None = None) -> int:
@@ -445,37 +488,40 @@ def waiting_worker(site: Site, *, other_than: int | None = None) -> int:
     return int(site.ping()["waiting"])
 
 
-def test_a_run_goes_to_the_worker_that_waits_for_it(own: Site) -> None:
+@in_one_worker
+def test_a_run_goes_to_the_worker_that_waits_for_it(fresh: Site) -> None:
     code = DEFINITIONS.replace('"version one"', 'f"version one, opened by {opened}"')
     code += "\nopened = []\ndef make_ready():\n    opened.append(os.getpid())\n"
-    own.code.write_text(code)
-    first = waiting_worker(own)
-    run_id = own.launch("hello_job")
-    own.wait(run_id, DagsterRunStatus.SUCCESS)
-    assert f"version one, opened by [{first}]" in own.messages(run_id)
+    fresh.code.write_text(code)
+    first = waiting_worker(fresh)
+    run_id = fresh.launch("hello_job")
+    fresh.wait(run_id, DagsterRunStatus.SUCCESS)
+    assert f"version one, opened by [{first}]" in fresh.messages(run_id)
 
-    second = waiting_worker(own, other_than=first)
-    own.code.write_text(code.replace("version one", "version two"))
-    third = waiting_worker(own, other_than=second)
+    second = waiting_worker(fresh, other_than=first)
+    fresh.code.write_text(code.replace("version one", "version two"))
+    third = waiting_worker(fresh, other_than=second)
     eventually(lambda: not psutil.pid_exists(second), "the one with the old code ends")
-    run_id = own.launch("hello_job")
-    own.wait(run_id, DagsterRunStatus.SUCCESS)
-    assert f"version two, opened by [{third}]" in own.messages(run_id)
+    run_id = fresh.launch("hello_job")
+    fresh.wait(run_id, DagsterRunStatus.SUCCESS)
+    assert f"version two, opened by [{third}]" in fresh.messages(run_id)
 
-    os.kill(waiting_worker(own, other_than=third), signal.SIGKILL)
-    run_id = own.launch("hello_job")
-    own.wait(run_id, DagsterRunStatus.SUCCESS)
-    assert "opened by []" in own.messages(run_id)
-
-
-def test_a_worker_that_cannot_get_ready_harms_no_run(own: Site) -> None:
-    own.code.write_text(DEFINITIONS + "\ndef make_ready():\n    raise OSError('no lake yet')\n")
-    eventually(lambda: (own.folder / "runs" / "waiting.log").exists(), "one has tried")
-    own.wait(own.launch("hello_job"), DagsterRunStatus.SUCCESS)
-    assert own.ping()["waiting"] is None
-    assert "no lake yet" in (own.folder / "runs" / "waiting.log").read_text()
+    os.kill(waiting_worker(fresh, other_than=third), signal.SIGKILL)
+    run_id = fresh.launch("hello_job")
+    fresh.wait(run_id, DagsterRunStatus.SUCCESS)
+    assert "opened by []" in fresh.messages(run_id)
 
 
+@in_one_worker
+def test_a_worker_that_cannot_get_ready_harms_no_run(fresh: Site) -> None:
+    fresh.code.write_text(DEFINITIONS + "\ndef make_ready():\n    raise OSError('no lake yet')\n")
+    eventually(lambda: (fresh.folder / "runs" / "waiting.log").exists(), "one has tried")
+    fresh.wait(fresh.launch("hello_job"), DagsterRunStatus.SUCCESS)
+    assert fresh.ping()["waiting"] is None
+    assert "no lake yet" in (fresh.folder / "runs" / "waiting.log").read_text()
+
+
+@in_one_worker
 def test_a_run_goes_on_with_the_code_that_it_began_with(own: Site) -> None:
     running = own.launch("nap_job")
     own.wait_for_step(running)
@@ -490,6 +536,7 @@ def test_a_run_goes_on_with_the_code_that_it_began_with(own: Site) -> None:
     own.wait(running, DagsterRunStatus.CANCELED)
 
 
+@in_one_worker
 def test_edits_are_picked_up_between_runs(own: Site) -> None:
     own.wait(own.launch("hello_job"), DagsterRunStatus.SUCCESS)
     before = own.ping()["code"]
@@ -497,6 +544,7 @@ def test_edits_are_picked_up_between_runs(own: Site) -> None:
     eventually(lambda: own.ping()["code"] not in (before, None), "a template with the new code")
 
 
+@in_one_worker
 def test_when_it_is_killed_its_runs_end_and_the_error_says_what_to_do(own: Site) -> None:
     run_id = own.launch("nap_job")
     own.wait_for_step(run_id)
@@ -515,6 +563,7 @@ def test_when_it_is_killed_its_runs_end_and_the_error_says_what_to_do(own: Site)
     own.wait(own.launch("hello_job"), DagsterRunStatus.SUCCESS)
 
 
+@in_one_worker
 def test_a_polite_end_takes_the_runs_along(own: Site) -> None:
     run_ids = [own.launch("nap_job"), own.launch("stubborn_job")]
     for run_id in run_ids:

@@ -16,6 +16,7 @@ from orchestration.dbt.runner import build_args, invoke
 from orchestration.services.kafka import EmbeddedKafka
 from tests.ingestion.helpers import ingest, produce
 from tests.ingestion.planted import forget_versions
+from tests.servers.ports import free_ports
 
 TOPIC = "production_orders"  # of the project's own streams.yml
 MART = "select * from marts.order_progress order by order_id"
@@ -39,7 +40,7 @@ def test_marts_after_a_replay_are_those_of_a_full_refresh(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    broker = EmbeddedKafka(tmp_path / "kafka")
+    broker = EmbeddedKafka(tmp_path / "kafka", port=free_ports(1)[0])
     broker.start()
     try:
         assert settings.catalog is not None

@@ -19,7 +19,7 @@ from websockets.exceptions import InvalidStatus
 
 from ingestion.errors import ConfigError
 from ingestion.settings import Settings, load_settings
-from orchestration.services.process import ChildProcess, free_port, wait_until
+from orchestration.services.process import ChildProcess, wait_until
 from orchestration.system import services
 from orchestration.system.instance import prepare_instance
 from orchestration.web.access import Access, access
@@ -27,6 +27,7 @@ from orchestration.web.client import WebClient, browser_address
 from orchestration.web.guard import refusals
 from tests.repository import REPOSITORY
 from tests.servers.certificates import Certificates, make_certificates
+from tests.servers.ports import free_ports
 
 PASSWORD = "correct horse battery"
 JSON = {"Content-Type": "application/json"}
@@ -85,7 +86,7 @@ def started(settings: Settings) -> tuple[ChildProcess, int]:
             "ui_tls_key_file": settings.ui_tls_key_file or "",
         }.items()
     }
-    port = free_port()
+    (port,) = free_ports(1)
     env = services.environment(settings, extra)
     process = services.web_server(settings, env, path=settings.data_dir / "no.sock", port=port)
     process.launch()

@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -224,7 +225,7 @@ class KafkaServer(ApacheKafka):
                 argv=self._java_command("kafka.Kafka", str(self._config)),
                 log_folder=self._folder / "log",
                 ready=self._serves,
-                ready_timeout_s=60,
+                ready_timeout_s=240,
                 stop_timeout_s=20,
             )
         )
@@ -361,3 +362,7 @@ def _installed(program: str, *, package: str) -> str:
     if path is None:
         raise ServerMissing(f"{program} is not installed: install {package}.")
     return path
+
+
+if __name__ == "__main__":  # fetches Kafka before the tests: its argument is the folder kept between runs
+    kafka_jars(Path(sys.argv[1]))

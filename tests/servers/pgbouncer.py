@@ -8,8 +8,9 @@ import shutil
 from pathlib import Path
 
 from orchestration.services.launch import Account
-from orchestration.services.process import ChildProcess, ProcessSpec, accepts_tcp, free_port
+from orchestration.services.process import ChildProcess, ProcessSpec, accepts_tcp
 from tests.servers import ServerMissing
+from tests.servers.ports import free_ports
 
 
 class PgBouncer:
@@ -29,7 +30,7 @@ class PgBouncer:
         if program is None:
             raise ServerMissing("PgBouncer is not installed: install pgbouncer.")
         folder.mkdir(parents=True)
-        self.port = free_port()
+        self.port = free_ports(1)[0]
         file = folder / "pgbouncer.ini"
         file.write_text(
             f"[databases]\nlake = {server}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {self.port}\n"
