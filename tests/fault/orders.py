@@ -26,7 +26,9 @@ class Worker:
     def run(self, **order: Any) -> int:
         assert self._process.stdout is not None
         self.tell(order)
-        return int(self._process.stdout.readline())
+        while not (answer := self._process.stdout.readline()).lstrip("-").strip().isdigit():
+            assert answer, "the worker has ended"  # else a line of the product's log
+        return int(answer)
 
     def tell(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None

@@ -6,7 +6,9 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pika.exceptions import ConnectionWrongStateError
 
+from ingestion.connectors.rabbitmq.connection import exchange
 from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.errors import LogTruncated, SourceMissing, SourceUnavailable
@@ -177,3 +179,7 @@ def test_a_connection_that_the_broker_gave_up_is_made_again(
         (chunk,) = log.read({name: Window(0, 3)})
         assert chunk.events["value"].to_pylist() == json_of(range(3))
     wire.close()
+    with rabbitmq.channel() as channel:
+        channel.connection.close()
+        with pytest.raises(ConnectionWrongStateError):  # a lost connection, and not a ValueError of pika's
+            exchange(channel.connection, seconds=0.1)

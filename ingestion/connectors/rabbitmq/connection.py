@@ -34,6 +34,17 @@ def connect(access: RabbitAccess, purpose: str, *, timeout_seconds: float, who: 
         raise SourceUnavailable(who + not_connected(access, error)) from None
 
 
+def exchange(connection: Any, *, seconds: float) -> None:
+    """Take in what comes within a time, and call whom it is for.
+
+    Raises:
+        AMQPConnectionError, ConnectionWrongStateError: The connection is gone.
+    """
+    if not connection.is_open:  # pika raises a ValueError of its timers then
+        raise exceptions.ConnectionWrongStateError("the connection was lost")
+    connection.process_data_events(time_limit=seconds)
+
+
 @contextmanager
 def translated(access: RabbitAccess, place: Place, *, who: str = "") -> Iterator[None]:
     """The client's errors → SourceUnavailable.

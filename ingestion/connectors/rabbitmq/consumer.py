@@ -14,10 +14,12 @@ from ingestion.connectors.rabbitmq.access import RabbitAccess
 from ingestion.connectors.rabbitmq.connection import close, create
 from ingestion.connectors.rabbitmq.declare import RabbitSource
 from ingestion.connectors.rabbitmq.message import OFFSET, headers_of, key_of, received_now
-from ingestion.connectors.rabbitmq.refusals import refused_channel
+from ingestion.connectors.rabbitmq.refusals import NOT_FOUND, refused_channel
 from ingestion.connectors.rabbitmq.retry import Attempts, Retry
 from ingestion.spool.writer import SpoolEvent
 
+_ONLY_COPY: Literal["never"] = "never"
+"""A queue was deleted with all that it held, or its node went away: what is here may be the only copy."""
 _log = structlog.get_logger(__name__)
 
 
@@ -102,18 +104,21 @@ class QueueConsumer:
             )
             return None
         if self._cancelled:
-            # Deleted with all that it held, or its node went away: what we have may be the only copy.
             self._leave(
                 f"{self._access.place} has ended the consumer of '{self.name}': the queue was deleted, or "
                 "its node went away; it is tried again by itself"
             )
-            return "never"
+            return _ONLY_COPY
         if self._channel.is_open:
             return None
         try:
             self._channel.basic_qos(prefetch_count=self._source.prefetch)  # raises why it was closed
         except exceptions.ChannelClosedByBroker as error:
-            self._failed(refused_channel(self._access, self._source.rabbitmq, error))
+            sentence = refused_channel(self._access, self._source.rabbitmq, error)
+            if error.reply_code == NOT_FOUND:  # `count` saw it before the broker had ended the consumer
+                self._leave(sentence)
+                return _ONLY_COPY
+            self._failed(sentence)
         except exceptions.AMQPError as error:
             self._failed(f"{self._access.place} closed the channel of '{self.name}' ({error})")
         self.lost()

@@ -12,7 +12,7 @@ import structlog
 
 from ingestion.connectors.port import NOBODY, Intake, ListenerStatus
 from ingestion.connectors.rabbitmq.access import RabbitAccess, parameters
-from ingestion.connectors.rabbitmq.connection import CONNECTION_ERRORS, close, connect
+from ingestion.connectors.rabbitmq.connection import CONNECTION_ERRORS, close, connect, exchange
 from ingestion.connectors.rabbitmq.consumer import QueueConsumer
 from ingestion.connectors.rabbitmq.declare import RabbitSource
 from ingestion.connectors.rabbitmq.refusals import not_connected
@@ -78,7 +78,7 @@ class RabbitListener:
                 if not consumer.is_consuming and not consumer.seconds_until_due():
                     consumer.open(self._connection)
             waits = any(each.delivered and more(each.name) for each in self._consumers.values())
-            self._connection.process_data_events(time_limit=0 if waits else timeout_seconds)
+            exchange(self._connection, seconds=0 if waits else timeout_seconds)
             self._count()
         except CONNECTION_ERRORS as error:
             self._lost(error)

@@ -17,6 +17,7 @@ from ingestion.connectors.rabbitmq.connection import (
     close,
     connect,
     create,
+    exchange,
     translated,
 )
 from ingestion.connectors.rabbitmq.declare import RabbitSource
@@ -195,7 +196,7 @@ class RabbitStreamLog:
         """The connection, made again where the broker has given it up between two calls."""
         if self._connection is not None:
             try:
-                self._connection.process_data_events(time_limit=0)
+                exchange(self._connection, seconds=0)
             except CONNECTION_ERRORS:
                 self.close()
         if self._connection is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ingestion.connectors.messages import Look, Message
 from ingestion.connectors.rabbitmq.access import RabbitAccess
-from ingestion.connectors.rabbitmq.connection import close, connect, translated
+from ingestion.connectors.rabbitmq.connection import close, connect, exchange, translated
 from ingestion.connectors.rabbitmq.declare import RabbitSource
 from ingestion.connectors.rabbitmq.log import RabbitStreamLog
 from ingestion.connectors.rabbitmq.message import headers_of, key_of, sent_at
@@ -58,7 +58,7 @@ def _take_and_put_back(source: RabbitSource, access: RabbitAccess, look: Look) -
                 yield _message(*got)
             elif (remaining := deadline - time.monotonic()) > 0:
                 with translated(access, place):
-                    connection.process_data_events(time_limit=min(_TURN_SECONDS, remaining))
+                    exchange(connection, seconds=min(_TURN_SECONDS, remaining))
             else:
                 return
     finally:

@@ -8,7 +8,14 @@ from pika import BasicProperties, DeliveryMode, exceptions
 
 from ingestion.connectors.messages import Outgoing
 from ingestion.connectors.rabbitmq.access import RabbitAccess
-from ingestion.connectors.rabbitmq.connection import CONNECTION_ERRORS, close, connect, exists, translated
+from ingestion.connectors.rabbitmq.connection import (
+    CONNECTION_ERRORS,
+    close,
+    connect,
+    exchange,
+    exists,
+    translated,
+)
 from ingestion.connectors.rabbitmq.declare import Place, place_of
 from ingestion.errors import ConfigError, SourceUnavailable
 
@@ -62,7 +69,7 @@ class RabbitSender:
     def _open(self, place: Place) -> None:
         if self._connection is not None:
             try:
-                self._connection.process_data_events(time_limit=0)
+                exchange(self._connection, seconds=0)
                 return
             except CONNECTION_ERRORS:  # between two calls, which may be far apart, the broker gave us up
                 self.close()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ingestion.connectors.rabbitmq.connection import close
+from ingestion.connectors.rabbitmq.connection import close, exchange
 from ingestion.connectors.rabbitmq.message import OFFSET
 from ingestion.errors import SourceUnavailable
 
@@ -82,7 +82,7 @@ class StreamChannel:
 
     def take_in(self, seconds: float) -> None:
         """Take in what comes within a time; raises as `wait` does."""
-        self._connection.process_data_events(time_limit=seconds)
+        exchange(self._connection, seconds=seconds)
         if self._is_queue:
             raise SourceUnavailable(
                 f"'{self._name}' is a queue, not a stream: what it gave goes back to it; declare it as "
