@@ -1,9 +1,10 @@
 """One id and one payload is a redelivery; one id and several payloads is a conflict: decided, and counted."""
 
+import csv
 import random
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,10 @@ import pytest
 from ingestion.declare.stream import Stream
 from tests.dbt_project.conftest import Warehouse
 from tests.dbt_project.raw import START, Event
+from tests.repository import REPOSITORY
 
+NAB = REPOSITORY.parent / "shared" / "data" / "nab"
+NAB_RULES = ("first", "keep_all")
 RULES = ("first", "last", "keep_all")
 FIELDS: dict[str, Any] = {"id": "varchar", "at": "timestamp", "value": "double"}
 
@@ -38,6 +42,7 @@ def several(new_warehouse: Callable[[], Warehouse]) -> Warehouse:
     streams = [
         *(series(rule) for rule in (*RULES, "fail")),
         *(series(f"law_{rule}", on_conflict=rule) for rule in RULES),
+        *(series(f"nab_{rule}", on_conflict=rule) for rule in NAB_RULES),
         series("narrow", on_conflict="first", dedup_window_minutes=0, business_id=["id"]),
     ]
     for stream in streams:
@@ -130,3 +135,32 @@ def test_small_batches_keep_what_one_refresh_keeps(several: Warehouse, seed: int
     several.dbt("run", "--full-refresh", "--select", *tables)
     for table in tables:
         assert incremental[table] == several.rows(f"staging.{table}"), table
+
+
+@pytest.mark.skipif(not NAB.is_dir(), reason="the NAB series are not beside the project (shared/data/nab)")
+def test_the_conflicts_of_real_series_are_counted_and_no_other(several: Warehouse) -> None:
+    """Keyed by series and time stamp, as people do; where clocks went back, two values have one stamp."""
+    rows = [
+        (file.stem, row["timestamp"], float(row["value"]))
+        for file in sorted(NAB.glob("*.csv"))
+        for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())
+    ]
+    values: dict[tuple[str, str], list[float]] = {}
+    for name, stamp, value in rows:
+        values.setdefault((name, stamp), []).append(value)
+    again = [each for each in values.values() if len(each) > 1]
+    assert again
+    assert all(len(set(each)) == len(each) for each in again), "none of them is a redelivery"
+    at = datetime(2027, 1, 1, tzinfo=START.tzinfo)
+    events = [Event({"id": name, "at": stamp, "value": value}, at) for name, stamp, value in rows]
+    tables = [f"stg_nab_{rule}" for rule in NAB_RULES]
+    for begin in range(0, len(events), 20_000):
+        for rule in NAB_RULES:
+            several.raw.add(f"nab_{rule}", events[begin : begin + 20_000])
+        several.dbt("run", "--select", *tables)
+    for rule in NAB_RULES:
+        assert len(conflicts(several, f"nab_{rule}")) == len(events) - len(values), rule
+    staged_rows = several.rows("staging.stg_nab_first", "id, strftime(\"at\", '%Y-%m-%d %H:%M:%S'), value")
+    assert staged_rows == sorted((*key, found[0]) for key, found in values.items())
+    everything = several.rows("staging.stg_nab_keep_all", "id, strftime(\"at\", '%Y-%m-%d %H:%M:%S'), value")
+    assert everything == sorted(rows)

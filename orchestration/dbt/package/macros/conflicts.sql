@@ -70,30 +70,50 @@
     {%- set table = millrace.table_name(model) -%}
     {%- set found -%}
         with events as (
+            select {{ ids }}, batch_id, source_partition, position, event_id, payload_hash from ({{ events }}) as typed
+        ),
+
+        staged as (
+            {%- if known %}
+            select {{ ids }}, batch_id, event_id, payload_hash from ({{ known }}) as known
+            {%- else %}
+            select {{ ids }}, batch_id, event_id, payload_hash from events where false
+            {%- endif %}
+        ),
+
+        {#-
+          The few ids with several payloads. An aggregate asks for the id: DuckDB would push a plain condition down to raw, below
+          the typing, and type the values once more for each part of it.
+        -#}
+        disputed as (
+            select {{ ids }}
+            from (select {{ ids }}, payload_hash from events union all select {{ ids }}, payload_hash from staged) as payloads
+            group by {{ ids }}
+            having min(payload_hash) <> max(payload_hash) and not bool_or({{ millrace.lacks_id(stream) }})
+        ),
+
+        deliveries as (
             select
-                {{ ids }}, batch_id, event_id, payload_hash,
+                *,
                 first_value(payload_hash) over arrived as first_hash,
                 first_value(event_id) over arrived as first_event_id,
                 row_number() over (partition by {{ ids }}, payload_hash order by batch_id, source_partition, position) as delivery
-            from ({{ events }}) as typed
-            where not ({{ millrace.lacks_id(stream) }})
+            from events
+            semi join disputed using ({{ ids }})
             window arrived as (partition by {{ ids }} order by batch_id, source_partition, position)
         ),
 
         known as (
-            {%- if known %}
             select {{ ids }}, min_by(event_id, batch_id) as known_event_id, list(payload_hash) as hashes
-            from ({{ known }}) as staged
+            from staged
+            semi join disputed using ({{ ids }})
             group by {{ ids }}
-            {%- else %}
-            select {{ ids }}, event_id as known_event_id, [payload_hash] as hashes from events where false
-            {%- endif %}
         )
 
         select
             batch_id, event_id, coalesce(known_event_id, first_event_id) as first_event_id,
             concat_ws(' ', {{ ids }}) as business_id
-        from events
+        from deliveries
         left join known using ({{ ids }})
         where
             delivery = 1
