@@ -109,7 +109,7 @@ class Relation:
 
 def contents_sql() -> str:
     """The query behind list_contents, with columns as the attributes of Relation but `size` for bytes."""
-    return _asked(_CONTENTS)
+    return asked_of_catalog(_CONTENTS)
 
 
 def list_contents(lake: Lake) -> list[Relation]:
@@ -120,13 +120,15 @@ def list_contents(lake: Lake) -> list[Relation]:
 def relation_comments(lake: Lake) -> dict[tuple[str, str], tuple[str, str]]:
     """(schema, table) → table or view, and its comment; quicker than list_contents."""
     sql = f"with {_RELATIONS} select schema_name, name, kind, description from relations"
-    return {(schema, name): (kind, comment) for schema, name, kind, comment in lake.query(_asked(sql))}
+    return {
+        (schema, name): (kind, comment) for schema, name, kind, comment in lake.query(asked_of_catalog(sql))
+    }
 
 
 def column_comments(lake: Lake) -> dict[tuple[str, str], dict[str, str]]:
     """(schema, table) → column → its comment, empty without one; DuckLake has none on columns of views."""
     found: dict[tuple[str, str], dict[str, str]] = {}
-    for schema, table, column, comment in lake.query(_asked(_COLUMNS)):
+    for schema, table, column, comment in lake.query(asked_of_catalog(_COLUMNS)):
         found.setdefault((schema, table), {})[column] = comment or ""
     return found
 
@@ -148,5 +150,6 @@ def write_comments(lake: Lake, statements: Sequence[str]) -> None:
         raise
 
 
-def _asked(sql: str) -> str:
+def asked_of_catalog(sql: str) -> str:
+    """A statement of PostgreSQL on the catalog, as one that the lake runs."""
     return f"select * from postgres_query('__ducklake_metadata_{CATALOG_NAME}', $asked${sql}$asked$)"

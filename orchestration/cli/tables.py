@@ -145,9 +145,15 @@ def streams_table(
             f"{row.open_rejects:,}",
             age(row.last_load_at, now=now),
             age(row.last_event_at, now=now),
-            f"[red]{_first(row.error)}[/]" if unknown else "",
+            f"[red]{_first(row.error)}[/]" if unknown else _rebuilt(row),
         )
     return rows
+
+
+def _rebuilt(row: StreamRow) -> str:
+    if row.rebuilt_rows is None:
+        return ""
+    return f"[cyan]staging is built again: {row.rebuilt_rows:,} of at most {row.rows:,} rows[/]"
 
 
 def models_table(

@@ -19,6 +19,7 @@ from ingestion.errors import CatalogUnavailable, MillraceError
 from ingestion.lake.lake import WATCHER_SECONDS, Lake
 from ingestion.settings import Settings
 from ingestion.watch.lag import LagMeter, StreamLag
+from ingestion.watch.rebuilds import rebuilds
 from orchestration.conditions.condition import Condition
 from orchestration.conditions.journal import open_conditions
 from orchestration.records.reader import AssetRecord, CheckRecord, DagsterRecords, RunRecord
@@ -54,6 +55,7 @@ class StreamRow:
         last_load_at: UTC.
         last_event_at: Broker's time of the newest event, UTC; not after it was read.
         error: Why something is unknown; empty otherwise.
+        rebuilt_rows: Rows so far of a staging table that is built beside the one that is read; None: of none.
     """
 
     stream: str
@@ -68,6 +70,7 @@ class StreamRow:
     last_load_at: datetime | None = None
     last_event_at: datetime | None = None
     error: str = ""
+    rebuilt_rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -191,12 +194,14 @@ class OverviewReader:
             waiting = dict(self.lake.query(_OPEN_REJECTS))
         except duckdb.CatalogException:  # a lake of an earlier release has no resolutions yet
             waiting = {name: row[1] for name, row in counts.items()}
+        rebuilt = rebuilds(self.lake)
 
         def rows(lags: Mapping[str, StreamLag]) -> tuple[StreamRow, ...]:
             return tuple(
                 replace(
                     _row(stream, lags[stream.name], counts.get(stream.name)),
                     open_rejects=waiting.get(stream.name, 0),
+                    rebuilt_rows=rebuilt.get(stream.name),
                 )
                 for stream in self._streams
             )

@@ -51,6 +51,12 @@ def test_every_figure_of_a_stream_stays_whole(width: int, rates: dict[str, float
         assert lines[1].split()[:2] == ["plant_telemetry", "mqtt"]
 
 
+def test_a_rebuild_of_staging_shows_how_far_it_is() -> None:
+    row = StreamRow("orders", "kafka", rows=12_345_678, rebuilt_rows=2_000_000)
+    text = " ".join(" ".join(printed(streams_table([row], now=NOW), width=200)).split())
+    assert "staging is built again: 2,000,000 of at most 12,345,678 rows" in text
+
+
 def test_what_is_left_out_is_named() -> None:
     table = FittedTable(["name", "via", "rows", "newest"], right=["rows"], least=["via", "newest"])
     table.add_row("orders", "kafka", "1,000,000", "12s ago")

@@ -13,24 +13,28 @@
     {%- if note | length > 1 and millrace.editions().is_kept -%}
         {%- set read = fromjson(note[1].split(' :deliveries */')[0]) -%}
         {%- set after = read.after.split(' ')[0] -%}
-        {%- set stream = read.stream -%}
-        {%- set ids = millrace.id_list(stream) -%}
+        {%- set sent = source('raw', read.stream) ~ ' where payload is not null and batch_id > ' ~ after ~ ' and ' ~ read.until -%}
+        {%- set events = millrace.typed_events(read.stream, after, until=read.until) -%}
+        {%- if millrace.stream_meta(read.stream).envelope == 'cloudevents' -%}
+            {%- set sent = '(' ~ events ~ ') as events' -%}
+        {%- endif -%}
+        {{ millrace.settle(read.stream, sent, events, target, fresh, read.ranges, millrace.table_name(model)) }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# The same of any events: `sent` is what follows `from` to count them, `events` SQL of them, `table` the name under which conflicts are noted. #}
+{% macro settle(stream, sent, events, target, fresh, ranges, table) -%}
+    {%- set ids = millrace.id_list(stream) -%}
+    {%- if ids -%}
         {%- set rule = millrace.stream_meta(stream).on_conflict or 'first' -%}
-        {%- set left_out -%}
-            select
-                {%- if millrace.stream_meta(stream).envelope == 'cloudevents' %}
-                (select count(*) from ({{ millrace.typed_events(stream, after, until=read.until) }}) as events)
-                {%- else %}
-                (select count(*) from {{ source('raw', stream) }} where payload is not null and batch_id > {{ after }} and {{ read.until }})
-                {%- endif %}
-                - (select count(*) from {{ fresh }}) as events
-        {%- endset -%}
+        {%- set left_out = 'select (select count(*) from ' ~ sent ~ ') - (select count(*) from ' ~ fresh ~ ') as events' -%}
         {%- if rule in ('last', 'keep_all') or run_query(left_out).columns[0].values()[0] > 0 -%}
-            {%- set known = millrace.within(target, 'event_at', read.ranges, columns=ids ~ ', event_id, batch_id, payload_hash') -%}
-            {{ millrace.count_conflicts(stream, millrace.typed_events(stream, after, until=read.until), known) }}
+            {%- set known = millrace.within(target, 'event_at', ranges, columns=ids ~ ', event_id, batch_id, payload_hash') -%}
+            {{ millrace.count_conflicts(stream, events, known, table) }}
         {%- endif -%}
         {%- if rule == 'last' -%}
-            {%- for range in read.ranges %}
+            {%- for range in ranges %}
             delete from {{ target }} as replaced
             where event_at >= {{ range[0] }} and event_at < {{ range[1] }}
                 and not ({{ millrace.lacks_id(stream) }})
@@ -51,7 +55,7 @@
     {%- set stream = millrace.stream_of(model) -%}
     {%- if stream and millrace.stream_meta(stream).business_id and not millrace.is_latest(model) -%}
         delete from {{ millrace.kept_conflicts() }} where table_name = '{{ millrace.table_name(model) }}';
-        {{ millrace.count_conflicts(stream, millrace.typed_events(stream), none) }}
+        {{ millrace.count_conflicts(stream, millrace.typed_events(stream), none, millrace.table_name(model)) }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -65,9 +69,8 @@
   The statement that records conflicts. `events` are typed events, `known` rows that are staged: both as SQL; several
   deliveries of one payload are one.
 #}
-{% macro count_conflicts(stream, events, known) -%}
+{% macro count_conflicts(stream, events, known, table) -%}
     {%- set ids = millrace.id_list(stream) -%}
-    {%- set table = millrace.table_name(model) -%}
     {%- set found -%}
         with events as (
             select {{ ids }}, batch_id, source_partition, position, event_id, payload_hash from ({{ events }}) as typed

@@ -137,21 +137,26 @@
 {% macro record_edition() -%}
     {%- set wanted = millrace.wanted_edition(model) -%}
     {%- if wanted is not none and not is_incremental() -%}
-        {%- set known = millrace.editions() -%}
-        {%- set name = millrace.table_name(model) -%}
-        {%- set stream = millrace.stream_of(model) -%}
-        {%- set declaration = millrace.declaration_of(stream) if stream else none -%}
-        {%- set generation = (known.recorded.get(name) or {}).get('generation', 0) + 1 -%}
-        {%- do known.recorded.update({name: {'edition': wanted, 'declaration': declaration, 'generation': generation}}) -%}
-        insert into {{ millrace.kept_editions() }} (table_name, edition, declaration, generation, built_at)
-        select
-            '{{ name }}',
-            '{{ wanted }}',
-            {{ "'" ~ declaration | replace("'", "''") ~ "'" if declaration else 'null' }},
-            coalesce((select max(generation) from {{ millrace.kept_editions() }} where table_name = '{{ name }}'), 0) + 1,
-            now();
+        {{ millrace.note_edition(wanted) }}
         {{ millrace.count_all_conflicts() }}
     {%- endif -%}
+{%- endmacro %}
+
+
+{% macro note_edition(edition) -%}
+    {%- set known = millrace.editions() -%}
+    {%- set name = millrace.table_name(model) -%}
+    {%- set stream = millrace.stream_of(model) -%}
+    {%- set declaration = millrace.declaration_of(stream) if stream else none -%}
+    {%- set generation = (known.recorded.get(name) or {}).get('generation', 0) + 1 -%}
+    {%- do known.recorded.update({name: {'edition': edition, 'declaration': declaration, 'generation': generation}}) -%}
+    insert into {{ millrace.kept_editions() }} (table_name, edition, declaration, generation, built_at)
+    select
+        '{{ name }}',
+        '{{ edition }}',
+        {{ "'" ~ declaration | replace("'", "''") ~ "'" if declaration else 'null' }},
+        coalesce((select max(generation) from {{ millrace.kept_editions() }} where table_name = '{{ name }}'), 0) + 1,
+        now();
 {%- endmacro %}
 
 

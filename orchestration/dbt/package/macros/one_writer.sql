@@ -5,13 +5,19 @@
 #}
 {% macro take_turn() -%}
     {%- if execute and model.config.materialized == 'incremental' and model.resource_type == 'model' -%}
-        select *
-        from postgres_query(
-            '__ducklake_metadata_{{ this.database }}',
-            'select count(pg_advisory_xact_lock(hashtext(''millrace {{ this.schema }}.{{ this.identifier }}'')))'
-        );
+        {{ millrace.turn() }}
         {{ millrace.record_edition() }}
     {%- endif -%}
+{%- endmacro %}
+
+
+{# The lock itself; it ends with the transaction. #}
+{% macro turn() -%}
+    select *
+    from postgres_query(
+        '__ducklake_metadata_{{ this.database }}',
+        'select count(pg_advisory_xact_lock(hashtext(''millrace {{ this.schema }}.{{ this.identifier }}'')))'
+    );
 {%- endmacro %}
 
 

@@ -16,12 +16,37 @@
     {%- if latest -%}
         {{ return(millrace.latest(stream)) }}
     {%- endif -%}
+    {%- do millrace.rebuild_beside(stream) -%}
     {%- set after = millrace.watermark(this) -%}
     {%- set until = millrace.up_to_now(source('raw', stream), after) -%}
     {%- set events = millrace.typed_events(stream, after, until=until) -%}
-    {%- set meta = millrace.stream_meta(stream) -%}
+    {%- set ranges = [] -%}
+    {#- A project whose macros do not forward `should_full_refresh` appends; its table may lack the column. -#}
+    {%- set outdated = is_incremental() and millrace.id_list(stream) and millrace.is_outdated() -%}
+    {%- if is_incremental() and millrace.id_list(stream) -%}
+        {%- do ranges.extend(millrace.delivery_ranges(stream, '(' ~ events ~ ')')) -%}
+        {%- if outdated -%}
+            {%- do log(this ~ ' keeps what another declaration made: run \'millrace upgrade-project\', so that it is built again', info=True) -%}
+        {%- else -%}
+            {{ millrace.deliveries_note(stream, after, until, ranges) }}
+        {%- endif -%}
+    {%- endif %}
+    {{ millrace.staged_rows(stream, events, this if is_incremental() else none, ranges, outdated=outdated) }}
+{%- endmacro %}
+
+
+{# The stretches of time in which a table may hold other deliveries of these events. #}
+{% macro delivery_ranges(stream, events) -%}
+    {%- set declared = millrace.stream_meta(stream).dedup_window_minutes -%}
+    {%- set window = declared if declared is not none else var('dedup_window_minutes', 60) -%}
+    {{ return(millrace.time_ranges(events, 'event_at', margin_minutes=window)) }}
+{%- endmacro %}
+
+
+{# Of typed events (SQL) those that staging keeps; `table` is what it holds within `ranges` already, none where it is made. #}
+{% macro staged_rows(stream, events, table, ranges, outdated=false) -%}
     {%- set id_list = millrace.id_list(stream) -%}
-    {%- set rule = meta.on_conflict or 'first' -%}
+    {%- set rule = millrace.stream_meta(stream).on_conflict or 'first' -%}
     {%- set key = id_list ~ (', payload_hash' if rule == 'keep_all' else '') -%}
     {%- set arrival = 'batch_id, source_partition, position' %}
     {%- if not id_list %}
@@ -29,28 +54,16 @@ select * from (
     {{ events }}
 ) as events
     {%- else %}
-    {%- set no_id = 'case when ' ~ millrace.lacks_id(stream) ~ ' then event_id end' -%}
-    {%- set ranges = [] -%}
-    {#- A project whose macros do not forward `should_full_refresh` appends; its table may lack the column. -#}
-    {%- set outdated = is_incremental() and millrace.is_outdated() -%}
-    {%- if is_incremental() -%}
-        {%- set window = meta.dedup_window_minutes if meta.dedup_window_minutes is not none else var('dedup_window_minutes', 60) -%}
-        {%- do ranges.extend(millrace.time_ranges('(' ~ events ~ ')', 'event_at', margin_minutes=window)) -%}
-        {%- if outdated -%}
-            {%- do log(this ~ ' keeps what another declaration made: run \'millrace upgrade-project\', so that it is built again', info=True) -%}
-        {%- else -%}
-            {{ millrace.deliveries_note(stream, after, until, ranges) }}
-        {%- endif -%}
-    {%- endif %}
+    {%- set no_id = 'case when ' ~ millrace.lacks_id(stream) ~ ' then event_id end' %}
 with events as (
     {{ events }}
 ),
 
-    {%- if is_incremental() %}
+    {%- if table %}
 
 known as (
     select * from (
-        {{ millrace.within(this, 'event_at', ranges, columns=id_list ~ (', batch_id' if rule == 'last' else '') ~ ((', null::bigint as payload_hash' if outdated else ', payload_hash') if rule in ('last', 'keep_all') else '')) }}
+        {{ millrace.within(table, 'event_at', ranges, columns=id_list ~ (', batch_id' if rule == 'last' else '') ~ ((', null::bigint as payload_hash' if outdated else ', payload_hash') if rule in ('last', 'keep_all') else '')) }}
     ) as staged
     where not ({{ millrace.lacks_id(stream) }})
 ),
@@ -69,7 +82,7 @@ compared as (
 changes as (
     select compared.* exclude (hash_before)
     from compared
-    {%- if is_incremental() %}
+    {%- if table %}
     left join (select {{ id_list }}, max_by(payload_hash, batch_id) as known_hash from known group by {{ id_list }}) as newest
         using ({{ id_list }})
     where payload_hash is distinct from coalesce(hash_before, known_hash)
@@ -95,7 +108,7 @@ first_deliveries as (
 final as (
     select first_deliveries.*
     from first_deliveries
-    {%- if is_incremental() %}
+    {%- if table %}
     anti join known using ({{ key }})
     {%- endif %}
 )
