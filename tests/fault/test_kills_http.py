@@ -128,7 +128,7 @@ def senders(tmp_path: Path, tally: Tally) -> Iterator[Senders]:
     senders.stop()
 
 
-@pytest.mark.slow(reason="starts collectors, which die")
+@pytest.mark.slow("starts collectors, which die")
 def test_a_killed_collector_keeps_what_it_accepted_and_repeats_no_key(senders: Senders) -> None:
     print(f"seed {SEED}")
     dice = random.Random(SEED)
