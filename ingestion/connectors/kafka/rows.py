@@ -104,7 +104,7 @@ def headers_as_text(headers: Headers) -> str | None:
         return None
     collected: dict[str, Any] = {}
     for raw_name, value in headers:
-        name = raw_name if isinstance(raw_name, str) else bytes_as_text(raw_name)
+        name = bytes_as_text(raw_name.encode() if isinstance(raw_name, str) else raw_name)
         text = None if value is None else bytes_as_text(value)
         if name in collected:
             earlier = collected[name]
