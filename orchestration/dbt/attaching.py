@@ -41,7 +41,7 @@ class Plugin(BasePlugin):
             try:
                 conn.execute(attachment.to_sql())
                 if attachment.path == _LAKE and not attachment.read_only:
-                    flush_after_commits(Flusher(conn, attachment.alias))
+                    flush_after_commits(Flusher(conn, attachment.alias), self.creds)
             except duckdb.Error as error:
                 raise DbtRuntimeError(_why(error)) from None
 

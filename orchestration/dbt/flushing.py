@@ -74,11 +74,14 @@ class Flusher:
         return rows
 
 
-def flush_after_commits(flusher: Flusher) -> None:
-    """Have each of dbt's commits in this process followed by a flush.
+def flush_after_commits(flusher: Flusher, credentials: Any) -> None:
+    """Have each commit of dbt's to this lake, in this process, followed by a flush.
+
+    A process that goes on to another target, another project's for example, commits there without it.
 
     Args:
         flusher: Of the connection that is open now; it takes the place of an earlier one.
+        credentials: What that connection was opened with. dbt-duckdb opens another for any that differ.
     """
     original: Callable[[Any], Any] = getattr(
         DuckDBConnectionManager.commit, "original", DuckDBConnectionManager.commit
@@ -86,6 +89,8 @@ def flush_after_commits(flusher: Flusher) -> None:
 
     def commit(manager: Any) -> Any:
         connection = original(manager)
+        if connection.credentials != credentials:
+            return connection
         try:
             flusher.flush(connection.handle.cursor())
         except StorageError as error:

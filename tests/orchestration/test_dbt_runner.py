@@ -12,11 +12,13 @@ from typing import Any
 
 import duckdb
 import pytest
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
 from orchestration.cli.errors import sentence
 from orchestration.dbt import manifest as dbt_manifest
 from orchestration.dbt import runner as dbt_runner
 from orchestration.dbt.call import DbtProject
+from orchestration.dbt.flushing import Flusher, flush_after_commits
 from orchestration.dbt.manifest import load_manifest, parse, project_fingerprint
 from orchestration.dbt.results import DbtFailed, failure
 from orchestration.dbt.runner import build_args, invoke
@@ -235,6 +237,27 @@ def test_selection_and_full_refresh(project: DbtProject) -> None:
 def test_the_target_decides_where(project: DbtProject) -> None:
     invoke(replace(project, target="other"), build_args("run", select=["numbers"]))
     assert rows(project, "select count(*) from elsewhere.numbers") == [(3,)]
+
+
+class Counting(Flusher):
+    """Of no lake."""
+
+    def __init__(self) -> None:
+        self.flushes = 0
+
+    def flush(self, connection: Any) -> None:
+        self.flushes += 1
+
+
+def test_only_commits_to_the_lake_are_flushed(project: DbtProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DuckDBConnectionManager, "commit", DuckDBConnectionManager.commit)
+    flusher = Counting()
+    invoke(project, build_args("run", select=["numbers"]))
+    flush_after_commits(flusher, DuckDBConnectionManager.env().creds)
+    invoke(replace(project, target="other"), build_args("run", select=["numbers"]))
+    assert flusher.flushes == 0, "a target that the process went on to"
+    invoke(project, build_args("run", select=["numbers"]))
+    assert flusher.flushes > 0
 
 
 def test_a_project_that_does_not_parse_says_where(project: DbtProject) -> None:
