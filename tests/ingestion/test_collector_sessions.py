@@ -138,7 +138,7 @@ def test_one_damaged_spool_stops_its_own_stream_and_nothing_comes_again(tmp_path
         fresh = [b"%d" % number for number in range(len(sent), len(sent) + count)]
         publish(server, [("both/1", value) for value in fresh])
         sent.extend(fresh)
-        wait_until(lambda: collector.status()["positions"]["well"] >= len(sent))
+        wait_until(lambda: values(data_dir, "well").keys() >= set(sent))  # its position counts copies too
 
     try:
         for _ in range(2):
@@ -146,7 +146,9 @@ def test_one_damaged_spool_stops_its_own_stream_and_nothing_comes_again(tmp_path
                 send(100, collector)
                 assert list(collector.status()["blocked_streams"]) == ["hurt"]
                 assert "is damaged at byte 0" in collector.status()["error"]
-                at_risk |= set(sent[-40:])  # up to 20 are in flight, acknowledged a moment too late
+                # What is in flight is acknowledged a moment too late. Mosquitto does not keep to its 20 while
+                # it is published to and acknowledged at once (one commit had 45): so all of this sending.
+                at_risk |= set(sent[-100:])
                 server.restart()
                 wait_until(lambda: collector.status()["connections"] == 4)
                 send(100, collector)
@@ -154,10 +156,10 @@ def test_one_damaged_spool_stops_its_own_stream_and_nothing_comes_again(tmp_path
             segment.write_bytes(sound)
             wait_until(lambda: collector.status()["positions"]["hurt"] >= len(sent))
             wait_until(lambda: not collector.status()["blocked"])
-        for name in ("hurt", "well"):
-            found = values(data_dir, name)
-            assert found.keys() == set(sent)
-            assert {value for value, times in found.items() if times > 1} <= at_risk
+        assert values(data_dir, "hurt") == Counter(sent)
+        found = values(data_dir, "well")
+        assert found.keys() == set(sent)
+        assert {value for value, times in found.items() if times > 1} <= at_risk
     finally:
         server.stop()
 
