@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -470,9 +471,18 @@ def test_broken_code_is_reported_where_nothing_was_loaded_before(fresh: Site) ->
     with pytest.raises(protocol.WarmProcessRefused, match="idler"):
         fresh.launch("hello_job")
     fresh.code.write_text(DEFINITIONS + "\nimport no_such_module\n")
+    refusals: list[str] = []
+
+    def refused_for_the_edit() -> bool:  # an edit within the tick of the file system's clock is seen later
+        nonlocal run
+        run = fresh.create("hello_job")
+        with pytest.raises(protocol.WarmProcessRefused) as caught:
+            fresh.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]
+        refusals.append(str(caught.value))
+        return bool(re.search(r"cannot be loaded: ModuleNotFound.*line", refusals[-1]))
+
     run = fresh.create("hello_job")
-    with pytest.raises(protocol.WarmProcessRefused, match=r"cannot be loaded: ModuleNotFound.*line"):
-        fresh.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]
+    eventually(refused_for_the_edit, "the edit is refused")
     assert fresh.run(run.run_id).status == DagsterRunStatus.FAILURE
     assert "no_such_module" in fresh.messages(run.run_id)
     fresh.code.write_text(DEFINITIONS + "\nimport os\nos._exit(3)  # by itself\n")

@@ -110,7 +110,8 @@ class Following:
             self.readers.pop(name)
             self._progress.finished.append(name)
             self._look_at = now
-        if done or self._unsaved or now - self._saved_at >= _SAVE_SECONDS:
+        is_first = not self._progress.complete_to and self._complete_to()
+        if done or is_first or self._unsaved or now - self._saved_at >= _SAVE_SECONDS:
             self._save()
 
     @property
@@ -126,12 +127,15 @@ class Following:
         newest = self._progress.sequences.get(reader.shard)
         return reader.is_ended and not reader.waiting and (not reader.sequence or newest == reader.sequence)
 
-    def _save(self) -> None:
-        """Write the progress down; until that succeeds, the spool holds what is needed."""
+    def _complete_to(self) -> float:
+        """Up to when everything is stored now, Unix seconds, about; 0 while something waits."""
         behind = self.behind_seconds
         waits = self._intake.waiting_of(self.name) or any(each.waiting for each in self.readers.values())
-        if behind is not None and not waits:
-            self._progress.complete_to = time.time() - behind
+        return 0.0 if behind is None or waits else time.time() - behind
+
+    def _save(self) -> None:
+        """Write the progress down; until that succeeds, the spool holds what is needed."""
+        self._progress.complete_to = self._complete_to() or self._progress.complete_to
         try:
             write_progress(self._file, self._progress)
             self._unsaved, self._saved_at = "", time.monotonic()
