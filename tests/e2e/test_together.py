@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from ingestion.lake.engine import engine_config
+from tests.e2e.reader import LEDGER, QUERIES
 from tests.e2e.test_demo import MILLRACE, environment
 from tests.repository import REPOSITORY
 from tests.waiting import eventually
@@ -25,6 +26,8 @@ def marts_are_there(folder: Path) -> bool:
     try:
         with duckdb.connect(":memory:", config=engine_config(folder)) as connection:
             connection.execute("attach 'ducklake:millrace' as lake (read_only)")
+            for query in (LEDGER, *QUERIES):  # before its first run a mart is not there, and that is right
+                connection.execute(query)
             counts = connection.execute(
                 "select (select count(*) from lake.marts.machine_minute), "
                 "(select count(*) from lake.marts.order_progress), (select count(*) from lake.marts.ops_lag)"

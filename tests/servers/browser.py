@@ -11,6 +11,7 @@ import json
 import shutil
 import subprocess
 import urllib.request
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -99,20 +100,24 @@ class Browser:
         shown = self._call("Runtime.evaluate", expression="document.body ? document.body.innerText : ''")
         return " ".join(str(shown["result"].get("value", "")).split())
 
-    def require_shown(self, url: str, sentence: str, *, tries: int = 6) -> None:
-        """Open a page until it shows a sentence: one opened while code is taken in stays empty.
+    def require_shown(self, url: str, sentences: Callable[[], Iterable[str]], *, tries: int = 6) -> None:
+        """Open a page until it shows one of these sentences: opened while code is taken in, it stays empty.
 
         Raises:
             AssertionError: It does not; a picture of it is beside the browser's log.
         """
-        wanted = " ".join(sentence.split())
+
+        def shown() -> bool:
+            text = self.text()
+            return any(" ".join(each.split()) in text for each in sentences())
+
         for _ in range(tries):
             self.open(url)
             with suppress(AssertionError):
-                eventually(lambda: wanted in self.text(), "the sentence")
+                eventually(shown, "the sentence")
                 return
         self.picture(self._log.with_name("page.png"))
-        raise AssertionError(f"{url} does not show: {sentence}")
+        raise AssertionError(f"{url} shows none of {sentences()}")
 
     def picture(self, file: Path) -> None:
         """What it looks like now, as PNG."""
