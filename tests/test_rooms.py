@@ -20,6 +20,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
         (
             "errors",
             "project",
+            "libraries",
             "data_folder",
             "faultpoints settings file_lock durable clock",
             "json_file",

@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from importlib.util import find_spec
 
 from ingestion.connectors.port import CollectingConnector, Connector, SourceSpec
-from ingestion.errors import ConfigError
-from ingestion.project import DISTRIBUTION
+from ingestion.libraries import require
 
 CONNECTORS = {
     "kafka": "ingestion.connectors.kafka.connector:KAFKA",
@@ -56,22 +54,13 @@ def is_collected(source: SourceSpec) -> bool:
     return source.is_collected and isinstance(connector(source.kind), CollectingConnector)
 
 
-def installed(libraries: Iterable[str]) -> tuple[str, ...]:
-    """Those of a client's modules that are installed: an extra may be left out."""
-    return tuple(name for name in libraries if find_spec(name.partition(".")[0]) is not None)
-
-
 def require_libraries(kind: str, libraries: Iterable[str], *, extra: str) -> None:
     """Refuse to go on without a client's modules.
 
     Raises:
         ConfigError: Names the missing ones and how they are installed.
     """
-    wanted = tuple(libraries)
-    missing = [name for name in wanted if name not in installed(wanted)]
-    if missing:
-        remedy = f"install '{DISTRIBUTION}[{extra}]'" if extra else "install the locked requirements"
-        raise ConfigError(f"sources of kind '{kind}' need the package {', '.join(missing)}: {remedy}")
+    require(f"sources of kind '{kind}'", libraries, extra=extra)
 
 
 @cache

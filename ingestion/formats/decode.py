@@ -11,7 +11,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestion.formats.port import Format, FormatOptions, Refusal, Texts
+from ingestion.formats.port import Format, FormatOptions, Refusal, Surroundings, Texts
 from ingestion.formats.registry import FormatChoice, choose_format, find_format, formats
 from ingestion.formats.unpack import HEADER_PART, HEADER_PATTERN, REASONS, unpack
 from ingestion.log.envelope import EVENT_SCHEMA, REJECT_SCHEMA, UTC_MICROSECONDS
@@ -104,7 +104,8 @@ def _read_packed(chosen: Format, options: FormatOptions, events: pa.Table, *, ma
     """What the format says of values that may be compressed: a header says so, or the format refuses them."""
     said = _rows_with_encoding(events)
     first = _unpacked(events, said, max_bytes=max_bytes)
-    answer = chosen.texts(_with_values(events, first), options)
+    around = Surroundings(max_bytes=max_bytes)
+    answer = chosen.texts(_with_values(events, first), options, around)
     refused = dict(answer.refused)
     second = _unpacked(events, [row for row in refused if row not in first], max_bytes=max_bytes)
     for row, found in (first | second).items():
@@ -114,7 +115,7 @@ def _read_packed(chosen: Format, options: FormatOptions, events: pa.Table, *, ma
     altered = answer.altered | {row for row, found in first.items() if isinstance(found, bytes)}
     if not again:
         return Texts(answer.payload, refused, altered - refused.keys())
-    later = chosen.texts(_with_values(events, second).take(again).combine_chunks(), options)
+    later = chosen.texts(_with_values(events, second).take(again).combine_chunks(), options, around)
     for row in again:
         del refused[row]
     refused |= {again[at]: refusal for at, refusal in later.refused.items()}

@@ -12,7 +12,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestion.formats.port import FormatOptions, Refusal, Texts
+from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
 from ingestion.formats.text import NOT_UTF8, Encoding, as_utf8, utf16_hint
 
 _STRING_OR_NUMBER = re.compile(
@@ -48,7 +48,7 @@ class JsonFormat:
     libraries: tuple[str, ...] = ("orjson",)
     extra: str = ""
 
-    def texts(self, events: pa.Table, options: FormatOptions) -> Texts:
+    def texts(self, events: pa.Table, options: FormatOptions, around: Surroundings) -> Texts:
         """Parse each value, and keep those that parse as they are."""
         options = cast(JsonOptions, options)
         values = events["value"].combine_chunks()

@@ -45,6 +45,17 @@ class Texts:
     altered: frozenset[int] = frozenset()
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What a format may need to know besides the events and its options.
+
+    Attributes:
+        max_bytes: What a value may hold once it is unpacked, whichever way it is packed.
+    """
+
+    max_bytes: int
+
+
 class Format(Protocol):
     """One format. There is one value a format; the registry names it.
 
@@ -70,12 +81,13 @@ class Format(Protocol):
     @property
     def extra(self) -> str: ...  # noqa: D102
 
-    def texts(self, events: pa.Table, options: FormatOptions) -> Texts:
+    def texts(self, events: pa.Table, options: FormatOptions, around: Surroundings) -> Texts:
         """Decode some events; any bytes at all end as text or as a refusal, never as an exception.
 
         Args:
             events: Rows of log.envelope.SOURCE_SCHEMA: value, key, headers, partition and position.
             options: What the stream declares.
+            around: Limits.
 
         Raises:
             FormatUnavailable: What it needs (a schema registry, say) does not answer. The batch stops and

@@ -11,7 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, SerializeAsAny
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from ingestion.errors import ConfigError
 from ingestion.formats.port import Format, FormatOptions
+from ingestion.libraries import require
 
 FORMATS = {"json": "ingestion.formats.json:JSON"}
 """Name → module and name of the format; a module is imported when its format is first asked for."""
@@ -63,6 +65,7 @@ def choose_format(declared: Any) -> FormatChoice:
     Raises:
         PydanticCustomError, PydanticKnownError: It is neither; says what it may be.
         ValidationError: An option is not known, or its value is wrong.
+        ValueError: A library is not installed; names the extra.
     """
     if isinstance(declared, FormatChoice):
         return declared
@@ -80,7 +83,12 @@ def choose_format(declared: Any) -> FormatChoice:
         raise PydanticKnownError(
             "literal_error", {"expected": " or ".join(f"'{each}'" for each in formats())}
         )
-    return FormatChoice(name=name, options=find_format(name).options.model_validate(said or {}))
+    chosen = find_format(name)
+    try:
+        require(f"streams of format '{name}'", chosen.libraries, extra=chosen.extra)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return FormatChoice(name=name, options=chosen.options.model_validate(said or {}))
 
 
 @cache

@@ -66,6 +66,11 @@ def flush(paths: Collection[Path], *, folder: Path, may_be_gone: bool = False) -
         ) from None
 
 
+def parquet_files(folders: Iterable[Path]) -> frozenset[Path]:
+    """The data and delete files in some of the lake's folders, also those that no commit names yet."""
+    return frozenset(path for folder in folders for path in folder.glob("*.parquet"))
+
+
 def _flush_file(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY)
     try:

@@ -16,7 +16,7 @@ import duckdb
 
 from ingestion.errors import MaintenanceError
 from ingestion.faultpoints import faultpoint
-from ingestion.lake.flushing import flush
+from ingestion.lake.flushing import flush, parquet_files
 from ingestion.lake.lake import CATALOG_NAME, Lake
 from ingestion.lake.storage import storage_of
 
@@ -232,8 +232,7 @@ class Compactor:
         """The files in the folders in which the table's files are; none where storage flushes by itself."""
         if not storage_of(self._lake.settings).linkable:
             return frozenset()
-        folders = {Path(dirname(path)) for path in self._files().sizes}
-        return frozenset(path for each in folders for path in each.glob("*.parquet"))
+        return parquet_files({Path(dirname(path)) for path in self._files().sizes})
 
     def _compare(self, before: tuple[int, int], version: int, untouched: list[str], *, what: str) -> None:
         try:

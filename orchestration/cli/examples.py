@@ -52,6 +52,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "millrace replay orders",
         "millrace replay orders --from orders-0@17 --to orders-0@90",
         "millrace replay orders --from 2026-03-01T12:00 --no-models",
+        "millrace replay orders --from-raw",
     ),
     "adopt": ("millrace adopt telemetry",),
     "rejects": ("millrace rejects list", "millrace rejects retry orders"),

@@ -11,6 +11,7 @@ from ingestion.declare.logs import open_logs
 from ingestion.declare.stream import Stream
 from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
+from ingestion.land.redecode import RedecodeReport, redecode
 from ingestion.land.replay import ReplayReport, parse_bound
 from ingestion.land.replay import replay as replay_events
 from ingestion.migrate.prepare import prepare_lake
@@ -55,6 +56,38 @@ def replay(
                 until=last,
             )
         lake.publish_access()
+    _finish(settings, streams, stream, report, models=models, as_json=as_json)
+
+
+def replay_from_raw(
+    settings: Settings, streams: Sequence[Stream], stream: Stream, *, models: bool, as_json: bool
+) -> None:
+    """Decode the bytes that raw keeps again, and show what changed.
+
+    Args:
+        settings: Where everything is.
+        streams: The declared streams.
+        stream: The one to decode again.
+        models: Rebuild the stream's models too.
+        as_json: Print JSON.
+    """
+    with Lake(settings) as lake:
+        prepare_lake(lake, (each.name for each in streams), progress=announce)
+        with err.status(f"{stream.name}: decoding what raw keeps …"):
+            report = redecode(lake, stream.name, decode=decoder(stream.format))
+        lake.publish_access()
+    _finish(settings, streams, stream, report, models=models, as_json=as_json)
+
+
+def _finish(
+    settings: Settings,
+    streams: Sequence[Stream],
+    stream: Stream,
+    report: ReplayReport | RedecodeReport,
+    *,
+    models: bool,
+    as_json: bool,
+) -> None:
     rebuilt = None
     if models:
         with err.status(f"{stream.name}: rebuilding models …"):
@@ -62,8 +95,13 @@ def replay(
     if as_json:
         json.dump(dataclasses.asdict(report) | {"models_rebuilt": rebuilt}, sys.stdout, indent=2)
         sys.stdout.write("\n")
+        return
+    if isinstance(report, ReplayReport):
+        _show(report)
     else:
-        _show(report, rebuilt)
+        _show_redecoded(report)
+    if rebuilt is not None:
+        out.print(f"{rebuilt:,} models rebuilt")
 
 
 def _rebuild(settings: Settings, streams: Sequence[Stream], stream: Stream) -> int:
@@ -86,7 +124,7 @@ def _all_exist(settings: Settings, parsed: ParsedModels) -> bool:
         return lake.tables() >= parsed.tables().keys()
 
 
-def _show(report: ReplayReport, rebuilt: int | None) -> None:
+def _show(report: ReplayReport) -> None:
     numbers = ("broker", "raw", "landed", "rejected")
     made = table("partition", "window", *numbers, right=numbers)
     for row in report.partitions:
@@ -99,5 +137,14 @@ def _show(report: ReplayReport, rebuilt: int | None) -> None:
         out.print(report.warning, markup=False)
     if report.batch_ids:
         out.print(f"landed in batch {', '.join(map(str, report.batch_ids))}", markup=False)
-    if rebuilt is not None:
-        out.print(f"{rebuilt:,} models rebuilt")
+
+
+def _show_redecoded(report: RedecodeReport) -> None:
+    out.print(
+        f"{report.read:,} events of which raw keeps the bytes, {report.changed:,} have another text now"
+    )
+    if report.refused:
+        out.print(
+            f"{report.refused:,} are refused today and keep their text; the first is {report.example}",
+            markup=False,
+        )

@@ -13,8 +13,9 @@ from pathlib import Path
 import yaml
 
 from ingestion.connectors.port import CollectingConnector
-from ingestion.connectors.registry import connectors, installed
+from ingestion.connectors.registry import connectors
 from ingestion.errors import ConfigError
+from ingestion.libraries import installed
 from ingestion.project import PRODUCT_DIR
 from ingestion.settings import Settings, child_environment
 from orchestration.observe.probes import ANSWER_SECONDS, Question, answers_grpc, answers_line

@@ -135,6 +135,15 @@ def test_the_recount_is_ok(place: Place, first: tuple[tuple[str, ...], ...]) -> 
     assert (partition["findings"], partition["unread"]) == ([], 0 if first else 9)
 
 
+def test_what_has_no_bytes_beside_it_is_left_by_a_replay_from_raw(place: Place, unpacked: Golden) -> None:
+    result = place.millrace("replay", KAFKA_STREAM, "--from-raw", "--no-models", "--json")
+    assert result.code == 0, result
+    assert json.loads(result.out)["read"] == 0
+    assert tables(place, unpacked.expected) == unpacked.expected["tables"]
+    refused = place.millrace("replay", KAFKA_STREAM, "--from-raw", "--from", "2026-03-01")
+    assert (refused.code, "leave --from and --to out" in refused.err) == (1, True)
+
+
 def test_an_adopted_spool_needs_no_second_adoption(place: Place, unpacked: Golden) -> None:
     assert place.millrace("verify", MQTT_STREAM).code == 0  # makes the table of writers, which adopt lacks
     result = place.millrace("adopt", MQTT_STREAM, "--json")

@@ -14,8 +14,8 @@ import pytest
 from pika import BasicProperties
 from pika.exceptions import ChannelClosedByBroker
 
+from ingestion import libraries
 from ingestion.collect.collector import Collector
-from ingestion.connectors import registry
 from ingestion.connectors.durability import Reading
 from ingestion.connectors.messages import Outgoing
 from ingestion.connectors.rabbitmq.access import RabbitAccess
@@ -340,7 +340,7 @@ def test_a_client_that_is_not_installed_is_named_with_its_extra(
     there: Settings, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only what uses it needs it: other commands, and the processes that preload clients, do without."""
-    monkeypatch.setattr(registry, "find_spec", lambda name: None)
+    monkeypatch.setattr(libraries, "find_spec", lambda name: None)
     said = r"need the package pika: install 'millrace-lakehouse\[rabbitmq\]'"
     with pytest.raises(ConfigError, match=said):
         Collector(there, [stream(queue)], connector=QUICK)
@@ -348,7 +348,7 @@ def test_a_client_that_is_not_installed_is_named_with_its_extra(
         open_log(stream(f"stream:{queue}"), there).bounds()
     (found,) = brokers(there, [stream(queue)])
     assert re.search(said, found.message)
-    assert registry.installed(QUICK.libraries) == ()
+    assert libraries.installed(QUICK.libraries) == ()
 
 
 def test_what_is_sent_to_a_missing_queue_is_not_taken_for_sent(there: Settings, queue: str) -> None:

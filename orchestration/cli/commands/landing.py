@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ingestion.errors import ConfigError
 from orchestration.cli import rejects, tokens, unrouted
 from orchestration.cli.commands.options import AsJson
 
@@ -76,17 +77,25 @@ def replay(
     until: Annotated[
         str | None, typer.Option("--to", help="End of the window (exclusive): a position or a time (UTC).")
     ] = None,
+    from_raw: Annotated[
+        bool, typer.Option("--from-raw", help="Decode the bytes that raw keeps again; no broker is asked.")
+    ] = False,
     models: Annotated[bool, typer.Option(help="Rebuild the stream's models from raw.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Land what the broker holds of a window and the lake does not, and rebuild the models."""
+    if from_raw and (since or until):
+        raise ConfigError("--from-raw decodes all that raw keeps of a stream: leave --from and --to out")
     settings = context.obj.settings()
     declared = context.obj.streams(settings)
     from orchestration.cli import replay as replaying
     from orchestration.cli.ingest import choose
 
     (chosen,) = choose(declared, [stream])
-    replaying.replay(settings, declared, chosen, since=since, until=until, models=models, as_json=as_json)
+    if from_raw:
+        replaying.replay_from_raw(settings, declared, chosen, models=models, as_json=as_json)
+    else:
+        replaying.replay(settings, declared, chosen, since=since, until=until, models=models, as_json=as_json)
 
 
 @app.command(rich_help_panel=PANEL)
