@@ -62,6 +62,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "services",
             "web daemon",
             "observe",
+            "flow",
             "system",
             "scaffold deploy",
             "demo",

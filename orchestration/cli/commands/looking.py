@@ -110,6 +110,31 @@ def tables(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
+def diagram(
+    context: typer.Context,
+    as_svg: Annotated[bool, typer.Option("--svg", help="A picture: light and dark, one file.")] = False,
+    as_mermaid: Annotated[
+        bool, typer.Option("--mermaid", help="Text that GitHub, GitLab and wikis draw; the default.")
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="With the product's own models, which are about the system.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write a file, as in flow.svg.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Draw what flows where: sources, buffers, raw tables, models, and how many checks each has.
+
+    Nothing has to run for it.
+    """
+    from orchestration.cli.diagram import diagram as draw
+    from orchestration.cli.diagram import form_of, hand_over
+
+    form = form_of(as_svg=as_svg, as_mermaid=as_mermaid, output=output)
+    hand_over(draw(context.obj, form=form, with_product=everything), output)
+
+
+@app.command(rich_help_panel=PANEL)
 def query(
     context: typer.Context,
     sql: Annotated[
