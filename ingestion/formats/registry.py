@@ -15,7 +15,15 @@ from ingestion.errors import ConfigError
 from ingestion.formats.port import Format, FormatOptions
 from ingestion.libraries import require
 
-FORMATS = {"json": "ingestion.formats.json:JSON"}
+FORMATS = {
+    "json": "ingestion.formats.json:JSON",
+    "binary": "ingestion.formats.binary:BINARY",
+    "csv": "ingestion.formats.csv:CSV",
+    "influx": "ingestion.formats.influx:INFLUX",
+    "syslog": "ingestion.formats.syslog:SYSLOG",
+    "text": "ingestion.formats.plain:PLAIN",
+    "tsv": "ingestion.formats.csv:TSV",
+}
 """Name → module and name of the format; a module is imported when its format is first asked for."""
 ENTRY_POINTS = "millrace.formats"
 

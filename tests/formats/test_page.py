@@ -1,0 +1,30 @@
+"""docs/formats.md says what happens: each line of its table, and each format that there is."""
+
+import re
+
+import pytest
+import yaml
+
+from ingestion.formats.registry import FORMATS, find_format
+from tests.formats.reading import text_of
+from tests.repository import REPOSITORY
+
+PAGE = (REPOSITORY / "docs" / "formats.md").read_text()
+_MARKS = {"⏎": "\n", "⇥": "\t"}
+ROWS = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \| `([^`]+)` \|$", PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("declared", "sent", "payload"), ROWS)
+def test_it_becomes_what_the_page_says(declared: str, sent: str, payload: str) -> None:
+    for mark, character in _MARKS.items():
+        sent = sent.replace(mark, character)
+    assert text_of(yaml.safe_load(declared), sent.encode()) == payload
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_format_is_on_the_page_with_all_its_options(name: str) -> None:
+    lines = [line for line in PAGE.splitlines() if line.startswith("| ") and f"`{name}`" in line]
+    assert lines
+    declared = set(find_format(name).options.model_fields)
+    assert declared <= set(re.findall(r"`(\w+)`", lines[0]))
+    assert any(declared[1:].startswith(name) or declared == name for declared, _, _ in ROWS) or name == "json"
