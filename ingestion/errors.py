@@ -56,6 +56,10 @@ class RejectNotFound(MillraceError):
     """No such reject is in the lake."""
 
 
+class EventUnknown(MillraceError):
+    """No event of that name is in the lake or in a log."""
+
+
 class MaintenanceError(MillraceError):
     """Upkeep found contents changed by a compaction; nothing was deleted after it."""
 

@@ -33,6 +33,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "collect",
             "land",
             "watch",
+            "trace",
             "upkeep",
             "backup",
             "migrate",

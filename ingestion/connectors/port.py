@@ -4,7 +4,7 @@ A connector never sees a stream: it gets a name and the declaration of its own k
 docs/extending.md.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -448,5 +448,21 @@ class TokenConnector(CollectingConnector, Protocol):
 
         Args:
             state: The collector's folder.
+        """
+        ...
+
+
+@runtime_checkable
+class ReceiptConnector(CollectingConnector, Protocol):
+    """A kind whose senders get receipts."""
+
+    def receipt(self, text: str) -> Sequence[tuple[Place, int]]:
+        """What a receipt names: the place of the first event and their number, in each stream.
+
+        Args:
+            text: The receipt's id.
+
+        Returns:
+            Nothing where the text is not a receipt.
         """
         ...

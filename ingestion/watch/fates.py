@@ -19,12 +19,18 @@ class Fate:
         reject: Why it was rejected; empty otherwise.
         staged: Its row in staging, without the columns that repeat the event; None when it has none.
         why_not: Why staging has no row, as a clause; empty when it has one.
+        kept: The event that staging keeps in its place, because it has the same business id; empty without.
+        is_conflict: That one has another payload.
+        is_waiting: Staging has not taken in its batch yet.
     """
 
     batch_id: int | None = None
     reject: str = ""
     staged: Mapping[str, Any] | None = None
     why_not: str = ""
+    kept: str = ""
+    is_conflict: bool = False
+    is_waiting: bool = False
 
 
 @dataclass
@@ -100,7 +106,7 @@ def _fate(event_id: str, stream: Stream, found: _Found) -> Fate:
         return Fate(reject=reject)
     batch, is_tombstone, key, payload = found.raw[event_id]
     staged = found.staged.get(event_id)
-    why = ""
+    why, kept, is_conflict = "", "", False
     if staged is None and not found.has_staging:
         why = f"there is no model stg_{stream.name} yet"
     elif staged is None and is_tombstone:
@@ -108,11 +114,13 @@ def _fate(event_id: str, stream: Stream, found: _Found) -> Fate:
     elif staged is None and key is not None and key in found.first:
         kept, its_payload = found.first[key]
         why = f"{kept} has the same {', '.join(stream.business_id)} and came first"
-        if payload != its_payload:
+        is_conflict = payload != its_payload
+        if is_conflict:
             why = (
                 f"{kept} has the same {', '.join(stream.business_id)} and another payload: "
                 f"a conflict, decided by on_conflict: {stream.on_conflict}"
             )
     elif staged is None:
         why = f"not built yet: it holds batches up to {found.newest}" if batch > found.newest else "missing"
-    return Fate(batch, reject, staged, why)
+    is_waiting = bool(why) and not kept and not is_tombstone and batch > found.newest
+    return Fate(batch, reject, staged, why, kept, is_conflict, is_waiting)

@@ -159,11 +159,20 @@ def contents(stream: Stream) -> str:
     return contents_of_change() if stream.envelope == "debezium" else "payload"
 
 
+def staging_rows(stream: Stream, table: str) -> str:
+    """Rows of raw as staging takes them in: of a batch of CloudEvents, each.
+
+    Args:
+        stream: The stream.
+        table: Its raw table, or one with the same columns.
+    """
+    return single_events(table) if stream.envelope == "cloudevents" else table
+
+
 def staging_counts(stream: Stream) -> str:
     """SQL for what staging holds of a stream, and why it lacks the rest."""
-    there, rows = "payload is not null", f'raw."{stream.name}"'
+    there, rows = "payload is not null", staging_rows(stream, f'raw."{stream.name}"')
     if stream.envelope == "cloudevents":
-        rows = single_events(rows)
         there = f"(payload is not null or {attribute('specversion')} is not null)"
     return STAGING.format(
         table=stream.name, key=business_key(stream), contents=contents(stream), there=there, rows=rows

@@ -33,6 +33,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "millrace peek mqtt:home/+/sensor --for 60",
         "millrace peek orders",
     ),
+    "trace": (
+        "millrace trace orders-0@17",
+        "millrace trace A-1017 --stream orders",
+        "millrace trace WyIw… --limit 20 --json",
+    ),
     "query": (
         'millrace query "from marts.ops_batches limit 5"',
         'millrace query "select count(*) from raw.orders" --json',

@@ -8,6 +8,8 @@ from dagster import AssetKey, AssetSpec, MetadataValue
 from dagster._core.definitions.utils import is_valid_owner
 from dagster_dbt import DagsterDbtTranslator
 
+from orchestration.dbt.names import asset_path, folder_of
+
 
 class ModelTranslator(DagsterDbtTranslator):
     """A model's key is its folder and its name: staging/stg_orders, marts/orders."""
@@ -16,11 +18,11 @@ class ModelTranslator(DagsterDbtTranslator):
         """Key of a node; a source's is declared in its meta."""
         if dbt_resource_props["resource_type"] in ("source", "exposure"):
             return super().get_asset_key(dbt_resource_props)
-        return AssetKey([_folder(dbt_resource_props), dbt_resource_props["name"]])
+        return AssetKey(asset_path(dbt_resource_props))
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         """Group of a node: its folder."""
-        return _folder(dbt_resource_props)
+        return folder_of(dbt_resource_props)
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
         """`owner` of a model's meta, a name or several, or the owner of its dbt group.
@@ -45,10 +47,3 @@ class ModelTranslator(DagsterDbtTranslator):
 
 def _owner(name: str) -> str:
     return name if is_valid_owner(name) else "team:" + re.sub(r"\W+", "_", name.strip())
-
-
-def _folder(props: Mapping[str, Any]) -> str:
-    if props["resource_type"] in ("seed", "snapshot"):
-        return f"{props['resource_type']}s"
-    path = props["fqn"][1:-1]
-    return str(path[0]) if path else "models"

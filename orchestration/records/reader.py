@@ -191,9 +191,9 @@ class DagsterRecords:
 
     def _checks(self, sql: str, parameters: Sequence[object]) -> list[CheckRecord]:
         return [
-            CheckRecord(_asset(key), name, *_outcome(status, event), checked_at=moment.replace(tzinfo=UTC))
-            for key, name, status, event, moment in self.query(sql, parameters)
-            if _asset(key) != CONDITIONS_ASSET  # it repeats what others say
+            check_record(*row)
+            for row in self.query(sql, parameters)
+            if _asset(row[0]) != CONDITIONS_ASSET  # it repeats what others say
         ]
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -231,6 +231,11 @@ class DagsterRecords:
             )
             self._connection.set_session(readonly=True, autocommit=True)
         return self._connection
+
+
+def check_record(key: str, name: str, status: str, event: str | None, moment: datetime) -> CheckRecord:
+    """A row of Dagster's asset_check_executions."""
+    return CheckRecord(_asset(key), name, *_outcome(status, event), checked_at=moment.replace(tzinfo=UTC))
 
 
 def _asset(key: str) -> str:

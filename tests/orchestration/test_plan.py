@@ -8,7 +8,8 @@ from dagster import AssetKey
 from ingestion.declare.file import load_streams
 from ingestion.settings import load_settings
 from orchestration.dbt.lineage import Lineage
-from orchestration.dbt.project import parse_models
+from orchestration.dbt.project import ParsedModels, parse_models
+from orchestration.dbt.reached import reached_from
 from orchestration.keys import CODE_TAG, MODELS_TAG, raw_key
 from orchestration.run.plan import RefreshPlan, refresh_plan
 
@@ -16,11 +17,14 @@ ORDERS, TELEMETRY = "production_orders", "plant_telemetry"
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> RefreshPlan:
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> ParsedModels:
     settings = load_settings(data_dir=tmp_path_factory.mktemp("plan"))
-    streams = load_streams(settings.streams_file)
-    parsed = parse_models(settings, streams)
-    lineage = Lineage.of(parsed, [stream.name for stream in streams])
+    return parse_models(settings, load_streams(settings.streams_file))
+
+
+@pytest.fixture(scope="module")
+def plan(parsed: ParsedModels) -> RefreshPlan:
+    lineage = Lineage.of(parsed, [ORDERS, TELEMETRY])
     return refresh_plan(lineage, fingerprint=parsed.fingerprint)
 
 
@@ -62,3 +66,20 @@ def test_what_follows_from_a_batch_that_is_held_back_is_not_among_all_models(pla
         plan.request([TELEMETRY], built="another", not_modelled=[TELEMETRY]).tags[MODELS_TAG]
         == plan.fingerprint
     )
+
+
+def test_which_models_show_a_stream_and_by_what_their_rows_are_known_is_read_without_dagster(
+    parsed: ParsedModels,
+) -> None:
+    found = {each.asset: each for each in reached_from(parsed, TELEMETRY)}
+    keys = Lineage.of(parsed, [TELEMETRY]).followers[TELEMETRY]
+    assert set(found) == {"/".join(key.path) for key in keys if key.path[0] != "ops"}
+    assert [each.is_staging for each in found.values()] == [True] + [False] * (len(found) - 1)
+    assert {name: each.table.key for name, each in found.items() if each.table.schema == "marts"} == {
+        "marts/machine_minute": ("machine_id", "minute_at"),
+        "marts/machine_status": ("machine_id",),
+        "marts/alerts": ("rule_id", "machine_id", "opened_at"),
+    }
+    assert found["marts/alerts"].table.is_view
+    order = list(found)
+    assert order.index("intermediate/int_alert_runs") < order.index("marts/alerts")

@@ -12,6 +12,7 @@ from ingestion.connectors.messages import Look, Message, Sender
 from ingestion.connectors.port import Finding, Intake, Listener, Tokens
 from ingestion.errors import ConfigError
 from ingestion.log.port import Log
+from ingestion.spool.lanes import Place
 from ingestion.spool.log import SpoolLog
 
 _PART = "http server"
@@ -116,6 +117,12 @@ class HttpConnector:
     def tokens(self, state: Path) -> Tokens:
         """The bearer tokens, of which hashes are kept."""
         return TokenFile(state)
+
+    def receipt(self, text: str) -> list[tuple[Place, int]]:
+        """Where a receipt's events were stored; nothing of what is not a receipt."""
+        from ingestion.connectors.http.receipts import read_receipt
+
+        return read_receipt(text)
 
 
 HTTP = HttpConnector()

@@ -63,6 +63,34 @@ def peek(
 
 
 @app.command(rich_help_panel=PANEL)
+def trace(
+    context: typer.Context,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="EVENT_ID|RECEIPT",
+            help="As in orders-0@17; a business id, its parts with commas between; or a receipt of HTTP.",
+        ),
+    ],
+    streams: Annotated[
+        list[str] | None, typer.Option("--stream", help="Look through this stream only. Repeatable.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Events at most.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Follow one event: log, batch, raw, staging, the rows that it touched, checks, seconds per hop."""
+    settings = context.obj.settings()
+    declared = context.obj.streams(settings)
+    from orchestration.cli.ingest import choose
+    from orchestration.cli.trace import trace as follow
+    from orchestration.cli.trace_view import show
+    from orchestration.dbt.project import parse_models
+
+    chosen, parsed = choose(declared, streams or ()), parse_models(settings, declared)
+    show(follow(settings, chosen, what, parsed=parsed, limit=limit), as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
 def logs(
     context: typer.Context,
     service: Annotated[
