@@ -34,7 +34,13 @@ class Warehouse:
     raw: RawWriter
     manifests: dict[str, Manifest] = field(default_factory=dict)
 
-    def dbt(self, *arguments: str, target: str = "prod", check: bool = True) -> dbtRunnerResult:
+    def dbt(
+        self,
+        *arguments: str,
+        target: str = "prod",
+        check: bool = True,
+        on_event: Callable[[Any], None] | None = None,
+    ) -> dbtRunnerResult:
         """Run dbt with the arguments of its CLI, on the manifest of the last parse."""
         if target not in self.manifests:
             self.manifests[target] = self._parsed(target)
@@ -44,6 +50,7 @@ class Warehouse:
             *arguments,
             target=target,
             manifest=self.manifests[target],
+            on_event=on_event,
         )
         if check:
             assert result.success, explain(result)
@@ -91,7 +98,12 @@ def text_of(project: Path) -> str:
 
 
 def run_dbt(
-    project: Path, data_dir: Path, *arguments: str, target: str = "prod", manifest: Manifest | None = None
+    project: Path,
+    data_dir: Path,
+    *arguments: str,
+    target: str = "prod",
+    manifest: Manifest | None = None,
+    on_event: Callable[[Any], None] | None = None,
 ) -> dbtRunnerResult:
     """Run dbt in this process, as its CLI would, with the environment that a modeller has."""
     folders = ["--project-dir", str(project), "--profiles-dir", str(project), "--target", target]
@@ -99,7 +111,8 @@ def run_dbt(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MILLRACE_DATA_DIR", str(data_dir))
         patch.setenv("USER", "ada.l")
-        return dbtRunner(manifest=manifest).invoke([*arguments, *folders, *silence])
+        callbacks = [on_event] if on_event else []
+        return dbtRunner(manifest=manifest, callbacks=callbacks).invoke([*arguments, *folders, *silence])
 
 
 def explain(result: dbtRunnerResult) -> str:

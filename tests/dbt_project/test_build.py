@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg2
@@ -26,9 +27,29 @@ def built(new_warehouse: Callable[[], Warehouse]) -> Warehouse:
     stages = ("created", "started", "completed")
     events = [order_event(n, "ord-1", stage, seconds[n]) for n, stage in enumerate(stages)]
     warehouse.raw.add("production_orders", events, partitions=2)
+    add_what_clocks_ahead_say(warehouse, START + timedelta(minutes=1))
     warehouse.raw.reject("plant_telemetry", ["not_json", "not_json", "empty"], START)
     warehouse.dbt("build", "--exclude", "resource_type:unit_test")
     return warehouse
+
+
+def add_what_clocks_ahead_say(warehouse: Warehouse, now: datetime) -> None:
+    """Two devices' clocks are ten years ahead; the second sends what it has kept for an hour."""
+    ahead, later = (now + timedelta(days=3653)).isoformat(), now + timedelta(seconds=30)
+    claimed = reading(100, "press-01", now, measured_at=ahead)
+    warehouse.raw.add("plant_telemetry", [claimed, reading(101, "press-01", later, status="fault")])
+    connected = [
+        order_event(10, "ord-2", "created", now),
+        order_event(11, "ord-2", "started", now, occurred_at=ahead),
+        order_event(12, "ord-2", "completed", later),
+    ]
+    last = now + timedelta(hours=1)
+    buffered = [
+        order_event(20, "ord-3", "created", now),
+        replace(order_event(21, "ord-3", "completed", later), at=last),
+        order_event(22, "ord-3", "started", last, occurred_at=ahead),
+    ]
+    warehouse.raw.add("production_orders", [*connected, *buffered])
 
 
 def test_unit_tests_run(built: Warehouse) -> None:
@@ -38,19 +59,30 @@ def test_unit_tests_run(built: Warehouse) -> None:
 
 def test_marts_say_what_happened(built: Warehouse) -> None:
     assert built.rows("marts.order_progress", "order_id, state, lead_seconds") == [
-        ("ord-1", "completed", 2.0)
+        ("ord-1", "completed", 2.0),
+        ("ord-2", "completed", 30.0),
+        ("ord-3", "completed", 30.0),
     ]
-    assert built.rows("marts.machine_minute", "machine_id, readings, running_share") == [("oven-01", 20, 1.0)]
+    assert built.rows("marts.machine_minute", "machine_id, readings, running_share") == [
+        ("oven-01", 20, 1.0),
+        ("press-01", 2, 0.5),
+    ]
+    assert built.rows("marts.machine_status", "machine_id, status") == [
+        ("oven-01", "running"),
+        ("press-01", "fault"),
+    ]
     assert built.rows("marts.ops_rejects", "reason, rejects, open_rejects") == [
         ("empty", 1, 1),
         ("not_json", 2, 2),
     ]
     assert built.rows("marts.ops_batches", "stream, events_landed, partitions") == [
+        ("plant_telemetry", 2, 1),
         ("plant_telemetry", 20, 1),
         ("production_orders", 3, 2),
+        ("production_orders", 6, 1),
     ]
     lag = built.rows("marts.ops_lag", "source_partition, position, messages_behind, seconds_behind > 0")
-    assert lag[0] == ("plant_telemetry-0", 20, 2, True)
+    assert lag[0] == ("plant_telemetry-0", 22, 2, True)
 
 
 def test_the_ops_models_count_what_is_there(built: Warehouse) -> None:

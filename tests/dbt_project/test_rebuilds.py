@@ -1,4 +1,7 @@
-"""A long staging table of another declaration is built again beside the old one, in steps, killed or not."""
+"""What is staged in batches and rebuilt by another declaration is what a full refresh makes of raw.
+
+A long table is built again beside the old one, in steps, killed or not.
+"""
 
 import os
 import shutil
@@ -6,20 +9,23 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from dbt.cli.main import dbtRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ingestion.declare.stream import Stream
 from ingestion.watch.rebuilds import rebuilds
-from tests.dbt_project.conftest import Warehouse, explain
+from tests.dbt_project.conftest import Warehouse
 from tests.dbt_project.killed import beside_line
 from tests.dbt_project.raw import START, Event
 
 RULES = ("first", "last", "keep_all")
 FIELDS: dict[str, Any] = {"id": "varchar", "at": "timestamp", "value": "bigint"}
+BUILT = (*(f"staging.stg_{rule}" for rule in RULES), "marts.values_of")
 IN_STEPS = ("--vars", "{rebuild_rows: 4}")
 MART = """
 {{ config(unique_key='id', contract={'enforced': false}) }}
@@ -37,18 +43,19 @@ def declared(rule: str, **values: Any) -> Stream:
     """A stream of the rule's name."""
     fields = FIELDS | values.pop("fields", {})
     usual = {"source": {"kafka": rule}, "event_time": "at", "business_id": ["id"], "on_conflict": rule}
+    usual |= {"dedup_window_minutes": 1440}
     return Stream.model_validate({"name": rule, "fields": fields} | usual | values)
 
 
 def sent(name: str | None, value: object, minute: int) -> Event:
-    """An event; one of the hundredth minute claims to be of the future."""
+    """An event; one after the hundredth minute claims to be of the future."""
     received = START + timedelta(minutes=minute % 100)
-    claimed = received if minute < 100 else received + timedelta(days=800)
+    claimed = received if minute < 100 else received + timedelta(hours=5)
     return Event({"id": name, "at": claimed.isoformat(), "value": value}, received)
 
 
 @pytest.fixture(scope="module")
-def rules(new_warehouse: Callable[[], Warehouse]) -> Warehouse:
+def project(new_warehouse: Callable[[], Warehouse]) -> Warehouse:
     """A project with a stream for each rule, and a mart."""
     warehouse = new_warehouse()
     for folder in ("models", "tests", "seeds"):
@@ -58,28 +65,49 @@ def rules(new_warehouse: Callable[[], Warehouse]) -> Warehouse:
     for rule in RULES:
         warehouse.write_model(f"staging/stg_{rule}.sql", f"{{{{ staging('{rule}') }}}}\n")
     warehouse.write_model("marts/values_of.sql", MART)
-    warehouse.declare(tuple(declared(rule) for rule in RULES))
     return warehouse
 
 
-def run(warehouse: Warehouse, *more: str) -> list[str]:
-    """Build in small steps; what was said of tables beside."""
+@pytest.fixture
+def rules(project: Warehouse) -> Warehouse:
+    """The project before its first event."""
+    return begun_again(project)
+
+
+def begun_again(warehouse: Warehouse) -> Warehouse:
+    """The warehouse without events and tables."""
+    declare(warehouse)
+    for table in BUILT:
+        warehouse.lake.query(f"drop table if exists lake.{table}")
+    for table in (*RULES, "batches", "_editions", "_conflicts"):
+        warehouse.lake.query(f"delete from lake.raw.{table}")
+    warehouse.raw.batches.clear()
+    warehouse.raw.positions.clear()
+    return warehouse
+
+
+def declare(warehouse: Warehouse, **values: Any) -> None:
+    """Declare a stream for each rule."""
+    warehouse.declare(tuple(declared(rule, **values) for rule in RULES))
+
+
+def run(warehouse: Warehouse, *more: str, rebuild_rows: int = 4) -> list[str]:
+    """Build in steps of so many events; what was said of tables beside."""
     lines: list[str] = []
-    folders = ["--project-dir", str(warehouse.project), "--profiles-dir", str(warehouse.project)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MILLRACE_DATA_DIR", str(warehouse.lake.settings.data_dir))
-        runner = dbtRunner(callbacks=[lambda event: lines.extend(beside_line(event))])
-        silence = ["--target", "prod", "--quiet", "--log-level-file", "none", "--no-write-json"]
-        args = ["run", "--exclude", "package:millrace", *more, *folders, *silence]
-        result = runner.invoke([*args, *IN_STEPS])
-    assert result.success, explain(result)
+    warehouse.dbt(
+        *("run", "--exclude", "package:millrace", *more, "--vars", f"{{rebuild_rows: {rebuild_rows}}}"),
+        on_event=lambda event: lines.extend(beside_line(event)),
+    )
     return lines
 
 
 def tables(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
-    """All that is built, and every conflict that is noted."""
-    names = [*(f"staging.stg_{rule}" for rule in RULES), "marts.values_of"]
-    return {name: warehouse.rows(name) for name in names}
+    """All that is built, with its types, and every conflict that is noted."""
+    found = {table: warehouse.rows(table) for table in BUILT}
+    types = "select table_name, column_name, data_type from duckdb_columns() where schema_name in "
+    found["types"] = warehouse.lake.query(f"{types} ('staging', 'marts') order by all")
+    found["conflicts"] = warehouse.rows("raw._conflicts", "table_name, batch_id, event_id, business_id")
+    return found
 
 
 def leftovers(warehouse: Warehouse) -> list[tuple[Any, ...]]:
@@ -98,7 +126,7 @@ def test_a_long_table_is_built_beside_in_steps_and_takes_the_place(rules: Wareho
                 [sent(f"{batch}-{n}", n, 10 * batch + n) for n in range(2)] + [sent("0-0", batch, batch)],
             )
     assert run(rules) == []
-    rules.declare(tuple(declared(rule, fields={"value": "varchar"}) for rule in RULES))
+    declare(rules, fields={"value": "varchar"})
     rules.lake.query(
         "create table lake.staging.stg_first__rebuild_0123456789 as select 1 as of_another_edition"
     )
@@ -117,13 +145,96 @@ def test_a_long_table_is_built_beside_in_steps_and_takes_the_place(rules: Wareho
         seen.add(rules.lake.query(f"select typeof(any_value(value)), count(*), max(batch_id) from {at}")[0])
     assert seen == {("BIGINT", 10, 5), ("VARCHAR", 10, 5)}
     assert leftovers(rules) == []
-    in_steps, noted = (
-        tables(rules),
-        rules.rows("raw._conflicts", "table_name, batch_id, event_id, business_id"),
-    )
+    in_steps = tables(rules)
     run(rules, "--full-refresh")
     assert in_steps == tables(rules)
-    assert noted == rules.rows("raw._conflicts", "table_name, batch_id, event_id, business_id")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A batch, what is declared from then on, and how it is built."""
+
+    events: list[Event]
+    change: dict[str, Any] | None = None
+    rebuild_rows: int = 1_000_000
+    only_staging: bool = False
+
+
+def build_and_compare(warehouse: Warehouse, steps: list[Step]) -> None:
+    """Batch by batch, and then all at once: it must come to the same."""
+    for step in steps:
+        for rule in RULES:
+            warehouse.raw.add(rule, step.events)
+        if step.change is not None:
+            declare(warehouse, **step.change)
+        select = ["--select", "staging"] if step.only_staging else []
+        run(warehouse, *select, rebuild_rows=step.rebuild_rows)
+    if steps[-1].only_staging:
+        run(warehouse)
+    incremental = tables(warehouse)
+    run(warehouse, "--full-refresh")
+    whole = tables(warehouse)
+    for name, rows in incremental.items():
+        assert [*rows] == whole[name], name
+    assert leftovers(warehouse) == []
+
+
+def test_incremental_equals_full_refresh_across_a_changed_declaration(rules: Warehouse) -> None:
+    """One history that has each kind of delivery on both sides of a change; the property draws many."""
+    build_and_compare(
+        rules,
+        [
+            Step([sent("a", 1, 0), sent("a", 1, 1), sent("a", 1.5, 1), sent("", 2, 30), sent(None, 2, 30)]),
+            Step(
+                [sent("a", 2, 30), sent("b", "many", 101), sent("b", "many", 101), sent("a", 1, 0)],
+                {"fields": {"value": "varchar", "more": {"path": "value", "type": "double"}}},
+                rebuild_rows=4,
+                only_staging=True,
+            ),
+        ],
+    )
+
+
+EVENTS = st.builds(
+    sent,
+    st.sampled_from(["a", "b", "c", "", None]),
+    st.sampled_from([1, 2, 1.5, "many", None, {"of": 1}]),
+    st.sampled_from([0, 1, 30, 101]),
+)
+CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "fields": st.sampled_from([{"value": "double"}, {"value": "varchar"}, {"more": "date"}]),
+        "business_id": st.sampled_from([["id", "at"], ["id", "value"], []]),
+        "event_time": st.none(),
+        "on_conflict": st.sampled_from(RULES),
+        "clock_tolerance_minutes": st.just(1000),
+    },
+)
+STEPS = st.lists(
+    st.builds(
+        Step,
+        st.lists(EVENTS, min_size=1, max_size=7),
+        st.one_of(st.none(), CHANGES),
+        st.sampled_from([2, 4, 1_000_000]),
+        st.booleans(),
+    ),
+    min_size=2,
+    max_size=4,
+)
+
+
+@pytest.mark.slow("each history is built several times")
+@pytest.mark.parametrize("histories", [5, pytest.param(100, marks=pytest.mark.long)])
+def test_incremental_equals_full_refresh_whatever_comes_and_is_declared(
+    project: Warehouse, histories: int
+) -> None:
+    @settings(max_examples=histories, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(STEPS)
+    def law(steps: list[Step]) -> None:
+        build_and_compare(begun_again(project), steps)
+
+    law()
 
 
 def _killed(warehouse: Warehouse, *, at_line: int) -> None:
@@ -145,7 +256,6 @@ def test_a_killed_rebuild_goes_on_and_one_of_another_declaration_begins_again(ru
     for batch in range(4):
         for rule in RULES:
             rules.raw.add(rule, [sent(f"{batch}-{n}", n, 10 * batch + n) for n in range(4)])
-    rules.declare(tuple(declared(rule) for rule in RULES))
     run(rules)
     old = tables(rules)
     events = rules.lake.query("select count(*) from raw.first")[0][0]

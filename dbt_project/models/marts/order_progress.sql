@@ -11,7 +11,7 @@ new_progress as (
         order_id,
         min(struct_pack(at := event_at, product := product, quantity := quantity)) as origin,
         max(
-            struct_pack(at := event_at, stage_number := coalesce(stage_number, 0), stage := stage, machine_id := machine_id)
+            struct_pack(at := event_at, stage_number := coalesce(stage_number, 0), machine_id := machine_id, stage := stage)
         ) as latest,
         min(event_at) filter (where stage = 'created') as created_at,
         min(event_at) filter (where stage = 'started') as started_at,
@@ -29,7 +29,7 @@ known_progress as (
     select
         order_id,
         struct_pack(at := first_event_at, product := product, quantity := quantity) as origin,
-        struct_pack(at := last_event_at, stage_number := last_stage_number, stage := state, machine_id := machine_id) as latest,
+        struct_pack(at := last_event_at, stage_number := last_stage_number, machine_id := machine_id, stage := state) as latest,
         created_at,
         started_at,
         completed_at,
@@ -75,7 +75,12 @@ final as (
         origin['product'] as product,
         origin['quantity'] as quantity,
         latest['machine_id'] as machine_id,
-        latest['stage'] as state,
+        -- What is over stays over: an event of a device whose clock is wrong has the time of its receipt, which may be later.
+        case
+            when cancelled_at >= coalesce(completed_at, cancelled_at) then 'cancelled'
+            when completed_at is not null then 'completed'
+            else latest['stage']
+        end as state,
         latest['stage_number'] as last_stage_number,
         created_at,
         started_at,

@@ -1,6 +1,11 @@
 {#
-  Deliveries that share a business id and not their payload. Each payload after an id's first is a conflict and a row of
-  raw._conflicts, written in the transaction that stages the events; `on_conflict: fail` stops the model there instead.
+  Deliveries that share a business id and not their payload. Each of which the rule had to decide is a conflict and a row of
+  raw._conflicts, written in the transaction that stages the events; `on_conflict: fail` stops the model there instead. It is
+  one, in whatever batches the deliveries come, if its payload is not
+
+  - that of the id's first delivery (`first`, `fail`);
+  - that of the id's delivery before it (`last`);
+  - that of any delivery of the id before it (`keep_all`).
 #}
 {% macro deliveries_note(stream, after, until, ranges) -%}
     /* deliveries: {{ tojson({'stream': stream, 'after': after | string, 'until': until, 'ranges': ranges}) | replace('*/', '') | replace('/*', '') }} :deliveries */
@@ -66,11 +71,11 @@
 
 
 {#
-  The statement that records conflicts. `events` are typed events, `known` rows that are staged: both as SQL; several
-  deliveries of one payload are one.
+  The statement that records conflicts. `events` are typed events, `known` rows that are staged: both as SQL.
 #}
 {% macro count_conflicts(stream, events, known, table) -%}
     {%- set ids = millrace.id_list(stream) -%}
+    {%- set rule = millrace.stream_meta(stream).on_conflict or 'first' -%}
     {%- set found -%}
         with events as (
             select {{ ids }}, batch_id, source_partition, position, event_id, payload_hash from ({{ events }}) as typed
@@ -98,16 +103,22 @@
         deliveries as (
             select
                 *,
+                {%- if rule == 'last' %}
+                lag(payload_hash) over arrived as hash_before,
+                {%- elif rule == 'keep_all' %}
+                row_number() over (partition by {{ ids }}, payload_hash order by batch_id, source_partition, position) as delivery,
+                {%- endif %}
                 first_value(payload_hash) over arrived as first_hash,
-                first_value(event_id) over arrived as first_event_id,
-                row_number() over (partition by {{ ids }}, payload_hash order by batch_id, source_partition, position) as delivery
+                first_value(event_id) over arrived as first_event_id
             from events
             semi join disputed using ({{ ids }})
             window arrived as (partition by {{ ids }} order by batch_id, source_partition, position)
         ),
 
         known as (
-            select {{ ids }}, min_by(event_id, batch_id) as known_event_id, list(payload_hash) as hashes
+            select
+                {{ ids }}, min_by(event_id, batch_id) as known_event_id,
+                {{ 'max_by(payload_hash, batch_id) as known_hash' if rule == 'last' else 'list(payload_hash) as hashes' }}
             from staged
             semi join disputed using ({{ ids }})
             group by {{ ids }}
@@ -119,13 +130,17 @@
         from deliveries
         left join known using ({{ ids }})
         where
-            delivery = 1
-            and case
+            {%- if rule == 'last' %}
+            payload_hash <> coalesce(hash_before, known_hash)
+            {%- else %}
+            {{- ' delivery = 1 and' if rule == 'keep_all' }}
+            case
                 when known_event_id is null then payload_hash <> first_hash
                 else not list_contains(hashes, payload_hash)
             end
+            {%- endif %}
     {%- endset -%}
-    {%- if millrace.stream_meta(stream).on_conflict == 'fail' %}
+    {%- if rule == 'fail' %}
     select
         error(
             'Stream {{ stream }}: ' || event_id || ' has the business id of ' || first_event_id || ' (' || business_id || ') and another payload, and streams.yml says '
