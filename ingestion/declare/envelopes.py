@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from ingestion.declare.origins import Origin
+
 EnvelopeName = Literal["debezium", "cloudevents"]
 ENVELOPES: tuple[str, ...] = get_args(EnvelopeName)
 
@@ -37,12 +39,14 @@ class Envelope:
         event_time: The column with the event's time, where the stream declares no other.
         business_id: The columns that identify an event, where the stream declares no others.
         also: Columns that identify an event together with those that the stream declares.
+        has_extensions: Its events may have attributes of other names than those of the parts.
     """
 
     parts: Mapping[str, Part]
     event_time: str
     business_id: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    has_extensions: bool = False
 
 
 _DEBEZIUM = Envelope(
@@ -76,6 +80,7 @@ _CLOUDEVENTS = Envelope(
     },
     event_time="ce_time",
     business_id=("ce_source", "ce_id"),
+    has_extensions=True,
 )
 _KNOWN: Mapping[str, Envelope] = {"debezium": _DEBEZIUM, "cloudevents": _CLOUDEVENTS}
 
@@ -83,6 +88,31 @@ _KNOWN: Mapping[str, Envelope] = {"debezium": _DEBEZIUM, "cloudevents": _CLOUDEV
 def envelope_of(name: str | None) -> Envelope | None:
     """An envelope by its name; None for none."""
     return None if name is None else _KNOWN[name]
+
+
+def check_extension(field: str, said: Origin, envelope: str | None) -> None:
+    """Check that a field which is to be an extension attribute can be one.
+
+    Args:
+        field: Its name.
+        said: Where it comes from.
+        envelope: Of its stream.
+
+    Raises:
+        ValueError: The events have none, or the attribute is a part of every event.
+    """
+    if said.extension is None:
+        return
+    known = envelope_of(envelope)
+    if known is None or not known.has_extensions:
+        raise ValueError(f"field '{field}' is an extension attribute, which only 'envelope: cloudevents' has")
+    if f"ce_{said.extension}" in known.parts:
+        raise ValueError(
+            f"field '{field}': '{said.extension}' is not an extension attribute; staging has it as "
+            f"'ce_{said.extension}' without a declaration"
+        )
+    if said.extension in ("data", "specversion"):
+        raise ValueError(f"field '{field}': '{said.extension}' is not an extension attribute of an event")
 
 
 def defaults_of(name: str, said: Mapping[str, Any]) -> dict[str, Any]:

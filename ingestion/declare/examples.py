@@ -33,19 +33,19 @@ def example_payload(
     payload: Any = copy.deepcopy(random.choice(like)) if like else {}
     for name, field in stream.fields.items():
         if not field.path:
-            continue  # it is not in the payload
+            continue  # it is not in the payload; an extension attribute is beside it
         # With its own time among the identifying fields, the others name who sent the event.
         names_event = name in stream.business_id and stream.event_time not in stream.business_id
         if like and not names_event and field.type != "timestamp":
             continue
         value = _value(name, field, number if names_event else None, now=now, random=random)
         if field.path == WHOLE_PAYLOAD:
-            return _enveloped(stream, value, number=number, now=now)
+            return _enveloped(stream, value, number=number, now=now, random=random)
         _put(payload, field.path.split("."), value, is_new=not like)
-    return _enveloped(stream, payload, number=number, now=now)
+    return _enveloped(stream, payload, number=number, now=now, random=random)
 
 
-def _enveloped(stream: Stream, payload: Any, *, number: int, now: datetime) -> Any:
+def _enveloped(stream: Stream, payload: Any, *, number: int, now: datetime, random: Random) -> Any:
     """A payload in the stream's envelope: a new row, or a structured event."""
     milliseconds = int(now.timestamp() * 1000)
     if stream.envelope == "debezium":
@@ -57,6 +57,11 @@ def _enveloped(stream: Stream, payload: Any, *, number: int, now: datetime) -> A
             "id": f"{milliseconds}-{number}",
             "source": "/example",
             "type": "example",
+        }
+        head |= {
+            field.extension: _value(name, field, None, now=now, random=random)
+            for name, field in stream.fields.items()
+            if field.extension
         }
         return {**head, "time": now.isoformat(timespec="milliseconds"), "data": payload}
     return payload

@@ -1,8 +1,9 @@
-"""Where a field comes from, if not from the payload: the key, the topic, a header, the broker's time.
+"""Where a field comes from, if not from the payload: key, topic, header, broker's time, extension attribute.
 
 What each shows: docs/values.md. The SQL of it: orchestration/dbt/package/macros/origins.sql.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -10,8 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StrictBool, StrictIn
 
 from ingestion.declare.times import TIME_TYPES
 
-ORIGINS = ("key", "topic", "header", "broker_time")
+ORIGINS = ("key", "topic", "header", "broker_time", "extension")
 DEFAULT_TYPES = dict.fromkeys(ORIGINS, "varchar") | {"broker_time": "timestamp"}
+_EXTENSION = "[a-z0-9]+"
 _FORBIDDEN = set("\"'\\{}")
 
 
@@ -33,6 +35,14 @@ def _header(value: str) -> str:
     return value
 
 
+def _extension(value: str) -> str:
+    if not re.fullmatch(_EXTENSION, value):
+        raise ValueError(
+            f"'{value}' is not an extension attribute's name: it has lower-case letters and digits"
+        )
+    return value
+
+
 def _is_path(value: str) -> bool:
     return all(part and not set(part) & _FORBIDDEN for part in value.split("."))
 
@@ -45,6 +55,7 @@ class Origin(BaseModel):
         topic: true is the whole topic; else a level of it, 1 the first and -1 the last.
         header: Of a message's header or user property.
         broker_time: true is the broker's time stamp.
+        extension: Of a CloudEvent, the name of an extension attribute, as in traceparent.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,6 +78,12 @@ class Origin(BaseModel):
     ) = None
     header: Annotated[str, AfterValidator(_header)] | None = None
     broker_time: Literal[True] | None = None
+    extension: (
+        Annotated[
+            str, AfterValidator(_extension), WithJsonSchema({"type": "string", "pattern": f"^{_EXTENSION}$"})
+        ]
+        | None
+    ) = None
 
     def origins(self) -> list[str]:
         """Those that are said."""

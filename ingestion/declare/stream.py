@@ -24,7 +24,14 @@ from pydantic_core import PydanticCustomError
 
 from ingestion.connectors.port import OneOrMore, SourceSpec, TopicPlace
 from ingestion.connectors.registry import connector, kinds
-from ingestion.declare.envelopes import ENVELOPES, EnvelopeName, Part, defaults_of, envelope_of
+from ingestion.declare.envelopes import (
+    ENVELOPES,
+    EnvelopeName,
+    Part,
+    check_extension,
+    defaults_of,
+    envelope_of,
+)
 from ingestion.declare.labels import Owners, Tags
 from ingestion.declare.origins import Origin, check_origin, completed
 from ingestion.declare.times import TIME_TYPES, Unit, check_zone, format_schema, pattern_of
@@ -150,6 +157,7 @@ class FieldSpec(Origin):
         topic: true is the whole topic; else a level of it, 1 the first and -1 the last.
         header: Of a message's header or user property.
         broker_time: true is the broker's time stamp.
+        extension: Of a CloudEvent, the name of an extension attribute.
         unit: Of numbers since 1970, for a timestamp or date; without it they count within 1990 to 2100.
         format: Of the text of a timestamp or date, as in %Y%m%d; nothing else counts then.
         zone: Of a time without an offset (else UTC), and the zone whose day a date is.
@@ -173,7 +181,9 @@ class FieldSpec(Origin):
         if self.encoding and not (self.path and self.type.startswith(("decimal", "bigint", "integer"))):
             raise ValueError(f"'encoding' is for the bytes of decimal and bigint fields, not for {self.type}")
         if bool(self.path) == bool(self.origins()):
-            raise ValueError("a field has a 'path' in the payload, or key, topic, header or broker_time")
+            raise ValueError(
+                "a field has a 'path' in the payload, or key, topic, header, broker_time or extension"
+            )
         check_origin(self, self.type)
         return self
 
@@ -277,6 +287,7 @@ class Stream(_Model):
         for name, field in self.fields.items():
             if field.topic is not None and self.source.topic_place is None:
                 raise ValueError(f"field '{name}' is of the topic, and a source of kind {self.kind} has none")
+            check_extension(name, field, self.envelope)
         if self.name in RESERVED_NAMES:
             raise ValueError(f"'{self.name}' is the name of a table that Millrace keeps; choose another")
         parts = self.parts

@@ -5,7 +5,7 @@ What staging shows of it: orchestration/dbt/package/macros/origins.sql.
 
 from ingestion.declare.origins import Origin
 from ingestion.declare.stream import Stream
-from ingestion.watch.changes import value_of_key
+from ingestion.watch.changes import attribute, value_of_key
 
 
 def text_beside(origin: Origin, stream: Stream) -> str:
@@ -37,4 +37,6 @@ def text_beside(origin: Origin, stream: Stream) -> str:
             f"json_extract_string(headers, '$.headers.\"{name}\"'), "
             f"list_filter({pairs}, lambda pair: pair[1] = '{name}')[1][2])"
         )
+    if origin.extension is not None:
+        return attribute(origin.extension)
     return "event_time::varchar"

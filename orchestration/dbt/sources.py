@@ -129,6 +129,10 @@ class FieldLike(Protocol):
         """Whether it is the broker's time stamp."""
 
     @property
+    def extension(self) -> str | None:
+        """The name of a CloudEvent's extension attribute."""
+
+    @property
     def unit(self) -> str | None:
         """Of a time's numbers since 1970."""
 
@@ -304,6 +308,7 @@ def field_meta(field: FieldLike, place: TopicPlace | None = None) -> dict[str, A
         "topic": topic,
         "header": field.header,
         "broker_time": field.broker_time,
+        "extension": field.extension,
         "unit": field.unit,
         "format": field.format,
         "pattern": pattern_of(field.format) if field.format else None,

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 import pytest
+from pydantic import ValidationError
 
 from ingestion.connectors.kafka.rows import headers_as_text
 from ingestion.declare.examples import example_payload
@@ -122,6 +123,92 @@ def test_user_properties_are_attributes() -> None:
     assert (unclear.values["ce_id"], unclear.cast_errors) == (None, ("ce_id",))
 
 
+TRACED: dict[str, Any] = {
+    "trace": {"extension": "traceparent"},
+    "number": {"extension": "sequence", "type": "bigint"},
+    "sampled": {"extension": "sampled", "type": "boolean"},
+}
+
+
+def structured(**attributes: Any) -> bytes:
+    """An event with these attributes besides the needed ones."""
+    head = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
+    return json.dumps(head | attributes | {"data": {"machine": "m"}}).encode()
+
+
+def test_extension_attributes_are_fields_in_every_mode_of_the_library() -> None:
+    chosen = [each for each in EXAMPLES if each["event"] == "object"]
+    fields = {"key": {"extension": "partitionkey"}, "machine": "varchar"}
+    fates = stage_events(stream(fields=fields), [received(each) for each in chosen])
+    assert {each["mode"] for each in chosen} == {"structured", "binary"}
+    assert [(fate.values["key"], fate.values["machine"], fate.cast_errors) for fate in fates] == [
+        ("k-1", "press-1", ())
+    ] * len(chosen)
+
+
+def test_extension_attributes_have_a_type_or_are_named() -> None:
+    in_headers = {"id": "1", "source": "/s", "type": "t", "specversion": "1.0", "sequence": "7"}
+    kafka = [(f"ce_{name}", text.encode()) for name, text in in_headers.items()]
+    http = {f"ce-{name}": text for name, text in in_headers.items()} | {"ce-traceparent": "a%20b"}
+    sent = [
+        {"value": structured(traceparent="00-1", sequence=7, sampled=True)},
+        {"value": structured(sequence="x", sampled=None)},
+        {"value": b"[%s]" % structured(traceparent="in a batch")},
+        {"value": b"{}", "headers": headers_as_text(kafka)},
+        {"value": b"{}", "headers": orjson.dumps(http).decode()},
+        mqtt_event({"topic": "a", "user_properties": [*in_headers.items(), ("sampled", "false")]}),
+    ]
+    fates = stage_events(stream(fields=TRACED), sent)
+    assert [tuple(fate.values[name] for name in TRACED) for fate in fates] == [
+        ("00-1", 7, True),
+        (None, None, None),
+        ("in a batch", None, None),
+        (None, 7, None),
+        ("a b", 7, None),
+        (None, 7, False),
+    ]
+    assert [fate.cast_errors for fate in fates] == [(), ("number",), (), (), (), ()]
+
+
+def test_an_attribute_that_is_there_twice_has_no_value_and_is_named() -> None:
+    twice = structured(traceparent="a", subject="s").replace(
+        b'"traceparent"', b'"traceparent": "b", "traceparent"'
+    )
+    subjects = structured(subject="a").replace(b'"subject"', b'"subject": "b", "subject"')
+    data = structured().replace(b'"data"', b'"data": {}, "data"')
+    pairs = [(f"ce_{name}", b"1") for name in ("id", "source", "type", "specversion", "traceparent")]
+    headers = headers_as_text([*pairs, ("ce_traceparent", b"2"), ("ce_subject", b"s"), ("ce-subject", b"s")])
+    fates = stage_events(
+        stream(fields={**TRACED, "machine": "varchar"}),
+        [{"value": value} for value in (twice, subjects, data)] + [{"value": b"{}", "headers": headers}],
+    )
+    assert [(fate.values["trace"], fate.values["ce_subject"], fate.cast_errors) for fate in fates] == [
+        (None, "s", ("trace",)),
+        (None, None, ("ce_subject",)),
+        (None, None, ("payload",)),
+        (None, None, ("ce_subject", "trace")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "others", "sentence"),
+    [
+        (
+            "traceparent",
+            {"envelope": None},
+            "'trace' is an extension attribute, which only 'envelope: cloudevents'",
+        ),
+        ("traceparent", {"envelope": "debezium"}, "which only 'envelope: cloudevents' has"),
+        ("subject", {}, "staging has it as 'ce_subject' without a declaration"),
+        ("data", {}, "'data' is not an extension attribute of an event"),
+        ("Trace-Parent", {}, "it has lower-case letters and digits"),
+    ],
+)
+def test_a_mistake_about_an_extension_is_refused(said: str, others: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        stream(fields={"trace": {"extension": said}}, **others)
+
+
 def test_what_is_not_a_cloudevent_is_named() -> None:
     sent = [b'{"machine": "m"}', b'[{"machine": "m"}]', b'"hello"']
     fates = stage_events(stream(), [{"value": value} for value in sent])
@@ -136,7 +223,8 @@ def test_identity_and_time_are_the_events_own_unless_declared() -> None:
 
 @pytest.mark.parametrize("envelope", ["debezium", "cloudevents"])
 def test_made_up_events_are_in_their_envelope(envelope: str) -> None:
-    made = stream(envelope=envelope, fields={"machine": "varchar"})
+    extension = {"trace": {"extension": "traceparent"}} if envelope == "cloudevents" else {}
+    made = stream(envelope=envelope, fields={"machine": "varchar"} | extension)
     payloads = [
         example_payload(made, number=number, now=AT, random=Random(1), like=[{"machine": "m"}])
         for number in (1, 2)
@@ -145,3 +233,4 @@ def test_made_up_events_are_in_their_envelope(envelope: str) -> None:
     assert [fate.cast_errors for fate in fates] == [(), ()]
     assert len({tuple(fate.values.items()) for fate in fates}) == 2
     assert all(str(fate.values["machine"]).startswith("machine-") for fate in fates)
+    assert all(str(fate.values.get("trace", "trace-")).startswith("trace-") for fate in fates)

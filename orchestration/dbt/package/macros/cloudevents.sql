@@ -1,10 +1,12 @@
 {#
-  `envelope: cloudevents`: the declared fields are those of an event's data, its attributes are columns. All three ways in
+  `envelope: cloudevents`: the declared fields are those of an event's data, its attributes are columns, and so are the `extensions`
+  (names) that fields declare. An attribute that is there more than once has no value and is in `_repeated`. All three ways in
   which an event travels are read: structured (one JSON object), batched (an array of them: each element is an event, its `event_id`
   ends with #1, #2, …) and binary (attributes in headers `ce_…` or `ce-…`, or in the user properties of MQTT 5; the payload is the data).
 #}
-{% macro unwrapped_cloudevents(relation, where) -%}
-    {%- set names = ['id', 'source', 'type', 'subject', 'time', 'dataschema', 'specversion'] -%}
+{% macro unwrapped_cloudevents(relation, where, extensions=[]) -%}
+    {%- set own = ['id', 'source', 'type', 'subject', 'time', 'dataschema', 'specversion'] -%}
+    {%- set names = own + extensions -%}
     {%- set prefixed = [] -%}
     {%- set attributes = [] -%}
     {%- for prefix in ('ce_', 'ce-') -%}
@@ -26,29 +28,41 @@
             headers,
             event_time,
             ingested_at,
-            {%- for name in names if name != 'specversion' %}
-            case when _is_binary then _in_headers[{{ loop.index }}] else _parts[{{ loop.index }}] end as _envelope_ce_{{ name }},
+            {%- for name in own if name != 'specversion' %}
+            _attributes[{{ loop.index }}] as _envelope_ce_{{ name }},
+            {%- endfor %}
+            {%- for name in extensions %}
+            _attributes[{{ own | length + loop.index }}] as _extension_{{ name }},
             {%- endfor %}
             case when _is_binary then nullif({{ media }}, '') else _parts[{{ names | length + 1 }}] end as _envelope_ce_datacontenttype,
+            _repeated,
             _data as payload,
             concat_ws(
                 chr(31),
-                case when _is_binary then list_slice(_in_headers, 1, 6)::varchar else list_slice(_parts, 1, 6)::varchar end,
+                list_slice(_attributes, 1, 6)::varchar,
+                {{ 'list_slice(_attributes, 8, ' ~ names | length ~ ')::varchar,' if extensions }}
                 _data
             ) as _contents
         from (
             select
                 *,
+                case when _is_binary then _in_headers else _parts end as _attributes,
                 case
                     when _is_binary then coalesce(_event, '{}')
+                    when list_contains(_repeated, 'data') then null
                     when _parts[7] is null then '{}'
-                    when _parts[9] is not null then {{ millrace.text_of_bytes('_parts[9]') }}
+                    {%- set base64 = '_parts[' ~ (names | length + 2) ~ ']' %}
+                    when {{ base64 }} is not null then {{ millrace.text_of_bytes(base64) }}
                     else coalesce(nullif({{ millrace.payload_texts('_event', ['$."data"'], 'json_extract') }}[1], 'null'), '{}')
                 end as _data
             from (
                 select
                     *,
-                    case when not _is_binary then {{ millrace.payload_texts('_event', attributes) }} end as _parts
+                    case when not _is_binary then {{ millrace.payload_texts('_event', attributes) }} end as _parts,
+                    case
+                        when _is_binary then _repeated_in_headers
+                        else {{ millrace.repeated_keys('_event', names + ['data', 'data_base64']) }}
+                    end as _repeated
                 from (
                     select
                         *,
@@ -67,9 +81,15 @@
                             from (
                                 select
                                     *,
-                                    {{ millrace.attributes_in_headers(names, prefixed) }} as _in_headers
-                                from {{ relation }}
-                                where {{ where }}
+                                    list_transform(_found, lambda found: case when length(found) = 1 then found[1] end) as _in_headers,
+                                    list_filter({{ millrace.path_list(names) }}, lambda name, nth: length(_found[nth]) > 1) as _repeated_in_headers
+                                from (
+                                    select
+                                        *,
+                                        case when headers is not null then {{ millrace.attributes_in_headers(names, prefixed) }} end as _found
+                                    from {{ relation }}
+                                    where {{ where }}
+                                ) as looked_through
                             ) as attributed
                         ) as sorted_out
                         where payload is not null or _is_binary
@@ -81,26 +101,46 @@
 {%- endmacro %}
 
 
-{# The attributes that a message carries beside its payload; one that is there more than once is null. #}
+{# The attributes that a message carries beside its payload: of each name, the texts that are there. #}
 {% macro attributes_in_headers(names, prefixed) -%}
-    case when headers is not null then
-        list_transform(
-            range(1, {{ names | length + 1 }}),
-            lambda nth: coalesce(
-                case when json_type(headers, {{ millrace.path_list(prefixed) }})[nth] = 'VARCHAR'
-                    then json_extract_string(headers, {{ millrace.path_list(prefixed) }})[nth] end,
-                case when json_type(headers, {{ millrace.path_list(prefixed) }})[nth + {{ names | length }}] = 'VARCHAR'
-                    then url_decode(json_extract_string(headers, {{ millrace.path_list(prefixed) }})[nth + {{ names | length }}]) end,
-                list_filter(
-                    [list_filter(
-                        coalesce(try(from_json(json_extract(headers, '$.user_properties'), '[["VARCHAR"]]')), []),
-                        lambda pair: pair[1] = {{ millrace.path_list(names) }}[nth]
-                    )],
-                    lambda found: length(found) = 1
-                )[1][1][2]
-            )
+    list_transform(
+        list_zip(
+            {{ millrace.path_list(names) }},
+            {%- for nth in (0, 1) %}
+            {%- set paths = millrace.path_list(prefixed[nth * names | length:(nth + 1) * names | length]) %}
+            json_type(headers, {{ paths }}),
+            json_extract_string(headers, {{ paths }}),
+            {%- endfor %}
+            list_resize([{{ millrace.user_properties() }}], {{ names | length }}, {{ millrace.user_properties() }})
+        ),
+        lambda found: list_concat(
+            {{ millrace.header_texts('found[2]', 'found[3]') }},
+            list_transform({{ millrace.header_texts('found[4]', 'found[5]') }}, lambda text: url_decode(text)),
+            list_transform(list_filter(found[6], lambda pair: pair[1] = found[1]), lambda pair: pair[2])
         )
+    )
+{%- endmacro %}
+
+
+{# The texts of a header, by its JSON type in raw: a list there is a name that came more than once. #}
+{% macro header_texts(type, text) -%}
+    case coalesce({{ type }}, 'NULL')
+        when 'NULL' then []::varchar []
+        when 'VARCHAR' then [{{ text }}]
+        else [null, null]::varchar []
     end
+{%- endmacro %}
+
+
+{# The names of an object's keys that stand in it more than once, of these names. #}
+{% macro repeated_keys(object, names) -%}
+    list_transform(
+        [try(json_keys({{ object }}))],
+        lambda keys: case
+            when length(list_distinct(keys)) < length(keys)
+                then list_filter({{ millrace.path_list(names) }}, lambda name: length(list_filter(keys, lambda key: key = name)) > 1)
+        end
+    )[1]
 {%- endmacro %}
 
 

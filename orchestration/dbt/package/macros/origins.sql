@@ -16,13 +16,21 @@
 
 {# Not empty where a field may be there and have no text: a header that came twice, a key that is not what was declared. #}
 {% macro may_be_unclear(spec) -%}
-    {{- 'yes' if spec.header is defined or spec.key is string or spec.is_needed -}}
+    {{- 'yes' if spec.header is defined or spec.key is string or spec.is_needed or millrace.attribute_of(spec) -}}
+{%- endmacro %}
+
+
+{# The attribute of a CloudEvent that a column is; empty where it is none. #}
+{% macro attribute_of(spec) -%}
+    {{- spec.extension or (spec.envelope[3:] if spec.envelope and spec.envelope.startswith('ce_') else '') -}}
 {%- endmacro %}
 
 
 {% macro text_beside(spec, key='event_key') -%}
     {%- if spec.envelope is defined -%}
         _envelope_{{ spec.envelope }}
+    {%- elif spec.extension is defined -%}
+        _extension_{{ spec.extension }}
     {%- elif spec.key is string -%}
         {%- if spec.type == 'json' %}
         nullif({{ millrace.payload_texts(key, [millrace.json_path(spec.key)], 'json_extract') }}[1], 'null')
@@ -42,7 +50,10 @@
 
 
 {% macro unclear_beside(spec, key='event_key') -%}
-    {%- if spec.envelope is defined -%}
+    {%- if millrace.attribute_of(spec) -%}
+        (coalesce(list_contains(_repeated, '{{ millrace.attribute_of(spec) }}'), false)
+        {{- ' or _envelope_' ~ spec.envelope ~ ' is null' if spec.is_needed }})
+    {%- elif spec.envelope is defined -%}
         (_envelope_{{ spec.envelope }} is null)
     {%- elif spec.header is defined -%}
         coalesce(length({{ millrace.header_values(spec.header) }}) > 1, false)
@@ -99,11 +110,14 @@
         end,
         {%- endfor %}
         list_transform(
-            list_filter(
-                coalesce(try(from_json(json_extract(headers, '$.user_properties'), '[["VARCHAR"]]')), []),
-                lambda pair: pair[1] = {{ millrace.literal(name) }}
-            ),
+            list_filter({{ millrace.user_properties() }}, lambda pair: pair[1] = {{ millrace.literal(name) }}),
             lambda pair: pair[2]
         )
     )
+{%- endmacro %}
+
+
+{# The user properties of a message, a list of pairs. #}
+{% macro user_properties() -%}
+    coalesce(try(from_json(json_extract(headers, '$.user_properties'), '[["VARCHAR"]]')), [])
 {%- endmacro %}

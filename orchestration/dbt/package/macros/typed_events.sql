@@ -178,7 +178,7 @@
                 {%- if envelope == 'debezium' %}
                 from {{ millrace.unwrapped_debezium(relation, where) }} as opened
                 {%- elif envelope == 'cloudevents' %}
-                from {{ millrace.unwrapped_cloudevents(relation, where) }} as opened
+                from {{ millrace.unwrapped_cloudevents(relation, where, beside.values() | selectattr('extension', 'defined') | map(attribute='extension') | unique | list) }} as opened
                 {%- else %}
                 from {{ relation }}
                 where {{ where }}
