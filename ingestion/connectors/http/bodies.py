@@ -17,6 +17,9 @@ _LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/j
 _BYTES = "application/octet-stream"
 _JSON = re.compile(r"application/(?:json|[\w.+-]+\+json)")
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{},]', re.DOTALL)
+_ANY = re.compile(r"[a-z]+/[a-z0-9][\w.+-]*")
+_SIMPLE = re.compile(r"text/plain|application/x-www-form-urlencoded|multipart/.*")
+"""What a browser sends for any page without asking first (CORS-safelisted, https://fetch.spec.whatwg.org)."""
 ACCEPTED = f"application/json, application/x-ndjson, {_BYTES}"
 
 
@@ -40,13 +43,16 @@ class Body:
             Problem: 415, with what is taken.
         """
         media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
-        known = media_type in _LINES or media_type == _BYTES or _JSON.fullmatch(media_type)
+        is_json = media_type in _LINES or _JSON.fullmatch(media_type)
+        known = _ANY.fullmatch(media_type) and not _SIMPLE.fullmatch(media_type)
         charsets = [each.partition("=")[2].strip('"') for each in parameters if each.startswith("charset")]
-        if not known or any(charset not in ("utf-8", "utf8", "us-ascii") for charset in charsets):
+        wrong = is_json and any(charset not in ("utf-8", "utf8", "us-ascii") for charset in charsets)
+        if not known or wrong:
             raise Problem(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 f"the content type '{content_type[:100]}' is not taken; send JSON, an array or lines of it, "
-                f"in UTF-8, as application/json or application/x-ndjson, and anything else as {_BYTES}",
+                "in UTF-8, as application/json or application/x-ndjson, and anything else by its own type, "
+                f"as in text/csv, or as {_BYTES}; any page in a browser could send text/plain and forms",
                 {"accept-post": ACCEPTED},
             )
         encoding = content_encoding.strip().lower()
@@ -89,11 +95,12 @@ class Body:
         Raises:
             Problem: 400 where it is not what its type says, 413 for too many events, 422 for none.
         """
-        if not body.strip() and self.media_type != _BYTES:
+        is_lines, is_json = self.media_type in _LINES, _JSON.fullmatch(self.media_type)
+        if not body.strip() and (is_lines or is_json):
             raise Problem(HTTPStatus.BAD_REQUEST, "the body is empty; send at least one event")
-        if self.media_type == _BYTES:
+        if not is_lines and not is_json:
             found = [body] if body else []
-        elif self.media_type in _LINES:
+        elif is_lines:
             found = _lines(body)
         else:
             _require_json(body, "the body")
