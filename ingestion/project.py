@@ -13,6 +13,8 @@ PRODUCT_DIR = Path(__file__).resolve().parent.parent
 PACKAGES = ("ingestion", "orchestration")
 STREAMS_FILE = "streams.yml"
 DBT_FOLDER = "dbt_project"
+SCHEMAS_FOLDER = "schemas"
+"""Of a project, for schemas of formats: a running system notices changes there."""
 DISTRIBUTION = "millrace-lakehouse"
 """What pip calls the product."""
 

@@ -30,6 +30,7 @@ from ingestion.project import (
     PACKAGES,
     PRODUCT_DIR,
     PROJECT_VARIABLE,
+    SCHEMAS_FOLDER,
     STREAMS_FILE,
     NoProject,
     find_project,
@@ -140,8 +141,8 @@ class Settings(BaseSettings):
 
     @property
     def watched_code(self) -> tuple[Path, ...]:
-        """Folders that running processes load again when they change: our packages, the dbt project."""
-        return (*(PRODUCT_DIR / name for name in PACKAGES), self.dbt_folder)
+        """Folders that running processes load again when they change: our packages, dbt project, schemas."""
+        return (*(PRODUCT_DIR / name for name in PACKAGES), self.dbt_folder, self.project / SCHEMAS_FOLDER)
 
     @property
     def resolved_lake_path(self) -> str:

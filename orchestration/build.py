@@ -143,7 +143,7 @@ def read_project(settings: Settings, *, dbt_folder: Path | None = None) -> Proje
     Raises:
         ConfigError: streams.yml is wrong.
     """
-    streams = load_streams(settings.streams_file)
+    streams = load_streams(settings.streams_file, project=settings.project)
     return _project(streams, parse_models(settings, streams, folder=dbt_folder))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ingestion.settings import Settings
 
-_SUFFIXES = (".py", ".sql", ".yml", ".yaml", ".csv", ".md")
+_SUFFIXES = (".py", ".sql", ".yml", ".yaml", ".csv", ".md", ".avsc")
 _SKIPPED_FOLDERS = frozenset({"target", "logs", "dbt_packages", "__pycache__", "node_modules"})
 
 

@@ -23,7 +23,9 @@ def main(arguments: list[str]) -> int:
     try:
         settings = load_settings()
         (connector,) = (each for each in collecting_connectors() if [each.kind] == arguments)
-        Collector(settings, load_streams(settings.streams_file), connector=connector).run(stop)
+        Collector(
+            settings, load_streams(settings.streams_file, project=settings.project), connector=connector
+        ).run(stop)
     except MillraceError as error:
         print(error, file=sys.stderr)
         return 1

@@ -13,13 +13,18 @@ from pydantic import BaseModel, ValidationError
 from ingestion.connectors.registry import connectors
 from ingestion.declare.stream import FieldSpec, Stream, suggest
 from ingestion.errors import ConfigError
-from ingestion.formats.registry import find_format
+from ingestion.formats.port import FOLDER
+from ingestion.formats.registry import find_format, option_names
 
 _MESSAGE_CHARACTERS = 300
 
 
-def load_streams(path: Path) -> tuple[Stream, ...]:
+def load_streams(path: Path, *, project: Path | None = None) -> tuple[Stream, ...]:
     """Read and validate streams.yml.
+
+    Args:
+        path: The file.
+        project: The folder from which the paths in it go; the file's by default.
 
     Raises:
         ConfigError: Names file, line, what is wrong and, for a misspelt key, the likely one.
@@ -46,7 +51,7 @@ def load_streams(path: Path) -> tuple[Stream, ...]:
                 line = _line(root, (name, "name"))
                 raise ConfigError(f"{path.name} line {line}: a stream's name is its key; remove 'name'")
             body = body | {"name": str(name)} if isinstance(body, dict) else body
-            streams.append(Stream.model_validate(body))
+            streams.append(Stream.model_validate(body, context={FOLDER: project or path.parent}))
         except ValidationError as error:
             raise _config_error(path, root, str(name), body, error) from None
     return tuple(streams)
@@ -73,7 +78,7 @@ def _known_keys(location: tuple[int | str, ...], body: Mapping[str, Any]) -> lis
     if location[0] == "fields":
         return list(FieldSpec.model_fields)
     if location[0] == "format":
-        return list(find_format(next(iter(body["format"]))).options.model_fields)
+        return option_names(find_format(next(iter(body["format"]))).options)
     models: list[type[BaseModel]] = [Stream]
     if location[0] == "source":
         models = [each.spec for each in connectors() if each.kind in body["source"]]

@@ -49,7 +49,6 @@ def streams_schema() -> dict[str, Any]:
     }
     properties["cast_errors"] = _schema_of(CastErrorLimits)
     properties["fields"].pop("patternProperties")  # says the same, less precisely
-    stream.pop("$defs")
     return {
         "$schema": DRAFT,
         "title": "streams.yml",
@@ -76,7 +75,7 @@ def _any_of(keys: Iterable[str]) -> dict[str, Any]:
 
 def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
     """A model's schema with the descriptions of its docstring and without generated titles."""
-    schema = model.model_json_schema()
+    schema = _inlined(model.model_json_schema())
     schema["description"] = (model.__doc__ or "").strip().partition("\n")[0]
     described = _attributes(model)
     for name, part in schema["properties"].items():
@@ -85,6 +84,21 @@ def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
             part["description"] = described[name]
     schema.pop("title", None)
     return schema
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema whose own definitions stand where they are used: it will be a part of another."""
+    definitions = schema.pop("$defs", {})
+
+    def inline(part: Any) -> Any:
+        if isinstance(part, dict):
+            if "$ref" in part:
+                return inline(definitions[part["$ref"].rpartition("/")[2]])
+            return {key: inline(value) for key, value in part.items()}
+        return [inline(each) for each in part] if isinstance(part, list) else part
+
+    found: dict[str, Any] = inline(schema)
+    return found
 
 
 def _attributes(model: type[BaseModel]) -> dict[str, str]:

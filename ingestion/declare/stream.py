@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     PlainValidator,
     SerializeAsAny,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
@@ -32,6 +33,7 @@ from ingestion.declare.envelopes import (
     defaults_of,
     envelope_of,
 )
+from ingestion.declare.from_schema import fields_of, folder_of, read_format
 from ingestion.declare.labels import Owners, Tags
 from ingestion.declare.origins import Origin, check_origin, completed
 from ingestion.declare.times import TIME_TYPES, Unit, check_zone, format_schema, pattern_of
@@ -225,7 +227,7 @@ class Stream(_Model):
     name: Name
     source: Annotated[SerializeAsAny[SourceSpec], PlainValidator(_read_source)]
     description: str = ""
-    format: Annotated[FormatChoice, PlainValidator(choose_format), WithJsonSchema({})] = DEFAULT_FORMAT
+    format: Annotated[FormatChoice, PlainValidator(read_format), WithJsonSchema({})] = DEFAULT_FORMAT
     envelope: EnvelopeName | None = None
     event_time: str | None = None
     business_id: OneOrMore = ()
@@ -267,10 +269,12 @@ class Stream(_Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _shapes(cls, value: Any) -> Any:
+    def _shapes(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, dict):
             raise ValueError("a stream is a mapping with at least 'source'")
         value = dict(value)
+        if "format" in value and value.get("fields") is None:
+            value["fields"] = fields_of(value["format"], folder=folder_of(info), taken=STAGING_COLUMNS)
         fields = value.get("fields")
         if isinstance(fields, dict):
             value["fields"] = {

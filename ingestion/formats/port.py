@@ -10,11 +10,32 @@ from typing import NamedTuple, Protocol
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+FOLDER = "folder"
+"""Key of the validation context: the folder from which the paths of options go, the project's."""
+
+
+class SchemaField(NamedTuple):
+    """A field that a schema declares.
+
+    Attributes:
+        path: Where it is in the payload.
+        type: As streams.yml writes it.
+        doc: What the schema says about it; may be empty.
+    """
+
+    path: str
+    type: str
+    doc: str = ""
+
 
 class FormatOptions(BaseModel):
     """What a stream may declare about its format, as in `format: {json: {or_text: true}}`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def fields(self) -> tuple[SchemaField, ...]:
+        """The fields of a payload, where a schema declares them: a stream may leave its own out."""
+        return ()
 
 
 class Refusal(NamedTuple):

@@ -6,17 +6,19 @@ A format of another package is found through the entry point group `millrace.for
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from ingestion.errors import ConfigError
-from ingestion.formats.port import Format, FormatOptions
+from ingestion.formats.port import FOLDER, Format, FormatOptions
 from ingestion.libraries import require
 
 FORMATS = {
     "json": "ingestion.formats.json:JSON",
+    "avro": "ingestion.formats.avro.format:AVRO",
     "binary": "ingestion.formats.binary:BINARY",
     "csv": "ingestion.formats.csv:CSV",
     "influx": "ingestion.formats.influx:INFLUX",
@@ -59,7 +61,7 @@ class FormatChoice(BaseModel):
 
     def declared(self) -> Any:
         """As streams.yml writes it: a word, or a mapping where something is declared."""
-        said = self.options.model_dump(mode="json", exclude_defaults=True)
+        said = self.options.model_dump(mode="json", exclude_defaults=True, by_alias=True)
         return {self.name: said} if said else self.name
 
     def __str__(self) -> str:
@@ -67,8 +69,12 @@ class FormatChoice(BaseModel):
         return self.name
 
 
-def choose_format(declared: Any) -> FormatChoice:
+def choose_format(declared: Any, folder: str | Path = "") -> FormatChoice:
     """What `format:` says: a word, or one format with its options.
+
+    Args:
+        declared: As YAML has it.
+        folder: From which paths go that it names; the current one by default.
 
     Raises:
         PydanticCustomError, PydanticKnownError: It is neither; says what it may be.
@@ -96,7 +102,14 @@ def choose_format(declared: Any) -> FormatChoice:
         require(f"streams of format '{name}'", chosen.libraries, extra=chosen.extra)
     except ConfigError as error:
         raise ValueError(str(error)) from None
-    return FormatChoice(name=name, options=chosen.options.model_validate(said or {}))
+    return FormatChoice(
+        name=name, options=chosen.options.model_validate(said or {}, context={FOLDER: folder})
+    )
+
+
+def option_names(options: type[FormatOptions]) -> list[str]:
+    """What may be said about a format, as streams.yml writes it."""
+    return [field.alias or name for name, field in options.model_fields.items()]
 
 
 @cache

@@ -48,7 +48,7 @@ def unpack(value: bytes, headers: str | None, *, max_bytes: int) -> bytes | Refu
         if not coding:
             break
         try:
-            unpacked = _inflate(whole, coding, max_bytes)
+            unpacked = inflate(whole, coding, max_bytes)
         except (zlib.error, OSError, EOFError) as error:
             return Refusal(NOT_UNPACKED, f"{coding} that does not unpack: {error}")
         if len(unpacked) > max_bytes:
@@ -60,7 +60,7 @@ def unpack(value: bytes, headers: str | None, *, max_bytes: int) -> bytes | Refu
     return unpacked
 
 
-def _inflate(value: bytes, coding: str, max_bytes: int) -> bytes:
+def inflate(value: bytes, coding: str, max_bytes: int) -> bytes:
     """At most one byte more than `max_bytes`."""
     if coding == "zstd":
         with pa.CompressedInputStream(pa.BufferReader(value), "zstd") as stream:

@@ -74,7 +74,7 @@ class Globals:
         """The declared streams."""
         from ingestion.declare.file import load_streams
 
-        return load_streams(settings.streams_file)
+        return load_streams(settings.streams_file, project=settings.project)
 
 
 def log_to_stderr(*, verbose: bool) -> None:

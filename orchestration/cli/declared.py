@@ -14,9 +14,9 @@ def declared_or_in_use(settings: Settings) -> tuple[tuple[Stream, ...] | None, s
         The declared streams and an empty text; else those that are in use, or None where that is unknown.
     """
     try:
-        return load_streams(settings.streams_file), ""
+        return load_streams(settings.streams_file, project=settings.project), ""
     except MillraceError as error:
         try:
-            return load_streams(streams_in_use(settings.data_dir)), str(error)
+            return load_streams(streams_in_use(settings.data_dir), project=settings.project), str(error)
         except MillraceError:
             return None, str(error)

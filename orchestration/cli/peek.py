@@ -89,7 +89,7 @@ def known_format(text: str | None) -> FormatChoice:
         problem = error.errors(include_url=False)[0]
         option = ".".join(map(str, problem["loc"]))
         raise ConfigError(f"--format {text}: {option}: {problem['msg']}") from None
-    except (PydanticCustomError, PydanticKnownError, yaml.YAMLError) as error:
+    except (PydanticCustomError, PydanticKnownError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"--format {text}: {error}") from None
 
 

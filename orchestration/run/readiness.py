@@ -28,7 +28,7 @@ def make_ready(settings: Settings) -> None:
     global _ready
     session = LakeSession(settings)
     session.open()
-    streams = load_streams(settings.streams_file)
+    streams = load_streams(settings.streams_file, project=settings.project)
     if streams:
         with suppress(DbtFailed):
             runner.connect(dbt_project(settings), f"stg_{streams[0].name}")

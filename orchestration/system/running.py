@@ -76,7 +76,7 @@ class System:
             prepare=self._take_in,
             renew=self._renew,
         )
-        self.streams: tuple[Stream, ...] = load_streams(settings.streams_file)
+        self.streams: tuple[Stream, ...] = load_streams(settings.streams_file, project=settings.project)
         self._collectors = Collectors()
         self.ui_port = services.choose_ui_port(settings) if ui else None
         self._mode = mode
@@ -171,7 +171,7 @@ class System:
         prepare_instance(self.settings)
 
     def _take_in(self) -> None:
-        streams = load_streams(self.settings.streams_file)
+        streams = load_streams(self.settings.streams_file, project=self.settings.project)
         self._require_settings()
         if not self._reloading.complaint:  # else it has been said
             self._progress(_news(self.streams, streams))

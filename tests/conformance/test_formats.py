@@ -18,6 +18,7 @@ from ingestion.formats.unpack import REASONS
 from ingestion.log.envelope import EVENT_SCHEMA, REJECT_SCHEMA, SOURCE_SCHEMA
 from tests.fakes.registered import FORMATS as FAKES
 from tests.fakes.registered import fakes
+from tests.repository import REPOSITORY
 
 EVERY = (*FORMATS, *FAKES)
 DECLARED: tuple[Any, ...] = (
@@ -29,7 +30,10 @@ DECLARED: tuple[Any, ...] = (
     {"csv": {"header": True, "delimiter": ";"}},
     {"text": {"lines": True}},
     {"influx": {"lines": True}},
+    {"avro": {"schema": {"file": "orders.avsc"}}},
+    {"avro": {"schema": {"file": "orders.avsc"}, "encoding": "bare"}},
 )
+SCHEMAS = REPOSITORY / "tests" / "formats"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -50,11 +54,24 @@ _value = st.one_of(
     st.sampled_from(
         [gzip.compress(b'{"a": 1}'), gzip.compress(b"\0" * 9000), b"\x1f\x8bx", b"\x28\xb5\x2f\xfd1"]
     ),
+    st.sampled_from([b"\x0eorder-1\xac\x02\x00", b"Obj\x01", b"\xc3\x01"]),
     st.sampled_from(
         ["[1]".encode("utf-16"), "[1]".encode("utf-16le"), b"1\n2\n", b"offline\0", b"\xfe\xff1"]
     ),
     st.sampled_from(
-        [b"", b" ", b"NaN", b"[" * 2000 + b"]" * 2000, b"{", "\ufeff1".encode(), b"1 2", b"\x00"]
+        [
+            b"\x0eorder-1\xac\x02\x00",
+            b"Obj\x01",
+            b"\xc3\x01",
+            b"",
+            b" ",
+            b"NaN",
+            b"[" * 2000 + b"]" * 2000,
+            b"{",
+            "\ufeff1".encode(),
+            b"1 2",
+            b"\x00",
+        ]
     ),
 )
 _headers = st.sampled_from(
@@ -83,7 +100,7 @@ def decode(declared: Any, events: list[tuple[bytes | None, str | None]], *, max_
         for position, (value, headers) in enumerate(events)
     ]  # fmt: skip
     table = pa.Table.from_pylist(rows, schema=SOURCE_SCHEMA)
-    return decoder(choose_format(declared))(
+    return decoder(choose_format(declared, SCHEMAS))(
         table, stream="s", batch_id=1, ingested_at=utc_now(), max_bytes=max_bytes
     )
 
@@ -99,7 +116,7 @@ def test_any_bytes_end_in_exactly_one_place(
     declared: Any, events: list[tuple[bytes | None, str | None]]
 ) -> None:
     decoded = decode(declared, events)
-    name = choose_format(declared).name
+    name = choose_format(declared, SCHEMAS).name
     landed = dict(
         zip(decoded.events["position"].to_pylist(), decoded.events["payload"].to_pylist(), strict=True)
     )

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from ingestion.formats.registry import FORMATS, find_format
+from ingestion.formats.registry import FORMATS, find_format, option_names
 from tests.formats.reading import text_of
 from tests.repository import REPOSITORY
 
@@ -21,10 +21,15 @@ def test_it_becomes_what_the_page_says(declared: str, sent: str, payload: str) -
     assert text_of(yaml.safe_load(declared), sent.encode()) == payload
 
 
+ELSEWHERE = ("json", "avro")
+"""What is sent is its own payload, or not text: docs/values.md has the table."""
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_each_format_is_on_the_page_with_all_its_options(name: str) -> None:
     lines = [line for line in PAGE.splitlines() if line.startswith("| ") and f"`{name}`" in line]
     assert lines
-    declared = set(find_format(name).options.model_fields)
+    declared = set(option_names(find_format(name).options))
     assert declared <= set(re.findall(r"`(\w+)`", lines[0]))
-    assert any(declared[1:].startswith(name) or declared == name for declared, _, _ in ROWS) or name == "json"
+    shown = any(declared[1:].startswith(name) or declared == name for declared, _, _ in ROWS)
+    assert shown or name in ELSEWHERE

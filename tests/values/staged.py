@@ -82,7 +82,7 @@ def stage_events(
     ]
     fields = [*stream.parts, *stream.fields]
     chunk = pa.Table.from_pylist(rows, schema=SOURCE_SCHEMA)
-    decoded = decoder("json")(chunk, stream="s", batch_id=1, ingested_at=AT, max_bytes=1_000_000)
+    decoded = decoder(stream.format)(chunk, stream="s", batch_id=1, ingested_at=AT, max_bytes=1_000_000)
     fates = {
         (row["position"], row["event_id"]): Fate({}, (), row["reason"]) for row in decoded.rejects.to_pylist()
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from ingestion.declare.stream import Stream
 from tests.frozen.snapshot import check_file
 from tests.repository import REPOSITORY
+from tests.values import avro
 from tests.values.beside import kafka_event, mqtt_event
 from tests.values.cases import Section, sections
 from tests.values.staged import Fate, stage, stage_events
@@ -18,7 +19,7 @@ _HEAD = Path(__file__).with_name("head.md")
 
 def test_the_page_says_what_happens() -> None:
     tables = "\n".join(_table(section) for section in sections())
-    check_file(PAGE, _HEAD.read_text(encoding="utf-8") + tables)
+    check_file(PAGE, _HEAD.read_text(encoding="utf-8") + tables + avro.section())
 
 
 def _table(section: Section) -> str:

@@ -1,0 +1,140 @@
+"""Avro values → JSON text. Schemas are in schema.py, what a value becomes in mapping.py."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, cast
+
+import orjson
+import pyarrow as pa
+
+from ingestion.formats.avro.containers import MAGIC, UnpacksTooLarge, open_container
+from ingestion.formats.avro.mapping import converter
+from ingestion.formats.avro.options import AvroOptions
+from ingestion.formats.avro.schema import AvroSchema, SchemaRefused, parse
+from ingestion.formats.deep import deeper_stack
+from ingestion.formats.each import array_of, read_each
+from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
+from ingestion.formats.unpack import UNPACKS_TOO_LARGE
+
+NOT_AVRO = "not_avro"
+UNKNOWN_SCHEMA = "unknown_schema"
+_SINGLE = b"\xc3\x01"
+_SINGLE_HEADER = 10
+
+_Read = Callable[[BytesIO], bytes]
+"""Reads one value from where a file stands, and says it as JSON."""
+
+
+@dataclass(frozen=True)
+class AvroFormat:
+    """Values of a declared schema, single objects, and object containers, which become arrays."""
+
+    name: str = "avro"
+    options: type[FormatOptions] = AvroOptions
+    reasons: frozenset[str] = frozenset({NOT_AVRO, UNKNOWN_SCHEMA})
+    keeps_bytes: bool = True
+    libraries: tuple[str, ...] = ("fastavro",)
+    extra: str = "avro"
+
+    def texts(self, events: pa.Table, options: FormatOptions, around: Surroundings) -> Texts:
+        """Decode each value."""
+        reading = _Reading(cast(AvroOptions, options), around.max_bytes)
+        with deeper_stack():
+            return read_each(events, around, lambda value, _: reading.text(value))
+
+
+class _Reading:
+    """Reads the values of some events by what their stream declares."""
+
+    def __init__(self, options: AvroOptions, max_bytes: int) -> None:
+        self._options, self._max_bytes = options, max_bytes
+        self._bare: _Read | None = None
+        self._by_fingerprint = {
+            schema.fingerprint: schema for schema in reversed(options.writers) if options.encoding != "bare"
+        }
+
+    def text(self, value: bytes) -> bytes | Refusal:
+        """A value as JSON text, or why it has none."""
+        try:
+            encoding = self._options.encoding
+            if encoding == "container" or (encoding is None and value.startswith(MAGIC)):
+                text = self._container(value)
+            elif encoding == "single_object" or (encoding is None and value.startswith(_SINGLE)):
+                schema = self._by_fingerprint.get(value[2:_SINGLE_HEADER])
+                if schema is None or not value.startswith(_SINGLE):
+                    return _unknown(value)
+                text = _whole(value[_SINGLE_HEADER:], self._reader_of(schema))
+            elif self._options.reader is None:
+                return Refusal(NOT_AVRO, "it is not an object container, and no schema is declared")
+            else:
+                self._bare = self._bare or self._reader_of(self._options.reader)
+                text = _whole(value, self._bare)
+        except UnpacksTooLarge as error:
+            return Refusal(UNPACKS_TOO_LARGE, f"{error}: the limit is {self._max_bytes} bytes")
+        except RecursionError:
+            return Refusal(NOT_AVRO, "it nests too deep")
+        except orjson.JSONEncodeError as error:  # it nests deeper than 254 levels
+            return Refusal(NOT_AVRO, f"JSON does not hold it: {error}")
+        except SchemaRefused as error:
+            return Refusal(NOT_AVRO, f"its schema cannot be used: {error}")
+        except Exception as error:  # hostile bytes raise whatever the reader of their type does
+            return Refusal(NOT_AVRO, f"{type(error).__name__}: {error}".removesuffix(": "))
+        return text
+
+    def _reader_of(self, writer: AvroSchema) -> _Read:
+        """Reads what was written with a schema, as the declared one says it."""
+        read, wire = writer.read, writer.wire
+        convert = converter(writer, self._options.reader or writer)
+
+        def one(file: BytesIO) -> bytes:
+            found = read(file, wire)
+            return orjson.dumps(found if convert is None else convert(found))
+
+        return one
+
+    def _container(self, value: bytes) -> bytes:
+        """An array of the values in a container."""
+        if not value.startswith(MAGIC):
+            raise ValueError("it does not begin as an object container does")
+        container = open_container(value, max_bytes=self._max_bytes)
+        schema = parse(container.schema)
+        read = self._reader_of(schema)
+        found: list[bytes] = []
+        left = self._max_bytes
+        for count, block in container.blocks:
+            if schema.is_empty and count:
+                raise SchemaRefused("values that take no bytes may be any number")
+            file = BytesIO(block)
+            for _ in range(count):
+                found.append(read(file))
+                left -= len(found[-1]) + 1
+                if left < 0:
+                    raise UnpacksTooLarge("more bytes as JSON text than a value may have")
+            _require_end(file, len(block))
+        return array_of(found)
+
+
+def _whole(value: bytes, read: _Read) -> bytes:
+    file = BytesIO(value)
+    text = read(file)
+    _require_end(file, len(value))
+    return text
+
+
+def _require_end(file: BytesIO, size: int) -> None:
+    if file.tell() != size:
+        raise ValueError(f"the value ends after {file.tell()} of {size} bytes")
+
+
+def _unknown(value: bytes) -> Refusal:
+    if not value.startswith(_SINGLE):
+        return Refusal(NOT_AVRO, "it does not begin as a single object does, with c3 01")
+    return Refusal(
+        UNKNOWN_SCHEMA,
+        f"the schema of fingerprint {value[2:_SINGLE_HEADER].hex()} is none of those declared: name its file "
+        "under 'former', or declare 'encoding: bare' if these bytes are the value itself",
+    )
+
+
+AVRO: Any = AvroFormat()
