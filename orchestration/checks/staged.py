@@ -111,16 +111,18 @@ def _cast_result(lake: Lake, key: AssetKey, stream: Stream) -> AssetCheckResult:
     warned = share > limits.warn
     outcome = "failed" if failed else "warned" if warned else "passed"
     limit = limits.fail if failed else limits.warn
+    most = f"at most {100 * limit:g} %" if limit else "none"
     text = (
-        f"{found.errors} of {found.events} events of {stream.name} have values that are not of their type "
-        f"(at most {limit:g} of them may): {described(found)}; correct the type in streams.yml, or the sender"
+        f"{found.errors} of {found.events} events of {stream.name} in its newest hour have values that are "
+        f"not of their type, and {most} may: {described(found)}; they are null in staging: correct the type "
+        "in streams.yml, or the sender"
     )
     worst = {
         each.field: {"errors": each.errors, "event_id": each.event_id, "value": each.value}
         for each in found.fields
     }
     return _result(
-        key, CAST_CHECK, outcome, text, measured=round(share, 6), threshold=f"at most {limit:g}",
+        key, CAST_CHECK, outcome, text, measured=round(share, 6), threshold=f"{most} of the events",
         snapshot_id=lake.snapshot_id(), events=found.events, errors=found.errors, worst=worst,
     )  # fmt: skip
 
@@ -128,7 +130,7 @@ def _cast_result(lake: Lake, key: AssetKey, stream: Stream) -> AssetCheckResult:
 def described(found: CastErrors) -> str:
     """The worst fields with an example each."""
     return ", ".join(
-        f"{each.field} {each.errors} times, as {each.value or 'a payload'} in {each.event_id}"
+        f"{each.field} {times(each.errors)}, as {each.value or 'a payload'} in {each.event_id}"
         for each in found.fields[:3]
     )
 
@@ -137,9 +139,9 @@ def _conflict_result(lake: Lake, key: AssetKey, stream: Stream) -> AssetCheckRes
     found = count_conflicts(lake, stream)
     outcome = "warned" if found.conflicts else "passed"
     text = (
-        f"{found.conflicts} deliveries of {stream.name} have the business id of another event and another "
-        f"payload, as {found.event_id} has that of {found.first_event_id} ({found.business_id}); "
-        f"staging keeps {_KEPT[stream.on_conflict]}"
+        f"{times(found.conflicts).capitalize()} in the newest hour of {stream.name}, a delivery has the "
+        f"business id of another event and another payload: {found.event_id} that of {found.first_event_id} "
+        f"({found.business_id}), for example; staging keeps {_KEPT[stream.on_conflict]}"
     )
     return _result(
         key, CONFLICT_CHECK, outcome, text, measured=found.conflicts, threshold="0 conflicts",
@@ -150,8 +152,8 @@ def _conflict_result(lake: Lake, key: AssetKey, stream: Stream) -> AssetCheckRes
 def _clock_result(lake: Lake, key: AssetKey, stream: Stream) -> AssetCheckResult:
     found = count_clock_ahead(lake, stream)
     text = (
-        f"{found.ahead} of {found.events} events of {stream.name} claim a time of more than "
-        f"{stream.clock_tolerance_minutes} minutes after their receipt, {found.event_id} by "
+        f"{found.ahead} of {found.events} events of {stream.name} in its newest hour claim a time of more "
+        f"than {stream.clock_tolerance_minutes} minutes after their receipt, {found.event_id} by "
         f"{in_words(found.most_seconds)}; their event_at is the time of receipt: correct the clock or zone "
         "of the sender, or set 'clock_tolerance_minutes' in streams.yml"
     )
@@ -160,6 +162,11 @@ def _clock_result(lake: Lake, key: AssetKey, stream: Stream) -> AssetCheckResult
         threshold="0 events", snapshot_id=lake.snapshot_id(), events=found.events,
         most_seconds=found.most_seconds,
     )  # fmt: skip
+
+
+def times(number: int) -> str:
+    """How often."""
+    return "once" if number == 1 else f"{number:,} times"
 
 
 def in_words(seconds: float) -> str:

@@ -75,7 +75,11 @@ def test_the_newest_hour_is_counted_with_the_worst_fields_and_examples(staged: W
         "value": {"errors": 2, "event_id": "readings-0@68", "value": '{"of":"many"}'},
         "on": {"errors": 1, "event_id": "readings-0@69", "value": '"soon"'},
     }
-    assert "3 of 40 events of readings have values that are not of their type" in str(result.description)
+    assert (
+        "3 of 40 events of readings in its newest hour have values that are not of their type, "
+        "and none may: value 2 times"
+    ) in str(result.description)
+    assert "on once, as" in str(result.description)
     assert 'value 2 times, as {"of":"many"} in readings-0@68' in str(result.description)
 
 
@@ -97,15 +101,18 @@ def test_the_limits_are_the_stream_s(staged: Warehouse, limits: dict[str, float]
 def test_a_conflict_warns_and_names_both_events(staged: Warehouse) -> None:
     result = results(staged)["id_conflicts"]
     assert (outcome(result), result.metadata["measured"].value) == ("warned", 1)
-    assert "readings-0@70 has that of readings-0@31 (r-1)" in str(result.description)
+    assert str(result.description).startswith(
+        "only a warning: Once in the newest hour of readings, a delivery"
+    )
+    assert "readings-0@70 that of readings-0@31 (r-1)" in str(result.description)
 
 
 def test_a_clock_ahead_warns_and_says_by_how_much(staged: Warehouse) -> None:
     result = results(staged)["clock_ahead"]
     assert (outcome(result), result.metadata["measured"].value) == ("warned", 1)
     assert (
-        "1 of 40 events of readings claim a time of more than 10 minutes after their receipt, "
-        "readings-0@66 by 2 years; their event_at is the time of receipt"
+        "1 of 40 events of readings in its newest hour claim a time of more than 10 minutes after their "
+        "receipt, readings-0@66 by 2 years; their event_at is the time of receipt"
     ) in str(result.description)
     where = "stg_readings where clock_ahead_seconds is not null"
     assert staged.rows(f"staging.{where}", "event_id, event_at = ingested_at, clock_ahead_seconds") == [
