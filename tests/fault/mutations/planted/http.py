@@ -52,7 +52,7 @@ MUTANTS = (
         "first = self._under_way.get((door.name, delivery.key))",
         "first = None",
         "the same request twice at once is stored once",
-        (f"{_KEYS}::test_the_same_request_twice_at_once_is_stored_once",),
+        ("tests/ingestion/test_http_once.py::test_a_request_that_is_under_way_is_known",),
     ),
     Mutant(
         "a stream that has a request gets it again with the one that lacks it",
