@@ -2,26 +2,31 @@
 
 from contextlib import suppress
 
-from ingestion.errors import ConfigError
-from ingestion.settings import load_settings
-from orchestration.build import build_defs
-from orchestration.conditions.reports import report_load
-from orchestration.dbt import project, runner
-from orchestration.dbt.results import DbtFailed
-from orchestration.run import readiness
+from orchestration.garbage import uncollected
 
-try:
-    defs = build_defs()
-    report_load("")
-except ConfigError:  # of streams.yml or .env: whoever starts the system says so
-    raise
-except Exception as error:
-    report_load(f"{type(error).__name__}: {error}")
-    raise
+with uncollected():
+    from ingestion.errors import ConfigError
+    from ingestion.settings import load_settings
+    from orchestration.build import build_defs
+    from orchestration.conditions.reports import report_load
+    from orchestration.dbt import project, runner
+    from orchestration.dbt.results import DbtFailed
+    from orchestration.run import readiness
+
+    try:
+        defs = build_defs()
+        report_load("")
+    except ConfigError:  # of streams.yml or .env: whoever starts the system says so
+        raise
+    except Exception as error:
+        report_load(f"{type(error).__name__}: {error}")
+        raise
 
 
 def warm_up() -> None:
     """Load what every run would load; called by the process that runs are forked from."""
+    import ingestion.lake.dlt_lake  # noqa: F401 - what lands
+
     with suppress(DbtFailed):  # no model can be built: runs only land
         runner.warm_up(project.dbt_project(load_settings()))
 

@@ -1,8 +1,16 @@
-"""Asset keys, job names and run tags: every name that Dagster shows or that two files share."""
+"""Asset keys, job names and run tags: every name that Dagster shows or that two files share.
 
-from dagster import AssetKey
+Dagster is imported with the first key: who wants a name alone, as `millrace up` does, starts without it.
+"""
 
-from ingestion.declare.stream import Stream
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dagster import AssetKey
+
+    from ingestion.declare.stream import Stream
 
 REFRESH_JOB = "refresh"
 AUDIT_JOB = "audit"
@@ -62,11 +70,15 @@ FRESHNESS_CHECK = "freshness_budget"
 
 def source_key(stream: Stream) -> AssetKey:
     """The broker's topic (or topics) that a stream reads."""
+    from dagster import AssetKey
+
     return AssetKey([stream.kind, stream.name])
 
 
 def raw_key(stream_name: str) -> AssetKey:
     """The stream's raw table."""
+    from dagster import AssetKey
+
     return AssetKey(["raw", stream_name])
 
 

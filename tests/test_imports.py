@@ -13,7 +13,7 @@ from tests.repository import REPOSITORY
 BROKER_CLIENTS = {"kafka", "confluent_kafka", "paho"}
 _ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
 ALLOWED = {
-    "dlt": {"ingestion/lake/loader.py"},
+    "dlt": {"ingestion/lake/dlt_lake.py"},
     "kafka": {
         "ingestion/connectors/kafka/log.py",
         "ingestion/connectors/kafka/blocks.py",

@@ -42,6 +42,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
     # What Dagster loads, what runs Dagster, and the process that runs are forked from: apart from each other.
     "orchestration": [
         (
+            "garbage",
             "keys fingerprint overrides",
             "conditions",
             "dbt",
@@ -55,13 +56,14 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "definitions",
         ),
         (
+            "garbage",
             "keys fingerprint",
             "conditions",
             "dbt",
             "checks",
             "records",
             "services",
-            "web daemon",
+            "web daemon code_server",
             "observe",
             "flow",
             "system",
@@ -69,7 +71,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "demo",
             "cli",
         ),
-        ("fingerprint", "warm"),
+        ("garbage fingerprint", "warm"),
     ],
 }
 MOST_FILES = 12

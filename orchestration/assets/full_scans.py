@@ -11,15 +11,14 @@ from dagster import (
     Failure,
     multi_asset_check,
 )
-from dagster_dbt.asset_utils import build_dbt_specs
 
 from orchestration.checks.audits import fails_with_its_checks
 from orchestration.checks.dbt_tests import result_of_test
-from orchestration.dbt.lineage import UNIQUE_ID, NodeKeys
-from orchestration.dbt.project import FULL_SCAN, NO_ASSETS, ParsedModels
+from orchestration.dbt.lineage import NodeKeys
+from orchestration.dbt.project import FULL_SCAN, FULL_SCAN_TAG, NO_ASSETS, ParsedModels
 from orchestration.dbt.results import DbtFailed
 from orchestration.dbt.runner import build_args, invoke
-from orchestration.dbt.translator import ModelTranslator
+from orchestration.dbt.specs import UNIQUE_ID, dbt_specs
 
 
 def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:
@@ -28,17 +27,9 @@ def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:
     Args:
         parsed: The project.
     """
-    specs, check_specs = build_dbt_specs(
-        translator=ModelTranslator(),
-        manifest=parsed.manifest,
-        select="fqn:*",
-        exclude=NO_ASSETS,
-        selector="",
-        io_manager_key=None,
-        project=None,
-    )
-    scanning = [spec for spec in check_specs if _scans(parsed.manifest, spec)]
-    nodes = NodeKeys.of(specs, scanning)
+    specs = dbt_specs(parsed.manifest)
+    scanning = [spec for spec in specs.checks if _scans(parsed.manifest, spec)]
+    nodes = NodeKeys.of(specs.assets, scanning)
 
     @multi_asset_check(
         name="full_scans", specs=scanning, can_subset=True, required_resource_keys={"lake_session"}
@@ -71,4 +62,4 @@ def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:
 
 def _scans(manifest: Mapping[str, Any], spec: AssetCheckSpec) -> bool:
     unique_id = (spec.metadata or {}).get(UNIQUE_ID)
-    return unique_id is not None and FULL_SCAN.removeprefix("tag:") in manifest["nodes"][unique_id]["tags"]
+    return unique_id is not None and FULL_SCAN_TAG in manifest["nodes"][unique_id]["tags"]

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from dagster import AssetKey, AssetSpec
 
+from orchestration.dbt import translator
 from orchestration.dbt.broken import Broken, LeftOut
-from orchestration.dbt.translator import ModelTranslator
+from orchestration.dbt.names import folder_of
 from orchestration.keys import raw_key
 
 BROKEN_KIND = "broken"
@@ -16,7 +17,7 @@ BROKEN_KIND = "broken"
 
 def left_out_keys(broken: Broken) -> dict[str, AssetKey]:
     """dbt's id → asset, of what is left out."""
-    return {model.unique_id: _translator.get_asset_key(_properties(model)) for model in broken.models}
+    return {model.unique_id: translator.asset_key(_properties(model)) for model in broken.models}
 
 
 def left_out_specs(broken: Broken, keys: Mapping[str, AssetKey]) -> list[AssetSpec]:
@@ -30,7 +31,7 @@ def left_out_specs(broken: Broken, keys: Mapping[str, AssetKey]) -> list[AssetSp
     return [
         AssetSpec(
             mine[model.unique_id],
-            group_name=_translator.get_group_name(_properties(model)),
+            group_name=folder_of(_properties(model)),
             description=f"**Not built.** {model.why}",
             kinds={"dbt", BROKEN_KIND},
             deps=[
@@ -41,9 +42,6 @@ def left_out_specs(broken: Broken, keys: Mapping[str, AssetKey]) -> list[AssetSp
         )
         for model in broken.models
     ]
-
-
-_translator = ModelTranslator()
 
 
 def _properties(model: LeftOut) -> dict[str, object]:

@@ -22,7 +22,6 @@ from dagster import (
     MetadataValue,
     multi_asset,
 )
-from dagster_dbt.asset_utils import build_dbt_specs
 
 from ingestion.clock import utc_now
 from ingestion.declare.stream import Stream
@@ -43,10 +42,10 @@ from orchestration.dbt.blame import in_one_line
 from orchestration.dbt.call import DbtProject
 from orchestration.dbt.descriptions import Described, Table, declared_descriptions, describe_lake
 from orchestration.dbt.lineage import NodeKeys
-from orchestration.dbt.project import FULL_SCAN, NO_ASSETS, ParsedModels
+from orchestration.dbt.project import FULL_SCAN, FULL_SCAN_TAG, NO_ASSETS, ParsedModels
 from orchestration.dbt.results import DbtFailed, DbtResult, NodeResult, why_failed
 from orchestration.dbt.runner import build_args, invoke
-from orchestration.dbt.translator import ModelTranslator
+from orchestration.dbt.specs import dbt_specs
 from orchestration.keys import EVERY_MODEL, MODELS_METADATA
 from orchestration.run import stage
 from orchestration.run.cycles import Cycles, left_out, recorded
@@ -105,19 +104,11 @@ def models_asset(
         tables: Stream → what has to be built to show what is new of it.
         run_dbt: Runs a dbt command on the project.
     """
-    specs, test_specs = build_dbt_specs(
-        translator=ModelTranslator(),
-        manifest=parsed.manifest,
-        select="fqn:*",
-        exclude=f"{FULL_SCAN} {NO_ASSETS}",
-        selector="",
-        io_manager_key=None,
-        project=None,
-    )
+    specs = dbt_specs(parsed.manifest, without_tag=FULL_SCAN_TAG)
     contract_specs = [
         spec for key, contract in contracts.items() for spec in check_specs(contract, key, blocking=False)
     ]
-    nodes = NodeKeys.of(specs, test_specs)
+    nodes = NodeKeys.of(specs.assets, specs.checks)
     staged = staged_streams(cycles.streams, nodes.assets.values())
     parts = Parts(
         parsed.project, nodes, data_versions(parsed), contracts, budgets, tables, cycles, run_dbt,
@@ -126,8 +117,8 @@ def models_asset(
 
     @multi_asset(
         name=MODELS_OP,
-        specs=list(specs),
-        check_specs=[*test_specs, *contract_specs, *freshness_specs(budgets), *staged_specs(staged)],
+        specs=specs.assets,
+        check_specs=[*specs.checks, *contract_specs, *freshness_specs(budgets), *staged_specs(staged)],
         can_subset=True,
         required_resource_keys={"lake_session"},
         config_schema={"full_refresh": Field(bool, default_value=False, description=_FULL_REFRESH)},

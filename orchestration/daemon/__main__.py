@@ -5,12 +5,15 @@ import logging
 import time
 from pathlib import Path
 
-from dagster._core.instance import DagsterInstance
-from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dagster._daemon.controller import daemon_controller_from_instance
-from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
+from orchestration.garbage import uncollected
 
-from orchestration.daemon.clock import end_when_set_back, forget_times_to_come
+with uncollected():
+    from dagster._core.instance import DagsterInstance
+    from dagster._core.workspace.load_target import WorkspaceFileTarget
+    from dagster._daemon.controller import daemon_controller_from_instance
+    from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
+
+    from orchestration.daemon.clock import end_when_set_back, forget_times_to_come
 
 
 def main() -> None:

@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 
 from dagster import AssetCheckKey, AssetCheckSpec, AssetKey, AssetSpec
 
+from orchestration.dbt import translator
 from orchestration.dbt.project import BUILT_TYPES, ParsedModels
-from orchestration.dbt.translator import ModelTranslator
-
-UNIQUE_ID = "dagster_dbt/unique_id"
-"""Where dagster-dbt leaves dbt's id in the metadata of its specs."""
+from orchestration.dbt.specs import UNIQUE_ID
 
 _LEDGER = ("batches", "rejects")
 _NOT_BUILT = ("view", "seed")
@@ -33,7 +31,7 @@ class NodeKeys:
 
     @staticmethod
     def of(specs: Sequence[AssetSpec], check_specs: Sequence[AssetCheckSpec]) -> "NodeKeys":
-        """Read the ids that dagster-dbt leaves in the specs."""
+        """Read the ids in the metadata of specs."""
         return NodeKeys(
             {spec.metadata[UNIQUE_ID]: spec.key for spec in specs},
             {spec.metadata[UNIQUE_ID]: spec.key for spec in check_specs if spec.metadata},
@@ -114,9 +112,8 @@ class Lineage:
 
 def model_keys(parsed: ParsedModels) -> dict[str, AssetKey]:
     """dbt's id → asset, of every model, seed and snapshot."""
-    translator = ModelTranslator()
     return {
-        unique_id: translator.get_asset_key(node)
+        unique_id: translator.asset_key(node)
         for unique_id, node in parsed.manifest["nodes"].items()
         if node["resource_type"] in BUILT_TYPES and node["config"]["materialized"] != "ephemeral"
     }

@@ -21,7 +21,8 @@ from orchestration.dbt.set_aside import nothing_can_be_built
 
 BUILT_TYPES = ("model", "seed", "snapshot")
 """dbt's types of nodes that are tables or views of the lake."""
-FULL_SCAN = "tag:full_scan"
+FULL_SCAN_TAG = "full_scan"
+FULL_SCAN = f"tag:{FULL_SCAN_TAG}"
 NO_ASSETS = "resource_type:unit_test"
 _NO_MODELS: Mapping[str, Any] = {"nodes": {}, "sources": {}, "exposures": {}, "child_map": {}}
 
@@ -45,7 +46,7 @@ def contract_folders(project_dir: Path) -> tuple[Path, ...]:
 
 @dataclass(frozen=True)
 class ParsedModels:
-    """The project and its manifest, as the JSON that dagster-dbt reads.
+    """The project and its manifest, as JSON.
 
     Attributes:
         project: The project.

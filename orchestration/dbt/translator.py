@@ -1,48 +1,80 @@
-"""dbt nodes → Dagster assets: keys, groups and kinds. One place decides how models are named."""
+"""How dbt's nodes are called and shown as Dagster's assets: keys, groups, owners, kinds.
+
+What they consist of is in specs.py.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dagster import AssetKey, AssetSpec, MetadataValue
+from dagster import AssetDep, AssetKey, AssetSpec, MetadataValue
 from dagster._core.definitions.utils import is_valid_owner
-from dagster_dbt import DagsterDbtTranslator
+from dagster._utils.tags import is_valid_tag_key
 
 from orchestration.dbt.names import asset_path, folder_of
 
 
-class ModelTranslator(DagsterDbtTranslator):
-    """A model's key is its folder and its name: staging/stg_orders, marts/orders."""
+def asset_key(node: Mapping[str, Any]) -> AssetKey:
+    """Key of a node: a model's is folder and name (marts/orders), a source's is declared in its meta."""
+    if node["resource_type"] in ("source", "exposure"):
+        meta = node.get("config", {}).get("meta") or node.get("meta", {})
+        declared = meta.get("dagster", {}).get("asset_key")
+        names = [node["source_name"]] if node["resource_type"] == "source" else []
+        return AssetKey(declared or [*names, node["name"]])
+    return AssetKey(asset_path(node))
 
-    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> AssetKey:
-        """Key of a node; a source's is declared in its meta."""
-        if dbt_resource_props["resource_type"] in ("source", "exposure"):
-            return super().get_asset_key(dbt_resource_props)
-        return AssetKey(asset_path(dbt_resource_props))
 
-    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
-        """Group of a node: its folder."""
-        return folder_of(dbt_resource_props)
+def owners(node: Mapping[str, Any], *, groups: Mapping[str, Any]) -> list[str]:
+    """`owner` of a model's meta, a name or several; or the owner of its dbt group.
 
-    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
-        """`owner` of a model's meta, a name or several, or the owner of its dbt group.
+    Dagster takes addresses and teams only, and refuses all models for one that is neither.
 
-        Dagster takes addresses and teams only, and refuses all models for one that is neither.
-        """
-        declared = dbt_resource_props.get("meta", {}).get("owner")
-        names = [declared] if isinstance(declared, str) else declared
-        return [_owner(str(name)) for name in names or super().get_owners(dbt_resource_props) or ()]
+    Args:
+        node: The node.
+        groups: The manifest's.
+    """
+    meta = node.get("meta", {})
+    declared = meta.get("owner") or meta.get("dagster", {}).get("owners")
+    if not declared:
+        its = (group for group in groups.values() if group["name"] == node.get("group"))
+        declared = next((group["owner"].get("email") for group in its), None)
+    names = [declared] if isinstance(declared, str) else declared
+    return [_owner(str(name)) for name in names or ()]
 
-    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: Any) -> AssetSpec:
-        """The spec without the SQL text in its description, which would fill the asset page."""
-        spec = super().get_asset_spec(manifest, unique_id, project)
-        node = manifest["nodes"].get(unique_id, {})
-        if sql := node.get("raw_code"):
-            spec = spec.merge_attributes(metadata={"sql": MetadataValue.md(f"```sql\n{sql.strip()}\n```")})
-        return spec.replace_attributes(
-            description=node.get("description") or spec.description,
-            kinds={"dbt", "ducklake"},
-        )
+
+def asset_spec(
+    node: Mapping[str, Any],
+    *,
+    groups: Mapping[str, Any],
+    key: AssetKey,
+    deps: Sequence[AssetDep],
+    metadata: Mapping[str, Any],
+    code_version: str | None,
+) -> AssetSpec:
+    """An asset with what people read of it; its SQL is metadata, since it would fill the description.
+
+    Args:
+        node: The node.
+        groups: The manifest's.
+        key: The asset's.
+        deps: What it reads.
+        metadata: What is known of its table.
+        code_version: Of its SQL, or its file.
+    """
+    sql = node.get("raw_code")
+    page = {"sql": MetadataValue.md(f"```sql\n{sql.strip()}\n```")} if sql else {}
+    return AssetSpec(
+        key=key,
+        deps=deps,
+        description=node.get("description") or f"dbt {node['resource_type']} {node['name']}",
+        metadata={**metadata, **page},
+        skippable=True,
+        group_name=folder_of(node),
+        code_version=code_version,
+        owners=owners(node, groups=groups),
+        tags={tag: "" for tag in node.get("tags", ()) if is_valid_tag_key(tag)},
+        kinds={"dbt", "ducklake"},
+    )
 
 
 def _owner(name: str) -> str:

@@ -87,7 +87,7 @@ def code_server(settings: Settings, env: Mapping[str, str], *, path: Path) -> Co
 
     def process(socket: Path) -> ChildProcess:
         return _python(
-            settings, env, "code-server", "-m", "dagster", "api", "grpc", "--socket", str(socket),
+            settings, env, "code-server", "-m", "orchestration.code_server", "--socket", str(socket),
             "--module-name", DEFINITIONS, "--working-directory", str(PRODUCT_DIR),
             "--location-name", "millrace", "--lazy-load-user-code", "--log-level", "warning",
             ready=lambda: listens(socket),

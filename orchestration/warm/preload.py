@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from orchestration.garbage import uncollected
 from orchestration.warm.forking import other_threads
 
 # Importing must not start a thread, or forking would not be safe. Telemetry is off for its own sake, too.
@@ -33,7 +34,6 @@ _LIBRARIES = (
     "dagster._core.storage.event_log.sqlite",
     "dagster._core.storage.schedules.sqlite",
     "dagster_postgres",
-    "dagster_dbt",
     "dbt.cli.main",
     "dbt.task.build",
     "dbt.adapters.duckdb",
@@ -61,12 +61,13 @@ def preload(clients: Sequence[str] = ()) -> list[str]:
     """
     os.environ.update(_QUIET)
     complaints = []
-    for name in (*_LIBRARIES, *clients):
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            complaints.append(f"{name} was not preloaded: {error}.")
-    _run_an_empty_job()
+    with uncollected():
+        for name in (*_LIBRARIES, *clients):
+            try:
+                importlib.import_module(name)
+            except ImportError as error:
+                complaints.append(f"{name} was not preloaded: {error}.")
+        _run_an_empty_job()
     end_library_threads()
     complaints += [f"A library started the thread {name}." for name in other_threads()]
     return complaints

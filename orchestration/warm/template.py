@@ -6,7 +6,6 @@ starts it, talks to it over a socket pair and ends it by closing that pair (temp
 
 from __future__ import annotations
 
-import gc
 import signal
 import socket
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from dagster import Definitions
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 
+from orchestration.garbage import uncollected
 from orchestration.warm import forking, protocol, waiting, worker
 from orchestration.warm.preload import end_library_threads
 
@@ -40,14 +40,13 @@ def serve(location: Location, *, channel: socket.socket, keeper_pid: int) -> int
         signal.signal(number, signal.SIG_IGN)
     started = time.perf_counter()
     try:
-        load(location)
+        with uncollected():
+            load(location)
     except Exception as error:
         protocol.send(channel, {"error": _load_error(location, error)})
         return 1
     end_library_threads()
-    # The collector would otherwise walk, and so copy, the shared pages in every worker.
-    gc.collect()
-    gc.freeze()
+    # What is loaded is frozen now: the collector would walk, and so copy, its shared pages in every worker.
     make_ready = getattr(sys.modules[location.module], "make_ready", None)
     protocol.send(
         channel,

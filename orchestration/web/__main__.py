@@ -7,18 +7,21 @@ import argparse
 import sys
 from pathlib import Path
 
-import uvicorn
-from dagster._core.instance import DagsterInstance
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dagster._utils.log import configure_loggers
-from dagster_webserver.app import create_app_from_workspace_process_context
-from dagster_webserver.version import __version__
+from orchestration.garbage import uncollected
 
-from ingestion.errors import MillraceError
-from ingestion.settings import load_settings
-from orchestration.web.access import access
-from orchestration.web.guard import Guard
+with uncollected():
+    import uvicorn
+    from dagster._core.instance import DagsterInstance
+    from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster._core.workspace.load_target import WorkspaceFileTarget
+    from dagster._utils.log import configure_loggers
+    from dagster_webserver.app import create_app_from_workspace_process_context
+    from dagster_webserver.version import __version__
+
+    from ingestion.errors import MillraceError
+    from ingestion.settings import load_settings
+    from orchestration.web.access import access
+    from orchestration.web.guard import Guard
 
 # As in dagster_webserver.cli: milliseconds, seconds, connections, milliseconds.
 _STATEMENT_TIMEOUT, _POOL_RECYCLE, _POOL_OVERFLOW, _POLL = 15_000, 3_600, 20, 2_000

@@ -101,3 +101,19 @@ def test_a_full_spool_says_so_until_it_is_drained(intake: Intake[str], tmp_path:
     SpoolReader(tmp_path / "a").trim(2)
     intake.commit()
     assert intake.held("a") is None
+
+
+def test_what_a_spool_keeps_is_given_from_any_place_on(tmp_path: Path) -> None:
+    made: Intake[str] = Intake(tmp_path, ["a", "b"], limits=Limits(), unrouted="x.unrouted")
+    events = [SpoolEvent(b"t", str(number).encode(), '{"n": 1}', 1_000_000 + number) for number in range(4)]
+    for event in events:
+        made.take(event, ("a",), receipt="r", lane="a")
+    made.commit(at_once=True)
+    kept = list(made.kept("a", after=None))
+    assert [event for _, event in kept] == events
+    places = [place for place, _ in kept]
+    assert [(place.spool, place.position) for place in places] == [("a", n) for n in range(4)]
+    assert list(made.kept("a", after=places[1])) == kept[2:]
+    assert list(made.kept("a", after=Place("a", "another log", 3))) == kept
+    assert list(made.kept("b", after=None)) == []
+    made.close()

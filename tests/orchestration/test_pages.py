@@ -31,7 +31,7 @@ from orchestration.cli.open import open_ui
 from orchestration.dbt.lineage import NodeKeys
 from orchestration.dbt.results import NodeResult
 from orchestration.dbt.sources import render_sources
-from orchestration.dbt.translator import ModelTranslator
+from orchestration.dbt.translator import owners
 from orchestration.records.system_state import ServiceRow, SystemState
 from orchestration.run.cycles import materialization
 from orchestration.run.page import preview
@@ -97,7 +97,7 @@ def test_pages_are_observations_once_a_run(settings: Settings, lake: Lake) -> No
 
 
 @pytest.mark.parametrize(
-    ("meta", "owners"),
+    ("meta", "expected"),
     [
         ({}, []),
         ({"owner": "ada@example.com"}, ["ada@example.com"]),
@@ -106,8 +106,8 @@ def test_pages_are_observations_once_a_run(settings: Settings, lake: Lake) -> No
         ({"dagster": {"owners": ["no address"]}}, ["team:no_address"]),
     ],
 )
-def test_owners_are_such_as_dagster_takes(meta: dict[str, Any], owners: list[str]) -> None:
-    assert ModelTranslator().get_owners({"meta": meta, "resource_type": "model"}) == owners
+def test_owners_are_such_as_dagster_takes(meta: dict[str, Any], expected: list[str]) -> None:
+    assert owners({"meta": meta, "resource_type": "model"}, groups={}) == expected
 
 
 def test_what_follows_from_a_table_is_not_stale_after_each_batch() -> None:

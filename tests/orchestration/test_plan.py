@@ -5,27 +5,20 @@ from dataclasses import replace
 import pytest
 from dagster import AssetKey
 
-from ingestion.declare.file import load_streams
-from ingestion.settings import load_settings
 from orchestration.dbt.lineage import Lineage
-from orchestration.dbt.project import ParsedModels, parse_models
+from orchestration.dbt.project import ParsedModels
 from orchestration.dbt.reached import reached_from
 from orchestration.keys import CODE_TAG, MODELS_TAG, raw_key
 from orchestration.run.plan import RefreshPlan, refresh_plan
 
+pytestmark = pytest.mark.xdist_group("parsed_plant")
 ORDERS, TELEMETRY = "production_orders", "plant_telemetry"
 
 
 @pytest.fixture(scope="module")
-def parsed(tmp_path_factory: pytest.TempPathFactory) -> ParsedModels:
-    settings = load_settings(data_dir=tmp_path_factory.mktemp("plan"))
-    return parse_models(settings, load_streams(settings.streams_file))
-
-
-@pytest.fixture(scope="module")
-def plan(parsed: ParsedModels) -> RefreshPlan:
-    lineage = Lineage.of(parsed, [ORDERS, TELEMETRY])
-    return refresh_plan(lineage, fingerprint=parsed.fingerprint)
+def plan(parsed_plant: ParsedModels) -> RefreshPlan:
+    lineage = Lineage.of(parsed_plant, [ORDERS, TELEMETRY])
+    return refresh_plan(lineage, fingerprint=parsed_plant.fingerprint)
 
 
 def built(plan: RefreshPlan, *streams: str, models: str) -> set[AssetKey]:
@@ -69,10 +62,10 @@ def test_what_follows_from_a_batch_that_is_held_back_is_not_among_all_models(pla
 
 
 def test_which_models_show_a_stream_and_by_what_their_rows_are_known_is_read_without_dagster(
-    parsed: ParsedModels,
+    parsed_plant: ParsedModels,
 ) -> None:
-    found = {each.asset: each for each in reached_from(parsed, TELEMETRY)}
-    keys = Lineage.of(parsed, [TELEMETRY]).followers[TELEMETRY]
+    found = {each.asset: each for each in reached_from(parsed_plant, TELEMETRY)}
+    keys = Lineage.of(parsed_plant, [TELEMETRY]).followers[TELEMETRY]
     assert set(found) == {"/".join(key.path) for key in keys if key.path[0] != "ops"}
     assert [each.is_staging for each in found.values()] == [True] + [False] * (len(found) - 1)
     assert {name: each.table.key for name, each in found.items() if each.table.schema == "marts"} == {

@@ -1,0 +1,1 @@
+"""Dagster's code server as `millrace up` starts it."""
