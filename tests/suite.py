@@ -6,6 +6,7 @@ Nothing of the product is imported here, so that coverage sees its imports. See 
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import os
 import random
@@ -14,7 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 
@@ -48,6 +49,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SEED] = _seed(config)
     if WORKER is None and (folder := in_memory(os.environ)) is not None:
         os.environ["PYTEST_DEBUG_TEMPROOT"] = str(folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Python's collector of garbage rests while the tests are imported, and never looks at them again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def in_memory(environment: Mapping[str, str], *, root: Path = Path("/dev/shm")) -> Path | None:

@@ -19,15 +19,15 @@ MODULE = "tiny_definitions"
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[CodeServer]:
-    """A code server of Dagster's over a module in the folder."""
+    """Our code server over a module in the folder."""
 
     def process(socket: Path) -> ChildProcess:
         return ChildProcess(
             ProcessSpec(
                 name="code-server",
                 argv=(
-                    sys.executable, "-m", "dagster", "api", "grpc", "--socket", str(socket), "--module-name",
-                    MODULE, "--working-directory", str(tmp_path), "--lazy-load-user-code",
+                    sys.executable, "-m", "orchestration.code_server", "--socket", str(socket),
+                    "--module-name", MODULE, "--working-directory", str(tmp_path), "--lazy-load-user-code",
                 ),
                 log_folder=tmp_path / "logs", ready=lambda: listens(socket), ready_timeout_s=60, cwd=tmp_path,
             )
