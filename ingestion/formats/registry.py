@@ -20,11 +20,14 @@ FORMATS = {
     "json": "ingestion.formats.json:JSON",
     "avro": "ingestion.formats.avro.format:AVRO",
     "binary": "ingestion.formats.binary:BINARY",
+    "cbor": "ingestion.formats.cbor:CBOR",
     "csv": "ingestion.formats.csv:CSV",
     "influx": "ingestion.formats.influx:INFLUX",
+    "msgpack": "ingestion.formats.msgpack:MSGPACK",
     "syslog": "ingestion.formats.syslog:SYSLOG",
     "text": "ingestion.formats.plain:PLAIN",
     "tsv": "ingestion.formats.csv:TSV",
+    "xml": "ingestion.formats.xml:XML",
 }
 """Name → module and name of the format; a module is imported when its format is first asked for."""
 ENTRY_POINTS = "millrace.formats"

@@ -30,7 +30,7 @@ MISTAKES: dict[str, str] = {
     "pattern beside a topic": "a:\n  source: {kafka: ['^x', y]}\n",
     "start is not a time": "a:\n  source: {kafka: t, start: soon}\n",
     "on_truncated": "a:\n  source: {kafka: t, on_truncated: skip}\n",
-    "format": "a:\n  source: {kafka: t}\n  format: xml\n",
+    "format": "a:\n  source: {kafka: t}\n  format: morse\n",
     "format with an unknown option": "a:\n  source: {kafka: t}\n  format: {json: {or_txt: true}}\n",
     "format with a wrong option": "a:\n  source: {kafka: t}\n  format: {json: {encoding: klingon}}\n",
     "two formats": "a:\n  source: {kafka: t}\n  format: {json: {}, csv: {}}\n",

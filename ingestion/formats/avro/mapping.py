@@ -10,7 +10,8 @@ from typing import Any
 from ingestion.formats.avro.defaults import default_value
 from ingestion.formats.avro.schema import AvroSchema, Mismatch, Node, type_of, without_null
 from ingestion.formats.avro.unions import branch_name, is_tagged
-from ingestion.formats.avro.values import Convert, base64_text, logical, number, plain
+from ingestion.formats.avro.values import Convert, logical, plain
+from ingestion.formats.canonical import base64_text, number
 
 _PROMOTED = {
     "int": ("long", "float", "double"),

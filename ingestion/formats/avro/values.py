@@ -3,12 +3,12 @@
 A time outside the years 1 to 9999 stays the number that was sent. The table: docs/formats/avro.md.
 """
 
-import base64
-import math
 from collections.abc import Callable
 from datetime import date
 from typing import Any
 from uuid import UUID
+
+from ingestion.formats.canonical import base64_text, number
 
 Convert = Callable[[Any], Any]
 
@@ -16,18 +16,6 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _LAST_DAY = date.max.toordinal()
 _DAY_SECONDS = 86_400
 _DIGITS = {"millis": 3, "micros": 6, "nanos": 9}
-
-
-def number(value: float) -> float | str:
-    """A double; JSON has no word for some, which are text."""
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
-def base64_text(value: bytes) -> str:
-    """Bytes as base64 (RFC 4648, with padding)."""
-    return base64.b64encode(value).decode("ascii")
 
 
 def day(value: int) -> str | int:
