@@ -10,6 +10,7 @@ from ingestion.declare.stream import Stream
 from ingestion.log.port import Log
 from ingestion.settings import Settings
 from ingestion.spool.log import SpoolLog
+from ingestion.spool.several import SpoolLogs
 
 
 def open_log(stream: Stream, settings: Settings, *, timeout_seconds: float | None = None) -> Log:
@@ -31,17 +32,19 @@ def open_log(stream: Stream, settings: Settings, *, timeout_seconds: float | Non
     )
 
 
-def open_spool(stream: Stream, settings: Settings) -> SpoolLog | None:
-    """The spool that a stream is read from; None where its broker keeps the events.
+def open_spools(stream: Stream, settings: Settings) -> tuple[SpoolLog, ...]:
+    """The spools that a stream is read from, one a collector; none where its broker keeps the events.
 
     Raises:
         ConfigError: The access is wrong, or the kind's client is not installed.
     """
     log = _open(stream, settings, None)
     if isinstance(log, SpoolLog):
-        return log
+        return (log,)
+    if isinstance(log, SpoolLogs):
+        return log.spools
     log.close()
-    return None
+    return ()
 
 
 def _open(stream: Stream, settings: Settings, timeout_seconds: float | None) -> Log:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import structlog
 
 from ingestion.clock import utc_now
-from ingestion.declare.logs import open_spool
+from ingestion.declare.logs import open_spools
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, LogTruncated
 from ingestion.lake.catalog import writer_lock
@@ -55,7 +55,7 @@ def adopt(lake: Lake, stream: Stream) -> Adoption:
     """Let a collected stream go on with the spool that is there, if that does not continue the lake.
 
     The ledger gets a row for it, with the positions that are lost. The collector may run meanwhile. Doing it
-    twice changes nothing.
+    twice changes nothing. Of several collectors' spools the first one is adopted that needs it.
 
     Args:
         lake: The lake.
@@ -68,48 +68,54 @@ def adopt(lake: Lake, stream: Stream) -> Adoption:
         BatchFailed: The ledger could not be written; say it again.
         FormatUnavailable: The spool's events cannot be compared with the lake's.
     """
-    log = open_spool(stream, lake.settings)
-    if log is None:
+    logs = open_spools(stream, lake.settings)
+    if not logs:
         raise ConfigError(
             f"stream '{stream.name}' is read from {stream.kind}: only a collected stream has a spool; "
             "declare the new topic as a new stream"
         )
     try:
-        with writer_lock(lake.settings, stream.name, application_name=lake.application_name) as lock:
-            spool, shift = log.spool_bounds()
-            if spool is None:
-                raise ConfigError(
-                    f"stream '{stream.name}' has no spool yet: let the collector reach the broker first"
-                )
-            state = read_state(lake, stream.name)
-            ours = state.positions.get(log.partition)
-            seen = shift.seen(spool)
-            broken = _broken(stream, log, ours, seen)
-            if ours is None or not broken:
-                position = ours.next if ours else seen.begin
-                return Adoption(stream.name, position, seen.end - position, "")
-            known, position = 0, seen.begin
-            if not _lacks_its_beginning(log, ours, seen):
-                known = events_in_lake(lake, stream, log=log, partition=log.partition, bounds=seen)
-                position = max(ours.next, ours.known_end)
-            first = spool.begin + known
-            shift = Shift(spool.log_id, ours.log_id, position - first)
-            write_shift(lake.settings.data_dir / "spool" / stream.name, shift)
-            row = _ledger_row(ours, position, shift.seen(spool), now=utc_now())
-            row |= {
-                "stream": stream.name,
-                "batch_id": state.last_batch_id + 1,
-                "source_partition": log.partition,
-            }
-            table = pa.Table.from_pylist([row], schema=BATCH_SCHEMA)
-            Loader(lake).load(stream.name, {"batches": table}, before_commit=lock.assert_held)
-            lost = position - ours.next
-            _log.warning(
-                "the lake goes on with another spool", stream=stream.name, position=position, lost=lost
-            )
-            return Adoption(stream.name, position, spool.end - first, broken, skipped=known, lost=lost)
+        for log in logs[:-1]:
+            if (adoption := _adopt(lake, stream, log)).broken:
+                return adoption
+        return _adopt(lake, stream, logs[-1])
     finally:
-        log.close()
+        for log in logs:
+            log.close()
+
+
+def _adopt(lake: Lake, stream: Stream, log: SpoolLog) -> Adoption:
+    with writer_lock(lake.settings, stream.name, application_name=lake.application_name) as lock:
+        spool, shift = log.spool_bounds()
+        if spool is None:
+            raise ConfigError(
+                f"stream '{stream.name}' has no spool yet: let the collector reach the broker first"
+            )
+        state = read_state(lake, stream.name)
+        ours = state.positions.get(log.partition)
+        seen = shift.seen(spool)
+        broken = _broken(stream, log, ours, seen)
+        if ours is None or not broken:
+            position = ours.next if ours else seen.begin
+            return Adoption(stream.name, position, seen.end - position, "")
+        known, position = 0, seen.begin
+        if not _lacks_its_beginning(log, ours, seen):
+            known = events_in_lake(lake, stream, log=log, partition=log.partition, bounds=seen)
+            position = max(ours.next, ours.known_end)
+        first = spool.begin + known
+        shift = Shift(spool.log_id, ours.log_id, position - first)
+        write_shift(log.folder, shift)
+        row = _ledger_row(ours, position, shift.seen(spool), now=utc_now())
+        row |= {
+            "stream": stream.name,
+            "batch_id": state.last_batch_id + 1,
+            "source_partition": log.partition,
+        }
+        table = pa.Table.from_pylist([row], schema=BATCH_SCHEMA)
+        Loader(lake).load(stream.name, {"batches": table}, before_commit=lock.assert_held)
+        lost = position - ours.next
+        _log.warning("the lake goes on with another spool", stream=stream.name, position=position, lost=lost)
+        return Adoption(stream.name, position, spool.end - first, broken, skipped=known, lost=lost)
 
 
 def _broken(stream: Stream, log: SpoolLog, ours: Position | None, seen: Bounds) -> str:

@@ -30,6 +30,7 @@ class SpoolLog:
 
     Attributes:
         partition: The name of the only partition, `stream-collector`.
+        folder: The spool's folder.
     """
 
     stalls = 0  # nothing is connected
@@ -37,8 +38,10 @@ class SpoolLog:
 
     def __init__(self, stream: str, spool_dir: Path, *, collector: str = FIRST_COLLECTOR) -> None:
         self.partition = f"{stream}-{collector}"
+        self.folder = spool_dir / stream
         self._stream = stream
-        self._reader = SpoolReader(spool_dir / stream)
+        self._shown = f"spool/{stream}" if collector == FIRST_COLLECTOR else str(self.folder)
+        self._reader = SpoolReader(self.folder)
 
     def bounds(self) -> dict[str, Bounds]:
         """The one partition, or nothing before the collector's first start."""
@@ -47,7 +50,7 @@ class SpoolLog:
 
     def spool_bounds(self) -> tuple[Bounds | None, Shift]:
         """What the spool holds in positions of its own, and how the lake's positions differ from these."""
-        return self._reader.bounds(), read_shift(self._reader.folder)
+        return self._reader.bounds(), read_shift(self.folder)
 
     def has_moved(self, known: Mapping[str, Bounds]) -> bool:
         """Whether the spool holds something else: asking costs next to nothing."""
@@ -106,6 +109,11 @@ class SpoolLog:
 
     def explain(self, broken: Break, *, position: int, bounds: Bounds | None) -> str:
         """What happened to the spool, and the two ways out."""
+        if broken is Break.GONE and self.bounds():
+            return (
+                f"is in the lake up to {position}, and no spool is read under this name: name the data "
+                "folder of its collector again, which stays named also when that collector has stopped"
+            )
         begin, end = (bounds.begin, bounds.end) if bounds else (0, 0)
         wrong = {
             Break.GONE: f"is in the lake up to {position}, but its spool is gone",
@@ -118,7 +126,7 @@ class SpoolLog:
             f"{begin - position} unread events were removed",
         }[broken]
         return (
-            f"{wrong}; put the right one back into spool/{self._stream}, or accept the loss of what it alone "
+            f"{wrong}; put the right one back into {self._shown}, or accept the loss of what it alone "
             f"held: 'millrace adopt {self._stream}' goes on with the spool that is there"
         )
 

@@ -111,7 +111,7 @@ def follow(
     """
     stream, position = named.stream, named.position
     bounds = _bounds(log, named.partition)
-    held_in = f"spool/{stream.name}" if is_collected(stream.source) else stream.source.origin
+    held_in = f"the spool {named.partition}" if is_collected(stream.source) else stream.source.origin
     in_log = None if bounds is None else bounds.begin <= position < bounds.end
     known = state.positions.get(named.partition) if state else None
     if known is None:

@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from ingestion.declare.logs import open_spool
+from ingestion.declare.logs import open_spools
 from ingestion.declare.stream import Stream
 from ingestion.lake.catalog import writer_lock
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import read_state
 from ingestion.log.positions import find_breaks
+from ingestion.spool.log import SpoolLog
 
 
 def trim_spool(lake: Lake, stream: Stream) -> int:
-    """Delete the segments of a stream's spool, if it has one, that lie wholly below the ledger's position.
+    """Delete the segments of a stream's spools, if it has any, that lie wholly below the ledger's position.
 
     A batch does this by itself; here only when its confirmation was missed. A spool that was made again, or
     put back from a copy, is left alone: its positions are not the ledger's.
@@ -25,9 +26,10 @@ def trim_spool(lake: Lake, stream: Stream) -> int:
     Returns:
         How many segments were deleted.
     """
-    log = open_spool(stream, lake.settings)
-    if log is None:
-        return 0
+    return sum(_trim(lake, stream, log) for log in open_spools(stream, lake.settings))
+
+
+def _trim(lake: Lake, stream: Stream, log: SpoolLog) -> int:
     try:
         bounds = log.bounds().get(log.partition)
         position = read_state(lake, stream.name).positions.get(log.partition)

@@ -11,7 +11,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "millrace service --compose > compose.yml",
     ),
     "drill": ("millrace --data-dir /tmp/drill drill",),
-    "collect": ("millrace collect",),
+    "collect": ("millrace collect", "millrace --data-dir /data/b collect telemetry"),
     "new": ("millrace new mine", "millrace new shop --example shop"),
     "upgrade-project": ("millrace upgrade-project",),
     "add": (

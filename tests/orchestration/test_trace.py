@@ -245,7 +245,7 @@ def test_hops_are_the_commits_of_the_versions_and_add_up(scene: Scene, ways: dic
         (3, "rejected", "millrace rejects retry clicks clicks-0@3"),
         (4, "tombstone", "nothing is to be done"),
         (7, "not staged yet", "has not taken in its batch yet: 'millrace status'"),
-        (8, "unread", "it waits in spool/clicks for the next batch: 'millrace status' says"),
+        (8, "unread", "it waits in the spool clicks-0 for the next batch: 'millrace status' says"),
     ],
 )
 def test_what_did_not_come_so_far_is_said_with_what_to_do(

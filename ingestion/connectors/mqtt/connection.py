@@ -81,7 +81,7 @@ class MqttConnection:
         self._access, self._session = access, session
         self._timeout, self._retry, self._warn = timeout_seconds, retry, warn
         self._error = ""
-        self._received = 0
+        self._received = self._unacknowledged = 0
         self._failures = 0
         self._attempted = 0.0
         self._next_attempt = 0.0
@@ -92,6 +92,7 @@ class MqttConnection:
 
         def received(_client: Client, _data: object, message: MQTTMessage) -> None:
             self._received += 1
+            self._unacknowledged += message.qos > 0
             self.heard_at = time.monotonic()
             on_message(message)
 
@@ -115,6 +116,11 @@ class MqttConnection:
     def subscribed(self) -> bool:
         """Connected, and the broker holds what is declared and nothing else."""
         return self.connected and self.subscriptions.are_settled
+
+    @property
+    def has_credit(self) -> bool:
+        """Whether another message may wait for its acknowledgement; MQTT 5 says so to the broker, too."""
+        return not self.connected or self._unacknowledged < self._access.max_inflight
 
     @property
     def sock(self) -> socket.socket | None:
@@ -164,7 +170,7 @@ class MqttConnection:
                 self._client.loop_write()
             # The library reads one packet a call and does not tell whether there was one.
             before = -1
-            while readable and self.is_open and self._received != before and more():
+            while readable and self.is_open and self._received != before and self.has_credit and more():
                 before = self._received
                 if self._client.loop_read():
                     break
@@ -185,6 +191,7 @@ class MqttConnection:
                 if not self.connected:
                     return
                 self._client.ack(message_id, 1)
+                self._unacknowledged -= 1
         except (OSError, ValueError) as error:
             self._lost(f"broke off ({error})")
 
@@ -245,6 +252,7 @@ class MqttConnection:
             self._refused_by_broker(str(reason))
             return
         self.generation += 1
+        self._unacknowledged = 0
         self.connected = True
         self.heard_at = time.monotonic()
         self._error = ""

@@ -15,6 +15,7 @@ from ingestion.connectors.mqtt.retry import Retry
 from ingestion.connectors.port import Finding, Intake, Listener
 from ingestion.log.port import Log
 from ingestion.spool.log import SpoolLog
+from ingestion.spool.several import SpoolLogs
 
 _PART = "mqtt broker"
 
@@ -38,8 +39,12 @@ class MqttConnector:
     def open_log(
         self, name: str, spec: MqttSource, access: MqttAccess, *, spool: Path, timeout_seconds: float
     ) -> Log:
-        """The stream's spool; the broker is not asked."""
-        return SpoolLog(name, spool)
+        """The stream's spool, and those of the collectors that share its messages; no broker is asked."""
+        own = SpoolLog(name, spool)
+        if not spec.is_shared or not access.further:
+            return own
+        others = [SpoolLog(name, folder / "spool", collector=each) for each, folder in access.further.items()]
+        return SpoolLogs([own, *others])
 
     def is_configured(self, access: MqttAccess) -> bool:
         """Whether a broker is named."""

@@ -63,6 +63,11 @@ class MqttSource(SourceSpec):
         return unshared(self.mqtt)
 
     @property
+    def is_shared(self) -> bool:
+        """Whether several collectors may share its messages."""
+        return self.topics != self.mqtt
+
+    @property
     def origin(self) -> str:
         """The filter."""
         return f"MQTT {self.mqtt}"

@@ -171,7 +171,7 @@ class MqttListener:
             if (sock := connection.sock) is None:
                 continue
             wanted = select.POLLOUT if connection.wants_to_write else 0
-            if more(name):
+            if more(name) and connection.has_credit:
                 wanted |= select.POLLIN
                 ahead = ahead or connection.has_read_ahead
             if wanted:

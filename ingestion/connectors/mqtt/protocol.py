@@ -21,8 +21,6 @@ from ingestion.errors import ConfigError
 
 KEEPALIVE_SECONDS = 60
 CONNECT_SECONDS = 5.0
-RECEIVE_MAXIMUM = 4_096
-"""Unacknowledged messages an MQTT 5 broker may send; with 3.1.1 the broker's own limit holds."""
 SESSION_NEVER_EXPIRES = 0xFFFFFFFF
 """What MQTT 5 writes for it, in seconds."""
 
@@ -103,7 +101,7 @@ def connect(
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         usual = 0 if passing else SESSION_NEVER_EXPIRES
         properties.SessionExpiryInterval = usual if expiry_seconds is None else expiry_seconds
-        properties.ReceiveMaximum = RECEIVE_MAXIMUM
+        properties.ReceiveMaximum = access.max_inflight
         client.connect(host, port, KEEPALIVE_SECONDS, clean_start=passing, properties=properties)
     else:
         client.connect(host, port, KEEPALIVE_SECONDS)

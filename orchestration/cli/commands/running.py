@@ -87,9 +87,15 @@ def service(
 
 
 @app.command(rich_help_panel=PANEL)
-def collect(context: typer.Context) -> None:
+def collect(
+    context: typer.Context,
+    streams: Annotated[
+        list[str] | None, typer.Argument(help="Which streams; all when none is named.")
+    ] = None,
+) -> None:
     """Run the collectors in the foreground; 'millrace up' runs them by itself."""
     from orchestration.cli.collect import collect as run_collect
+    from orchestration.cli.ingest import choose
 
     settings = context.obj.settings()
-    run_collect(settings, context.obj.streams(settings))
+    run_collect(settings, choose(context.obj.streams(settings), streams or ()))
