@@ -12,7 +12,7 @@ from uuid import UUID
 import fastavro
 import pytest
 from fastavro.schema import parse_schema
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from ingestion.formats.avro.schema import parse, type_of
@@ -177,9 +177,15 @@ def test_json_says_all_that_fastavro_reads(folder: Path, data: st.DataObject) ->
     schema, values = data.draw(_typed([]))
     value = data.draw(values)
     (folder / "s.avsc").write_text(json.dumps(schema))
-    sent = encode(schema, value)
+    try:
+        sent = encode(schema, value)
+        read = fastavro.schemaless_reader(io.BytesIO(sent), parse_schema(schema))
+    except (
+        ValueError
+    ):  # of a union it may write a text as the branch of a date or a UUID, which it cannot read
+        assert "[{" in json.dumps(schema) or ', {"type"' in json.dumps(schema), schema
+        reject()
     known = parse(json.dumps(schema))
-    read = fastavro.schemaless_reader(io.BytesIO(sent), parse_schema(schema))
     (text,) = texts({"avro": {"schema": {"file": "s.avsc"}, "encoding": "bare"}}, [sent], folder)
     assert same(back(known.root, json.loads(text), known), read), text
 
