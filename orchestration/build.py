@@ -152,7 +152,9 @@ def _project(streams: Sequence[Stream], parsed: ParsedModels) -> Project:
     keys = {key.path[-1]: key for key in lineage.keys.values()}
     # Contracts wait for their models: while none can be built, which ones there are is unknown.
     folders = () if parsed.broken.everything else contract_folders(parsed.project.project_dir)
-    contracts, problems = read_contracts(folders, keys.keys(), left_out=parsed.broken.names())
+    contracts, problems = read_contracts(
+        folders, keys.keys(), left_out=parsed.broken.names() | parsed.disabled()
+    )
     return Project(
         streams,
         parsed,

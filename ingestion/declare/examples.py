@@ -7,6 +7,7 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
+from ingestion.declare.sequence import SequenceSpec
 from ingestion.declare.stream import WHOLE_PAYLOAD, FieldSpec, Stream
 
 _WORDS = 5
@@ -39,10 +40,21 @@ def example_payload(
         if like and not names_event and field.type != "timestamp":
             continue
         value = _value(name, field, number if names_event else None, now=now, random=random)
+        if stream.sequence is not None and not like:
+            value = _counted(stream.sequence, name, value, number)
         if field.path == WHOLE_PAYLOAD:
             return _enveloped(stream, value, number=number, now=now, random=random)
         _put(payload, field.path.split("."), value, is_new=not like)
     return _enveloped(stream, payload, number=number, now=now, random=random)
+
+
+def _counted(sequence: SequenceSpec, name: str, value: Any, number: int) -> Any:
+    """The value of a field where a few senders take turns and each counts what it sends."""
+    turn, sender = divmod(number - 1, _WORDS)
+    if name == sequence.field:
+        index = turn % sequence.size if sequence.size else turn
+        return (sequence.start or 0) + index * sequence.step
+    return f"{name}-{sender + 1}" if name in sequence.per and isinstance(value, str) else value
 
 
 def _enveloped(stream: Stream, payload: Any, *, number: int, now: datetime, random: Random) -> Any:

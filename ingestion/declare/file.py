@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ingestion.connectors.registry import connectors
+from ingestion.declare.sequence import SequenceSpec
 from ingestion.declare.stream import FieldSpec, Stream, suggest
 from ingestion.errors import ConfigError
 from ingestion.formats.port import FOLDER
@@ -77,6 +78,8 @@ def _known_keys(location: tuple[int | str, ...], body: Mapping[str, Any]) -> lis
     """The keys that may stand where an unknown one does; of a source, those of its kind."""
     if location[0] == "fields":
         return list(FieldSpec.model_fields)
+    if location[0] == "sequence":
+        return list(SequenceSpec.model_fields)
     if location[0] == "format":
         return option_names(find_format(next(iter(body["format"]))).options)
     models: list[type[BaseModel]] = [Stream]

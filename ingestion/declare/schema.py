@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from ingestion.connectors.registry import connectors
 from ingestion.declare.origins import ORIGINS
+from ingestion.declare.sequence import SequenceSpec
 from ingestion.declare.stream import (
     DEFAULT_FORMAT,
     RESERVED_NAMES,
@@ -48,6 +49,8 @@ def streams_schema() -> dict[str, Any]:
         "additionalProperties": {"anyOf": [type_schema(), field]},
     }
     properties["cast_errors"] = _schema_of(CastErrorLimits)
+    properties["sequence"] = _schema_of(SequenceSpec)
+    properties["sequence"]["examples"] = [{"per": "device_id", "field": "n"}]
     properties["fields"].pop("patternProperties")  # says the same, less precisely
     return {
         "$schema": DRAFT,

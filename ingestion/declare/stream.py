@@ -36,6 +36,7 @@ from ingestion.declare.envelopes import (
 from ingestion.declare.from_schema import fields_of, folder_of, read_format
 from ingestion.declare.labels import Owners, Tags
 from ingestion.declare.origins import Origin, check_origin, completed
+from ingestion.declare.sequence import SequenceSpec, check_sequence
 from ingestion.declare.times import TIME_TYPES, Unit, check_zone, format_schema, pattern_of
 from ingestion.formats.registry import FormatChoice, choose_format
 
@@ -220,6 +221,7 @@ class Stream(_Model):
         fields: Typed fields that staging takes from the payload.
         max_reject_share: A batch with a larger share of rejects (0 to 1) is not loaded.
         cast_errors: Which share of values that are not of their type warns, and which fails.
+        sequence: How its senders number their events, so that missing ones show.
         owners: Who answers for it: addresses and teams, as in team:plant.
         tags: Words to find it by, in Dagster and with `dbt ls -s tag:…`.
     """
@@ -237,6 +239,7 @@ class Stream(_Model):
     fields: dict[Name, FieldSpec] = Field(default_factory=dict)
     max_reject_share: Annotated[float, Field(ge=0, le=1)] | None = None
     cast_errors: CastErrorLimits = CastErrorLimits()
+    sequence: SequenceSpec | None = None
     owners: Owners = ()
     tags: Tags = ()
 
@@ -307,4 +310,11 @@ class Stream(_Model):
                 if name not in self.fields and name not in parts:
                     hint = suggest(name, [*self.fields, *parts])
                     raise ValueError(f"{role} names '{name}', which is not among the fields{hint}")
+        if self.sequence is not None:
+            types = {name: part.type for name, part in parts.items()}
+            types |= {name: field.type for name, field in self.fields.items()}
+            missing = check_sequence(self.sequence, types)
+            if missing is not None:
+                hint = suggest(missing, types)
+                raise ValueError(f"sequence names '{missing}', which is not among the fields{hint}")
         return self

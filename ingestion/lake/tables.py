@@ -17,6 +17,7 @@ from ingestion.lake.versions import METADATA_SCHEMA
 from ingestion.log.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA, RESOLUTION_SCHEMA, SQL_TYPES
 
 LEDGER = "batches"
+ACCEPTED_GAPS = "_accepted_gaps"
 _OUR_TABLES = {"rejects": REJECT_SCHEMA, "reject_resolutions": RESOLUTION_SCHEMA, LEDGER: BATCH_SCHEMA}
 _DLT_TABLES = """
 create table if not exists raw._dlt_loads (
@@ -34,10 +35,12 @@ _DBT_TABLES = {
     "built_at timestamptz",
     "_conflicts": "table_name varchar, batch_id bigint, event_id varchar, first_event_id varchar, "
     "business_id varchar, found_at timestamptz",
+    ACCEPTED_GAPS: "stream varchar, sender varchar, opened_until timestamptz, accepted_at timestamptz, "
+    "note varchar",
 }
 """What dbt notes in the transactions that build models (orchestration/dbt/package/macros): by which
 declaration each was built (the row of the highest generation counts), and deliveries with one id and several
-payloads."""
+payloads. And what an operator accepts as lost (ingestion/watch/sequences.py); dbt only reads it."""
 
 _READY = f"""
 select

@@ -1,4 +1,4 @@
-"""Checks of every stream's staging model: values that are not of their type, conflicts, clocks.
+"""Checks of every stream's staging model: values that are not of their type, conflicts, clocks, sequences.
 
 What is counted is in ingestion/watch/staged.py; the limits are the stream's `cast_errors` in streams.yml.
 """
@@ -12,6 +12,7 @@ from dagster import AssetCheckKey, AssetCheckResult, AssetCheckSeverity, AssetCh
 from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
 from ingestion.watch.staged import CastErrors, count_cast_errors, count_clock_ahead, count_conflicts
+from orchestration.checks.sequences import sequence_result, sequence_spec
 from orchestration.keys import WARNING
 
 CAST_CHECK = "cast_errors"
@@ -57,7 +58,8 @@ def staged_specs(staged: Mapping[AssetKey, Stream]) -> list[AssetCheckSpec]:
         )
         for key, stream in staged.items()
     ]
-    return [*casts, *conflicts, *clocks]
+    sequences = (sequence_spec(key, stream) for key, stream in staged.items())
+    return [*casts, *conflicts, *clocks, *(spec for spec in sequences if spec is not None)]
 
 
 class StagedChecks:
@@ -102,6 +104,9 @@ def check_staged(lake: Lake, key: AssetKey, stream: Stream) -> Iterator[AssetChe
     yield _clock_result(lake, key, stream)
     if stream.business_id:
         yield _conflict_result(lake, key, stream)
+    sequence = sequence_result(lake, key, stream)
+    if sequence is not None:
+        yield sequence
 
 
 def _cast_result(lake: Lake, key: AssetKey, stream: Stream) -> AssetCheckResult:

@@ -34,10 +34,14 @@ def prepare_project(streams: Sequence[StreamLike], project_dir: Path) -> None:
 def _staged_streams(streams: Iterable[StreamLike], project_dir: Path) -> str:
     """A macro that lists the streams with a staging model: dbt knows its graph only after parsing."""
     models = {path.stem for path in (project_dir / "models").rglob("stg_*") if path.suffix in _MODELS}
-    staged = [stream.name for stream in streams if f"stg_{stream.name}" in models]
+    staged = [stream for stream in streams if f"stg_{stream.name}" in models]
+    names = [stream.name for stream in staged]
+    sequences = {stream.name: stream.sequence.meta() for stream in staged if stream.sequence is not None}
     return (
         "{# Written by Millrace: the declared streams that have a staging model. #}\n"
-        f"{{% macro staged_streams() %}}{{{{ return({staged}) }}}}{{% endmacro %}}\n"
+        f"{{% macro staged_streams() %}}{{{{ return({names}) }}}}{{% endmacro %}}\n"
+        "{# Of these, how the senders of a stream number their events. #}\n"
+        f"{{% macro sequences() %}}{{{{ return({sequences}) }}}}{{% endmacro %}}\n"
     )
 
 

@@ -73,7 +73,21 @@ class ParsedModels:
             for unique_id, node in self.manifest["sources"].items()
             if "fields" in node["config"].get("meta", {})
         )
+        checksums += sorted(
+            (unique_id, macro["macro_sql"])
+            for unique_id, macro in self.manifest.get("macros", {}).items()
+            if macro["name"] == "sequences" and self.counts()
+        )
         return hashlib.sha256(json.dumps(checksums).encode()).hexdigest()[:16]
+
+    def counts(self) -> bool:
+        """Whether a stream declares a sequence."""
+        return "model.millrace.ops_sequence_runs" in self.manifest["nodes"]
+
+    def disabled(self) -> frozenset[str]:
+        """Names of the models whose `enabled` is false."""
+        nodes = (node for every in self.manifest.get("disabled", {}).values() for node in every)
+        return frozenset(node["name"] for node in nodes if node["resource_type"] == "model")
 
     def tables(self) -> dict[tuple[str, str], str]:
         """Schema and name of each model's, seed's and snapshot's table or view → dbt's id."""

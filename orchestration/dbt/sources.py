@@ -149,6 +149,13 @@ class FieldLike(Protocol):
         """Of a number's bytes."""
 
 
+class SequenceLike(Protocol):
+    """A declared sequence."""
+
+    def meta(self) -> dict[str, Any]:
+        """What the macros need to know of it."""
+
+
 class StreamLike(Protocol):
     """What this module needs to know of a declared stream."""
 
@@ -199,6 +206,10 @@ class StreamLike(Protocol):
     @property
     def clock_tolerance_minutes(self) -> int:
         """How long after its receipt an event's time is still believed."""
+
+    @property
+    def sequence(self) -> "SequenceLike | None":
+        """How its senders number their events."""
 
     @property
     def owners(self) -> tuple[str, ...]:

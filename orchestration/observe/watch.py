@@ -8,6 +8,7 @@ from ingestion.declare.stream import Stream
 from ingestion.errors import StorageError
 from ingestion.settings import Settings
 from orchestration.conditions.condition import Condition, Finding
+from orchestration.conditions.gaps import gap_findings
 from orchestration.conditions.reports import Reporter, reported
 from orchestration.observe import machine
 from orchestration.observe.alerts import Poster
@@ -41,6 +42,7 @@ class Watch:
         self._services: tuple[ServiceRow, ...] = ()
         self._restarts = machine.Restarts(settings.data_dir / "logs")
         self._unwritable = ""
+        self._streams: Callable[[], Sequence[Stream]] = tuple
         self._observer: Observer | None = None
         self._poster: Poster | None = None
         self._ui: UiReporter | None = None
@@ -66,7 +68,7 @@ class Watch:
             questions: How processes are asked whether they work.
             streams: The declared streams.
         """
-        self._settings = settings
+        self._settings, self._streams = settings, streams
         self._observer = Observer(settings, lambda: self._services, questions=questions, streams=streams)
         self._observer.start()
         if settings.alert_webhook_url is not None:
@@ -97,13 +99,15 @@ class Watch:
             found.append(Finding("files_not_writable", "conditions", self._unwritable))
         data_dir = self._settings.data_dir
         found += reported(data_dir, by="loading") or ()
+        now = datetime.now(UTC)
+        found += gap_findings(data_dir, self._streams(), now=now)
         stale = is_stale(self._settings)
         for reporter, kinds in _REPORTED_KINDS.items():
             sentences = reported(data_dir, by=reporter)
             found += [each for each in sentences or () if not (stale and each.name == "source_unreachable")]
             unknown |= set() if sentences is not None else set(kinds)
         try:
-            self._watchman.note(found, unknown=unknown, now=datetime.now(UTC))
+            self._watchman.note(found, unknown=unknown, now=now)
             self._unwritable = ""
         except StorageError as error:
             self._unwritable = str(error)

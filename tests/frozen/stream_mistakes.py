@@ -48,6 +48,30 @@ MISTAKES: dict[str, str] = {
     "event_time is not a field": "a:\n  source: {kafka: t}\n  event_time: at\n  fields: {att: date}\n",
     "event_time without fields": "a:\n  source: {kafka: t}\n  event_time: at\n",
     "business_id is not a field": "a:\n  source: {kafka: t}\n  business_id: [x, id]\n  fields: {x: date}\n",
+    "sequence without per": "a:\n  source: {kafka: t}\n  sequence: {field: n}\n  fields: {n: bigint}\n",
+    "sequence of an unknown key": "a:\n  source: {kafka: t}\n  sequence: {per: d, feild: n}\n",
+    "sequence names no field": (
+        "a:\n  source: {kafka: t}\n  sequence: {per: device, field: n}\n"
+        "  fields: {devices: varchar, n: bigint}\n"
+    ),
+    "sequence counts by a text": (
+        "a:\n  source: {kafka: t}\n  sequence: {per: d, field: n}\n  fields: {d: varchar, n: varchar}\n"
+    ),
+    "sequence counts per number": (
+        "a:\n  source: {kafka: t}\n  sequence: {per: n, field: n}\n  fields: {n: bigint}\n"
+    ),
+    "sequence never is where it wraps": (
+        "a:\n  source: {kafka: t}\n  sequence: {per: d, field: n, step: 2, wraps_at: 255}\n"
+        "  fields: {d: varchar, n: bigint}\n"
+    ),
+    "sequence with too wide a reorder": (
+        "a:\n  source: {kafka: t}\n  sequence: {per: d, field: n, wraps_at: 255, reorder: 128}\n"
+        "  fields: {d: varchar, n: bigint}\n"
+    ),
+    "sequence with a negative limit": (
+        "a:\n  source: {kafka: t}\n  sequence: {per: d, field: n, warn: -1}\n"
+        "  fields: {d: varchar, n: bigint}\n"
+    ),
     "max_reject_share over 1": "a:\n  source: {kafka: t}\n  max_reject_share: 7\n",
     "max_reject_share is not a number": "a:\n  source: {kafka: t}\n  max_reject_share: few\n",
     "owner": "a:\n  source: {kafka: t}\n  owners: [team:plant, ada]\n",

@@ -29,7 +29,9 @@ CONTRACTS = [
 ]
 UNSEEN = {
     "event_time is not a field", "event_time without fields", "business_id is not a field",
-    "pattern that does not compile", "the same stream twice", "the same key twice",
+    "pattern that does not compile", "sequence names no field", "sequence counts by a text",
+    "sequence counts per number", "sequence never is where it wraps", "sequence with too wide a reorder",
+    "the same stream twice", "the same key twice",
 }  # fmt: skip
 """Mistakes that only streams.yml as a whole shows; load_streams reports them."""
 NO_YAML = {"the file is not YAML", "a YAML tag"}

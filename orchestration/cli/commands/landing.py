@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from ingestion.errors import ConfigError
-from orchestration.cli import rejects, tokens, unrouted
+from orchestration.cli import gaps, rejects, tokens, unrouted
 from orchestration.cli.commands.options import AsJson
 
 PANEL = "Events"
 app = typer.Typer()
 app.add_typer(rejects.app, name="rejects", rich_help_panel=PANEL)
+app.add_typer(gaps.app, name="gaps", rich_help_panel=PANEL)
 app.add_typer(unrouted.app, name="unrouted", rich_help_panel=PANEL)
 app.add_typer(tokens.app, name="token", rich_help_panel=PANEL)
 

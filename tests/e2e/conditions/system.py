@@ -71,9 +71,10 @@ class System:
         self._environment |= {f"MILLRACE_{n}": str(value) for n, value in self._settings.items()}
         self._terminal: Terminal | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._run("new", str(folder), cwd=folder.parent)
+        self.run("new", str(folder), cwd=folder.parent)
 
-    def _run(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command line of the project's."""
         return subprocess.run(
             [MILLRACE, *arguments], cwd=cwd or self.folder, env=self._environment | {"COLUMNS": "500"},
             capture_output=True, text=True, timeout=120, check=False,
@@ -145,11 +146,11 @@ class System:
 
     def status(self) -> Any:
         """`status --json`."""
-        return json.loads(self._run("status", "--json").stdout)
+        return json.loads(self.run("status", "--json").stdout)
 
     def check(self) -> int:
         """The exit code of `status --check`."""
-        return self._run("status", "--check").returncode
+        return self.run("status", "--check").returncode
 
     def names(self) -> set[str]:
         """The kinds that are open."""
@@ -220,10 +221,10 @@ class System:
 
         address = self.state().ui_url
         assert self.check() == 1
-        printed, examined = self._run("status").stdout, self._problems()
+        printed, examined = self.run("status").stdout, self._problems()
         for kind in sorted(wanted):
             if not _shows(printed, of(kind)):
-                require(kind, "status", lambda: self._run("status").stdout)
+                require(kind, "status", lambda: self.run("status").stdout)
             if not _shows(examined, of(kind)):
                 require(kind, "doctor", self._problems)
             if self._terminal is None:
@@ -236,7 +237,7 @@ class System:
         return sentences
 
     def _problems(self) -> str:
-        examined = json.loads(self._run("doctor", "--json").stdout)
+        examined = json.loads(self.run("doctor", "--json").stdout)
         return " ".join(each["message"] for each in examined if each["state"] == "problem")
 
     def require_over(self, kinds: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""The list of planted bugs is kept up to date: each place is there, each bug is Python, each test exists."""
+"""The list of planted bugs is kept up to date: each place is there, Python stays Python, each test exists."""
 
 import ast
 from dataclasses import replace
@@ -16,7 +16,9 @@ from tests.repository import REPOSITORY
 
 @pytest.mark.parametrize("mutant", PLANTED, ids=lambda mutant: mutant.name)
 def test_a_planted_bug_has_its_place_and_its_tests(mutant: Mutant) -> None:
-    ast.parse(mutant.planted_in(REPOSITORY))
+    planted = mutant.planted_in(REPOSITORY)
+    if mutant.file.endswith(".py"):
+        ast.parse(planted)
     assert mutant.tests
     for node in mutant.tests:
         path, _, test = node.partition("::")

@@ -16,6 +16,7 @@ from tests.fault.mutations.planted import (
     proof,
     rabbitmq,
     repairs,
+    sequences,
     spool,
     streams,
     upkeep,
@@ -35,6 +36,7 @@ PARTS: Mapping[str, tuple[Mutant, ...]] = {
     "repairs": repairs.MUTANTS,
     "upkeep": upkeep.MUTANTS,
     "alarms": alarms.MUTANTS,
+    "sequences": sequences.MUTANTS,
     "foundations": foundations.MUTANTS,
     "doors": doors.MUTANTS,
 }
