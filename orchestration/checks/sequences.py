@@ -41,6 +41,7 @@ def sequence_result(lake: Lake, key: AssetKey, stream: Stream) -> AssetCheckResu
     failed = sequence.fail is not None and missing.numbers > sequence.fail
     outcome = "failed" if failed else "warned" if missing.numbers > sequence.warn else "passed"
     limit = sequence.fail if failed and sequence.fail is not None else sequence.warn
+    allowed = f"at most {limit:,} may be missing" if limit else "none may be missing"
     text = "" if not missing.numbers else f"{described(missing, stream.name)} ({allowed})"
     return _result(key, outcome, text, measured=missing.numbers, limit=limit, lake=lake)
 

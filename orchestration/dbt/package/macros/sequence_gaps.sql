@@ -1,7 +1,7 @@
 {#
   From runs to lives and gaps. `runs` and `specs` are names of relations; `specs` has a row for each stream that declares a sequence.
 
-  A sender's *life* begins anew where its counter does. In time order, a number below the one before it is a restart if it is `start`
+  A sender's *life* begins again where its counter does. In time order, a number below the one before it is a restart if it is `start`
   (of a counter that wraps: if it is not within `reorder`), or lower by more than `reorder`; else it is late. What is missing is what a life lacks between its lowest and its highest
   number, and after a restart from `start` on.
 #}
