@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -89,12 +89,16 @@ from range($first // $per_load, $last // $per_load) as numbers(n)
 
 @dataclass
 class GeneratedLog:
-    """A log with `events` new readings from `begin` on, in place of a broker, which is not measured here."""
+    """A log with `events` new readings from `begin` on, in place of a broker, which is not measured here.
+
+    It hands out the same event again: the next batch recognises the log by the last one.
+    """
 
     begin: int
     events: int = 0
     stalls: int = 0
     keeps_until_confirmed: bool = False
+    moments: dict[int, datetime] = field(default_factory=dict)
 
     def bounds(self) -> dict[str, Bounds]:
         return {PARTITION: Bounds(0, self.begin + self.events, LOG_ID)}
@@ -111,14 +115,15 @@ class GeneratedLog:
         rows = []
         for position in range(window.start, window.end):
             machine = machines[position % len(machines)]
+            moment = self.moments.setdefault(position, now)
             event = {
                 "reading_id": f"n-{position}", "machine_id": machine.machine_id, "line_id": machine.line_id,
-                "measured_at": now.isoformat(), "temperature_celsius": 50.0, "vibration_mm_s": 2.0,
+                "measured_at": moment.isoformat(), "temperature_celsius": 50.0, "vibration_mm_s": 2.0,
                 "power_kw": 10.0, "status": "running",
             }  # fmt: skip
             rows.append(
                 {"source_partition": PARTITION, "position": position, "value": json.dumps(event).encode()}
-                | {"event_key": b"plant", "headers": "{}", "event_time": now}
+                | {"event_key": b"plant", "headers": "{}", "event_time": moment}
             )
         yield Chunk(pa.Table.from_pylist(rows, schema=SOURCE_SCHEMA), {PARTITION: window.end})
 

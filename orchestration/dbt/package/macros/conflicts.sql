@@ -23,20 +23,23 @@
         {%- if millrace.stream_meta(read.stream).envelope == 'cloudevents' -%}
             {%- set sent = '(' ~ events ~ ') as events' -%}
         {%- endif -%}
-        {{ millrace.settle(read.stream, sent, events, target, fresh, read.ranges, millrace.table_name(model)) }}
+        {{ millrace.settle(read.stream, sent, events, target, fresh, read.ranges, millrace.table_name(model), after) }}
     {%- endif -%}
 {%- endmacro %}
 
 
-{# The same of any events: `sent` is what follows `from` to count them, `events` SQL of them, `table` the name under which conflicts are noted. #}
-{% macro settle(stream, sent, events, target, fresh, ranges, table) -%}
+{#
+  The same of any events: `sent` is what follows `from` to count them, `events` SQL of them, `table` the name under which conflicts are
+  noted. A batch that brings staging no row does not move its watermark, and is read again: what is noted after `after` is not noted twice.
+#}
+{% macro settle(stream, sent, events, target, fresh, ranges, table, after=none) -%}
     {%- set ids = millrace.id_list(stream) -%}
     {%- if ids -%}
         {%- set rule = millrace.stream_meta(stream).on_conflict or 'first' -%}
         {%- set left_out = 'select (select count(*) from ' ~ sent ~ ') - (select count(*) from ' ~ fresh ~ ') as events' -%}
         {%- if rule in ('last', 'keep_all') or run_query(left_out).columns[0].values()[0] > 0 -%}
             {%- set known = millrace.within(target, 'event_at', ranges, columns=ids ~ ', event_id, batch_id, payload_hash') -%}
-            {{ millrace.count_conflicts(stream, events, known, table) }}
+            {{ millrace.count_conflicts(stream, events, known, table, after) }}
         {%- endif -%}
         {%- if rule == 'last' -%}
             {%- for range in ranges %}
@@ -71,9 +74,10 @@
 
 
 {#
-  The statement that records conflicts. `events` are typed events, `known` rows that are staged: both as SQL.
+  The statement that records conflicts. `events` are typed events, `known` rows that are staged: both as SQL; `after` is the
+  batch after which some may be recorded already, none where that cannot be.
 #}
-{% macro count_conflicts(stream, events, known, table) -%}
+{% macro count_conflicts(stream, events, known, table, after=none) -%}
     {%- set ids = millrace.id_list(stream) -%}
     {%- set rule = millrace.stream_meta(stream).on_conflict or 'first' -%}
     {%- set found -%}
@@ -150,6 +154,11 @@
     {%- else %}
     insert into {{ millrace.kept_conflicts() }} (table_name, batch_id, event_id, first_event_id, business_id, found_at)
     select '{{ table }}', batch_id, event_id, first_event_id, business_id, now()
-    from ({{ found }}) as conflicts;
+    from ({{ found }}) as conflicts
+    {%- if after is not none %}
+    anti join (
+        select event_id from {{ millrace.kept_conflicts() }} where table_name = '{{ table }}' and batch_id > {{ after }}
+    ) as noted using (event_id)
+    {%- endif %};
     {%- endif %}
 {%- endmacro %}
