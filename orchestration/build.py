@@ -14,6 +14,7 @@ from dagster import AssetChecksDefinition, AssetKey, AssetsDefinition, Definitio
 from ingestion.declare.file import load_streams
 from ingestion.declare.stream import Stream
 from ingestion.errors import StorageError
+from ingestion.serve.shelf import write_served
 from ingestion.settings import Settings, load_settings
 from orchestration.assets.exposures import exposure_specs
 from orchestration.assets.full_scans import full_scan_checks
@@ -33,6 +34,7 @@ from orchestration.dbt.lineage import Lineage
 from orchestration.dbt.project import ParsedModels, contract_folders, parse_models, without_models
 from orchestration.dbt.results import DbtResult
 from orchestration.dbt.runner import invoke
+from orchestration.dbt.served import served_models
 from orchestration.fingerprint import of_project
 from orchestration.jobs.refresh import Job, audit_job, audit_schedule, refresh_job
 from orchestration.jobs.rejects import retry_job
@@ -122,6 +124,9 @@ def build_defs(
     checks += [key for audit in audits.values() for key in audit.check_keys]
     with suppress(StorageError):  # what has to write there reports a full disk
         report(settings().data_dir, project_findings(project.problems), by="definitions")
+        write_served(
+            settings().data_dir, (each.mart for each in served_models(project.parsed, project.lineage))
+        )
         report_checks(settings().data_dir, [(key.asset_key.to_user_string(), key.name) for key in checks])
     return Definitions(
         assets=assets,
@@ -182,6 +187,7 @@ def build_models(
         Cycles(project.streams, lineage.followers, lineage.groups(), budget_seconds=shortest),
         budgets=budgets,
         tables=lineage.tables_of(),
+        served=served_models(project.parsed, lineage),
         run_dbt=run_dbt,
     )
 

@@ -30,6 +30,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "lake",
             "connectors",
             "declare",
+            "serve",
             "collect",
             "land",
             "watch",

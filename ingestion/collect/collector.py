@@ -32,6 +32,7 @@ from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, MillraceError, StorageError
 from ingestion.file_lock import lock_file
 from ingestion.json_file import write_json
+from ingestion.serve.reader import LakeMartReader
 from ingestion.settings import Settings
 from ingestion.spool.guarded import Held, Limits
 from ingestion.spool.intake import Intake
@@ -60,6 +61,9 @@ class Collector:
         streams: The declared streams; those of other kinds are left out.
         connector: The kind.
         limits: Sizes and waits of the group commit.
+
+    Attributes:
+        marts: Reads marts (connectors/port.py, Intake).
 
     Raises:
         ConfigError: No stream of the kind is declared, or its access is incomplete.
@@ -97,6 +101,7 @@ class Collector:
         unrouted = unrouted_name(connector.collector)
         self._unrouted = OpenCount(settings.data_dir / "spool" / unrouted)
         self._view = LakeView(settings, settings.data_dir / "spool")
+        self.marts = LakeMartReader(settings)
         self._lock = _lock(folder)
         try:
             require_libraries(connector.kind, connector.libraries, extra=connector.extra)
@@ -137,6 +142,7 @@ class Collector:
             self._write_status(time.monotonic())
             self._spools.close()
             self._view.close()
+            self.marts.close()
             os.close(self._lock)
 
     def take(

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, runt
 import pyarrow as pa
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
+from ingestion.connectors.marts import MartReader
 from ingestion.connectors.messages import Look, Message, Sender
 from ingestion.log.port import Log, Start
 from ingestion.spool.guarded import Held
@@ -215,6 +216,11 @@ class Intake(Protocol):
         Raises:
             MillraceError: Lake or spool cannot be read.
         """
+        ...
+
+    @property
+    def marts(self) -> MartReader:
+        """Reads marts, for a listener that also answers questions; from any thread."""
         ...
 
     def kept(self, stream: str, *, after: Place | None) -> Iterator[tuple[Place, SpoolEvent]]:
@@ -441,6 +447,10 @@ class TokenConnector(CollectingConnector, Protocol):
 
     def wants_token(self, spec: Any) -> bool:
         """Whether a source's senders show one."""
+        ...
+
+    def subject_of_mart(self, mart: str) -> str:
+        """What tokens for reading a mart belong to; of all marts where none is named."""
         ...
 
     def tokens(self, state: Path) -> Tokens:

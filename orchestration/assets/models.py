@@ -6,6 +6,7 @@ The SQL is in dbt_project/; how models become assets is in translator.py.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +26,9 @@ from dagster import (
 
 from ingestion.clock import utc_now
 from ingestion.declare.stream import Stream
+from ingestion.errors import StorageError
 from ingestion.land.session import LakeSession
+from ingestion.serve.shelf import note_shown
 from orchestration.assets.model_results import (
     DONE,
     data_versions,
@@ -45,6 +48,7 @@ from orchestration.dbt.lineage import NodeKeys
 from orchestration.dbt.project import FULL_SCAN, FULL_SCAN_TAG, NO_ASSETS, ParsedModels
 from orchestration.dbt.results import DbtFailed, DbtResult, NodeResult, why_failed
 from orchestration.dbt.runner import build_args, invoke
+from orchestration.dbt.served import Served, shown_by
 from orchestration.dbt.specs import dbt_specs
 from orchestration.keys import EVERY_MODEL, MODELS_METADATA
 from orchestration.run import stage
@@ -71,6 +75,7 @@ class Parts:
         run_dbt: Runs a dbt command on the project; raises DbtFailed.
         descriptions: What the project says of its tables.
         staged: Staging model → its stream.
+        served: The marts that programs read.
     """
 
     project: DbtProject
@@ -83,6 +88,7 @@ class Parts:
     run_dbt: Callable[[DbtProject, Sequence[str]], DbtResult]
     descriptions: Mapping[Table, Described]
     staged: Mapping[AssetKey, Stream]
+    served: list[Served]
 
 
 def models_asset(
@@ -92,6 +98,7 @@ def models_asset(
     *,
     budgets: Mapping[AssetKey, Budget],
     tables: Mapping[str, frozenset[AssetKey]],
+    served: list[Served],
     run_dbt: Callable[[DbtProject, Sequence[str]], DbtResult] = invoke,
 ) -> AssetsDefinition:
     """The models, their quick tests and their contracts, materialised by dbt in process.
@@ -102,6 +109,7 @@ def models_asset(
         cycles: How a run goes on.
         budgets: Mart → how fresh it has to be.
         tables: Stream → what has to be built to show what is new of it.
+        served: The marts that programs read.
         run_dbt: Runs a dbt command on the project.
     """
     specs = dbt_specs(parsed.manifest, without_tag=FULL_SCAN_TAG)
@@ -112,7 +120,7 @@ def models_asset(
     staged = staged_streams(cycles.streams, nodes.assets.values())
     parts = Parts(
         parsed.project, nodes, data_versions(parsed), contracts, budgets, tables, cycles, run_dbt,
-        declared_descriptions(parsed), staged,
+        declared_descriptions(parsed), staged, served,
     )  # fmt: skip
 
     @multi_asset(
@@ -244,6 +252,11 @@ class ModelsRun:
             if result.status in DONE and result.unique_id in assets
         }
         self._freshness.built(self._session.lake, built, began_at=began_at, visible_at=utc_now())
+        if shown := shown_by(self._parts.served, built, released):
+            with suppress(
+                StorageError
+            ):  # who reads then sees older figures; a full disk is reported elsewhere
+                note_shown(self._session.settings.data_dir, shown)
         self._advance(released, built)
 
     def _advance(self, released: Mapping[str, int], built: AbstractSet[AssetKey]) -> None:

@@ -31,6 +31,8 @@ class HttpAccess(Access):
     body_max_bytes: int = Field(default=10 * 2**20, ge=1)
     request_max_events: int = Field(default=10_000, ge=1)
     request_seconds: float = Field(default=30.0, gt=0)
+    mart_reads: int = Field(default=2, ge=0)
+    mart_seconds: float = Field(default=300.0, gt=0)
 
     @field_validator("read_token")
     @classmethod

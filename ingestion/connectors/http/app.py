@@ -23,10 +23,12 @@ from ingestion.connectors.http.bodies import Body
 from ingestion.connectors.http.delivery import Delivery, Stored
 from ingestion.connectors.http.doors import Door, Keepers, bearer
 from ingestion.connectors.http.keys import DIGEST, KEY
+from ingestion.connectors.http.marts import Marts
 from ingestion.connectors.http.problems import PROBLEM, RETRY_SECONDS, Problem, try_again
 from ingestion.connectors.http.reading import READ, Reader
 from ingestion.connectors.http.receipts import digest_of, read_receipt, receipt_of, where
 from ingestion.connectors.http.taps import Taps
+from ingestion.connectors.marts import MartReader
 from ingestion.connectors.port import Whereabouts
 from ingestion.errors import MillraceError
 from ingestion.spool.guarded import Held
@@ -49,6 +51,7 @@ class HttpApp:
         deliver: Hands a request over to whoever stores it.
         held: Why a door's streams are not stored at the moment, as was seen last.
         answer_seconds: How long a request may wait to be stored.
+        marts: Reads marts; None: there are none here.
 
     Attributes:
         asgi: What a server serves.
@@ -65,11 +68,13 @@ class HttpApp:
         deliver: Callable[[Delivery], None],
         held: Callable[[str], Held | None],
         answer_seconds: float,
+        marts: MartReader | None = None,
     ) -> None:
         self._doors, self._access, self._keepers = doors, access, keepers
         self._whereabouts = whereabouts
         self._deliver, self._held, self._answer_seconds = deliver, held, answer_seconds
         self._taps = Taps()
+        self._marts = Marts(marts, access, keepers) if marts is not None else None
         self._reader = Reader(
             limit=access.body_max_bytes, seconds=access.request_seconds, memory=_MEMORY_BYTES
         )
@@ -78,6 +83,7 @@ class HttpApp:
             routes=[
                 Route("/healthz", self._health, methods=["GET"]),
                 Route("/v1/receipts/{receipt}", self._where, methods=["GET"]),
+                Route("/v1/marts/{mart}", self._read, methods=["GET"]),
                 Route("/v1/{door}", self._take, methods=["POST"]),
                 Route("/v1/{door}", self._show, methods=["OPTIONS"]),
                 Route("/v1/{door}/next", self._watch, methods=["GET"]),
@@ -176,6 +182,15 @@ class HttpApp:
             self._require_reader(request)
         lines = self._taps.watch(name)
         return StreamingResponse(lines, media_type="application/x-ndjson")
+
+    async def _read(self, request: Request) -> Response:
+        """A mart's rows."""
+        self._require_reachable(request)
+        if self._marts is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+        response = await self._marts.answer(request)
+        self._count(HTTPStatus.OK)
+        return response
 
     async def _where(self, request: Request) -> Response:
         """Where a receipt's events are by now."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ingestion.connectors.http.access import HttpAccess
 from ingestion.connectors.http.declare import HttpSource
-from ingestion.connectors.http.tokens import TokenFile
+from ingestion.connectors.http.tokens import TokenFile, mart_subject
 from ingestion.connectors.messages import Look, Message, Sender
 from ingestion.connectors.port import Finding, Intake, Listener, Tokens
 from ingestion.errors import ConfigError
@@ -113,6 +113,10 @@ class HttpConnector:
     def wants_token(self, spec: HttpSource) -> bool:
         """Whether senders show a bearer token."""
         return spec.auth == "token"
+
+    def subject_of_mart(self, mart: str) -> str:
+        """What tokens for reading belong to."""
+        return mart_subject(mart)
 
     def tokens(self, state: Path) -> Tokens:
         """The bearer tokens, of which hashes are kept."""

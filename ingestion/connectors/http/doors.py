@@ -9,7 +9,7 @@ from ingestion.connectors.http.access import HttpAccess
 from ingestion.connectors.http.declare import HttpSource
 from ingestion.connectors.http.problems import Problem
 from ingestion.connectors.http.signatures import Signature
-from ingestion.connectors.http.tokens import TokenFile
+from ingestion.connectors.http.tokens import TokenFile, mart_subject
 from ingestion.errors import ConfigError
 
 
@@ -82,6 +82,20 @@ class Keepers:
             token = bearer(headers)
             if not token or not any([self._tokens.admits(stream, token) for stream in door.streams]):
                 raise _unauthorized("show a token of this stream: Authorization: Bearer …", "Bearer")
+
+    def admit_reader(self, mart: str, headers: Mapping[str, str]) -> None:
+        """Refuse who shows no token for a mart, or for all of them.
+
+        Raises:
+            Problem: 401.
+        """
+        token = bearer(headers)
+        known = (mart_subject(mart), mart_subject(""))
+        if not token or not any([self._tokens.admits(each, token) for each in known]):
+            raise _unauthorized(
+                "show a token for this mart, as 'millrace token make marts' makes: Authorization: Bearer …",
+                "Bearer",
+            )
 
     def check(self, door: Door, headers: Mapping[str, str], body: bytes) -> None:
         """Refuse a body that is not signed as is declared.

@@ -70,6 +70,7 @@ class HttpListener:
             deliver=self._inbox.put,
             held=lambda name: self._held.get(name),
             answer_seconds=timeout_seconds,
+            marts=intake.marts,
         )
 
     @property

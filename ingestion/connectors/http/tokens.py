@@ -116,5 +116,14 @@ class TokenFile:
             ) from None
 
 
+def mart_subject(mart: str) -> str:
+    """What a token for reading belongs to, where others belong to a stream.
+
+    Args:
+        mart: The mart; empty: all of them.
+    """
+    return f"marts:{mart}"
+
+
 def _hash(token: str) -> str:
     return sha256(token.encode()).hexdigest()
