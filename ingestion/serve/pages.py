@@ -52,7 +52,7 @@ def read_page(wanted: Wanted) -> Page | None:
     except (ValueError, ValidationError):
         page = None
     if page is None or page.mart != wanted.mart:
-        raise MartRefused("wrong", "this page belongs to no answer of this mart; ask without 'page'")
+        raise MartRefused("unknown", "this page belongs to no answer of this mart; ask without 'page'")
     return page
 
 

@@ -127,7 +127,7 @@ def _require_versions(lake: Lake, mart: Mart, page: Page) -> int | None:
             "wrong", f"'{mart.name}' is a view, of which no changes are kept; ask without 'since'"
         )
     if since > page.version:
-        raise MartRefused("wrong", f"the lake is at version {page.version}; 'since' is an earlier one")
+        raise MartRefused("unknown", f"the lake is at version {page.version}; 'since' is an earlier one")
     if kept < page.version - since:
         raise MartRefused(
             "expired", f"versions after {since} of the lake have expired; ask without 'since' for all rows"

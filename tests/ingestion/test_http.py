@@ -1,6 +1,8 @@
 """The HTTP source on its real server: what a request may hold, what is refused, and when it is answered."""
 
 import gzip
+import hmac
+import re
 import select
 import socket
 import threading
@@ -19,6 +21,8 @@ from ingestion.collect.collector import Collector
 from ingestion.connectors.http import protocol
 from ingestion.connectors.http.connector import HTTP
 from ingestion.connectors.http.delivery import Stored
+from ingestion.connectors.http.problems import Problem
+from ingestion.connectors.http.rates import Rate
 from ingestion.connectors.http.receipts import receipt_id
 from ingestion.connectors.messages import Look, Message
 from ingestion.declare.sources import open_sender, peek, read_source
@@ -146,6 +150,43 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(shared: Post) -> 
         assert client.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
+def test_an_address_takes_so_many_requests_a_minute_and_says_how_many_are_left(tmp_path: Path) -> None:
+    sources = [{"http": "slow", "requests_per_minute": 2}, {"http": "free"}]
+    with collecting(tmp_path, *sources) as post:
+        for left in (1, 0):
+            answer = post.post("slow", b"1")
+            assert answer.status == 202
+            assert answer.headers["ratelimit-policy"] == '"slow";q=2;w=60'
+            assert re.fullmatch(rf'"slow";r={left};t=\d+', answer.headers["ratelimit"])
+            assert [answer.headers[f"x-ratelimit-{name}"] for name in ("limit", "remaining")] == [
+                "2",
+                f"{left}",
+            ]
+        refused = post.post("slow", b"{")
+        assert (refused.status, refused.headers["x-ratelimit-remaining"]) == (429, "0")
+        assert refused.headers["retry-after"] == refused.headers["x-ratelimit-reset"]
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert "ratelimit" not in post.post("free", b"1").headers
+        assert len(post.values("a")) == 2
+
+
+def test_a_minute_begins_with_its_first_request() -> None:
+    rate = Rate("a", 1)
+    assert rate.take(1000.0)["ratelimit"] == '"a";r=0;t=60'
+    with pytest.raises(Problem) as caught:
+        rate.take(1059.5)
+    assert caught.value.headers["retry-after"] == "1"
+    assert rate.take(1060.0)["ratelimit"] == '"a";r=0;t=60'
+
+
+def test_who_may_not_send_uses_up_nothing(tmp_path: Path) -> None:
+    signed = {"http": "signed", "auth": "github", "requests_per_minute": 1}
+    with collecting(tmp_path, signed, http_secrets="signed=secret") as post:
+        assert [post.post("signed", b"1").status for _ in range(3)] == [401, 401, 401]
+        signature = f"sha256={hmac.new(b'secret', b'1', 'sha256').hexdigest()}"
+        assert post.post("signed", b"1", {**JSON, "X-Hub-Signature-256": signature}).status == 202
+
+
 def test_a_door_that_two_streams_read_brings_each_event_to_both(shared: Post) -> None:
     answer = shared.post("two", b"[1,2]")
     assert [(each["stream"], each["last"] - each["first"]) for each in answer.json["streams"]] == [
@@ -214,6 +255,7 @@ def test_a_full_spool_refuses_until_it_is_drained(tmp_path: Path) -> None:
             stored += 1
             assert stored < 100
         assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+        assert (answer.headers["x-ratelimit-remaining"], answer.headers["x-ratelimit-reset"]) == ("0", "1")
         assert "spool is full" in answer.json["detail"]
         assert post.ask("GET", "/healthz").status == 503
         assert post.post("other", b"1").status == 202

@@ -24,7 +24,9 @@ from ingestion.connectors.http.delivery import Delivery, Stored
 from ingestion.connectors.http.doors import Door, Keepers, bearer
 from ingestion.connectors.http.keys import DIGEST, KEY
 from ingestion.connectors.http.marts import Marts
+from ingestion.connectors.http.openapi import openapi
 from ingestion.connectors.http.problems import PROBLEM, RETRY_SECONDS, Problem, try_again
+from ingestion.connectors.http.rates import Rate
 from ingestion.connectors.http.reading import READ, Reader
 from ingestion.connectors.http.receipts import digest_of, read_receipt, receipt_of, where
 from ingestion.connectors.http.taps import Taps
@@ -74,6 +76,7 @@ class HttpApp:
         self._whereabouts = whereabouts
         self._deliver, self._held, self._answer_seconds = deliver, held, answer_seconds
         self._taps = Taps()
+        self._rates = {name: Rate(name, door.quota) for name, door in doors.items() if door.quota}
         self._marts = Marts(marts, access, keepers) if marts is not None else None
         self._reader = Reader(
             limit=access.body_max_bytes, seconds=access.request_seconds, memory=_MEMORY_BYTES
@@ -82,10 +85,10 @@ class HttpApp:
         self.asgi = Starlette(
             routes=[
                 Route("/healthz", self._health, methods=["GET"]),
+                Route("/openapi.json", self._describe, methods=["GET"]),
                 Route("/v1/receipts/{receipt}", self._where, methods=["GET"]),
                 Route("/v1/marts/{mart}", self._read, methods=["GET"]),
-                Route("/v1/{door}", self._take, methods=["POST"]),
-                Route("/v1/{door}", self._show, methods=["OPTIONS"]),
+                Route("/v1/{door}", self._at_door, methods=["POST", "OPTIONS"]),
                 Route("/v1/{door}/next", self._watch, methods=["GET"]),
             ],
             exception_handlers={
@@ -95,6 +98,11 @@ class HttpApp:
             },
         )
 
+    def close(self) -> None:
+        """End what runs beside the loop, once nothing is asked any more."""
+        if self._marts is not None:
+            self._marts.close()
+
     async def _health(self, request: Request) -> Response:
         """Whether everything that is sent is stored at the moment."""
         held = sum(1 for name in self._doors if self._held(name))
@@ -103,18 +111,37 @@ class HttpApp:
             status, {"status": "held" if held else "ok", "doors": len(self._doors), "held": held}
         )
 
-    async def _show(self, request: Request) -> Response:
-        """Which methods a door takes; without it, a browser's page of another site may not send."""
+    async def _describe(self, request: Request) -> Response:
+        """The OpenAPI text."""
         self._require_reachable(request)
-        self._find(request)
-        return Response(status_code=HTTPStatus.NO_CONTENT, headers={"allow": "OPTIONS, POST"})
+        if self._access.is_exposed:
+            self._require_reader(request)
+        marts = self._marts.names() if self._marts is not None else ()
+        return self._json(HTTPStatus.OK, openapi(self._doors.values(), self._access, marts=marts))
 
-    async def _take(self, request: Request) -> Response:
+    async def _at_door(self, request: Request) -> Response:
+        """Take events, or say which methods a door takes: no page of another site may send here."""
         self._require_reachable(request)
+        if request.method == "OPTIONS":
+            self._find(request)
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers={"allow": "OPTIONS, POST"})
+        limits: dict[str, str] = {}
+        try:
+            response = await self._take(request, limits)
+        except Problem as problem:
+            problem.headers = {**limits, **problem.headers}
+            raise
+        response.headers.update(limits)
+        return response
+
+    async def _take(self, request: Request, limits: dict[str, str]) -> Response:
+        """Take the events of a request, and note the headers that say how many more are taken."""
         name = str(request.path_params["door"])
         door = self._doors.get(name)
         if door is not None:
             self._keepers.admit(door, request.headers)
+            if door.signature is None:
+                self._count_in(door, limits)
         elif not self._taps.has(name):
             self._find(request)
         body = Body.of(request.headers.get("content-type", ""), request.headers.get("content-encoding", ""))
@@ -122,8 +149,9 @@ class HttpApp:
             raise refused(held)
         raw = await self._reader.read(request)
         try:
-            if door is not None:
+            if door is not None and door.signature is not None:
                 self._keepers.check(door, request.headers, raw)
+                self._count_in(door, limits)
             events, digest = await self._open(body, raw)
             key = _key(request)
             headers = _headers(request, door.headers if door else (), key=key, digest=digest)
@@ -141,6 +169,11 @@ class HttpApp:
             return self._json(HTTPStatus.ACCEPTED, receipt_of(stored, digest), repeated)
         self._taps.show(name, events, headers, "")
         return self._json(HTTPStatus.ACCEPTED, receipt_of(stored, digest))
+
+    def _count_in(self, door: Door, limits: dict[str, str]) -> None:
+        """Count a request of somebody who may send, so that nobody else uses up what they may."""
+        if door.name in self._rates:
+            limits.update(self._rates[door.name].take(time.monotonic()))
 
     async def _open(self, body: Body, raw: bytes) -> tuple[list[bytes], str]:
         def open_body() -> tuple[list[bytes], str]:
@@ -300,10 +333,16 @@ def refused(held: Held) -> Problem:
 
 
 def _key(request: Request) -> str:
-    key = request.headers.get("idempotency-key", "").strip().strip('"')
-    if not key.isprintable() or not key.isascii() or len(key) > _KEY_CHARACTERS:
+    given = request.headers.get("idempotency-key")
+    key = (given or "").strip(' "')
+    if (
+        not key.isprintable()
+        or not key.isascii()
+        or len(key) > _KEY_CHARACTERS
+        or (given is not None and not key)
+    ):
         raise Problem(
-            HTTPStatus.BAD_REQUEST, f"an Idempotency-Key has at most {_KEY_CHARACTERS} plain characters"
+            HTTPStatus.BAD_REQUEST, f"an Idempotency-Key has 1 to {_KEY_CHARACTERS} plain characters"
         )
     return key
 

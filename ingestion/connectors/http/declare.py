@@ -41,6 +41,7 @@ class HttpSource(SourceSpec):
         http: The end of the address.
         headers: Names of request headers that each event keeps, in lower case.
         key_hours: How long an idempotency key is kept.
+        requests_per_minute: How many requests the address takes in a minute; None: as many as come.
         auth: What senders show: nothing, a bearer token, or a signature: declared, or a sender's by name.
     """
 
@@ -61,6 +62,7 @@ class HttpSource(SourceSpec):
     ] = ()
     auth: Literal["none", "token", "github", "stripe", "slack"] | Signature = "none"
     key_hours: Annotated[float, Field(gt=0)] = 24.0
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
     start: Literal["earliest"] = "earliest"
 
     @property

@@ -23,6 +23,7 @@ class Door:
         headers: Names of request headers that they keep.
         wants_token: A bearer token of one of the streams is shown.
         signature: How requests are signed; None where they are not.
+        quota: Requests that it takes in a minute; None: as many as come.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Door:
     headers: tuple[str, ...] = ()
     wants_token: bool = False
     signature: Signature | None = None
+    quota: int | None = None
 
     @property
     def is_open(self) -> bool:
@@ -51,12 +53,14 @@ def doors_of(sources: Mapping[str, HttpSource]) -> dict[str, Door]:
                 f"stream '{stream}' reads /v1/{source.http} with another 'auth' than others: make it one"
             )
         known = doors.get(source.http)
+        quotas = (known.quota if known else None, source.requests_per_minute)
         doors[source.http] = Door(
             source.http,
             (*(known.streams if known else ()), stream),
             tuple(sorted({*(known.headers if known else ()), *source.headers})),
             wants_token=source.auth == "token",
             signature=source.signature,
+            quota=min((each for each in quotas if each is not None), default=None),
         )
     return doors
 

@@ -120,6 +120,7 @@ class HttpListener:
         answer((delivery, _LEAVING) for delivery in (*self._handed, *waiting, *self._once.left()))
         if self._server is not None:
             self._server.stop()
+        self._app.close()
         self._keys.close()
 
     def _receive(self, timeout_seconds: float) -> None:

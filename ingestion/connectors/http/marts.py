@@ -4,7 +4,7 @@ Few reads go on at a time, each in a thread beside the loop, so that who sends d
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -48,6 +48,10 @@ class Marts:
         self._reader, self._access, self._keepers = reader, access, keepers
         self._under_way = 0
         self._threads = ThreadPoolExecutor(max(1, access.mart_reads), thread_name_prefix="marts")
+
+    def names(self) -> Sequence[str]:
+        """The marts that are served."""
+        return self._reader.names() if self._access.mart_reads else ()
 
     async def answer(self, request: Request) -> Response:
         """Answer a question.
@@ -148,8 +152,6 @@ def _wanted(mart: str, request: Request) -> Wanted:
         raise Problem(HTTPStatus.BAD_REQUEST, f"{wrong}; there are since, limit, page and format")
     page = asked.get("page", "")
     since = _number(asked.get("since"), "since", least=0, most=2**62)
-    if page and since is not None:
-        raise Problem(HTTPStatus.BAD_REQUEST, "a page knows its 'since'; give 'page' alone")
     limit = _number(asked.get("limit"), "limit", least=1, most=MOST_ROWS)
     return Wanted(mart, _notation(asked.get("format"), request.headers.get("accept", "")), since, limit, page)
 

@@ -32,8 +32,24 @@ class Problem(Exception):
 
 def try_again(status: HTTPStatus, why: str) -> Problem:
     """What was not stored for no fault of its sender's, who should send it again."""
-    return Problem(
-        status,
-        f"{why}; nothing of this request is stored, send it again",
-        {"retry-after": f"{RETRY_SECONDS}"},
-    )
+    headers = {"retry-after": f"{RETRY_SECONDS}"}
+    if status is HTTPStatus.TOO_MANY_REQUESTS:
+        headers |= limits("storage", limit=0, left=0, seconds=RETRY_SECONDS)
+    return Problem(status, f"{why}; nothing of this request is stored, send it again", headers)
+
+
+def limits(name: str, *, limit: int, left: int, seconds: int) -> dict[str, str]:
+    """The headers that say how much is left: the IETF's draft's, and those that many clients know.
+
+    Args:
+        name: What is limited.
+        limit: Requests that are taken.
+        left: How many of them still are.
+        seconds: After so long there are more.
+    """
+    return {
+        "ratelimit": f'"{name}";r={left};t={seconds}',
+        "x-ratelimit-limit": f"{limit}",
+        "x-ratelimit-remaining": f"{left}",
+        "x-ratelimit-reset": f"{seconds}",
+    }
