@@ -15,8 +15,8 @@ class MartRefused(MillraceError):
     """A question that is not answered.
 
     Args:
-        reason: unknown: there is no such mart, page or version; wrong: it cannot be asked so; expired: the lake no longer has
-            that version; away: the lake does not answer, or the mart has not been built yet.
+        reason: unknown: there is no such mart, page or version; wrong: it cannot be asked so; expired: the
+            lake no longer has that version; away: it does not answer, or the mart has not been built yet.
         message: One sentence with the remedy.
     """
 

@@ -105,5 +105,10 @@ def test_the_demo_is_good_and_leaves_nothing_behind(tmp_path: Path) -> None:
     report = json.loads((folder / "plant.json").read_text())
     assert report["finished"]
     assert report["faults"] >= 3
+    shown = json.loads((folder / "marts" / "shown.json").read_text())
+    assert {"machine_status", "order_progress"} <= shown.keys()
+    assert shown["order_progress"]["production_orders"] > 1  # batches that the mart has taken in
+    served = json.loads((folder / "marts" / "served.json").read_text())
+    assert shown.keys() <= {mart["name"] for mart in served}
     down = subprocess.run([*MILLRACE, "down"], cwd=REPOSITORY, env=env, capture_output=True, text=True)
     assert "nothing runs" in down.stdout

@@ -99,7 +99,7 @@ def test_pages_are_linked(shared: Post, token: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["since=x", "since=-1", "limit=0", "limit=1.5", "limit=²", "format=xml", "limt=1",
+    "query", ["since=x", "since=-1", "limit=0", "limit=1.5", "limit=²", "format=xml", "page=", "limt=1",
               "limit=1&limit=2", "since=1;drop table x", "since=99999999999999999999999"],
 )  # fmt: skip
 def test_what_is_asked_wrongly_is_refused(shared: Post, token: str, query: str) -> None:

@@ -335,12 +335,8 @@ def refused(held: Held) -> Problem:
 def _key(request: Request) -> str:
     given = request.headers.get("idempotency-key")
     key = (given or "").strip(' "')
-    if (
-        not key.isprintable()
-        or not key.isascii()
-        or len(key) > _KEY_CHARACTERS
-        or (given is not None and not key)
-    ):
+    is_empty = given is not None and not key
+    if is_empty or not key.isprintable() or not key.isascii() or len(key) > _KEY_CHARACTERS:
         raise Problem(
             HTTPStatus.BAD_REQUEST, f"an Idempotency-Key has 1 to {_KEY_CHARACTERS} plain characters"
         )

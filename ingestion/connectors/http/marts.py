@@ -151,6 +151,8 @@ def _wanted(mart: str, request: Request) -> Wanted:
         wrong = f"'{strange[0][:100]}' is not a parameter" if strange else "a parameter is given twice"
         raise Problem(HTTPStatus.BAD_REQUEST, f"{wrong}; there are since, limit, page and format")
     page = asked.get("page", "")
+    if "page" in asked and not page:
+        raise Problem(HTTPStatus.BAD_REQUEST, "'page' is empty; leave it out for the first page")
     since = _number(asked.get("since"), "since", least=0, most=2**62)
     limit = _number(asked.get("limit"), "limit", least=1, most=MOST_ROWS)
     return Wanted(mart, _notation(asked.get("format"), request.headers.get("accept", "")), since, limit, page)

@@ -1,4 +1,4 @@
-"""How many requests an address takes, and what its senders are told of that.
+"""How many requests an address takes, and the headers that say so.
 
 The fields `RateLimit` and `RateLimit-Policy` are those of the IETF's draft-ietf-httpapi-ratelimit-headers-10,
 the three of `X-RateLimit-` are what many clients know; their reset is in seconds from now.
