@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from ingestion.connectors.http.connector import HTTP
 from ingestion.connectors.http.tokens import TokenFile, mart_subject
 from ingestion.lake.lake import Lake
 from ingestion.serve.shelf import Mart, write_served
+from tests.frozen.commands import Commands
 from tests.ingestion.posting import Answer, Post, collecting
 from tests.waiting import eventually
 
@@ -59,6 +61,22 @@ def test_who_reads_shows_a_token_for_that_mart(shared: Post, token: str) -> None
     assert tokens.revoke(mart_subject("orders"), tokens.of(mart_subject("orders"))[0].id)
     assert get(shared, "orders", of_orders).status == 401
     assert shared.ask("GET", "/v1/marts/orders", headers={"Host": "evil.example"}).status == 421
+
+
+def test_the_command_makes_and_ends_tokens_for_marts(shared: Post, commands: Commands) -> None:
+    folder = shared.settings.data_dir
+
+    def run(*arguments: str) -> str:
+        done = commands.run("token", *arguments, data_dir=folder)
+        return done.out.strip() or done.err
+
+    token = run("make", "marts:orders")
+    assert get(shared, "orders", token).status == 200
+    assert get(shared, "next", token).status == 401
+    assert "no mart 'ordrs'" in run("make", "marts:ordrs")
+    (made,) = json.loads(run("list", "marts:orders", "--json"))
+    assert "is ended" in run("revoke", "marts:orders", made["id"])
+    assert get(shared, "orders", token).status == 401
 
 
 def test_the_notation_is_what_is_asked_for(shared: Post, token: str) -> None:
