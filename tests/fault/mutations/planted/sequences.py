@@ -19,12 +19,12 @@ MUTANTS = (
         (_RULES,),
     ),
     Mutant(
-        "a number that comes twice is a break",
-        f"{_MACROS}/sequences.sql",
-        "        count(*) filter (where distance is null or distance not in (0, 1)) over (\n",
-        "        count(*) filter (where distance is null or distance <> 1) over (\n",
-        "runs are the same whatever a batch holds",
-        (_RULES, _BATCHES),
+        "a single number may be missing",
+        f"{_MACROS}/sequence_gaps.sql",
+        "    where first_place > reach + 1 or",
+        "    where first_place > reach + 2 or",
+        "every missing number is named",
+        (_RULES,),
     ),
     Mutant(
         "an event inside of a run leaves it whole",
