@@ -252,6 +252,30 @@ def test_avro_s_own_single_object_and_interop_schema(tmp_path: Path) -> None:
     assert json.loads(text) == value | {"bytesField": "AA==", "fixedField": "MTExMTExMTExMTExMTExMQ=="}
 
 
+def test_a_scale_beyond_reason_leaves_bytes() -> None:
+    decimal = {"type": "bytes", "logicalType": "decimal", "precision": 10**9, "scale": 10**9}
+    header = json.dumps(decimal).encode()
+    sent = b"Obj\x01\x02\x16avro.schema" + _long(len(header)) + header + b"\0" + bytes(16)
+    assert texts("avro", [sent + b"\x02\x04\x02\x01" + bytes(16)]) == ['["AQ=="]']
+
+
+def test_a_name_without_a_namespace_stays_one_within_a_namespace(tmp_path: Path) -> None:
+    plain = {"type": "record", "name": "P", "namespace": "", "fields": [{"name": "n", "type": "int"}]}
+    inner = {"type": "record", "name": "shop.R", "fields": [{"name": "p", "type": plain}]}
+    other = {"type": "record", "name": "shop.P", "fields": [{"name": "s", "type": "string"}]}
+    schema = {
+        "type": "record",
+        "name": "shop.X",
+        "fields": [
+            {"name": "r", "type": inner},
+            {"name": "p", "type": other},
+            {"name": "q", "type": "shop.P"},
+        ],
+    }
+    value = {"r": {"p": {"n": 1}}, "p": {"s": "a"}, "q": {"s": "b"}}
+    assert json.loads(texts(declare(tmp_path, schema), [encode(schema, value)], tmp_path)[0]) == value
+
+
 def test_a_value_that_was_packed_whole_is_unpacked(tmp_path: Path) -> None:
     sent = gzip.compress(encode(OLD, SENT))
     assert json.loads(texts(declare(tmp_path, OLD), [sent], tmp_path)[0])["id"] == 7

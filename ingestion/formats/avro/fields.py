@@ -31,7 +31,7 @@ def _type(node: Node, schema: AvroSchema) -> str:
         return _TYPES.get(type_of(node), "json")
     word = node["logicalType"]
     if word == "decimal":
-        digits, scale = int(node["precision"]), int(node.get("scale", 0))
+        digits, scale = node["precision"], node.get("scale", 0)
         return f"decimal({digits},{scale})" if scale <= digits <= _MOST_DIGITS else "varchar"
     if word == "duration":
         return "json"

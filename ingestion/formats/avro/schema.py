@@ -187,7 +187,7 @@ class _Wire:
 
     def __init__(self, names: dict[str, Node]) -> None:
         self._names = names
-        self._written: set[str] = set()
+        self._written: dict[str, str] = {}
 
     def of(self, node: Node) -> Node:
         """The wire form of a type."""
@@ -195,20 +195,19 @@ class _Wire:
         if kind in self._names:
             node = self._names[kind]
             kind = type_of(node)
-        name = node.get("name") if isinstance(node, dict) else None
+        name = str(node.get("name", "")) if isinstance(node, dict) else ""
         if kind == "union":
             return self._union(node)
         if kind == "enum":
             return "int"
         if name in self._written:
-            return name
-        if name:
-            self._written.add(name)
+            return self._written[name]
         if kind == "fixed":
-            return {"type": "fixed", "name": name, "size": node["size"]}
+            return {"type": "fixed", "name": self._name(name), "size": node["size"]}
         if kind in ("record", "error"):
+            made = {"type": "record", "name": self._name(name)}
             fields = [{"name": field["name"], "type": self.of(field["type"])} for field in node["fields"]]
-            return {"type": "record", "name": name, "fields": fields}
+            return made | {"fields": fields}
         if kind == "array":
             return {"type": "array", "items": self.of(node["items"])}
         if kind == "map":
@@ -225,9 +224,13 @@ class _Wire:
         ]
 
     def _numbered(self, number: int, branch: Node) -> Node:
-        name = f"_branch_{len(self._written)}"
-        self._written.add(name)
+        name = self._name(f"#{len(self._written)}")
         return {"type": "record", "name": name, "fields": [{"name": f"_{number}", "type": self.of(branch)}]}
+
+    def _name(self, name: str) -> str:
+        """A name without a namespace: one that stands in another's record would be taken to be of that."""
+        self._written[name] = f"t{len(self._written)}"
+        return self._written[name]
 
 
 def without_null(branches: Sequence[Node]) -> list[Node]:

@@ -15,6 +15,8 @@ Convert = Callable[[Any], Any]
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _LAST_DAY = date.max.toordinal()
 _DAY_SECONDS = 86_400
+_MOST_SCALE = 1_000
+"""Beyond, a schema could ask for a text of any length; the bytes are shown."""
 _DIGITS = {"millis": 3, "micros": 6, "nanos": 9}
 
 
@@ -66,8 +68,8 @@ def logical(node: Any) -> Convert | None:
     if not isinstance(node, dict) or "logicalType" not in node:
         return None
     kind, word = node["type"], str(node["logicalType"])
-    if word == "decimal" and kind in ("bytes", "fixed"):
-        return _decimal(int(node.get("scale", 0)))
+    if word == "decimal" and kind in ("bytes", "fixed") and 0 <= node.get("scale", 0) <= _MOST_SCALE:
+        return _decimal(node.get("scale", 0))
     if word == "uuid" and kind == "fixed" and node["size"] == 16:
         return lambda value: str(UUID(bytes=value))
     if word == "duration" and kind == "fixed" and node["size"] == 12:

@@ -1,0 +1,191 @@
+"""W7: the same events as JSON and as Avro, from Kafka into raw.
+
+`python -m benchmarks.w7_formats --events 500000 --rounds 2`: each measurement is a process of its own, its
+start included, and they take turns. Raw keeps the bytes of what is not JSON, too.
+"""
+
+import argparse
+import io
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import psutil
+import psycopg2
+from kafka import KafkaProducer
+
+from benchmarks.report import Row, emit
+from ingestion.formats.decode import decoder
+from ingestion.settings import load_settings
+from orchestration.services.postgres import EmbeddedPostgres
+from tests.repository import REPOSITORY
+from tests.servers.apache_kafka import KafkaServer
+
+PARTITIONS = 4
+SCHEMA: dict[str, Any] = {
+    "type": "record",
+    "name": "Reading",
+    "fields": [
+        {"name": "reading_id", "type": "string"},
+        {"name": "machine_id", "type": "string"},
+        {"name": "measured_at", "type": "string"},
+        {"name": "temperature_celsius", "type": "double"},
+        {"name": "count", "type": "long"},
+        {"name": "is_ok", "type": "boolean"},
+        {"name": "note", "type": ["null", "string"]},
+    ],
+}
+Result = dict[str, Any]
+
+
+def events(count: int) -> Iterator[dict[str, Any]]:
+    """Readings of a machine, of about 190 bytes as JSON."""
+    dice = random.Random(7)
+    for number in range(count):
+        yield {
+            "reading_id": dice.randbytes(12).hex(),
+            "machine_id": f"m{number % 20}",
+            "measured_at": f"2026-03-01T{number // 3600 % 24:02}:{number // 60 % 60:02}:30.123Z",
+            "temperature_celsius": round(dice.gauss(70, 9), 4),
+            "count": number,
+            "is_ok": number % 7 > 0,
+            "note": None if number % 3 else dice.randbytes(9).hex(),
+        }
+
+
+def _avro() -> Callable[[Mapping[str, Any]], bytes]:
+    parsed = fastavro.parse_schema(SCHEMA)
+
+    def encode(event: Mapping[str, Any]) -> bytes:
+        file = io.BytesIO()
+        fastavro.schemaless_writer(file, parsed, event)
+        return file.getvalue()
+
+    return encode
+
+
+ENCODERS: dict[str, Callable[[Mapping[str, Any]], bytes]] = {
+    "json": lambda event: json.dumps(event, separators=(",", ":")).encode(),
+    "avro": _avro(),
+}
+
+
+def drain(name: str, options: dict[str, Any]) -> Result:
+    """Drain a topic with the Ingestor; returns the rows and the seconds of each step."""
+    from ingestion.declare.logs import open_log
+    from ingestion.declare.stream import Stream
+    from ingestion.formats.port import FOLDER
+    from ingestion.lake.lake import Lake
+    from ingestion.land.batch import Ingestor
+
+    said = {"avro": {"schema": {"file": "reading.avsc"}, "encoding": "bare"}} if name == "avro" else "json"
+    declared = {"name": "events", "source": {"kafka": name}, "format": said, "fields": {}}
+    settings = load_settings(**options["settings"])
+    stream = Stream.model_validate(declared, context={FOLDER: options["folder"]})
+    rows, steps = 0, Counter[str]()
+    with Lake(settings) as lake:
+        lake.prepare(["events"])
+        log, ingestor = open_log(stream, settings), Ingestor(lake)
+        while (report := ingestor.run(stream, log, decode=decoder(stream.format))).batch_id is not None:
+            rows += report.events_landed
+            steps.update(report.seconds)
+        log.close()
+    return {"rows": rows, "steps": dict(steps), "cpu": sum(psutil.Process().cpu_times()[:2])}
+
+
+def main() -> None:
+    """Parse the command line; run the benchmark or, in a child, one format."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--events", type=int, default=500_000)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--child")
+    parser.add_argument("--options")
+    arguments = parser.parse_args()
+    if arguments.child:
+        started = time.monotonic()
+        found = drain(arguments.child, json.loads(arguments.options))
+        print(json.dumps(found | {"seconds": time.monotonic() - started}))
+        return
+    with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
+        emit(report(compare(Path(folder), arguments)))
+
+
+def compare(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Result]]:
+    """Start the servers, and let the formats take turns; the first round is not counted."""
+    kafka = KafkaServer(folder / "kafka", cache=REPOSITORY / ".pytest_cache")
+    postgres = EmbeddedPostgres(folder / "postgres")
+    (folder / "reading.avsc").write_text(json.dumps(SCHEMA))
+    results: dict[str, list[Result]] = {name: [] for name in ENCODERS}
+    try:
+        kafka.start()
+        postgres.start()
+        for name, encode in ENCODERS.items():
+            kafka.create_topic(name, partitions=PARTITIONS)
+            producer = KafkaProducer(
+                bootstrap_servers=kafka.bootstrap_servers, compression_type="lz4", linger_ms=50
+            )
+            for number, event in enumerate(events(arguments.events)):
+                producer.send(name, encode(event), partition=number % PARTITIONS)
+            producer.close()
+        for number in range(arguments.rounds + 1):
+            for name in ENCODERS:
+                database = f"w7_{number}_{name}"
+                connection = psycopg2.connect(postgres.libpq("lake"))
+                connection.autocommit = True
+                connection.cursor().execute(f"create database {database}")
+                connection.close()
+                settings = {
+                    "data_dir": str(folder / database),
+                    "catalog": postgres.dsn(database),
+                    "kafka_bootstrap_servers": kafka.bootstrap_servers,
+                }
+                run = _measure(name, {"folder": str(folder), "settings": settings})
+                assert run["rows"] == arguments.events, run
+                if number:
+                    results[name].append(run)
+    finally:
+        postgres.stop()
+        kafka.stop()
+    return results
+
+
+def _measure(name: str, options: dict[str, Any]) -> Result:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.w7_formats", "--child", name, "--options", json.dumps(options)],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    found: Result = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def report(results: dict[str, list[Result]]) -> list[Row]:
+    """Medians over the rounds: events a second, CPU, and where the time goes."""
+
+    def median(name: str, figure: Callable[[Result], float]) -> float:
+        return statistics.median(figure(run) / run["rows"] * 1e6 for run in results[name])
+
+    rows = []
+    for name in results:
+        seconds, cpu = median(name, lambda run: run["seconds"]), median(name, lambda run: run["cpu"])
+        steps = ", ".join(
+            f"{step} {median(name, lambda run, step=step: run['steps'][step]):.1f}"
+            for step in results[name][0]["steps"]
+        )
+        ratio = median("json", lambda run: run["seconds"]) / seconds
+        measured = f"{1e6 / seconds:,.0f} events/s, {cpu:.1f} CPU-s per million"
+        note = f"{ratio:.2f} × JSON's pace; seconds per million: {steps}"
+        rows.append(Row("W7", name, measured, "at least JSON's pace", ratio >= 1, note))
+    return rows
+
+
+if __name__ == "__main__":
+    main()
