@@ -8,6 +8,9 @@ import pyarrow as pa
 from ingestion.formats.port import Refusal, Surroundings, Texts
 from ingestion.formats.unpack import UNPACKS_TOO_LARGE
 
+_TEXTS_AT_ONCE = 100
+"""Kept as Python objects: of more of them, orjson's spare memory costs as much as decoding them."""
+
 Read = Callable[[bytes, str | None], bytes | Refusal]
 """A value and its headers → JSON text, or why there is none."""
 
@@ -20,6 +23,7 @@ def read_each(events: pa.Table, around: Surroundings, read: Read) -> Texts:
         around: Limits; a text that is longer is refused.
         read: Raises nothing.
     """
+    columns: list[pa.Array] = [pa.array([], pa.binary())]
     payload: list[bytes | None] = []
     refused: dict[int, Refusal] = {}
     values, headers = events["value"].to_pylist(), events["headers"].to_pylist()
@@ -33,7 +37,11 @@ def read_each(events: pa.Table, around: Surroundings, read: Read) -> Texts:
         if isinstance(found, Refusal):
             refused[row], found = found, None
         payload.append(found)
-    return Texts(pa.array(payload, pa.binary()).cast(pa.string()), refused)
+        if len(payload) == _TEXTS_AT_ONCE:
+            columns.append(pa.array(payload, pa.binary()))
+            payload = []
+    columns.append(pa.array(payload, pa.binary()))
+    return Texts(pa.concat_arrays(columns).cast(pa.string()), refused)
 
 
 def array_of(texts: list[bytes]) -> bytes:

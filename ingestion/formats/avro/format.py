@@ -48,8 +48,9 @@ class _Reading:
     """Reads the values of some events by what their stream declares."""
 
     def __init__(self, options: AvroOptions, max_bytes: int) -> None:
-        self._options, self._max_bytes = options, max_bytes
-        self._bare: _Read | None = None
+        self._encoding, self._reader, self._max_bytes = options.encoding, options.reader, max_bytes
+        self._marks = () if options.encoding == "bare" else (MAGIC, _SINGLE)
+        self._bare: Callable[[bytes], bytes] | None = None
         self._by_fingerprint = {
             schema.fingerprint: schema for schema in reversed(options.writers) if options.encoding != "bare"
         }
@@ -57,7 +58,9 @@ class _Reading:
     def text(self, value: bytes) -> bytes | Refusal:
         """A value as JSON text, or why it has none."""
         try:
-            encoding = self._options.encoding
+            if self._bare is not None and not value.startswith(self._marks):
+                return self._bare(value)  # nearly always, and most of the work: it is kept short
+            encoding = self._encoding
             if encoding == "container" or (encoding is None and value.startswith(MAGIC)):
                 text = self._container(value)
             elif encoding == "single_object" or (encoding is None and value.startswith(_SINGLE)):
@@ -65,11 +68,11 @@ class _Reading:
                 if schema is None or not value.startswith(_SINGLE):
                     return _unknown(value)
                 text = _whole(value[_SINGLE_HEADER:], self._reader_of(schema))
-            elif self._options.reader is None:
+            elif self._reader is None:
                 return Refusal(NOT_AVRO, "it is not an object container, and no schema is declared")
             else:
-                self._bare = self._bare or self._reader_of(self._options.reader)
-                text = _whole(value, self._bare)
+                text = _whole(value, self._reader_of(self._reader))
+                self._bare = self._whole_of(self._reader)
         except UnpacksTooLarge as error:
             return Refusal(UNPACKS_TOO_LARGE, f"{error}: the limit is {self._max_bytes} bytes")
         except RecursionError:
@@ -85,13 +88,26 @@ class _Reading:
     def _reader_of(self, writer: AvroSchema) -> _Read:
         """Reads what was written with a schema, as the declared one says it."""
         read, wire = writer.read, writer.wire
-        convert = converter(writer, self._options.reader or writer)
+        convert = converter(writer, self._reader or writer)
 
         def one(file: BytesIO) -> bytes:
             found = read(file, wire)
             return orjson.dumps(found if convert is None else convert(found))
 
         return one
+
+    def _whole_of(self, schema: AvroSchema) -> Callable[[bytes], bytes]:
+        """The same for values that are of the declared schema, from their first byte to their last."""
+        read, wire, convert, dumps = schema.read, schema.wire, converter(schema, schema), orjson.dumps
+
+        def whole(value: bytes) -> bytes:
+            file = BytesIO(value)
+            found = read(file, wire)
+            if file.tell() != len(value):
+                _require_end(file, len(value))
+            return dumps(found if convert is None else convert(found))
+
+        return whole
 
     def _container(self, value: bytes) -> bytes:
         """An array of the values in a container."""
