@@ -38,6 +38,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "millrace trace A-1017 --stream orders",
         "millrace trace WyIw… --limit 20 --json",
     ),
+    "diagram": ("millrace diagram", "millrace diagram -o flow.svg"),
     "query": (
         'millrace query "from marts.ops_batches limit 5"',
         'millrace query "select count(*) from raw.orders" --json',

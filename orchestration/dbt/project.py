@@ -130,6 +130,13 @@ def parse_models(
     return ParsedModels(project, manifest, state.name, broken)
 
 
+def models_that_are_there(settings: Settings, streams: Sequence[Stream]) -> ParsedModels:
+    """As parse_models, for who only looks: where there is no dbt project, none is begun."""
+    if not (settings.dbt_folder / "dbt_project.yml").is_file():
+        return ParsedModels(dbt_project(settings), _NO_MODELS)
+    return parse_models(settings, streams)
+
+
 def without_models(project: DbtProject, error: Exception) -> ParsedModels:
     """The project when no model of it can be built.
 

@@ -1,12 +1,15 @@
 """What a run for new events builds, read from the project's own graph."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from dagster import AssetKey
 
+from ingestion.declare.file import load_streams
+from ingestion.settings import load_settings
 from orchestration.dbt.lineage import Lineage
-from orchestration.dbt.project import ParsedModels
+from orchestration.dbt.project import ParsedModels, models_that_are_there
 from orchestration.dbt.reached import reached_from
 from orchestration.keys import CODE_TAG, MODELS_TAG, raw_key
 from orchestration.run.plan import RefreshPlan, refresh_plan
@@ -76,3 +79,11 @@ def test_which_models_show_a_stream_and_by_what_their_rows_are_known_is_read_wit
     assert found["marts/alerts"].table.is_view
     order = list(found)
     assert order.index("intermediate/int_alert_runs") < order.index("marts/alerts")
+
+
+def test_who_only_looks_begins_no_dbt_project(tmp_path: Path) -> None:
+    tmp_path.joinpath("streams.yml").write_text("clicks: {source: {http: clicks}}\n")
+    settings = load_settings(project=tmp_path, data_dir=tmp_path / "data")
+    found = models_that_are_there(settings, load_streams(settings.streams_file))
+    assert reached_from(found, "clicks") == []
+    assert not settings.dbt_folder.exists()

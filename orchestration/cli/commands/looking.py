@@ -84,9 +84,9 @@ def trace(
     from orchestration.cli.ingest import choose
     from orchestration.cli.trace import trace as follow
     from orchestration.cli.trace_view import show
-    from orchestration.dbt.project import parse_models
+    from orchestration.dbt.project import models_that_are_there
 
-    chosen, parsed = choose(declared, streams or ()), parse_models(settings, declared)
+    chosen, parsed = choose(declared, streams or ()), models_that_are_there(settings, declared)
     show(follow(settings, chosen, what, parsed=parsed, limit=limit), as_json=as_json)
 
 
