@@ -70,6 +70,9 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "token make": ("millrace token make clicks",),
     "token list": ("millrace token list clicks --json",),
     "token revoke": ("millrace token revoke clicks 1f0c9a2b",),
+    "gaps": ("millrace gaps list orders", "millrace gaps accept orders --note 'a test of the sender'"),
+    "gaps list": ("millrace gaps list orders", "millrace gaps list orders --limit 200"),
+    "gaps accept": ("millrace gaps accept orders --sender s-1 --note 'replaced on 3 May'",),
     "unrouted": ("millrace unrouted list", "millrace unrouted give orders"),
     "unrouted list": ("millrace unrouted list --json",),
     "unrouted give": (
