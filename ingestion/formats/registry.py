@@ -23,6 +23,7 @@ FORMATS = {
     "cbor": "ingestion.formats.cbor:CBOR",
     "csv": "ingestion.formats.csv:CSV",
     "influx": "ingestion.formats.influx:INFLUX",
+    "protobuf": "ingestion.formats.protobuf.format:PROTOBUF",
     "msgpack": "ingestion.formats.msgpack:MSGPACK",
     "syslog": "ingestion.formats.syslog:SYSLOG",
     "text": "ingestion.formats.plain:PLAIN",

@@ -8,6 +8,8 @@ import duckdb
 import orjson
 import pyarrow as pa
 import pytest
+from google.protobuf import descriptor_pb2
+from google.transit import gtfs_realtime_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,8 +23,12 @@ from tests.fakes.registered import fakes
 from tests.repository import REPOSITORY
 
 EVERY = (*FORMATS, *FAKES)
+NEEDS: dict[str, Any] = {
+    "protobuf": {"protobuf": {"file": "gtfs.desc", "message": "transit_realtime.Position"}}
+}
+"""Formats that are nothing without an option."""
 DECLARED: tuple[Any, ...] = (
-    *EVERY,
+    *(NEEDS.get(name, name) for name in EVERY),
     {"json": {"or_text": True}},
     {"json": {"lines": True}},
     {"json": {"lines": True, "or_text": True, "encoding": "utf-16"}},
@@ -37,7 +43,12 @@ SCHEMAS = REPOSITORY / "tests" / "formats"
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _registered() -> Iterator[None]:
+def _registered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    described = descriptor_pb2.FileDescriptorSet()
+    gtfs_realtime_pb2.DESCRIPTOR.CopyToProto(described.file.add())
+    path = tmp_path_factory.mktemp("descriptors") / "gtfs.desc"
+    path.write_bytes(described.SerializeToString())
+    NEEDS["protobuf"]["protobuf"]["file"] = str(path)
     with fakes():
         yield
 
@@ -145,7 +156,7 @@ def test_any_bytes_end_in_exactly_one_place(
 
 @pytest.mark.parametrize("name", [name for name in EVERY if name != "binary"])  # which refuses nothing
 def test_rejects_keep_the_bytes_and_say_what_was_wrong(name: str) -> None:
-    decoded = decode(name, [(b"\xff\xfe{", None), (b"x" * 11, None)], max_bytes=10)
+    decoded = decode(NEEDS.get(name, name), [(b"\xff\xfe{", None), (b"x" * 11, None)], max_bytes=10)
     rows = decoded.rejects.to_pylist()
     assert [row["payload_raw"] for row in rows] == [b"\xff\xfe{", None]
     assert [row["payload_bytes"] for row in rows] == [3, 11]
@@ -155,5 +166,5 @@ def test_rejects_keep_the_bytes_and_say_what_was_wrong(name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_no_event_is_no_row(name: str) -> None:
-    decoded = decode(name, [])
+    decoded = decode(NEEDS.get(name, name), [])
     assert (decoded.events.num_rows, decoded.rejects.num_rows, len(decoded.event_bytes)) == (0, 0, 0)

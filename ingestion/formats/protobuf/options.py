@@ -1,0 +1,54 @@
+"""What a stream may declare about Protocol Buffers."""
+
+from pathlib import Path
+
+from pydantic import PrivateAttr, ValidationInfo, model_validator
+
+from ingestion.formats.port import FOLDER, FormatOptions, SchemaField
+from ingestion.formats.protobuf.descriptors import DescriptorsRefused, message_class
+from ingestion.formats.protobuf.fields import fields_of
+
+
+class ProtobufOptions(FormatOptions):
+    """What a stream of Protocol Buffers declares.
+
+    Attributes:
+        file: Path of a descriptor set, from the project's folder, as protoc --descriptor_set_out=orders.desc
+            --include_imports orders.proto writes it, or buf build -o orders.binpb.
+        message: Full name of the message, as in plant.v1.Reading; left out where the file has only one.
+        delimited: A value holds several messages, each behind its length, and becomes an array of them.
+    """
+
+    file: str
+    message: str | None = None
+    delimited: bool = False
+    _descriptors: bytes = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _read(self, info: ValidationInfo) -> "ProtobufOptions":
+        path = Path((info.context or {}).get(FOLDER, "")) / Path(self.file).expanduser()
+        if path.suffix == ".proto":
+            raise ValueError(
+                f"{path.name} is source text; compile it with 'protoc --descriptor_set_out={path.stem}.desc "
+                f"--include_imports {path.name}' and name {path.stem}.desc"
+            )
+        try:
+            self._descriptors = path.read_bytes()
+            message_class(self._descriptors, self.message)
+        except OSError as error:
+            raise ValueError(
+                f"the descriptors {path} cannot be read ({error.strerror}); 'file' is a path from the "
+                "project's folder"
+            ) from None
+        except DescriptorsRefused as error:
+            raise ValueError(f"{path} cannot be used: {error}") from None
+        return self
+
+    @property
+    def descriptors(self) -> bytes:
+        """What was in the file when it was declared."""
+        return self._descriptors
+
+    def fields(self) -> tuple[SchemaField, ...]:
+        """The fields of the message."""
+        return () if self.delimited else fields_of(message_class(self.descriptors, self.message).DESCRIPTOR)
