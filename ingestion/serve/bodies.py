@@ -11,11 +11,12 @@ import pyarrow as pa
 from duckdb.sqltypes import DuckDBPyType
 
 from ingestion.connectors.marts import Head, Notation
-from ingestion.serve.texts import csv_row, json_object, quoted
+from ingestion.serve.texts import csv_row, json_object, literal, quoted
 
 Columns = Sequence[tuple[str, DuckDBPyType]]
 Pieces = Callable[[str, Columns, Head, pa.RecordBatchReader], Iterator[bytes]]
 
+_JSON_BETWEEN, _CSV_END = ",\n", "\r\n"
 _SPECIAL = re.compile(r'[",\r\n]')
 
 
@@ -41,11 +42,11 @@ def _json(name: str, columns: Columns, head: Head, rows: pa.RecordBatchReader) -
     }
     text = orjson.dumps(known | {"streams": moments}, option=orjson.OPT_UTC_Z)
     yield text[:-1] + b',"rows":['
-    between = b""
+    skipped = len(_JSON_BETWEEN)  # before the first row stands nothing
     for batch in rows:
         if batch.num_rows:
-            yield between + ",\n".join(batch.column(0).to_pylist()).encode()
-            between = b",\n"
+            yield _texts(batch)[skipped:]
+            skipped = 0
     yield b'],"next":' + orjson.dumps(head.next_page or None) + b"}\n"
 
 
@@ -59,7 +60,7 @@ def _csv(name: str, columns: Columns, head: Head, rows: pa.RecordBatchReader) ->
     yield ",".join(names).encode() + b"\r\n"
     for batch in rows:
         if batch.num_rows:
-            yield "\r\n".join([*batch.column(0).to_pylist(), ""]).encode()
+            yield _texts(batch)
 
 
 def _arrow(name: str, columns: Columns, head: Head, rows: pa.RecordBatchReader) -> Iterator[bytes]:
@@ -70,6 +71,14 @@ def _arrow(name: str, columns: Columns, head: Head, rows: pa.RecordBatchReader) 
         yield written.take()
     writer.close()
     yield written.take()
+
+
+def _texts(batch: pa.RecordBatch) -> bytes:
+    """The texts of the one column, one after another: Arrow has them so, and Python looks at none of them."""
+    column = batch.column(0).cast(pa.large_string())
+    _, offsets, data = column.buffers()
+    places = memoryview(offsets).cast("q")
+    return bytes(memoryview(data)[places[column.offset] : places[column.offset + len(column)]])
 
 
 class _Written(io.RawIOBase):
@@ -91,8 +100,8 @@ class _Written(io.RawIOBase):
 
 
 FORMS: dict[Notation, Form] = {
-    "json": Form(lambda columns: json_object([*columns]), _json),
-    "csv": Form(lambda columns: csv_row([*columns]), _csv),
+    "json": Form(lambda columns: f"{literal(_JSON_BETWEEN)} || {json_object([*columns])}", _json),
+    "csv": Form(lambda columns: f"{csv_row([*columns])} || {literal(_CSV_END)}", _csv),
     "arrow": Form(
         lambda columns: ", ".join(
             f"{quoted(name)}::varchar as {quoted(name)}" if kind.id == "enum" else quoted(name)

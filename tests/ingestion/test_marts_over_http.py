@@ -146,6 +146,10 @@ def test_who_sends_does_not_wait_for_who_reads(shared: Post, token: str) -> None
 def test_a_large_mart_comes_whole(shared: Post, token: str) -> None:
     with pa.ipc.open_stream(get(shared, "large?format=arrow", token).body) as stream:
         assert sum(batch.num_rows for batch in stream) == LARGE
+    part = get(shared, "large?limit=5000", token)  # several pieces
+    assert [row["i"] for row in part.json["rows"]] == [str(i) for i in range(5000)]
+    lines = get(shared, "large?limit=5000&format=csv", token).body.decode().split("\r\n")
+    assert [line.split(",")[0] for line in lines] == ["i", *map(str, range(5000)), ""]
 
 
 def test_without_reads_nothing_is_served(tmp_path: Path) -> None:
