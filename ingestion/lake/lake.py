@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from ingestion.errors import CatalogUnavailable, ConfigError, MillraceError, StorageError
+from ingestion.faultpoints import faultpoint
 from ingestion.lake.catalog import (
     catalog_parameters,
     connect_catalog,
@@ -89,6 +90,7 @@ class Lake:
         connection = duckdb.connect(":memory:", config=engine_config(self.settings.data_dir) | UNVERIFIED)
         try:
             install_extensions(connection)
+            faultpoint("lake.extensions")
             connection.execute("set TimeZone = 'UTC'")
             connection.execute("set enable_progress_bar = false")  # it would stand in what a command prints
             if storage.linkable:
@@ -108,6 +110,7 @@ class Lake:
             extra = _extra_parameters(parameters) | {"application_name": self.application_name}
             path = _quote("ducklake:postgres:" + _keywords(extra))
             connection.execute(f"attach {path} as {CATALOG_NAME} ({', '.join(options)})")
+            faultpoint("lake.attached")
             connection.execute(f"use {CATALOG_NAME}")
         except duckdb.Error as error:
             connection.close()
@@ -173,8 +176,10 @@ class Lake:
                 known = {name for schema, name in self.tables() if schema == "raw"}
                 if LEDGER not in known:
                     note_new(cursor)
+                    faultpoint("lake.noted")
                 require_current(read_versions(cursor), self.place)
             create_tables(self.connection, names, catalog=CATALOG_NAME, known=known)
+            faultpoint("lake.tables")
             index_catalog(guard, METADATA_SCHEMA)
         finally:
             guard.close()

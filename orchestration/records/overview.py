@@ -189,7 +189,10 @@ class OverviewReader:
             CatalogUnavailable: The lake cannot be read.
         """
         self._counted = ()
-        counts = {row[0]: row[1:] for row in self.lake.query(_STREAM_COUNTS)}
+        try:
+            counts = {row[0]: row[1:] for row in self.lake.query(_STREAM_COUNTS)}
+        except duckdb.Error as error:  # also where whoever makes the lake was killed before its tables
+            raise self.lake.explain(error) from None
         try:
             waiting = dict(self.lake.query(_OPEN_REJECTS))
         except duckdb.CatalogException:  # a lake of an earlier release has no resolutions yet

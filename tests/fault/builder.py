@@ -22,7 +22,7 @@ from orchestration.keys import REFRESH_JOB
 from tests.fault.worker import EXIT_DONE, EXIT_REFUSED, arm, serve
 
 
-def _note_models(event: Any) -> None:
+def note_models(event: Any) -> None:
     """dbt has built a node: a place of its own, which the product does not pay for."""
     if event.info.name == "NodeFinished" and event.data.node_info.resource_type == "model":
         faultpoint("dbt.built")
@@ -31,7 +31,7 @@ def _note_models(event: Any) -> None:
 def main() -> None:
     """Load the definitions once, then serve."""
     settings = load_settings(**json.loads(sys.stdin.readline()))
-    models = build_models(read_project(settings), run_dbt=partial(invoke, on_event=_note_models))
+    models = build_models(read_project(settings), run_dbt=partial(invoke, on_event=note_models))
     definitions = build_defs(settings=lambda: settings, asset_overrides=dict.fromkeys(models.keys, models))
     load_manifest(dbt_project(settings))
     job = definitions.resolve_job_def(REFRESH_JOB)

@@ -22,7 +22,7 @@ ASSETS = [["raw", TOPIC], *(table.split(".") for table in TABLES)]
 DEEPEST = {"dbt.built": 3, "check.queried": 4}
 
 
-def _order(number: int) -> bytes:
+def make_order(number: int) -> bytes:
     event = {
         "order_event_id": f"event-{number}",
         "order_id": f"order-{number // 3}",
@@ -54,7 +54,7 @@ def test_a_kill_in_dbt_or_in_a_check_is_made_good_by_the_next_run(
 ) -> None:
     print(f"seed {SEED}")
     dice = random.Random(SEED)
-    oracle = KafkaOracle(apache_kafka.bootstrap_servers, TOPIC, make=_order)
+    oracle = KafkaOracle(apache_kafka.bootstrap_servers, TOPIC, make=make_order)
     for _ in range(RUNS_KILLED):
         for place, deepest in DEEPEST.items():
             count = tally.places.setdefault(place, Count())

@@ -1,6 +1,7 @@
 """What upkeep asks of Dagster's records, on the storage that an installation has."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import psycopg2
@@ -16,7 +17,9 @@ from dagster import (
 )
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
+from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
+from orchestration.records.overview import OverviewReader
 from orchestration.records.reader import DagsterRecords
 from orchestration.system.instance import dagster_environment, prepare_instance
 
@@ -101,3 +104,13 @@ def test_times_of_runs_are_true_in_a_database_of_another_time_zone(
     assert abs(run.started_at - began) < timedelta(minutes=5)
     assert records.runs(since=began + HOUR) == []
     records.close()
+
+
+def test_a_lake_without_its_tables_has_not_been_made_yet(settings: Settings) -> None:
+    """As `millrace up` leaves it when it is killed in the first moment of a new lake."""
+    with Lake(settings) as lake:
+        lake.snapshot_id()
+    with closing(OverviewReader(settings, [])) as reader:
+        assert reader.read().errors[0] == (
+            "the lake has not been made yet: 'millrace up' or 'millrace ingest' makes it"
+        )
