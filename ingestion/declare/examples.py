@@ -7,8 +7,9 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
+from ingestion.declare.fields import FieldSpec
 from ingestion.declare.sequence import SequenceSpec
-from ingestion.declare.stream import WHOLE_PAYLOAD, FieldSpec, Stream
+from ingestion.declare.stream import Stream
 
 _WORDS = 5
 """How many different words a text field has."""
@@ -33,7 +34,7 @@ def example_payload(
         like = ()  # a copy of a real change or CloudEvent would be that one again
     payload: Any = copy.deepcopy(random.choice(like)) if like else {}
     for name, field in stream.fields.items():
-        if not field.path:
+        if field.place is None:
             continue  # it is not in the payload; an extension attribute is beside it
         # With its own time among the identifying fields, the others name who sent the event.
         names_event = name in stream.business_id and stream.event_time not in stream.business_id
@@ -42,9 +43,9 @@ def example_payload(
         value = _value(name, field, number if names_event else None, now=now, random=random)
         if stream.sequence is not None and not like:
             value = _counted(stream.sequence, name, value, number)
-        if field.path == WHOLE_PAYLOAD:
+        if not field.place.steps:
             return _enveloped(stream, value, number=number, now=now, random=random)
-        _put(payload, field.path.split("."), value, is_new=not like)
+        _put(payload, [str(step) for step in field.place.steps], value, is_new=not like)
     return _enveloped(stream, payload, number=number, now=now, random=random)
 
 

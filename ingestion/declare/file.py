@@ -11,8 +11,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ingestion.connectors.registry import connectors
+from ingestion.declare.fields import FieldSpec
 from ingestion.declare.sequence import SequenceSpec
-from ingestion.declare.stream import FieldSpec, Stream, suggest
+from ingestion.declare.stream import Stream, suggest
 from ingestion.errors import ConfigError
 from ingestion.formats.port import FOLDER
 from ingestion.formats.registry import find_format, option_names

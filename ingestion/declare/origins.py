@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StrictBool, StrictInt, StrictStr, WithJsonSchema
 
+from ingestion.declare.paths import Place, parse_path
 from ingestion.declare.times import TIME_TYPES
 
 ORIGINS = ("key", "topic", "header", "broker_time", "extension")
@@ -18,8 +19,15 @@ _FORBIDDEN = set("\"'\\{}")
 
 
 def _key(value: bool | str) -> bool | str:
-    if value is False or (isinstance(value, str) and not _is_path(value)):
-        raise ValueError("write 'key: true' for the whole key, or keys with dots between them for a part")
+    if value is True:
+        return value
+    advice = "write 'key: true' for the whole key, or the path of a part of it"
+    try:
+        place = parse_path(str(value)) if value else Place(())
+    except ValueError as error:
+        raise ValueError(f"{advice}: {error}") from None
+    if not place.steps or place.encloses:
+        raise ValueError(advice)
     return value
 
 
@@ -43,15 +51,11 @@ def _extension(value: str) -> str:
     return value
 
 
-def _is_path(value: str) -> bool:
-    return all(part and not set(part) & _FORBIDDEN for part in value.split("."))
-
-
 class Origin(BaseModel):
     """Where a field comes from that is not in the payload; at most one of these.
 
     Attributes:
-        key: true is the whole key; else keys with dots between them, of a key that is JSON.
+        key: true is the whole key; else a path in it, of a key that is JSON.
         topic: true is the whole topic; else a level of it, 1 the first and -1 the last.
         header: Of a message's header or user property.
         broker_time: true is the broker's time stamp.

@@ -10,18 +10,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from ingestion.connectors.registry import connectors
+from ingestion.declare.fields import STAGING_COLUMNS, FieldSpec, name_schema, type_schema
 from ingestion.declare.origins import ORIGINS
 from ingestion.declare.sequence import SequenceSpec
-from ingestion.declare.stream import (
-    DEFAULT_FORMAT,
-    RESERVED_NAMES,
-    STAGING_COLUMNS,
-    CastErrorLimits,
-    FieldSpec,
-    Stream,
-    name_schema,
-    type_schema,
-)
+from ingestion.declare.stream import DEFAULT_FORMAT, RESERVED_NAMES, CastErrorLimits, Stream
 from ingestion.declare.times import TIME_TYPES
 from ingestion.formats.registry import find_format, formats
 

@@ -5,7 +5,6 @@ How to write one: docs/adding-a-stream.md.
 """
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -33,83 +32,18 @@ from ingestion.declare.envelopes import (
     defaults_of,
     envelope_of,
 )
+from ingestion.declare.fields import PATH_SCHEMA, STAGING_COLUMNS, FieldSpec, Name
 from ingestion.declare.from_schema import fields_of, folder_of, read_format
 from ingestion.declare.labels import Owners, Tags
-from ingestion.declare.origins import Origin, check_origin, completed
+from ingestion.declare.origins import completed
+from ingestion.declare.paths import WHOLE_PAYLOAD, Place, parse_path
 from ingestion.declare.sequence import SequenceSpec, check_sequence
-from ingestion.declare.times import TIME_TYPES, Unit, check_zone, format_schema, pattern_of
 from ingestion.formats.registry import FormatChoice, choose_format
 
 RESERVED_NAMES = frozenset({"batches", "rejects", "reject_resolutions"})
-STAGING_COLUMNS = frozenset(
-    {
-        "batch_id",
-        "source_partition",
-        "position",
-        "event_id",
-        "event_key",
-        "event_at",
-        "clock_ahead_seconds",
-        "ingested_at",
-        "payload_hash",
-        "cast_errors",
-    }
-)
-"""Columns of every staging model. A payload field with one of these names must be renamed; `path` keeps
-pointing at it."""
-WHOLE_PAYLOAD = "."
-"""The path of a field that is the whole payload, where that is a bare number or text."""
 DEFAULT_FORMAT = choose_format("json")
-NAME_CHARACTERS = 60
 _DAY_MINUTES = 24 * 60
 _CENTURY_MINUTES = 36_525 * _DAY_MINUTES
-_NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
-_EXAMPLES = (
-    "varchar", "bigint", "integer", "double", "boolean", "timestamp", "date", "json", "decimal(10,2)",
-)  # fmt: skip
-_TYPE = re.compile(
-    r"varchar|bigint|integer|double|boolean|timestamp|date|json|decimal\((?:[1-9]|[12]\d|3[0-8]), ?\d{1,2}\)"
-)
-
-
-def name_schema(*, without: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """The JSON Schema of a stream's or a field's name, less those that are taken."""
-    schema: dict[str, Any] = {"type": "string", "pattern": f"^{_NAME.pattern}$", "maxLength": NAME_CHARACTERS}
-    return schema | ({"not": {"enum": sorted(without)}} if without else {})
-
-
-def type_schema() -> dict[str, Any]:
-    """The JSON Schema of a field's type."""
-    return {"type": "string", "pattern": f"^({_TYPE.pattern})$", "examples": list(_EXAMPLES)}
-
-
-def _identifier(value: str) -> str:
-    if not _NAME.fullmatch(value) or len(value) > NAME_CHARACTERS:
-        raise ValueError(
-            f"'{value}' must be lower_snake_case (a letter, letters, digits, single underscores), at most "
-            f"{NAME_CHARACTERS}"
-        )
-    return value
-
-
-def _field_type(value: str) -> str:
-    if not _TYPE.fullmatch(value):
-        raise ValueError(
-            f"'{value}' is not a type; use varchar, bigint, integer, double, boolean, timestamp, date, json"
-            " or decimal(p,s)"
-        )
-    return value
-
-
-def _json_path(value: str) -> str:
-    if value == WHOLE_PAYLOAD:
-        return value
-    if not value or any(not part or set(part) & set("\"'\\") for part in value.split(".")):
-        raise ValueError(
-            f"'{value}' is not a path; write the keys with dots between them, as in meta.line, or a dot for"
-            " the whole payload"
-        )
-    return value
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -117,14 +51,6 @@ def suggest(word: str, known: Iterable[str]) -> str:
     known = list(known)
     close = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(known) or 'none'}"
-
-
-_PATH_SCHEMA: dict[str, Any] = {
-    "type": "string",
-    "pattern": r"""^(\.|[^."'\\]+(\.[^."'\\]+)*)$""",
-    "description": "Keys with dots between them; a dot alone is the whole payload.",
-}
-Name = Annotated[str, AfterValidator(_identifier), WithJsonSchema(name_schema())]
 
 
 class _Model(BaseModel):
@@ -146,49 +72,10 @@ def _read_source(value: Any) -> SourceSpec:
     return connector(named[0]).spec.model_validate(value)
 
 
-def _time_format(value: str) -> str:
-    pattern_of(value)
+def _unnest_path(value: str) -> str:
+    if parse_path(value).encloses:
+        raise ValueError(f"'unnest: {value}' starts in the payload already; leave ^ out")
     return value
-
-
-class FieldSpec(Origin):
-    """A typed field: its SQL type, and the dotted path of keys to it in the payload or where else it is.
-
-    Attributes:
-        path: Of the payload; empty where the field is not from there.
-        key: true is the whole key; else keys with dots between them, of a key that is JSON.
-        topic: true is the whole topic; else a level of it, 1 the first and -1 the last.
-        header: Of a message's header or user property.
-        broker_time: true is the broker's time stamp.
-        extension: Of a CloudEvent, the name of an extension attribute.
-        unit: Of numbers since 1970, for a timestamp or date; without it they count within 1990 to 2100.
-        format: Of the text of a timestamp or date, as in %Y%m%d; nothing else counts then.
-        zone: Of a time without an offset (else UTC), and the zone whose day a date is.
-        encoding: base64, of a number whose bytes are sent without its scale, which is the type's.
-    """
-
-    type: Annotated[str, AfterValidator(_field_type), WithJsonSchema(type_schema())]
-    path: Annotated[str, AfterValidator(_json_path), WithJsonSchema(_PATH_SCHEMA)] = ""
-    unit: Unit | None = None
-    format: Annotated[str, AfterValidator(_time_format), WithJsonSchema(format_schema())] | None = None
-    zone: Annotated[str, AfterValidator(check_zone)] | None = None
-    encoding: Literal["base64"] | None = None
-
-    @model_validator(mode="after")
-    def _is_a_time(self) -> "FieldSpec":
-        said = [name for name in ("unit", "format", "zone") if getattr(self, name) is not None]
-        if said and self.type not in TIME_TYPES:
-            raise ValueError(f"'{said[0]}' is for timestamp and date fields, not for {self.type}")
-        if self.unit and self.format:
-            raise ValueError("'unit' is for numbers since 1970 and 'format' for text; remove one of them")
-        if self.encoding and not (self.path and self.type.startswith(("decimal", "bigint", "integer"))):
-            raise ValueError(f"'encoding' is for the bytes of decimal and bigint fields, not for {self.type}")
-        if bool(self.path) == bool(self.origins()):
-            raise ValueError(
-                "a field has a 'path' in the payload, or key, topic, header, broker_time or extension"
-            )
-        check_origin(self, self.type)
-        return self
 
 
 class CastErrorLimits(_Model):
@@ -211,6 +98,7 @@ class Stream(_Model):
         source: Where events come from.
         format: How payloads are decoded: a word, or one format with its options.
         envelope: What the sending system puts round each payload; the fields are then of what is inside.
+        unnest: Path to an array whose elements are the events; a dot where that is the whole payload.
         event_time: The field with the event's own time; without it, the broker's timestamp counts.
         business_id: The fields that tell two deliveries of one event; staging deduplicates by them.
         on_conflict: What staging keeps of deliveries with one business id and several payloads.
@@ -231,6 +119,7 @@ class Stream(_Model):
     description: str = ""
     format: Annotated[FormatChoice, PlainValidator(read_format), WithJsonSchema({})] = DEFAULT_FORMAT
     envelope: EnvelopeName | None = None
+    unnest: Annotated[str, AfterValidator(_unnest_path), WithJsonSchema(PATH_SCHEMA)] | None = None
     event_time: str | None = None
     business_id: OneOrMore = ()
     on_conflict: Literal["first", "last", "keep_all", "fail"] = "first"
@@ -252,6 +141,13 @@ class Stream(_Model):
     def clock_tolerance(self) -> timedelta:
         """How long after its receipt an event's time is still believed."""
         return timedelta(minutes=self.clock_tolerance_minutes)
+
+    @property
+    def elements(self) -> Place | None:
+        """The array whose elements are the events; None where a payload is one event."""
+        if self.unnest is not None:
+            return parse_path(self.unnest)
+        return Place(()) if self.format.options.makes_arrays else None
 
     @property
     def parts(self) -> Mapping[str, Part]:
@@ -291,10 +187,6 @@ class Stream(_Model):
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Stream":
-        for name, field in self.fields.items():
-            if field.topic is not None and self.source.topic_place is None:
-                raise ValueError(f"field '{name}' is of the topic, and a source of kind {self.kind} has none")
-            check_extension(name, field, self.envelope)
         if self.name in RESERVED_NAMES:
             raise ValueError(f"'{self.name}' is the name of a table that Millrace keeps; choose another")
         parts = self.parts
@@ -317,4 +209,27 @@ class Stream(_Model):
             if missing is not None:
                 hint = suggest(missing, types)
                 raise ValueError(f"sequence names '{missing}', which is not among the fields{hint}")
+        return self
+
+    @model_validator(mode="after")
+    def _places_exist(self) -> "Stream":
+        if self.format.options.makes_arrays and self.unnest not in (None, WHOLE_PAYLOAD):
+            raise ValueError(
+                f"each line of a message is an event already; remove 'unnest: {self.unnest}', or 'lines'"
+            )
+        if self.envelope and self.elements is not None:
+            several = "'unnest'" if self.unnest is not None else "'lines'"
+            raise ValueError(
+                f"{several} cannot stand beside 'envelope: {self.envelope}', which says what the events are: "
+                "remove one of them"
+            )
+        for name, field in self.fields.items():
+            if field.topic is not None and self.source.topic_place is None:
+                raise ValueError(f"field '{name}' is of the topic, and a source of kind {self.kind} has none")
+            check_extension(name, field, self.envelope)
+            if field.place and field.place.encloses and self.elements is None:
+                raise ValueError(
+                    f"field '{name}' has the path '{field.path}', and ^ is what encloses an element: declare "
+                    f"'unnest', or write [\"{field.path}\"] for a key of that name"
+                )
         return self

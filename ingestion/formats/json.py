@@ -36,6 +36,11 @@ class JsonOptions(FormatOptions):
     lines: bool = False
     encoding: Encoding | None = None
 
+    @property
+    def makes_arrays(self) -> bool:
+        """Lines are."""
+        return self.lines
+
 
 @dataclass(frozen=True)
 class JsonFormat:

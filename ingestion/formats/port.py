@@ -37,6 +37,11 @@ class FormatOptions(BaseModel):
         """The fields of a payload, where a schema declares them: a stream may leave its own out."""
         return ()
 
+    @property
+    def makes_arrays(self) -> bool:
+        """Whether every text is an array, of which each element is an event of staging."""
+        return False
+
 
 class Refusal(NamedTuple):
     """Why an event's bytes are not what the format says.

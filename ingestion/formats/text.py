@@ -46,6 +46,11 @@ def as_utf8(value: bytes, headers: str | None = None, declared: str | None = Non
     return text.rstrip("\0").encode()
 
 
+def marked_encoding(value: bytes) -> str:
+    """The encoding that a byte order mark says; empty where there is none."""
+    return next((encoding for mark, encoding in _MARKS.items() if value.startswith(mark)), "")
+
+
 def _encoding(value: bytes, headers: str | None, declared: str | None) -> tuple[bytes, str, str]:
     """The byte order mark, the encoding, and what says so."""
     for mark, encoding in _MARKS.items():

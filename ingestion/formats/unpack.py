@@ -27,6 +27,11 @@ _LAYERS = 3
 _STEP_BYTES = 1 << 16
 
 
+def packed_as(value: bytes) -> str:
+    """gzip or zstd, as the first bytes say; empty where they say neither."""
+    return next((name for magic, name in _MAGIC.items() if value.startswith(magic)), "")
+
+
 def unpack(value: bytes, headers: str | None, *, max_bytes: int) -> bytes | Refusal | None:
     """Undo the compression of a value, as its first bytes or the header content-encoding say.
 
@@ -42,7 +47,7 @@ def unpack(value: bytes, headers: str | None, *, max_bytes: int) -> bytes | Refu
     unpacked: bytes | None = None
     for layer in range(_LAYERS):
         whole = value if unpacked is None else unpacked
-        coding = next((name for magic, name in _MAGIC.items() if whole.startswith(magic)), "")
+        coding = packed_as(whole)
         if not coding and layer == 0 and "deflate" in said:
             coding = "deflate"
         if not coding:

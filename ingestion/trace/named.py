@@ -22,7 +22,8 @@ from ingestion.lake.ledger import StreamState
 from ingestion.log.envelope import SOURCE_SCHEMA
 from ingestion.log.port import Bounds, Log, Window
 from ingestion.spool.log import SpoolLog
-from ingestion.watch.queries import business_key, staging_rows
+from ingestion.watch.queries import business_key
+from ingestion.watch.raw_events import events_of
 
 _EVENT_ID = re.compile(r"(?P<partition>.+)@(?P<position>\d{1,18})(?:#\d+)?")
 _SEPARATOR = ","
@@ -150,7 +151,7 @@ class Finder:
 
     def _rows(self, stream: Stream, table: str, text: str) -> Iterator[Named]:
         sql = (
-            f"select distinct source_partition, position, batch_id from {staging_rows(stream, table)} "
+            f"select distinct source_partition, position, batch_id from {events_of(stream, table)} "
             f"where {_shown_key(stream)} = ? order by batch_id, source_partition, position"
         )
         for partition, position, _ in self._lake.query(sql, [text]):

@@ -5,6 +5,9 @@ What staging shows of it: orchestration/dbt/package/macros/debezium.sql.
 
 from collections.abc import Iterable
 
+from ingestion.declare.paths import json_path
+from ingestion.watch.sql_text import literal
+
 _POSITION = (
     "lsn", "file", "pos", "row", "commit_lsn", "change_lsn", "event_serial_no", "scn", "rs_id", "ssn", "ord",
 )  # fmt: skip
@@ -13,20 +16,24 @@ _KEY = "case when json_valid(event_key) then event_key end"
 _OP = f"coalesce(json_extract_string({_PAYLOAD}, '$.payload.op'), json_extract_string({_PAYLOAD}, '$.op'))"
 
 
-def value_of_row(path: str) -> str:
+def value_of_row(steps: tuple[str | int, ...]) -> str:
     """A value of the row that changed: after the change, else before it, else of the key.
 
     Args:
-        path: JSON path within the row, with its `$`.
+        steps: Keys and indices within the row.
     """
-    below = path.removeprefix("$")
-    places = (f"$.{form}{state}{below}" for state in ("after", "before") for form in ("payload.", ""))
-    return _first([*((_PAYLOAD, place) for place in places), (_KEY, f"$.payload{below}"), (_KEY, path)])
+    forms: tuple[tuple[str, ...], ...] = (("payload",), ())
+    places = [json_path((*form, state, *steps)) for state in ("after", "before") for form in forms]
+    return _first([*((_PAYLOAD, place) for place in places), *_places_in_key(steps)])
 
 
-def value_of_key(path: str) -> str:
+def value_of_key(steps: tuple[str | int, ...]) -> str:
     """A value of the key, which may have a schema round it."""
-    return _first([(_KEY, f"$.payload{path.removeprefix('$')}"), (_KEY, path)])
+    return _first(_places_in_key(steps))
+
+
+def _places_in_key(steps: tuple[str | int, ...]) -> list[tuple[str, str]]:
+    return [(_KEY, json_path(("payload", *steps))), (_KEY, json_path(steps))]
 
 
 def which_change() -> str:
@@ -48,7 +55,7 @@ def contents_of_change() -> str:
 
 
 def _first(places: Iterable[tuple[str, str]]) -> str:
-    texts = [f"json_extract_string({column}, '{path}')" for column, path in places]
+    texts = [f"json_extract_string({column}, {literal(path)})" for column, path in places]
     return f"coalesce({', '.join(texts)})"
 
 

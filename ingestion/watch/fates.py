@@ -1,5 +1,6 @@
 """What raw and staging made of single events; a whole stream is counted in recount.py."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,7 @@ from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
 from ingestion.land.rejects import list_rejects
 from ingestion.watch.queries import business_key, contents
+from ingestion.watch.raw_events import MESSAGE_ID, message_id
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,12 @@ def fates(lake: Lake, stream: Stream, positions: Sequence[tuple[str, int]]) -> d
 
 
 def _read_raw(lake: Lake, stream: Stream, within: str, ids: list[str], found: _Found) -> None:
-    key = business_key(stream)
+    # What identifies elements is in each of them.
+    key, compared = (
+        ("null::varchar", "payload") if stream.elements else (business_key(stream), contents(stream))
+    )
     sql = (
-        f"select event_id, batch_id, payload is null, {key}, md5_number_lower({contents(stream)}) "
+        f"select event_id, batch_id, payload is null, {key}, md5_number_lower({compared}) "
         f'from raw."{stream.name}" where {within}'
     )
     found.raw = {row[0]: (int(row[1]), bool(row[2]), row[3], row[4]) for row in lake.query(sql, [ids])}
@@ -80,14 +85,16 @@ def _read_raw(lake: Lake, stream: Stream, within: str, ids: list[str], found: _F
 def _read_staging(lake: Lake, stream: Stream, within: str, ids: list[str], found: _Found) -> None:
     table = f'staging."stg_{stream.name}"'
     known = {"source_partition", "position", "event_id", "event_key", "ingested_at", "payload_hash"}
-    whole = within.replace("event_id", "split_part(event_id, '#', 1)")
-    rows = lake.query_arrow(f"select * from {table} where {whole} order by event_id desc", [ids]).to_pylist()
-    found.staged = {
-        row["event_id"].partition("#")[0]: {n: v for n, v in row.items() if n not in known} for row in rows
-    }
-    for row in found.staged.values():
-        if row.get("clock_ahead_seconds", 0) is None:
-            del row["clock_ahead_seconds"]
+    of_messages = within.replace("event_id", MESSAGE_ID)
+    rows = lake.query_arrow(f"select * from {table} where {of_messages}", [ids]).to_pylist()
+    elements = Counter(message_id(row["event_id"]) for row in rows)
+    for row in sorted(rows, key=lambda row: (len(row["event_id"]), row["event_id"]), reverse=True):
+        event_id = message_id(row["event_id"])
+        shown = {name: value for name, value in row.items() if name not in known}
+        if shown.get("clock_ahead_seconds", 0) is None:
+            del shown["clock_ahead_seconds"]
+        several = {"elements": elements[event_id]} if event_id != row["event_id"] else {}
+        found.staged[event_id] = several | shown
     found.newest = int(lake.query(f"select coalesce(max(batch_id), 0) from {table}")[0][0])
     missing = [key for at, (_, _, key, _) in found.raw.items() if at not in found.staged and key is not None]
     if missing:
@@ -95,7 +102,7 @@ def _read_staging(lake: Lake, stream: Stream, within: str, ids: list[str], found
             "select business_key, event_id, md5_number_lower(contents) "
             f"from (select {business_key(stream)} as business_key, event_id, {contents(stream)} as contents "
             f'from raw."{stream.name}") where business_key in (select unnest(?::varchar [])) '
-            f"and event_id in (select split_part(event_id, '#', 1) from {table})"
+            f"and event_id in (select {MESSAGE_ID} from {table})"
         )
         found.first = {key: (event_id, payload) for key, event_id, payload in lake.query(sql, [missing])}
 
@@ -120,6 +127,8 @@ def _fate(event_id: str, stream: Stream, found: _Found) -> Fate:
                 f"{kept} has the same {', '.join(stream.business_id)} and another payload: "
                 f"a conflict, decided by on_conflict: {stream.on_conflict}"
             )
+    elif staged is None and stream.elements is not None and batch <= found.newest:
+        why = "all its elements came before, by their business ids, or are missing: 'millrace verify' counts"
     elif staged is None:
         why = f"not built yet: it holds batches up to {found.newest}" if batch > found.newest else "missing"
     is_waiting = bool(why) and not kept and not is_tombstone and batch > found.newest

@@ -4,8 +4,10 @@ What staging shows of it: orchestration/dbt/package/macros/origins.sql.
 """
 
 from ingestion.declare.origins import Origin
+from ingestion.declare.paths import json_path, parse_path
 from ingestion.declare.stream import Stream
 from ingestion.watch.changes import attribute, value_of_key
+from ingestion.watch.sql_text import literal
 
 
 def text_beside(origin: Origin, stream: Stream) -> str:
@@ -16,10 +18,11 @@ def text_beside(origin: Origin, stream: Stream) -> str:
         stream: Its stream.
     """
     if isinstance(origin.key, str):
-        path = '$."' + origin.key.replace(".", '"."') + '"'
+        steps = parse_path(origin.key).steps
         if stream.envelope == "debezium":
-            return value_of_key(path)
-        return f"json_extract_string(case when json_valid(event_key) then event_key end, '{path}')"
+            return value_of_key(steps)
+        path = literal(json_path(steps))
+        return f"json_extract_string(case when json_valid(event_key) then event_key end, {path})"
     if origin.key:
         return "event_key"
     if origin.topic is not None and stream.topic_place:

@@ -1,15 +1,8 @@
 """The SQL of verify.py: what the lake holds of a stream, partition by partition."""
 
-from ingestion.declare.stream import WHOLE_PAYLOAD, Stream
-from ingestion.watch.changes import (
-    attribute,
-    contents_of_change,
-    part_of_envelope,
-    single_events,
-    value_of_row,
-    which_change,
-)
-from ingestion.watch.origins import text_beside
+from ingestion.declare.stream import Stream
+from ingestion.watch.changes import contents_of_change, part_of_envelope, which_change
+from ingestion.watch.raw_events import events_of, field_text
 
 _NUMBERS = ("bigint", "integer", "double", "decimal")
 
@@ -85,8 +78,7 @@ with events as (
     select
         batch_id, source_partition, event_id, {key} as business_key,
         case when {key} is not null then md5_number_lower({contents}) end as hash
-    from {rows} as events
-    where {there}
+    from {events} as events
 ),
 
 staged as (
@@ -140,12 +132,7 @@ def business_key(stream: Stream) -> str:
             parts.append(part_of_envelope(name))
             continue
         spec = stream.fields[name]
-        path = "$" if spec.path == WHOLE_PAYLOAD else '$."' + spec.path.replace(".", '"."') + '"'
-        text = f"json_extract_string(case when json_valid(payload) then payload end, '{path}')"
-        if stream.envelope == "debezium":
-            text = value_of_row(path)
-        text = text if spec.path else text_beside(spec, stream)
-        text = f"nullif({text}, '')"
+        text = f"nullif({field_text(spec, stream)}, '')"
         parts.append(f"try_cast({text} as {spec.type})::varchar" if spec.type.startswith(_NUMBERS) else text)
     if parts and stream.envelope == "debezium":
         parts.append(which_change())
@@ -156,24 +143,16 @@ def contents(stream: Stream) -> str:
     """SQL for what two deliveries of one event have in common."""
     if stream.envelope == "cloudevents":
         return "try(json(payload))::varchar"  # an event of a batch is printed again, so all are
+    if stream.elements is not None:
+        around = [
+            field_text(spec, stream) for spec in stream.fields.values() if spec.place and spec.place.encloses
+        ]
+        return f"concat_ws(chr(31), {', '.join(['payload::varchar', *around])})"
     return contents_of_change() if stream.envelope == "debezium" else "payload"
-
-
-def staging_rows(stream: Stream, table: str) -> str:
-    """Rows of raw as staging takes them in: of a batch of CloudEvents, each.
-
-    Args:
-        stream: The stream.
-        table: Its raw table, or one with the same columns.
-    """
-    return single_events(table) if stream.envelope == "cloudevents" else table
 
 
 def staging_counts(stream: Stream) -> str:
     """SQL for what staging holds of a stream, and why it lacks the rest."""
-    there, rows = "payload is not null", staging_rows(stream, f'raw."{stream.name}"')
-    if stream.envelope == "cloudevents":
-        there = f"(payload is not null or {attribute('specversion')} is not null)"
     return STAGING.format(
-        table=stream.name, key=business_key(stream), contents=contents(stream), there=there, rows=rows
+        table=stream.name, key=business_key(stream), contents=contents(stream), events=events_of(stream)
     )

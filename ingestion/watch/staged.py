@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 import duckdb
 
-from ingestion.declare.stream import WHOLE_PAYLOAD, Stream
+from ingestion.declare.paths import WHOLE_PAYLOAD
+from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
-from ingestion.watch.changes import value_of_row
-from ingestion.watch.origins import text_beside
+from ingestion.watch.raw_events import events_of, field_text
 
 _WINDOW = timedelta(hours=1)
 _WORST = 5
@@ -29,7 +29,7 @@ from (select unnest(cast_errors) as field, event_id from events where len(cast_e
 group by field
 """
 _VALUE = """
-select {value} from raw."{stream}" where ingested_at > ? and event_id = ?
+select {value} from {events} where ingested_at > ? and event_id = ?
 """
 _AHEAD = """
 select
@@ -169,15 +169,15 @@ def _value(lake: Lake, stream: Stream, name: str, event_id: str, since: datetime
     """What an event holds where a field is, as text."""
     spec = stream.fields.get(name)
     value = "payload"
-    if spec is not None and not spec.path:
-        value = text_beside(spec, stream)
-    elif spec is not None and stream.envelope == "debezium":
-        value = value_of_row('$."' + spec.path.replace(".", '"."') + '"')
-    elif spec is not None and spec.path != WHOLE_PAYLOAD and not stream.envelope:
-        path = '$."' + spec.path.replace(".", '"."') + '"'
-        value = f"json_extract(case when json_valid(payload) then payload end, '{path}')::varchar"
-    rows = lake.query(
-        _VALUE.format(stream=stream.name, value=value), [since - _WINDOW, event_id.partition("#")[0]]
-    )
+    if stream.elements is not None:
+        value = "coalesce(payload::varchar, enclosing)"
+    if (
+        spec is not None
+        and spec.path != WHOLE_PAYLOAD
+        and not (spec.path and stream.envelope == "cloudevents")
+    ):
+        value = field_text(spec, stream, function="json_extract")
+    sql = _VALUE.format(events=events_of(stream), value=f"({value})::varchar")
+    rows = lake.query(sql, [since - _WINDOW, event_id])
     text = " ".join(str(rows[0][0]).split()) if rows else ""
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"

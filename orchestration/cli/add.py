@@ -3,11 +3,8 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -15,62 +12,21 @@ from rich.text import Text
 
 from ingestion.connectors.messages import Look
 from ingestion.connectors.port import SourceSpec
-from ingestion.declare.envelopes import envelope_of
 from ingestion.declare.sources import Seen, read_message, read_source
 from ingestion.declare.sources import peek as peek_at
+from ingestion.declare.stream import DEFAULT_FORMAT
 from ingestion.errors import ConfigError, SourceUnavailable
-from ingestion.formats.registry import FormatChoice
+from ingestion.formats.registry import FormatChoice, choose_format
 from ingestion.settings import Settings
 from orchestration.cli.context import Globals, err, out
 from orchestration.cli.messages import printable
 from orchestration.cli.peek import known_format, read_pairs, read_start
 from orchestration.cli.tables import table
-from orchestration.scaffold.beside import fields_beside
 from orchestration.scaffold.entry import Entry, append_entry, source_of
-from orchestration.scaffold.models import new_files
-from orchestration.scaffold.opened import open_sample
-from orchestration.scaffold.propose import propose_fields
-from orchestration.scaffold.roles import find_business_id, find_event_time
+from orchestration.scaffold.plan import Plan, Sample, make_plan
 from orchestration.scaffold.schemas import write_schemas
-from orchestration.scaffold.wishes import Wishes, wished_fields, wished_role
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Messages that were looked at.
-
-    Attributes:
-        payloads: JSON texts of those that have one.
-        sent_at: The broker's time of each.
-        refused: Reason → how many.
-        tombstones: How many.
-        seen: The messages that have a payload.
-    """
-
-    payloads: tuple[str, ...]
-    sent_at: tuple[datetime | None, ...]
-    refused: Mapping[str, int]
-    tombstones: int
-    seen: tuple[Seen, ...] = ()
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What would be written.
-
-    Attributes:
-        entry: Of streams.yml.
-        reasons: Role or field → what the sample showed.
-        files: Below the dbt project.
-        notes: What was renamed or left out.
-        sample: What was looked at.
-    """
-
-    entry: Entry
-    reasons: Mapping[str, str]
-    files: Mapping[Path, str]
-    notes: tuple[str, ...]
-    sample: Sample
+from orchestration.scaffold.shapes import Shape, find_format, forms
+from orchestration.scaffold.wishes import Wishes
 
 
 def add(
@@ -105,12 +61,12 @@ def add(
         )
     source = read_source(source_text, read_pairs(source_options))
     _refuse_name(name, source)
-    decoding = known_format(format_name)
+    decoding = known_format(format_name) if format_name else None
     look = Look(look.limit, read_start(since), look.wait_seconds, settings.source_timeout_seconds)
     sample = _take_sample(source, settings, look, decoding)
     also = [f"stream '{each}' reads {source.origin}, too" for each, other in declared.items()
             if other.source.kind == source.kind and other.source.origin == source.origin]  # fmt: skip
-    plan = _plan(name, source, sample, wishes, format_name=format_name, mart=mart, notes=also)
+    plan = make_plan(name, source, sample, wishes, mart=mart, notes=also)
     if as_json:
         json.dump(_document(plan, settings), sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
@@ -127,11 +83,12 @@ def _refuse_name(name: str, source: SourceSpec) -> None:
     Entry(name, source_of(source), "", "", (), {}).stream()
 
 
-def _take_sample(source: SourceSpec, settings: Settings, look: Look, decoding: FormatChoice) -> Sample:
+def _take_sample(source: SourceSpec, settings: Settings, look: Look, decoding: FormatChoice | None) -> Sample:
     seen: list[Seen] = []
+    most = settings.payload_max_bytes
     with err.status(f"listening to {source.origin} …") as status, suppress(KeyboardInterrupt):
         for message in peek_at(source, settings, look):
-            seen.append(read_message(message, decoding, max_bytes=settings.payload_max_bytes))
+            seen.append(read_message(message, decoding or DEFAULT_FORMAT, max_bytes=most))
             status.update(
                 f"{len(seen)} of {look.limit} messages of {source.origin}; Ctrl-C goes on with these"
             )
@@ -140,6 +97,14 @@ def _take_sample(source: SourceSpec, settings: Settings, look: Look, decoding: F
             f"{source.origin} gave no message, so there is nothing to propose and nothing was written; send "
             f"some, wait longer with --for, or look with 'millrace peek'"
         )
+    values = [each.message.value for each in seen if each.message.value is not None]
+    shape = Shape()
+    if decoding is None:
+        shape = find_format(values, [each.message.value or b"" for each in seen if each.reason])
+    if shape.value:
+        decoding = choose_format(shape.value)
+        seen = [read_message(each.message, decoding, max_bytes=most) for each in seen]
+    decoding = decoding or DEFAULT_FORMAT
     refused = Counter(each.reason for each in seen if each.reason)
     whole = [each for each in seen if each.payload is not None]
     if not whole:
@@ -149,45 +114,13 @@ def _take_sample(source: SourceSpec, settings: Settings, look: Look, decoding: F
             "written; 'millrace peek' shows them, --format names another format"
         )
     return Sample(
-        tuple(str(each.payload) for each in whole),
-        tuple(each.message.sent_at for each in whole),
+        decoding,
+        shape.reason if shape.value else "",
+        tuple(whole),
         refused,
         len(seen) - len(whole) - refused.total(),
-        tuple(whole),
+        (*forms(values), *([shape.reason] if shape.reason and not shape.value else [])),
     )
-
-
-def _plan(
-    name: str, source: SourceSpec, sample: Sample, wishes: Wishes, *, format_name: str | None, mart: bool,
-    notes: Sequence[str],
-) -> Plan:  # fmt: skip
-    opened = open_sample(sample.seen)
-    envelope = envelope_of(opened.envelope)
-    parts = envelope.parts if envelope else {}
-    fields, more = propose_fields(opened.payloads, taken=parts)
-    fields = wished_fields(opened.typed(fields), wishes)
-    beside = [] if envelope else fields_beside(sample.seen, source.topic_place)
-    names = {field.name for field in (*fields, *beside)} | parts.keys()
-    time = opened.event_time() or find_event_time(fields, sent_at=sample.sent_at)
-    time = wished_role("--event-time", (wishes.event_time,) if wishes.event_time else (), time, names)
-    event_time = time.names[0] if time.names else ""
-    found = opened.business_id(fields) or find_business_id(
-        fields, sample.payloads, event_time=event_time or None, beside=beside
-    )
-    identity = wished_role("--business-id", wishes.business_id, found, names)
-    fields += [field for field in beside if field.name in identity.names]
-    reasons = {"event_time": time.reason, "business_id": identity.reason}
-    if opened.envelope:
-        reasons = {
-            "envelope": f"{opened.envelope} in {len(set(opened.rows))} of {len(sample.seen)}"
-        } | reasons
-    declared = known_format(format_name).declared() if format_name else ""
-    entry = Entry(
-        name, source_of(source), declared, event_time, identity.names,
-        {field.name: field.spec() for field in fields}, opened.envelope or "",
-    )  # fmt: skip
-    reasons |= {field.name: field.reason for field in fields}
-    return Plan(entry, reasons, new_files(entry.stream(), mart=mart), (*notes, *more, *opened.notes), sample)
 
 
 def _show(plan: Plan, settings: Settings, source: SourceSpec) -> None:
@@ -196,7 +129,7 @@ def _show(plan: Plan, settings: Settings, source: SourceSpec) -> None:
     less += (
         f", {sample.tombstones} tombstone{'s' if sample.tombstones > 1 else ''}" if sample.tombstones else ""
     )
-    count = len(sample.payloads)
+    count = len(sample.seen)
     out.print(Text(f"{count} message{'' if count == 1 else 's'} of {source.origin}{less}", style="bold"))
     out.print()
     out.print(Text("\n".join(map(printable, plan.entry.text().splitlines()))))
@@ -231,11 +164,12 @@ def _document(plan: Plan, settings: Settings) -> dict[str, Any]:
     entry, sample = plan.entry, plan.sample
     return {
         "stream": entry.name,
-        "messages": len(sample.payloads),
+        "messages": len(sample.seen),
         "refused": dict(sample.refused),
         "tombstones": sample.tombstones,
         "declaration": entry.text(),
         "envelope": entry.envelope or None,
+        "unnest": entry.unnest or None,
         "event_time": {"field": entry.event_time or None, "reason": plan.reasons["event_time"]},
         "business_id": {"fields": list(entry.business_id), "reason": plan.reasons["business_id"]},
         "fields": [

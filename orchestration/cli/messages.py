@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
+import yaml
 from rich.text import Text
 
 from ingestion.declare.sources import Seen
 from ingestion.errors import SourceUnavailable
+from ingestion.formats.looks import form_of
 from ingestion.watch.fates import Fate
 from orchestration.cli.context import out
+from orchestration.scaffold.shapes import find_format
 
 _LINE_BREAKS = re.compile(r"[\r\n]+")
 _SHOWN_CHARACTERS = 1_500
@@ -62,6 +65,7 @@ def _document(seen: Seen, fate: Fate | None) -> dict[str, Any]:
         "key": seen.key,
         "headers": orjson.Fragment(message.headers) if message.headers else None,
         "note": message.note,
+        "form": form_of(message.value) or None,
         "payload": None if seen.payload is None else orjson.Fragment(_on_one_line(seen.payload)),
         "refused": {"reason": seen.reason, "detail": seen.detail} if seen.reason else None,
     }
@@ -84,13 +88,18 @@ def _print(seen: Seen, fate: Fate | None) -> None:
         head.append(f"{message.sent_at:%Y-%m-%d %H:%M:%S}.{message.sent_at.microsecond // 1000:03}  ", "cyan")
     if seen.key is not None:
         head.append(f"key {printable(seen.key)}  ")
-    if message.note:
-        head.append(message.note, style="yellow")
+    if notes := ", ".join(filter(None, (message.note, form_of(message.value)))):
+        head.append(notes, style="yellow")
     out.print(head)
     if seen.payload is not None:
         out.print(Text("  " + _cut(printable(_on_one_line(seen.payload)))))
     elif seen.reason:
         out.print(Text(f"  refused, {seen.reason}: {printable(seen.detail)}", style="red"))
+        hint = find_format([message.value or b""], [message.value or b""])
+        if hint.value:
+            written = yaml.safe_dump(hint.value, default_flow_style=True).strip()
+            what = hint.reason.partition(" in ")[0]
+            out.print(Text(f"  {what}: format '{written}' reads it", style="yellow"))
         if message.value:
             shown = message.value[:_SHOWN_BYTES].decode("utf-8", "backslashreplace")
             out.print(Text(f"  {printable(shown)}{' …' if len(message.value) > _SHOWN_BYTES else ''}"))

@@ -141,6 +141,12 @@ def _values(stream: Stream | None, sending: Sending, settings: Settings) -> Iter
             f"made-up events are {DEFAULT_FORMAT}, but stream '{stream.name}' is {stream.format}: "
             "name a --file"
         )
+    if stream.elements is not None or any(
+        isinstance(step, int) for each in stream.fields.values() if each.place for step in each.place.steps
+    ):
+        raise ConfigError(
+            f"made-up events hold no arrays, but stream '{stream.name}' reads some: name a --file"
+        )
     if not stream.fields:
         raise ConfigError(f"stream '{stream.name}' declares no fields to make events up of: name a --file")
     return _made_up(stream, _last_payloads(stream, settings))

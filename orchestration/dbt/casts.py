@@ -3,7 +3,7 @@
 dbt renders the same files when it builds a staging model.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -12,7 +12,7 @@ from jinja2 import Environment
 from orchestration.dbt.prepared import PACKAGE
 
 _FILES = (
-    "typed_events",
+    "typed_payloads",
     "plausible_times",
     "typed_values",
     "typed_times",
@@ -21,6 +21,7 @@ _FILES = (
     "origins",
     "debezium",
     "cloudevents",
+    "unnested",
 )
 
 
@@ -50,6 +51,7 @@ def typed_payloads(
     event_time: str | None = None,
     tolerance_minutes: int = 10,
     envelope: str | None = None,
+    unnest: Sequence[str | int] | None = None,
 ) -> str:
     """SQL for the staged rows of a relation that has the columns of raw.
 
@@ -59,9 +61,10 @@ def typed_payloads(
         event_time: The field with the event's own time.
         tolerance_minutes: How long after its receipt an event's time is still believed.
         envelope: What is round each payload.
+        unnest: Keys and indices to the array whose elements are the events.
     """
     where = "payload is not null" if envelope == "debezium" else "true"
-    options = {"tolerance": tolerance_minutes, "envelope": envelope}
+    options = {"tolerance": tolerance_minutes, "envelope": envelope, "unnest": unnest}
     return str(_macros().typed_payloads(relation, fields, event_time, where, **options)).strip()
 
 

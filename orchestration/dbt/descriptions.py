@@ -10,8 +10,8 @@ from typing import Any
 
 from ingestion.lake.contents import column_comments, relation_comments, write_comments
 from ingestion.lake.lake import CATALOG_NAME, Lake
+from orchestration.dbt.columns import STAGING_COLUMNS
 from orchestration.dbt.project import BUILT_TYPES, ParsedModels
-from orchestration.dbt.sources import STAGING_COLUMNS
 
 Table = tuple[str, str]
 """Schema and name."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ingestion.declare.stream import Stream, suggest
-from orchestration.dbt.sources import STAGING_COLUMNS
+from orchestration.dbt.columns import STAGING_COLUMNS
 
 _GENERATED = ("{{staging(", "{{millrace.staging(")
 

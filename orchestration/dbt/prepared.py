@@ -8,7 +8,8 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from orchestration.dbt.sources import StreamLike, replace_text, write_sources
+from orchestration.dbt.meta import StreamLike
+from orchestration.dbt.sources import replace_text, write_sources
 
 PACKAGE = Path(__file__).parent / "package"
 """The dbt package `millrace`."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from ingestion.connectors.port import TopicPlace
+from ingestion.declare.paths import write_path
 from ingestion.declare.sources import Seen
 from orchestration.scaffold.propose import Proposed, column_name
 
@@ -49,10 +50,9 @@ def _of_keys(keys: Sequence[str]) -> list[Proposed]:
     if not all(documents) or len(names) != 1:
         return [_field("message_key", {"key": True}, keys, "the key")]
     (paths,) = names
-    usable = [path for path in paths if path and not set(path) & set(".\"'\\{}")]
-    values = {path: [str((document or {})[path]) for document in documents] for path in usable}
+    values = {path: [str((document or {})[path]) for document in documents] for path in paths}
     return [
-        _field(column_name(["key", path]), {"key": path}, texts, f"'{path}' of the key")
+        _field(column_name(["key", path]), {"key": write_path((path,))}, texts, f"'{path}' of the key")
         for path, texts in values.items()
     ]
 

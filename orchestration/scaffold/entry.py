@@ -11,9 +11,10 @@ import yaml
 from pydantic import ValidationError
 
 from ingestion.connectors.port import SourceSpec
+from ingestion.declare.fields import FieldSpec
 from ingestion.declare.file import load_streams
 from ingestion.declare.origins import DEFAULT_TYPES
-from ingestion.declare.stream import FieldSpec, Stream
+from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError
 
 
@@ -29,6 +30,7 @@ class Entry:
         business_id: The fields that identify an event.
         fields: Name → type and path.
         envelope: What is round each payload; empty for none.
+        unnest: The array whose elements are the events; empty for none.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Entry:
     business_id: tuple[str, ...]
     fields: Mapping[str, FieldSpec]
     envelope: str = ""
+    unnest: str = ""
 
     def stream(self) -> Stream:
         """The stream that it declares.
@@ -59,6 +62,8 @@ class Entry:
             lines.append(f"  format: {_inline(self.format)}")
         if self.envelope:
             lines.append(f"  envelope: {self.envelope}")
+        if self.unnest:
+            lines.append(f"  unnest: {_inline(self.unnest)}")
         if self.event_time:
             lines.append(f"  event_time: {self.event_time}")
         if self.business_id:
@@ -66,12 +71,18 @@ class Entry:
         if self.fields:
             lines.append("  fields:")
         for name, spec in self.fields.items():
-            value = spec.type if spec.path == name else {"path": spec.path, "type": spec.type}
-            if not spec.path:
-                value = {origin: getattr(spec, origin) for origin in spec.origins()}
-                value |= {} if spec.type == DEFAULT_TYPES[next(iter(value))] else {"type": spec.type}
-            lines.append(f"    {name}: {_inline(value)}")
+            lines.append(f"    {name}: {_inline(_said(name, spec))}")
         return "".join(f"{line}\n" for line in lines)
+
+
+def _said(name: str, spec: FieldSpec) -> Any:
+    """A field as streams.yml says it, without what goes without saying."""
+    if not spec.path:
+        origins = {origin: getattr(spec, origin) for origin in spec.origins()}
+        return origins | ({} if spec.type == DEFAULT_TYPES[next(iter(origins))] else {"type": spec.type})
+    said = {"path": spec.path} if spec.path != name else {}
+    said |= {"type": spec.type} | ({"unit": spec.unit} if spec.unit else {})
+    return spec.type if said.keys() == {"type"} else said
 
 
 def source_of(source: SourceSpec) -> dict[str, Any]:

@@ -51,7 +51,9 @@ class Opened:
     def typed(self, fields: Sequence[Proposed]) -> list[Proposed]:
         """Fields with the types that the schema gives."""
         return [
-            replace(each, type=self.types[each.path], reason=f"{self.types[each.path]} in the schema")
+            replace(
+                each, type=self.types[each.path], reason=f"{self.types[each.path]} in the schema", unit=None
+            )
             if each.path in self.types
             else each
             for each in fields
@@ -85,6 +87,15 @@ def open_sample(seen: Sequence[Seen]) -> Opened:
     for found in (_changes(seen, documents), _cloudevents(seen, documents)):
         if found.payloads and len(set(found.rows)) >= _LEAST_SHARE * len(seen):
             return found
+    return unopened(seen)
+
+
+def unopened(seen: Sequence[Seen]) -> Opened:
+    """A sample whose payloads have nothing round them.
+
+    Args:
+        seen: Messages that have a payload.
+    """
     return Opened(None, tuple(range(len(seen))), tuple(str(each.payload) for each in seen))
 
 

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 
 import duckdb
 
-from ingestion.declare.stream import NAME_CHARACTERS, STAGING_COLUMNS, FieldSpec
+from ingestion.declare.fields import NAME_CHARACTERS, STAGING_COLUMNS, FieldSpec
+from ingestion.declare.times import Unit
 from orchestration.scaffold.sample import Leaf, leaves_of
 
 _PREFIX = "payload_"
 _TIMES = re.compile(r"(^|_)(at|ts|time|timestamp|date|datetime|epoch|when|utc|created|updated|modified)($|_)")
 _IDENTIFIERS = re.compile(r"(^|_)(id|ids|uuid|guid|key|code|no|nr|number|zip|postcode|phone|sku|ean|isbn)$")
 _SINCE_1970 = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
+_UNITS: dict[str, Unit] = {"seconds": "s", "milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}
 _YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)")
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
@@ -35,6 +37,7 @@ class Proposed:
         reason: What was seen, as in "text in 200 of 200".
         texts: Its values, per message; None where there is none.
         origin: Where it is, if not in the payload, as streams.yml says it.
+        unit: Of numbers since 1970; None for all else.
     """
 
     name: str
@@ -43,29 +46,33 @@ class Proposed:
     reason: str
     texts: tuple[str | None, ...] = ()
     origin: Mapping[str, object] = field(default_factory=dict)
+    unit: Unit | None = None
 
     def spec(self) -> FieldSpec:
         """As it is declared."""
         where = dict(self.origin) or {"path": self.path}
-        return FieldSpec.model_validate({"type": self.type} | where)
+        return FieldSpec.model_validate({"type": self.type, "unit": self.unit} | where)
 
 
 def propose_fields(
-    payloads: Sequence[str], *, taken: Collection[str] = ()
+    payloads: Sequence[str], *, enclosing: Sequence[str] = (), taken: Collection[str] = ()
 ) -> tuple[list[Proposed], list[str]]:
-    """The fields of some payloads.
+    """The fields of some events.
 
     Args:
-        payloads: JSON texts.
+        payloads: JSON texts; of elements of an array, where that is unnested.
+        enclosing: What encloses each element, without the array.
         taken: Further columns of staging.
 
     Returns:
         The fields, and sentences about what was renamed or left out.
     """
     leaves, notes = leaves_of(payloads)
+    outer, more = leaves_of(enclosing) if enclosing else ([], [])
+    notes += more
     reserved = _reserved_words()
     fields: dict[str, Proposed] = {}
-    for leaf in leaves:
+    for leaf in (*leaves, *outer):
         plain = column_name(leaf.path)
         name = plain
         if plain in STAGING_COLUMNS or plain in taken:
@@ -80,7 +87,9 @@ def propose_fields(
         while name in fields:
             name, at = f"{plain}_{at}", at + 1
         kind, reason = _type_of(plain, leaf)
-        fields[name] = Proposed(name, kind, leaf.dotted, f"{reason} of {len(payloads)}", leaf.texts)
+        path = f"^.{leaf.dotted}" if any(leaf is each for each in outer) else leaf.dotted
+        unit = _UNITS.get(_since_1970(plain, leaf)) if kind == "timestamp" else None
+        fields[name] = Proposed(name, kind, path, f"{reason} of {len(payloads)}", leaf.texts, unit=unit)
     return list(fields.values()), notes
 
 
@@ -148,6 +157,8 @@ def _text_type(name: str, leaf: Leaf) -> tuple[str, str]:
 
 def _since_1970(name: str, leaf: Leaf) -> str:
     """The unit of numbers that are times; empty where they are not. The macro decides by size, too."""
+    if not set(leaf.kinds) <= {"whole", "number", "text"} or not all(map(_NUMBER.fullmatch, _there(leaf))):
+        return ""
     if not _TIMES.search(name) or leaf.readable["timestamp"] != leaf.present:
         return ""
     numbers = [float(text) for text in _there(leaf)]

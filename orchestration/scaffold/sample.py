@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from ingestion.declare.stream import WHOLE_PAYLOAD
+from ingestion.declare.paths import json_path, write_path
 from orchestration.dbt.casts import typed_value
 
 TRIED = ("bigint", "decimal(38,0)", "double", "timestamp", "date", "boolean")
@@ -41,7 +41,7 @@ class Leaf:
     @property
     def dotted(self) -> str:
         """As streams.yml writes a path."""
-        return ".".join(self.path) or WHOLE_PAYLOAD
+        return write_path(self.path)
 
     @property
     def present(self) -> int:
@@ -71,10 +71,7 @@ def leaves_of(payloads: Sequence[str]) -> tuple[list[Leaf], list[str]]:
             continue
         values = Counter({kind: count for kind, count in kinds.items() if kind != "null"})
         is_map = _is_map(path, nodes)
-        if not _can_be_written(path):
-            notes.append(f"the key '{path[-1]}' holds a character that no path can: left out")
-            closed.append(path)
-        elif set(values) == {"object"} and not is_map and any(path == each[:-1] for each in nodes if each):
+        if set(values) == {"object"} and not is_map and any(path == each[:-1] for each in nodes if each):
             continue  # its own keys are fields
         elif not path and "object" in values:
             others = len(payloads) - values["object"]
@@ -84,7 +81,7 @@ def leaves_of(payloads: Sequence[str]) -> tuple[list[Leaf], list[str]]:
             if values:
                 leaves.append(Leaf(path, values, is_map=is_map))
             else:
-                notes.append(f"'{'.'.join(path)}' is null in every message: left out")
+                notes.append(f"'{write_path(path)}' is null in every message: left out")
     _read(leaves, payloads)
     return leaves, notes
 
@@ -111,10 +108,6 @@ def _is_map(path: tuple[str, ...], nodes: dict[tuple[str, ...], Counter[str]]) -
     return bool(path) and len(below) > _MOST_KEYS and often * 2 < len(below)
 
 
-def _can_be_written(path: tuple[str, ...]) -> bool:
-    return not path or (path[-1] != "" and not set(path[-1]) & set(".\"'\\"))
-
-
 def _read(leaves: Sequence[Leaf], payloads: Sequence[str]) -> None:
     """Let DuckDB take the values out as staging does, and count what each type can hold."""
     with duckdb.connect(":memory:") as connection:
@@ -125,7 +118,7 @@ def _read(leaves: Sequence[Leaf], payloads: Sequence[str]) -> None:
             [list(payloads), list(payloads)],
         )
         for leaf in leaves:
-            path = "$" + "".join(f'."{key}"' for key in leaf.path)
+            path = json_path(leaf.path)
             counts = ", ".join(f"count({typed_value('text', each)})" for each in TRIED)
             texts = "select number, json_extract_string(payload, [?])[1] as text from sample"
             row = connection.execute(f"select {counts} from ({texts})", [path]).fetchone() or ()

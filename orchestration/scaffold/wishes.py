@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import duckdb
 from pydantic import ValidationError
 
-from ingestion.declare.stream import FieldSpec, suggest
+from ingestion.declare.fields import FieldSpec
+from ingestion.declare.stream import suggest
 from ingestion.errors import ConfigError
 from orchestration.dbt.casts import typed_value
 from orchestration.scaffold.propose import Proposed
@@ -26,12 +27,14 @@ class Wishes:
         without: Fields to leave out.
         event_time: A field, `none`, or empty for the proposed one.
         business_id: Fields, `none`, or empty for the proposed ones.
+        unnest: A path, `none`, or empty for the proposed one.
     """
 
     fields: Sequence[str] = ()
     without: Sequence[str] = ()
     event_time: str = ""
     business_id: Sequence[str] = ()
+    unnest: str = ""
 
 
 def wished_fields(fields: Sequence[Proposed], wishes: Wishes) -> list[Proposed]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ingestion.declare.stream import Stream
-from orchestration.dbt.sources import STAGING_COLUMNS
+from orchestration.dbt.columns import STAGING_COLUMNS
 from tests.dbt_project.conftest import Warehouse
 from tests.dbt_project.raw import START, Event
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ingestion.declare.stream import Stream
+from ingestion.watch.recount import _staging
 from tests.dbt_project.conftest import Warehouse
 from tests.dbt_project.raw import START, Event
 from tests.repository import REPOSITORY
@@ -18,6 +19,14 @@ NAB = REPOSITORY.parent / "shared" / "data" / "nab"
 NAB_RULES = ("first", "keep_all")
 RULES = ("first", "last", "keep_all")
 FIELDS: dict[str, Any] = {"id": "varchar", "at": "timestamp", "value": "double"}
+
+
+PARTS: dict[str, Any] = {
+    "unnest": "r",
+    "business_id": ["id"],
+    "fields": FIELDS | {"at": {"path": "^.at", "type": "timestamp"}},
+}
+"""Of a stream whose messages hold several readings."""
 
 
 def series(rule: str, **values: Any) -> Stream:
@@ -43,6 +52,7 @@ def several(new_warehouse: Callable[[], Warehouse]) -> Warehouse:
         *(series(rule) for rule in (*RULES, "fail")),
         *(series(f"law_{rule}", on_conflict=rule) for rule in RULES),
         *(series(f"nab_{rule}", on_conflict=rule) for rule in NAB_RULES),
+        *(series(f"parts_{rule}", on_conflict=rule, **PARTS) for rule in RULES),
         series("narrow", on_conflict="first", dedup_window_minutes=0, business_id=["id"]),
     ]
     for stream in streams:
@@ -171,3 +181,44 @@ def test_the_conflicts_of_real_series_are_counted_and_no_other(several: Warehous
     assert staged_rows == sorted((*key, found[0]) for key, found in values.items())
     everything = several.rows("staging.stg_nab_keep_all", "id, strftime(\"at\", '%Y-%m-%d %H:%M:%S'), value")
     assert everything == sorted(rows)
+
+
+def test_the_elements_of_a_message_are_compared_one_by_one_in_their_order(several: Warehouse) -> None:
+    def message(*readings: tuple[str, float]) -> Event:
+        found = [{"id": name, "value": value} for name, value in readings]
+        return Event({"at": START.isoformat(), "r": found}, START)
+
+    many = message(*(("a", number) for number in range(11)), ("b", 1))
+    for events in ([many], [many, message(("b", 1), ("a", 12), ("c", 1)), message()]):
+        for rule in RULES:
+            several.raw.add(f"parts_{rule}", events)
+        several.dbt("run", "--select", *(f"stg_parts_{rule}" for rule in RULES))
+    first, last = ([("a", value), ("b", 1.0), ("c", 1.0), (None, None)] for value in (0.0, 12.0))
+    assert staged(several, "parts_first") == first
+    assert staged(several, "parts_last") == last
+    all_of_a = [("a", float(number)) for number in (*range(11), 12)]
+    assert staged(several, "parts_keep_all") == [*all_of_a, *first[1:]]
+    assert conflicts(several, "parts_keep_all") == sorted(
+        [
+            *((f"parts_keep_all-0@0#{at}", "parts_keep_all-0@0#0") for at in range(1, 11)),
+            ("parts_keep_all-0@2#1", "parts_keep_all-0@0#0"),
+        ]
+    )
+    named = several.rows("staging.stg_parts_first where len(cast_errors) > 0", "event_id, cast_errors")
+    assert named == [("parts_first-0@3", ["payload"])]
+    assert _recount(several, "parts_first") == {"staged": 4, "redelivered": 3, "conflicting": 21}
+    tables = [f"stg_parts_{rule}" for rule in RULES]
+    before = {table: several.rows(f"staging.{table}") for table in tables}
+    several.dbt("run", "--full-refresh", "--select", *tables)
+    assert before == {table: several.rows(f"staging.{table}") for table in tables}
+    assert len(conflicts(several, "parts_first")) == 21
+
+
+def _recount(warehouse: Warehouse, name: str) -> dict[str, int]:
+    """What `verify` counts of staging."""
+    stream = series("first", **PARTS, name=name)
+    found = _staging(warehouse.lake, stream, {"first": 0, "last": 10**6}) or {}
+    counts = {kind: count for (_, kind), count in found.items() if count}
+    counts.pop("same_business_id", None)
+    counts.pop("same_id_other_payload", None)
+    return counts

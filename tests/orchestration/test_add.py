@@ -1,5 +1,6 @@
 """`millrace add`: from real messages to a stream with a mart that builds and a contract that holds."""
 
+import gzip
 import json
 import sys
 from collections.abc import Callable
@@ -218,3 +219,27 @@ def test_what_is_wrong_is_one_sentence_and_writes_nothing(
         assert sentence in error
         assert len(error.splitlines()) == 1
     assert files_of(project) == before
+
+
+def test_an_array_of_readings_is_proposed_as_events_of_their_own(
+    add: Add, project: Path, topic: str, apache_kafka: ApacheKafka
+) -> None:
+    payloads = [
+        {
+            "device": f"d{at}",
+            "readings": [{"ts": f"2026-03-01T08:{at:02}:{s:02}Z", "v": s / 4} for s in (1, 2)],
+        }
+        for at in range(5)
+    ]
+    sent = [gzip.compress(json.dumps(each).encode()) for each in payloads]
+    produce(apache_kafka.bootstrap_servers, topic, [*sent, b"offline"])
+    code, shown, _ = add("gateway", "--from", f"kafka:{topic}", "--yes")
+    assert code == 0
+    for words in ("array of objects in 5 of 5", "text that is not JSON in 1 of 6", "gzip in 5 of 6 messages"):
+        assert words in shown
+    (stream,) = load_streams(project / "streams.yml")
+    assert (stream.unnest, stream.format.declared()) == ("readings", {"json": {"or_text": True}})
+    assert {name: (field.type, field.path) for name, field in stream.fields.items()} == {
+        "ts": ("timestamp", "ts"), "v": ("double", "v"), "device": ("varchar", "^.device"),
+    }  # fmt: skip
+    assert (stream.event_time, stream.business_id) == ("ts", ("device", "ts"))

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from ingestion.declare.fields import FieldSpec
 from ingestion.declare.file import load_streams
 from ingestion.declare.sources import read_source
-from ingestion.declare.stream import FieldSpec
 from ingestion.errors import ConfigError
 from orchestration.scaffold.entry import Entry, append_entry, source_of
 from tests.repository import REPOSITORY
@@ -14,7 +14,8 @@ from tests.repository import REPOSITORY
 ENTRY = Entry(
     "fresh", {"kafka": "fresh", "start": "latest"}, "", "sent_at", ("id",),
     {"id": FieldSpec(type="varchar", path="id"), "sent_at": FieldSpec(type="timestamp", path="meta.sent"),
-     "whole": FieldSpec(type="json", path=".")},
+     "ts": FieldSpec(type="timestamp", path="ts", unit="ms"), "whole": FieldSpec(type="json", path=".")},
+    unnest="readings",
 )  # fmt: skip
 
 

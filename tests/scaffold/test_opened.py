@@ -8,7 +8,8 @@ import pytest
 
 from ingestion.connectors.messages import Message
 from ingestion.declare.sources import Seen, read_source
-from orchestration.cli.add import Sample, _plan
+from ingestion.declare.stream import DEFAULT_FORMAT
+from orchestration.scaffold.plan import Sample, make_plan
 from orchestration.scaffold.wishes import Wishes
 from tests.values.test_cloudevents import EXAMPLES, received
 from tests.values.test_debezium import FORMS, examples
@@ -24,9 +25,8 @@ def seen(key: bytes | None, value: bytes, headers: str | None = None, *, at: int
 
 def proposed(source: str, messages: list[Seen]) -> tuple[str, dict[str, str]]:
     """The entry, and the reasons."""
-    payloads = tuple(str(each.payload) for each in messages)
-    sample = Sample(payloads, tuple(each.message.sent_at for each in messages), {}, 0, tuple(messages))
-    plan = _plan("s", read_source(source), sample, Wishes(), format_name=None, mart=True, notes=())
+    sample = Sample(DEFAULT_FORMAT, "", tuple(messages), {}, 0, ())
+    plan = make_plan("s", read_source(source), sample, Wishes(), mart=True, notes=())
     plan.entry.stream()  # it can be declared
     return plan.entry.text(), dict(plan.reasons)
 

@@ -83,11 +83,11 @@ def test_names_and_paths() -> None:
     assert {field.name: field.path for field in fields} == {
         "order_id": "orderId", "payload_position": "position", "payload_select": "select",
         "n_code_name": "Ünïcode-Name", "payload_2nd": "2nd", "to_town": "to.town", "to_geo_lat": "to.geo.lat",
-        "to_town_2": "to_town", ("long" * 30)[:56]: "long" * 30,
+        "a_b": '["a.b"]', "q": '["q\\""]', "value": '[""]', "to_town_2": "to_town",
+        ("long" * 30)[:56]: "long" * 30,
     }  # fmt: skip
     assert "'position' is named payload_position: staging has a column position of its own" in notes
     assert "'select' is named payload_select: select is a word of SQL" in notes
-    assert "the key 'a.b' holds a character that no path can: left out" in notes
     assert "'nothing' is null in every message: left out" in notes
 
 
@@ -197,3 +197,12 @@ def test_what_identifies_an_event(payloads: list[dict[str, Any]], names: tuple[s
     fields, texts = fields_of(payloads)
     time = "at" if any(field.name == "at" for field in fields) else None
     assert find_business_id(fields, texts, event_time=time).names == names
+
+
+def test_a_time_that_is_a_number_says_its_unit() -> None:
+    payload = {"ts": 1_772_350_200, "time": "1772350200123", "sent_at": "2026-03-01T08:00:00Z", "v": 1}
+    fields, _ = propose_fields([json.dumps(payload)])
+    assert {field.name: field.unit for field in fields} == {
+        "ts": "s", "time": "ms", "sent_at": None, "v": None,
+    }  # fmt: skip
+    assert fields[0].reason == "seconds since 1970 in 1 of 1"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 import duckdb
@@ -11,8 +12,9 @@ import pyarrow as pa
 from ingestion.declare.stream import Stream
 from ingestion.formats.decode import decoder
 from ingestion.log.envelope import SOURCE_SCHEMA
+from ingestion.watch.raw_events import message_id
 from orchestration.dbt.casts import typed_payloads
-from orchestration.dbt.sources import fields_meta
+from orchestration.dbt.meta import fields_meta
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 """The broker's time of every event."""
@@ -20,13 +22,13 @@ AT = datetime(2026, 3, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of one payload.
+    """What became of one payload, or of one element of it.
 
     Attributes:
         values: Field → what staging shows; empty for a reject.
         cast_errors: As staging names them.
         reject: Why it is a reject; empty where it landed.
-        event_at: When it happened, as staging shows it.
+        event_at: When it happened, as staging shows it, where the stream declares an event time.
         seconds_ahead: How far its own time lies after its receipt, where it is not believed.
         event_id: As staging has it.
     """
@@ -45,19 +47,16 @@ def stage(
     *,
     text: bool = False,
     zone: str = "UTC",
-    event_time: str | None = None,
 ) -> list[Fate]:
-    """Land payloads and stage them.
+    """Land payloads and stage them, each as one event.
 
     Args:
         fields: As streams.yml declares them.
         payloads: As they were sent.
         text: Show each value as DuckDB prints it.
         zone: The session's time zone, which must not matter.
-        event_time: The field with the event's own time.
     """
-    declared = {"name": "s", "source": {"kafka": "s"}, "fields": fields, "event_time": event_time}
-    stream = Stream.model_validate(declared)
+    stream = Stream.model_validate({"name": "s", "source": {"kafka": "s"}, "fields": fields})
     sent = [each.encode() if isinstance(each, str) else each for each in payloads]
     return stage_events(stream, [{"value": value} for value in sent], text=text, zone=zone)
 
@@ -84,18 +83,43 @@ def stage_events(
     chunk = pa.Table.from_pylist(rows, schema=SOURCE_SCHEMA)
     decoded = decoder(stream.format)(chunk, stream="s", batch_id=1, ingested_at=AT, max_bytes=1_000_000)
     fates = {
-        (row["position"], row["event_id"]): Fate({}, (), row["reason"]) for row in decoded.rejects.to_pylist()
+        (row["position"], row["event_id"]): Fate({}, (), row["reason"], event_id=row["event_id"])
+        for row in decoded.rejects.to_pylist()
     }
     meta = fields_meta(stream)
-    shown = ", ".join(f'"{name}"::varchar' if text else f'"{name}"' for name in fields)
+    shown = "".join(f', "{name}"::varchar' if text else f', "{name}"' for name in fields)
+    unnest = None if stream.elements is None else list(stream.elements.steps)
     with duckdb.connect(":memory:") as connection:
         connection.execute(f"set TimeZone = '{zone}'")
         connection.register("events", decoded.events)
-        rows_of = typed_payloads("events", meta, event_time=stream.event_time, envelope=stream.envelope)
+        rows_of = typed_payloads(
+            "events", meta, event_time=stream.event_time, envelope=stream.envelope, unnest=unnest
+        )
         event_at = "event_at::varchar" if text else "event_at"
-        columns = f"position, event_id, cast_errors, {event_at}, clock_ahead_seconds, {shown}"
+        columns = f"position, event_id, cast_errors, {event_at}, clock_ahead_seconds{shown}"
         sql = f"select {columns} from ({rows_of})"
         for position, event_id, errors, at, ahead, *values in connection.execute(sql).fetchall():
             shows = dict(zip(fields, values, strict=True))
             fates[position, event_id] = Fate(shows, tuple(errors), "", at, ahead, event_id)
-    return [fates[place] for place in sorted(fates)]
+    return [fates[place] for place in sorted(fates, key=lambda place: (place[0], len(place[1]), place[1]))]
+
+
+def stage_messages(
+    declared: Mapping[str, Any], payloads: Sequence[str | bytes], *, text: bool = False
+) -> list[list[Fate]]:
+    """Land payloads of a stream and stage them; each may be several events.
+
+    Args:
+        declared: What streams.yml says of the stream, but for its source.
+        payloads: As they were sent.
+        text: Show each value as DuckDB prints it.
+    """
+    stream = Stream.model_validate({"name": "s", "source": {"kafka": "s"}, **declared})
+    sent = [each.encode() if isinstance(each, str) else each for each in payloads]
+    return by_message(stage_events(stream, [{"value": value} for value in sent], text=text))
+
+
+def by_message(fates: Sequence[Fate]) -> list[list[Fate]]:
+    """Fates in their order, those of one message together."""
+    groups = groupby(fates, key=lambda fate: message_id(fate.event_id))
+    return [list(group) for _, group in groups]

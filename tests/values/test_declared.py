@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ingestion.declare.stream import FieldSpec
+from ingestion.declare.fields import FieldSpec
 from ingestion.declare.times import pattern_of
 
 

@@ -3,6 +3,7 @@
 `MILLRACE_FREEZE=1 .venv/bin/python -m pytest tests/values/test_page.py` writes it again.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ingestion.declare.stream import Stream
@@ -11,7 +12,7 @@ from tests.repository import REPOSITORY
 from tests.values import avro
 from tests.values.beside import kafka_event, mqtt_event
 from tests.values.cases import Section, sections
-from tests.values.staged import Fate, stage, stage_events
+from tests.values.staged import Fate, by_message, stage_events, stage_messages
 
 PAGE = REPOSITORY / "docs" / "values.md"
 _HEAD = Path(__file__).with_name("head.md")
@@ -23,30 +24,35 @@ def test_the_page_says_what_happens() -> None:
 
 
 def _table(section: Section) -> str:
-    fates = _fates(section)
     rows = [
-        f"| {_code(sent)} | {_shown(fate, section)} | {_reported(fate)} |"
-        for sent, fate in zip(section.sent, fates, strict=True)
+        f"| {sent} | {_all(fates, _shown, section)} | {_all(fates, _reported, section)} |"
+        for sent, fates in zip(section.sent, _fates(section), strict=True)
     ]
     head = "| sent | staging shows | reported |\n|---|---|---|"
     return "\n".join([f"## {section.title}", "", section.prose, "", head, *rows, ""])
 
 
-def _fates(section: Section) -> list[Fate]:
+def _fates(section: Section) -> list[list[Fate]]:
     if not section.events:
-        return stage(section.fields, section.payloads, text=True, event_time=section.event_time)
-    stream = Stream.model_validate(
-        {"name": "s", "source": section.source, "fields": section.fields, **section.others}
-    )
+        return stage_messages(section.declared, section.payloads, text=True)
+    stream = Stream.model_validate({"name": "s", "source": {"kafka": "orders"}, **section.declared})
     make = kafka_event if stream.kind == "kafka" else mqtt_event
-    return stage_events(stream, [make(event) for event in section.events], text=True)
+    return by_message(stage_events(stream, [make(event) for event in section.events], text=True))
+
+
+def _all(fates: list[Fate], show: Callable[[Fate, Section], str], section: Section) -> str:
+    """What is shown of one event, or of each element."""
+    if len(fates) == 1:
+        return show(fates[0], section)
+    texts = [(fate.event_id.partition("#")[2], show(fate, section)) for fate in fates]
+    return "; ".join(f"#{index} {text}" for index, text in texts if text)
 
 
 def _shown(fate: Fate, section: Section) -> str:
     if fate.reject:
         return ""
-    if section.event_time:
-        value = fate.values[section.event_time]
+    if "event_time" in section.declared:
+        value = fate.values[section.declared["event_time"]]
         return f"{'null' if value is None else _code(value)}, event_at {_code(fate.event_at)}"
     if set(fate.values) == {"v"}:
         return "null" if fate.values["v"] is None else _code(fate.values["v"])
@@ -55,7 +61,7 @@ def _shown(fate: Fate, section: Section) -> str:
     return ", ".join(there) or "null"
 
 
-def _reported(fate: Fate) -> str:
+def _reported(fate: Fate, _: Section) -> str:
     if fate.reject:
         return f"reject, `{fate.reject}`"
     if fate.seconds_ahead is not None:

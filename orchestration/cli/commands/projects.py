@@ -78,6 +78,9 @@ def add(
         list[str] | None,
         typer.Option("--business-id", metavar="NAME", help="What identifies an event; 'none'. Repeatable."),
     ] = None,
+    unnest: Annotated[
+        str, typer.Option("--unnest", metavar="PATH", help="An array of events, as in readings; 'none'.")
+    ] = "",
     options: SourceOptions = None,
     format_name: FormatName = None,
     mart: Annotated[bool, typer.Option("--mart/--no-mart", help="With a mart and its contract.")] = True,
@@ -96,7 +99,7 @@ def add(
     run_add(
         context.obj, name, source_text=source, source_options=options or (), since=since,
         look=Look(limit=sample, wait_seconds=wait), format_name=format_name,
-        wishes=Wishes(fields or (), without or (), event_time, business_id or ()), mart=mart, yes=yes,
+        wishes=Wishes(fields or (), without or (), event_time, business_id or (), unnest), mart=mart, yes=yes,
         as_json=as_json,
     )  # fmt: skip
 

@@ -11,11 +11,11 @@
     {%- set attributes = [] -%}
     {%- for prefix in ('ce_', 'ce-') -%}
         {%- for name in names -%}
-            {%- do prefixed.append(millrace.json_path(prefix ~ name)) -%}
+            {%- do prefixed.append(millrace.json_path([prefix ~ name])) -%}
         {%- endfor -%}
     {%- endfor -%}
     {%- for name in names + ['datacontenttype', 'data_base64'] -%}
-        {%- do attributes.append(millrace.json_path(name)) -%}
+        {%- do attributes.append(millrace.json_path([name])) -%}
     {%- endfor -%}
     {%- set media = "coalesce(json_extract_string(headers, '$.\"content-type\"'), json_extract_string(headers, '$.content_type'), '')" %}
     (
@@ -71,7 +71,7 @@
                     from (
                         select
                             *,
-                            case when _is_batch then {{ millrace.elements('payload') }} else [payload] end as _events
+                            case when _is_batch then {{ millrace.elements_of('payload', []) }} else [payload] end as _events
                         from (
                             select
                                 *,
@@ -141,19 +141,6 @@
                 then list_filter({{ millrace.path_list(names) }}, lambda name: length(list_filter(keys, lambda key: key = name)) > 1)
         end
     )[1]
-{%- endmacro %}
-
-
-{# The elements of a JSON array, each as JSON text with its numbers as they were sent. #}
-{% macro elements(payload) -%}
-    case
-        when {{ millrace.prints_otherwise(payload) }} then
-            list_transform(
-                try(json_extract_string({{ millrace.marked_numbers(payload) }}, '$[*]')),
-                lambda text: {{ millrace.unmarked('text', payload) }}
-            )
-        else try(json_extract_string({{ payload }}, '$[*]'))
-    end
 {%- endmacro %}
 
 

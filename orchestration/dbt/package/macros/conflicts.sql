@@ -18,10 +18,13 @@
     {%- if note | length > 1 and millrace.editions().is_kept -%}
         {%- set read = fromjson(note[1].split(' :deliveries */')[0]) -%}
         {%- set after = read.after.split(' ')[0] -%}
-        {%- set sent = source('raw', read.stream) ~ ' where payload is not null and batch_id > ' ~ after ~ ' and ' ~ read.until -%}
+        {%- set are_new = 'payload is not null and batch_id > ' ~ after ~ ' and ' ~ read.until -%}
+        {%- set sent = source('raw', read.stream) ~ ' where ' ~ are_new -%}
         {%- set events = millrace.typed_events(read.stream, after, until=read.until) -%}
         {%- if millrace.stream_meta(read.stream).envelope == 'cloudevents' -%}
             {%- set sent = '(' ~ events ~ ') as events' -%}
+        {%- elif millrace.stream_meta(read.stream).unnest is defined -%}
+            {%- set sent = millrace.unnested(source('raw', read.stream), are_new, millrace.stream_meta(read.stream).unnest, {}) ~ ' as events' -%}
         {%- endif -%}
         {{ millrace.settle(read.stream, sent, events, target, fresh, read.ranges, millrace.table_name(model), after) }}
     {%- endif -%}
@@ -110,18 +113,18 @@
                 {%- if rule == 'last' %}
                 lag(payload_hash) over arrived as hash_before,
                 {%- elif rule == 'keep_all' %}
-                row_number() over (partition by {{ ids }}, payload_hash order by batch_id, source_partition, position) as delivery,
+                row_number() over (partition by {{ ids }}, payload_hash order by {{ millrace.arrival(stream) }}) as delivery,
                 {%- endif %}
                 first_value(payload_hash) over arrived as first_hash,
                 first_value(event_id) over arrived as first_event_id
             from events
             semi join disputed using ({{ ids }})
-            window arrived as (partition by {{ ids }} order by batch_id, source_partition, position)
+            window arrived as (partition by {{ ids }} order by {{ millrace.arrival(stream) }})
         ),
 
         known as (
             select
-                {{ ids }}, min_by(event_id, batch_id) as known_event_id,
+                {{ ids }}, min_by(event_id, {{ millrace.arrival_of_id() }}) as known_event_id,
                 {{ 'max_by(payload_hash, batch_id) as known_hash' if rule == 'last' else 'list(payload_hash) as hashes' }}
             from staged
             semi join disputed using ({{ ids }})

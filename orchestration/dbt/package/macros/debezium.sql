@@ -14,7 +14,7 @@
     {%- set paths = [] -%}
     {%- set at = {} -%}
     {%- for part in parts -%}
-        {%- do paths.append(millrace.json_path(part)) -%}
+        {%- do paths.append(millrace.json_path(part.split('.'))) -%}
         {%- do at.update({part: '_parts[' ~ loop.index ~ ']'}) -%}
     {%- endfor -%}
     (
@@ -119,11 +119,11 @@
   A text as it is once the schema's meaning of it is known: a decimal's digits for its base64 bytes, a day or an instant for a number
   since 1970. A decimal that brings its own scale needs no schema.
 #}
-{% macro connect_text(text, spec) -%}
-    {%- set key = spec.path.split('.')[0] -%}
+{% macro connect_text(text, spec, steps) -%}
+    {%- set is_column = steps | length == 1 and steps[0] is string -%}
     {%- set zone = '' if spec.zone else 'Z' -%}
     list_transform(
-        [{% if spec.path == key and key %}list_filter(_schema, lambda part: part.field = {{ millrace.literal(key) }})[1]{% else %}null::struct(field varchar, name varchar, parameters struct(scale varchar)){% endif %}],
+        [{% if is_column %}list_filter(_schema, lambda part: part.field = {{ millrace.literal(steps[0]) }})[1]{% else %}null::struct(field varchar, name varchar, parameters struct(scale varchar)){% endif %}],
         lambda meant: case
             {%- if spec.type in ('timestamp', 'date') %}
             when meant.name in ('io.debezium.time.Date', 'org.apache.kafka.connect.data.Date')

@@ -21,7 +21,7 @@
   Goes up when staging makes something else of the same events and the same declaration: then all that is staged is built again.
 #}
 {% macro typing_version() -%}
-    {{ return(3) }}
+    {{ return(4) }}
 {%- endmacro %}
 
 

@@ -32,10 +32,11 @@
     {%- elif spec.extension is defined -%}
         _extension_{{ spec.extension }}
     {%- elif spec.key is string -%}
+        {%- set path = millrace.json_path(spec.steps if 'steps' in spec else spec.key.split('.')) -%}
         {%- if spec.type == 'json' %}
-        nullif({{ millrace.payload_texts(key, [millrace.json_path(spec.key)], 'json_extract') }}[1], 'null')
+        nullif({{ millrace.payload_texts(key, [path], 'json_extract') }}[1], 'null')
         {%- else %}
-        {{ millrace.payload_texts(key, [millrace.json_path(spec.key)]) }}[1]
+        {{ millrace.payload_texts(key, [path]) }}[1]
         {%- endif %}
     {%- elif spec.key is defined -%}
         {{ millrace.key_text() }}

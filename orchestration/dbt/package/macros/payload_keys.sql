@@ -3,7 +3,7 @@
   since it is not known which of the two was meant. A field is named in `cast_errors` when a key of its path stands
   twice, and when a key of its path is missing while one is there that differs from it in case only.
 
-  In all of them, `objects` are the JSON paths of the objects that hold declared keys, each with those keys, and `_keys` is the
+  In all of them, `objects` are the objects that hold declared keys, by level and JSON path, each with those keys, and `_keys` is the
   column with the keys of these objects, in the same order.
 #}
 
@@ -26,19 +26,21 @@
   The fields that cannot be found by their keys. One expression for all of them: what differs is in constant lists, an entry for
   each key of each path.
 #}
-{% macro badly_keyed(fields, objects) -%}
+{% macro badly_keyed(fields, steps, objects) -%}
     {%- set entries = {'names': [], 'objects': [], 'keys': [], 'lowered': []} -%}
-    {%- for name, spec in fields.items() if spec.path and spec.path != '.' -%}
-        {%- for key in spec.path.split('.') -%}
-            {%- set object = millrace.json_path('.'.join(spec.path.split('.')[:loop.index0]) or '.') -%}
-            {%- set variants = [] -%}
-            {%- for other in objects[object] if other != key and other.lower() == key.lower() -%}
-                {%- do variants.append(other) -%}
-            {%- endfor -%}
-            {%- do entries['names'].append(name) -%}
-            {%- do entries['objects'].append((objects | list).index(object) + 1) -%}
-            {%- do entries['keys'].append(key) -%}
-            {%- do entries['lowered'].append('' if variants else key.lower()) -%}
+    {%- for name, path in steps.items() -%}
+        {%- for key in path -%}
+            {%- if key is string -%}
+                {%- set object = ('outer ' if fields[name].encloses else 'inner ') ~ millrace.json_path(path[:loop.index0]) -%}
+                {%- set variants = [] -%}
+                {%- for other in objects[object] if other != key and other.lower() == key.lower() -%}
+                    {%- do variants.append(other) -%}
+                {%- endfor -%}
+                {%- do entries['names'].append(name) -%}
+                {%- do entries['objects'].append((objects | list).index(object) + 1) -%}
+                {%- do entries['keys'].append(key) -%}
+                {%- do entries['lowered'].append('' if variants else key.lower()) -%}
+            {%- endif -%}
         {%- endfor -%}
     {%- endfor -%}
     {%- set keys = '_keys[[' ~ entries['objects'] | join(', ') ~ '][entry]]' -%}

@@ -48,7 +48,7 @@
     {%- set id_list = millrace.id_list(stream) -%}
     {%- set rule = millrace.stream_meta(stream).on_conflict or 'first' -%}
     {%- set key = id_list ~ (', payload_hash' if rule == 'keep_all' else '') -%}
-    {%- set arrival = 'batch_id, source_partition, position' %}
+    {%- set arrival = millrace.arrival(stream) %}
     {%- if not id_list %}
 select * from (
     {{ events }}
@@ -95,7 +95,7 @@ final as (
     select * from changes
     qualify row_number() over (
         partition by {{ id_list }}, {{ no_id }}
-        order by batch_id desc, source_partition desc, position desc
+        order by {{ arrival | replace(',', ' desc,') }} desc
     ) = 1
 )
     {%- else %}
@@ -116,6 +116,12 @@ final as (
 
 select * from final
     {%- endif %}
+{%- endmacro %}
+
+
+{# The order in which events arrived; of one message's elements, by their index. #}
+{% macro arrival(stream) -%}
+    {{ return('batch_id, source_partition, position' ~ (', length(event_id), event_id' if millrace.stream_meta(stream).unnest is defined or millrace.stream_meta(stream).envelope == 'cloudevents' else '')) }}
 {%- endmacro %}
 
 

@@ -1,0 +1,61 @@
+"""The shape of a sample's messages: what is proposed, and why."""
+
+import gzip
+import json
+
+from ingestion.formats.looks import count_lines, form_of, is_bare_text
+from orchestration.scaffold.propose import propose_fields
+from orchestration.scaffold.shapes import Shape, find_format, find_unnest, forms, parted
+
+LINES, WILL, BROKEN = b'{"v": 1}\n{"v": 2}\n', b"offline", b'{"v": 1'
+
+
+def test_lines_and_bare_text_are_recognised_and_broken_json_is_not() -> None:
+    assert find_format([LINES, LINES], [LINES, LINES]) == Shape(
+        {"json": {"lines": True}}, "several lines of JSON in 2 of 2"
+    )
+    assert find_format([b"{}", WILL], [WILL]) == Shape(
+        {"json": {"or_text": True}}, "text that is not JSON in 1 of 2, as 'offline'"
+    )
+    assert find_format([b"{}", BROKEN], [BROKEN]) == Shape()
+    assert find_format([b"\xff\x00", b""], [b"\xff\x00", b""]) == Shape()
+    assert find_format([b"{}"], []) == Shape()
+    assert (count_lines(LINES), count_lines(BROKEN), count_lines(None)) == (2, 0, 0)
+    assert [is_bare_text(each) for each in (WILL, BROKEN, b"", b"\xff", b"\0", None)] == [True] + 5 * [False]
+
+
+def test_what_stands_round_a_text_is_said() -> None:
+    sent = [gzip.compress(b"{}"), "{}".encode("utf-16"), b"{}\0", b"{}"]
+    assert [form_of(each) for each in sent] == [
+        "gzip", "UTF-16-LE with a byte order mark", "a NUL at its end", "",
+    ]  # fmt: skip
+    assert forms(sent[:1] * 2) == ["gzip in 2 of 2 messages: that is undone by itself"]
+    assert forms([b"{}"]) == []
+
+
+def test_an_array_of_objects_is_unnested_where_there_is_one() -> None:
+    readings = json.dumps({"device": "a", "tags": ["x"], "data": {"readings": [{"v": 1}, {"v": 2}]}})
+    assert find_unnest([readings]) == Shape(
+        "data.readings", "an array of objects in 1 of 1: each is an event"
+    )
+    assert find_unnest(['[{"v": 1}]', "[]"]) == Shape(".", "the payload is an array in 2 of 2")
+    assert find_unnest(['{"a": 1, "tags": ["x"]}']) == Shape()
+    assert find_unnest([readings, '{"a": 1}']) == Shape()
+    two = find_unnest(['{"a": [{}], "b": [{}]}'])
+    assert (two.value, two.reason) == (
+        None, "'a' and 'b' are arrays of objects: --unnest makes the elements of one events",
+    )  # fmt: skip
+
+
+def test_fields_come_from_the_elements_and_from_what_encloses_them() -> None:
+    payloads = [json.dumps({"device": f"d{at}", "r": [{"v": 1.5, "a.b": at}, {"v": 2.5}]}) for at in range(3)]
+    events = parted([*payloads, '{"device": "x"}'], ("r",))
+    assert events.messages == (0, 0, 1, 1, 2, 2)
+    fields, notes = propose_fields(events.texts, enclosing=events.enclosing)
+    assert [(field.name, field.type, field.path) for field in fields] == [
+        ("v", "double", "v"), ("a_b", "bigint", '["a.b"]'), ("device", "varchar", "^.device"),
+    ]  # fmt: skip
+    assert fields[0].reason == "number in 6 of 6"
+    assert notes == ["'[\"a.b\"]' is named a_b: names are lower_snake_case"]
+    assert parted(["[1, 2]", "{}"], ()).texts == ("1", "2")
+    assert parted(payloads, None).enclosing == ()
