@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ingestion.settings import Settings
 
-_SUFFIXES = (".py", ".sql", ".yml", ".yaml", ".csv", ".md", ".avsc")
+_SUFFIXES = (".py", ".sql", ".yml", ".yaml", ".csv", ".md", ".avsc", ".desc", ".binpb")
 _SKIPPED_FOLDERS = frozenset({"target", "logs", "dbt_packages", "__pycache__", "node_modules"})
 
 

@@ -27,7 +27,7 @@ def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:
     Args:
         parsed: The project.
     """
-    specs = dbt_specs(parsed.manifest)
+    specs = dbt_specs(parsed)
     scanning = [spec for spec in specs.checks if _scans(parsed.manifest, spec)]
     nodes = NodeKeys.of(specs.assets, scanning)
 

@@ -112,7 +112,7 @@ def models_asset(
         served: The marts that programs read.
         run_dbt: Runs a dbt command on the project.
     """
-    specs = dbt_specs(parsed.manifest, without_tag=FULL_SCAN_TAG)
+    specs = dbt_specs(parsed, without_tag=FULL_SCAN_TAG)
     contract_specs = [
         spec for key, contract in contracts.items() for spec in check_specs(contract, key, blocking=False)
     ]

@@ -53,12 +53,14 @@ class ParsedModels:
         manifest: All that can be built.
         text: Identifies the state of every file that was parsed.
         broken: What cannot be built, and why.
+        folder: Of this state; what is worked out of the manifest may be kept there. None where there is none.
     """
 
     project: DbtProject
     manifest: Mapping[str, Any]
     text: str = ""
     broken: Broken = field(default_factory=Broken)
+    folder: Path | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -127,7 +129,7 @@ def parse_models(
         return without_models(project, error)
     broken = broken_in(state)
     manifest = _NO_MODELS if broken.everything else json.loads((state / MANIFEST).read_text())
-    return ParsedModels(project, manifest, state.name, broken)
+    return ParsedModels(project, manifest, state.name, broken, state)
 
 
 def models_that_are_there(settings: Settings, streams: Sequence[Stream]) -> ParsedModels:

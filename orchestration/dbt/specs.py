@@ -1,24 +1,24 @@
-"""dbt's nodes as specs of assets and checks: what dagster-dbt makes of them, from the manifest's JSON alone.
+"""dbt's nodes as specs of assets and checks: dagster-dbt makes them, once for each state of the project.
 
-dagster-dbt would do it (the tests compare), but imports dbt, sqlglot and more: over a second of every start.
-What an asset is called is in translator.py.
+Importing dagster-dbt brings dbt, sqlglot and more, over a second of every start. So its answer is kept beside
+the parsed manifest, and a process that starts reads it there.
 """
 
-import hashlib
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from collections.abc import Set as AbstractSet
+import os
+import pickle
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-from dagster import AssetCheckSpec, AssetDep, AssetKey, AssetSpec, MetadataValue, TableColumn, TableSchema
+from dagster import AssetCheckSpec, AssetDep, AssetKey, AssetSpec
 
-from orchestration.dbt import translator
-from orchestration.dbt.project import BUILT_TYPES
+from orchestration.dbt.project import NO_ASSETS, ParsedModels
+from orchestration.fingerprint import fingerprint
 
 UNIQUE_ID = "dagster_dbt/unique_id"
-"""dbt's id in the metadata of specs, under the name that dagster-dbt gives it."""
-_NO_TABLES = ("metric", "semantic_model", "saved_query", "function")
+"""Where dagster-dbt leaves dbt's id in the metadata of its specs."""
 
 
 @dataclass(frozen=True)
@@ -34,165 +34,68 @@ class DbtSpecs:
     checks: list[AssetCheckSpec]
 
 
-def dbt_specs(manifest: Mapping[str, Any], *, without_tag: str = "") -> DbtSpecs:
+def dbt_specs(parsed: ParsedModels, *, without_tag: str = "") -> DbtSpecs:
     """The specs.
 
     Args:
-        manifest: dbt's, as JSON.
+        parsed: The project.
         without_tag: Nodes with this tag, and tests of such, are left out.
-
-    Raises:
-        ValueError: Two nodes are called the same.
     """
-    left_out = _tagged(manifest, without_tag) if without_tag else frozenset()
-    project_id = manifest.get("metadata", {}).get("project_id")
-    adapter = manifest.get("metadata", {}).get("adapter_type")
-    assets, checks, names = [], {}, defaultdict(set)
-    for unique_id, node in manifest["nodes"].items():
-        if node["resource_type"] not in BUILT_TYPES or _is_without_table(node) or unique_id in left_out:
-            continue
-        key = translator.asset_key(node)
-        upstream = sorted(_upstream(manifest, node))
-        for each in (unique_id, *upstream):
-            names[translator.asset_key(_node(manifest, each))].add(each)
-        metadata = {
-            **_metadata(node, storage=adapter),
-            UNIQUE_ID: unique_id,
-            **({"dagster_dbt/project_id": MetadataValue.text(project_id)} if project_id else {}),
-        }
-        assets.append(
-            translator.asset_spec(
-                node, groups=manifest.get("groups", {}), key=key, metadata=metadata,
-                deps=_deps(manifest, upstream, storage=adapter), code_version=_code_version(node),
-            )
-        )  # fmt: skip
-        for child in manifest["child_map"].get(unique_id, ()):
-            if child.startswith("test.") and child not in left_out:
-                checks.update({spec.key: spec for spec in _checks(manifest, child, key)})
-    _require_different(names)
-    return DbtSpecs(assets, list(checks.values()))
+    if parsed.folder is None:
+        return _made(parsed, without_tag)
+    path = parsed.folder / f"specs-{without_tag or 'all'}-{_versions()}.pickle"
+    found = _kept(path)
+    if found is None:
+        found = _made(parsed, without_tag)
+        _keep(path, found)
+    return found
 
 
-def _tagged(manifest: Mapping[str, Any], tag: str) -> AbstractSet[str]:
-    """The nodes with a tag, and the tests of such, as dbt selects them."""
-    tagged = {unique_id for unique_id, node in manifest["nodes"].items() if tag in node.get("tags", ())}
-    return tagged | {
-        child
-        for unique_id in tagged
-        for child in manifest["child_map"].get(unique_id, ())
-        if child.startswith("test.")
-    }
+def _made(parsed: ParsedModels, without_tag: str) -> DbtSpecs:
+    from orchestration.dbt.dagster_specs import make_specs
 
-
-def _deps(manifest: Mapping[str, Any], upstream: list[str], *, storage: str | None) -> list[AssetDep]:
-    """What an asset reads; of a source it is said what table that is, since nothing else defines it."""
-    deps: dict[AssetKey, AssetDep] = {}
-    for unique_id in upstream:
-        node = _node(manifest, unique_id)
-        is_source = node["resource_type"] == "source"
-        key = translator.asset_key(node)
-        deps[key] = AssetDep(key, metadata=_metadata(node, storage=storage) if is_source else None)
-    return list(deps.values())
-
-
-def _upstream(manifest: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[str]:
-    """The nodes that a node reads; in the place of one without a table, those that it reads."""
-    seen: set[str] = set()
-    waiting = list(node.get("depends_on", {}).get("nodes", ()))
-    while waiting:
-        unique_id = waiting.pop()
-        if unique_id in seen:
-            continue
-        seen.add(unique_id)
-        parent = _node(manifest, unique_id)
-        if _is_without_table(parent):
-            waiting += parent.get("depends_on", {}).get("nodes", ())
-        elif parent["resource_type"] in (*BUILT_TYPES, "source"):
-            yield unique_id
-
-
-def _is_without_table(node: Mapping[str, Any]) -> bool:
-    is_ephemeral = node["resource_type"] == "model" and node["config"].get("materialized") == "ephemeral"
-    return is_ephemeral or node["resource_type"] in _NO_TABLES
-
-
-def _metadata(node: Mapping[str, Any], *, storage: str | None) -> dict[str, Any]:
-    """Columns, name and kind of a table, under Dagster's names."""
-    parts = [node.get("database"), node.get("schema"), node.get("alias")]
-    if node["resource_type"] == "source":
-        parts.append(node["name"])
-    columns = [
-        TableColumn(
-            name,
-            column.get("data_type") or "?",
-            column.get("description"),
-            tags={tag: "" for tag in column.get("tags", ())},
-        )
-        for name, column in node.get("columns", {}).items()
-    ]
-    metadata = {
-        "dagster-dbt/materialization_type": node["config"].get("materialized"),
-        "dagster/column_schema": TableSchema(columns=columns) if columns else None,
-        "dagster/table_name": ".".join(part for part in parts if part) or None,
-        "dagster/storage_kind": storage,
-    }
-    return {name: value for name, value in metadata.items() if value is not None}
-
-
-def _code_version(node: Mapping[str, Any]) -> str | None:
-    if code := node.get("raw_code"):
-        return hashlib.sha1(code.encode(), usedforsecurity=False).hexdigest()
-    checksum: str | None = node.get("checksum", {}).get("checksum")
-    return checksum
-
-
-def _checks(manifest: Mapping[str, Any], unique_id: str, key: AssetKey) -> Iterator[AssetCheckSpec]:
-    """A test as the check of an asset; none where it belongs to another one, or to none."""
-    test = _node(manifest, unique_id)
-    about = _attached(manifest, test)
-    if about is None or translator.asset_key(_node(manifest, about)) != key:
-        return
-    parents = manifest["parent_map"].get(unique_id, ())
-    yield AssetCheckSpec(
-        name=test["name"],
-        asset=key,
-        description=test.get("meta", {}).get("description"),
-        additional_deps={translator.asset_key(_node(manifest, parent)) for parent in parents} - {key},
-        metadata={UNIQUE_ID: unique_id},
-        blocking=(test["config"].get("severity") or "error").lower() == "error",
+    return DbtSpecs(
+        *make_specs(parsed.manifest, exclude=f"tag:{without_tag} {NO_ASSETS}" if without_tag else NO_ASSETS)
     )
 
 
-def _attached(manifest: Mapping[str, Any], test: Mapping[str, Any]) -> str | None:
-    """dbt's id of the node that a test is about: of several, what `meta: {dagster: {ref: …}}` names."""
-    meta = test["config"].get("meta") or test.get("meta", {})
-    if ref := meta.get("dagster", {}).get("ref"):
-        package = ref.get("package") or manifest["metadata"]["project_name"]
-        wanted = (ref["name"], package, ref.get("version"))
-        for unique_id, node in manifest["nodes"].items():
-            if (node["name"], node["package_name"], node.get("version")) == wanted:
-                return str(unique_id)
+class _Pickler(pickle.Pickler):
+    """Dagster's AssetDep takes its arguments by name only, which pickle does not know."""
+
+    def reducer_override(self, value: Any) -> Any:
+        """How such a value is made again."""
+        if isinstance(value, AssetDep):
+            return _dep, (value.asset_key, value.partition_mapping, value.metadata)
+        return NotImplemented
+
+
+def _dep(key: AssetKey, mapping: Any, metadata: Any) -> AssetDep:
+    return AssetDep(key, partition_mapping=mapping, metadata=metadata)
+
+
+@cache
+def _versions() -> str:
+    """Of what makes them: the libraries, and our own files."""
+    ours = fingerprint(
+        [Path(__file__).with_name(f"{name}.py") for name in ("dagster_specs", "names", "translator")]
+    )
+    return "-".join([version("dagster"), version("dagster-dbt"), ours])
+
+
+def _kept(path: Path) -> DbtSpecs | None:
+    """What an earlier process kept in this folder, which is its user's alone; None if it cannot be read."""
+    try:
+        found = pickle.loads(path.read_bytes())  # noqa: S301
+    except Exception:  # a file that was cut off, or of a class that has changed: made again
         return None
-    read = set(test["depends_on"]["nodes"])
-    if len(read) == 1:
-        return str(*read)
-    attached: str | None = test.get("attached_node")
-    return attached
+    return found if isinstance(found, DbtSpecs) else None
 
 
-def _node(manifest: Mapping[str, Any], unique_id: str) -> Mapping[str, Any]:
-    """A node of whatever type."""
-    for kind in ("nodes", "sources", "exposures", "metrics", "semantic_models", "saved_queries", "functions"):
-        found: Mapping[str, Any] | None = manifest.get(kind, {}).get(unique_id)
-        if found is not None:
-            return found
-    raise ValueError(f"dbt's manifest names {unique_id} and does not have it")
-
-
-def _require_different(names: Mapping[AssetKey, AbstractSet[str]]) -> None:
-    for key, unique_ids in names.items():
-        if len(unique_ids) > 1:
-            raise ValueError(
-                f"{' and '.join(sorted(unique_ids))} would both be the asset {key.to_user_string()}; "
-                "rename one of them"
-            )
+def _keep(path: Path, specs: DbtSpecs) -> None:
+    work = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with work.open("wb") as file:
+            _Pickler(file).dump(specs)
+        work.replace(path)
+    except OSError:  # a full disk, a state that was just removed: the next start makes them again
+        work.unlink(missing_ok=True)

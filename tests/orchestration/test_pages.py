@@ -28,10 +28,10 @@ from ingestion.settings import Settings
 from orchestration.assets.model_results import model_pages, model_results
 from orchestration.assets.raw import raw_asset
 from orchestration.cli.open import open_ui
+from orchestration.dbt.dagster_specs import ModelTranslator
 from orchestration.dbt.lineage import NodeKeys
 from orchestration.dbt.results import NodeResult
 from orchestration.dbt.sources import render_sources
-from orchestration.dbt.translator import owners
 from orchestration.records.system_state import ServiceRow, SystemState
 from orchestration.run.cycles import materialization
 from orchestration.run.page import preview
@@ -107,7 +107,8 @@ def test_pages_are_observations_once_a_run(settings: Settings, lake: Lake) -> No
     ],
 )
 def test_owners_are_such_as_dagster_takes(meta: dict[str, Any], expected: list[str]) -> None:
-    assert owners({"meta": meta, "resource_type": "model"}, groups={}) == expected
+    node = {"meta": meta, "resource_type": "model", "fqn": ["plant", "marts", "m"], "name": "m"}
+    assert ModelTranslator().get_owners(node) == expected
 
 
 def test_what_follows_from_a_table_is_not_stale_after_each_batch() -> None:

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from orchestration.dbt.project import ParsedModels
+from orchestration.dbt.project import FULL_SCAN_TAG, ParsedModels
+from orchestration.dbt.specs import dbt_specs
 from tests.repository import REPOSITORY
 
 pytestmark = pytest.mark.xdist_group("parsed_plant")
@@ -37,6 +38,8 @@ print(json.dumps([imported, gc.isenabled(), gc.get_freeze_count()]))
 @pytest.mark.parametrize("module", STARTS)
 def test_a_start_imports_what_it_needs(module: str, parsed_plant: ParsedModels) -> None:
     """The definitions load as after a restart: the project was parsed before."""
+    for tag in ("", FULL_SCAN_TAG):
+        dbt_specs(parsed_plant, without_tag=tag)
     data_dir = parsed_plant.project.state_dir.parent
     ran = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _PROGRAM, module],
