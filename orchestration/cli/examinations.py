@@ -186,7 +186,7 @@ def dbt(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:
     models = {node["name"] for node in nodes if node["resource_type"] == "model"}
     built = {node["name"] for node in nodes if node["resource_type"] in BUILT_TYPES}
     folders = () if parsed.broken.everything else contract_folders(settings.dbt_folder)
-    contracts, unread = read_contracts(folders, built, left_out=parsed.broken.names())
+    contracts, unread = read_contracts(folders, built, left_out=parsed.broken.names() | parsed.disabled())
     for problem in (*parsed.broken.problems, *unread):
         yield Finding("dbt", "problem", problem)
     for sentence in described_but_not_made(parsed.manifest, streams):

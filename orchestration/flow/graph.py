@@ -161,7 +161,9 @@ def _checks(parsed: ParsedModels) -> dict[str, int]:
         if node["resource_type"] in BUILT_TYPES
     }
     contracts, _ = read_contracts(
-        contract_folders(parsed.project.project_dir), names.keys(), left_out=parsed.broken.names()
+        contract_folders(parsed.project.project_dir),
+        names.keys(),
+        left_out=parsed.broken.names() | parsed.disabled(),
     )
     counts = {names[name]: len(list_checks(contract)) for name, contract in contracts.items()}
     for tested in _tested(parsed.manifest["nodes"].values()):

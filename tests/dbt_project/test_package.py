@@ -102,7 +102,7 @@ def test_lateness_shows_the_streams_that_are_staged(project: Path, tmp_path: Pat
     assert staged() == plant | {"model.plant.stg_air"}
 
 
-@pytest.mark.early
+@pytest.mark.slow("plain dbt builds the whole project twice, in processes of its own")
 def test_plain_dbt_builds_here_and_after_the_project_has_moved(warehouse: Warehouse) -> None:
     data_dir = warehouse.lake.settings.data_dir
     warehouse.raw.add("production_orders", [order_event(1, "ord-1", "created", START)])

@@ -135,6 +135,7 @@ def _dbt_project(tmp_path: Path, streams: tuple[Stream, ...], settings: Settings
     )
 
 
+@pytest.mark.slow("real series of half a minute's work; they lie beside the project where they are at hand")
 def test_every_reading_arrives_once_and_aggregates_equal_the_files(
     lake: Lake, nab_settings: Settings, apache_kafka: ApacheKafka, mosquitto: Mosquitto, tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ def test_a_restart_while_polling_loses_and_doubles_nothing(
     assert prove(lake, topic).defects == ()
 
 
+@pytest.mark.slow("a Kafka is killed, and comes back after two time limits")
 def test_a_broker_that_was_away_is_drained_by_itself(
     lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: KafkaServer
 ) -> None:
@@ -96,6 +97,7 @@ def test_a_broker_that_was_away_is_drained_by_itself(
     assert positions_of(lake, topic) == [(f"{topic}-0", n) for n in range(55)]
 
 
+@pytest.mark.slow("a time limit has to pass while 80 MB wait")
 def test_a_broker_that_freezes_between_two_polls_fails_the_batch_and_not_the_stream(
     lake: Lake, kafka_settings: Settings, topic: str, apache_kafka: KafkaServer
 ) -> None:

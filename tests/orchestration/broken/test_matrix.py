@@ -37,15 +37,11 @@ WAYS = {
         "contracts/gone.yml", MODELS["contracts/rights.yml"], "'gone', which is not a model", lefts=True
     ),
 }
-OFTEN = ("reference",)  # found by parsing; test_told.py has one that is found by running
 every_way = pytest.mark.parametrize(
     "way",
     [
-        pytest.param(
-            way,
-            id=name,
-            marks=() if name in OFTEN else pytest.mark.slow("another way to break the same project"),
-        )
+        # test_told.py has one that is found by parsing, and one that is found by running
+        pytest.param(way, id=name, marks=pytest.mark.slow("another way to break the same project"))
         for name, way in WAYS.items()
     ],
 )
