@@ -55,6 +55,12 @@ def parse_path(text: str) -> Place:
                 f"'{text}' holds a wildcard; write [\"*\"] for a key that is called *, and 'unnest' for "
                 "every element of an array"
             )
+        if key == "$" and not steps:
+            rest = rest.removeprefix("$").removeprefix(".") or WHOLE_PAYLOAD
+            raise ValueError(
+                f"'{text}' begins with $; a path begins in the payload: write {rest}, or [\"$\"] for a key "
+                "that is called $"
+            )
         steps.append(key or _bracket(text, bracket[1:-1]))
     path = Place(tuple(steps), encloses=rest != text)
     json_path(path.steps)
@@ -94,7 +100,7 @@ def json_path(steps: tuple[str | int, ...]) -> str:
 
 
 def _is_plain(key: str) -> bool:
-    return bool(re.fullmatch(_KEY, key)) and key != "*" and not key.startswith(ENCLOSING)
+    return bool(re.fullmatch(_KEY, key)) and key not in ("*", "$") and not key.startswith(ENCLOSING)
 
 
 def _bracket(path: str, inner: str) -> str | int:
