@@ -42,7 +42,7 @@ def _staged_streams(streams: Iterable[StreamLike], project_dir: Path) -> str:
         "{# Written by Millrace: the declared streams that have a staging model. #}\n"
         f"{{% macro staged_streams() %}}{{{{ return({names}) }}}}{{% endmacro %}}\n"
         "{# Of these, how the senders of a stream number their events. #}\n"
-        f"{{% macro sequences() %}}{{{{ return({sequences}) }}}}{{% endmacro %}}\n"
+        f"{{% macro counted_streams() %}}{{{{ return({sequences}) }}}}{{% endmacro %}}\n"
     )
 
 

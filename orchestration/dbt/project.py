@@ -78,7 +78,7 @@ class ParsedModels:
         checksums += sorted(
             (unique_id, macro["macro_sql"])
             for unique_id, macro in self.manifest.get("macros", {}).items()
-            if macro["name"] == "sequences" and self.counts()
+            if macro["name"] == "counted_streams" and self.counts()
         )
         return hashlib.sha256(json.dumps(checksums).encode()).hexdigest()[:16]
 

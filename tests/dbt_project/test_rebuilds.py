@@ -77,7 +77,8 @@ def rules(project: Warehouse) -> Warehouse:
 def begun_again(warehouse: Warehouse) -> Warehouse:
     """The warehouse without events and tables."""
     declare(warehouse)
-    for table in BUILT:
+    beside = "select 'staging.' || table_name from duckdb_tables() where contains(table_name, '__rebuild_')"
+    for table in (*BUILT, *(name for (name,) in warehouse.lake.query(beside))):
         warehouse.lake.query(f"drop table if exists lake.{table}")
     for table in (*RULES, "batches", "_editions", "_conflicts"):
         warehouse.lake.query(f"delete from lake.raw.{table}")
@@ -104,8 +105,10 @@ def run(warehouse: Warehouse, *more: str, rebuild_rows: int = 4) -> list[str]:
 def tables(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
     """All that is built, with its types, and every conflict that is noted."""
     found = {table: warehouse.rows(table) for table in BUILT}
-    types = "select table_name, column_name, data_type from duckdb_columns() where schema_name in "
-    found["types"] = warehouse.lake.query(f"{types} ('staging', 'marts') order by all")
+    found["types"] = warehouse.lake.query(
+        "select table_name, column_name, data_type from duckdb_columns() where schema_name in "
+        "('staging', 'marts') and not contains(table_name, '__rebuild_') order by all"  # leftovers() has those
+    )
     found["conflicts"] = warehouse.rows("raw._conflicts", "table_name, batch_id, event_id, business_id")
     return found
 

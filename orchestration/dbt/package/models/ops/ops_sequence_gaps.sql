@@ -1,2 +1,2 @@
-{{ config(enabled=sequences() | length > 0) }}
-{{ millrace.sequence_gaps(ref('ops_sequence_runs'), sequences(), millrace.accepted_gaps()) }}
+{{ config(enabled=counted_streams() | length > 0) }}
+{{ millrace.sequence_gaps(ref('ops_sequence_runs'), counted_streams(), millrace.accepted_gaps()) }}

@@ -1,11 +1,11 @@
 {{ config(
-    enabled=sequences() | length > 0,
+    enabled=counted_streams() | length > 0,
     materialized='incremental',
     incremental_strategy='sequences',
     on_schema_change='fail',
     pre_hook='{{ millrace.turn() }}'
 ) }}
-{%- set declared = sequences() -%}
+{%- set declared = counted_streams() -%}
 {%- for stream in declared %}
 -- depends_on: {{ ref(project_name, 'stg_' ~ stream) }}
 {%- endfor %}

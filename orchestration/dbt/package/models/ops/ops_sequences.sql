@@ -1,2 +1,2 @@
-{{ config(enabled=sequences() | length > 0) }}
-{{ millrace.sequence_totals(ref('ops_sequence_runs'), sequences()) }}
+{{ config(enabled=counted_streams() | length > 0) }}
+{{ millrace.sequence_totals(ref('ops_sequence_runs'), counted_streams()) }}
