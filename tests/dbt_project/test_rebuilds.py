@@ -107,7 +107,7 @@ def tables(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
     found = {table: warehouse.rows(table) for table in BUILT}
     found["types"] = warehouse.lake.query(
         "select table_name, column_name, data_type from duckdb_columns() where schema_name in "
-        "('staging', 'marts') and not contains(table_name, '__rebuild_') order by all"  # leftovers() has those
+        "('staging', 'marts') and not contains(table_name, '__rebuild_') order by all"  # see leftovers()
     )
     found["conflicts"] = warehouse.rows("raw._conflicts", "table_name, batch_id, event_id, business_id")
     return found
