@@ -108,9 +108,9 @@
 {%- endmacro %}
 
 
-{# All gaps: those that are open, and what came late. `accepted` names the table of gaps that an operator has accepted. #}
-{% macro sequence_gaps(runs, sequences, accepted) -%}
-with specs as (
+{# What both questions begin with: how senders number, their lives, and how far each came (`reached`). #}
+{% macro sequence_lives_reached(runs, sequences) -%}
+specs as (
     {{- millrace.sequence_specs(sequences) }}
 ),
 
@@ -120,7 +120,13 @@ lives as (
 
 reached as (
     {{ millrace.sequence_reach('lives') }}
-),
+)
+{%- endmacro %}
+
+
+{# All gaps: those that are open, and what came late. `accepted` names the table of gaps that an operator has accepted. #}
+{% macro sequence_gaps(runs, sequences, accepted) -%}
+with {{ millrace.sequence_lives_reached(runs, sequences) }},
 
 missing as (
     {{ millrace.sequence_missing('reached') }}
@@ -197,17 +203,7 @@ select * from final
 
 {# What each sender has sent, and what it lacks. #}
 {% macro sequence_totals(runs, sequences) -%}
-with specs as (
-    {{- millrace.sequence_specs(sequences) }}
-),
-
-lives as (
-    {{ millrace.sequence_lives(runs, 'specs') }}
-),
-
-reached as (
-    {{ millrace.sequence_reach('lives') }}
-),
+with {{ millrace.sequence_lives_reached(runs, sequences) }},
 
 gaps as (
     select stream, sender, life, sum(last_place - first_place + 1) as missing
