@@ -116,6 +116,7 @@ def law(warehouse: Warehouse, seed: int, *, most: int, builds: int) -> None:
     assert {row[6] for row in computed["ops_sequence_gaps"]} >= {"open", "partly", "filled"}
 
 
+@pytest.mark.slow("a lake is built three times, beside all of its batches at once")
 def test_any_order_and_any_batches_show_what_one_computation_shows(counting: Warehouse) -> None:
     law(counting, 1, most=40, builds=3)
 

@@ -6,6 +6,8 @@ Each value is tried on the command line. How it is compared and stored again: sn
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.frozen.commands import PROJECT, Commands, Result
 from tests.frozen.product import variables
 from tests.frozen.snapshot import anonymous, check
@@ -30,6 +32,7 @@ TOGETHER: tuple[tuple[dict[str, str], tuple[str, ...]], ...] = (
 )
 
 
+@pytest.mark.slow("every setting, read by a command each")
 def test_environment(commands: Commands, tmp_path: Path) -> None:
     known = variables()
     example = re.findall(r"^#(MILLRACE_\w+)=", (PROJECT / ".env.example").read_text(), flags=re.MULTILINE)

@@ -27,7 +27,7 @@ from tests.frozen.stream_mistakes import MISTAKES
 CLOSED = "127.0.0.1:1"
 
 
-@pytest.mark.early
+@pytest.mark.slow("a hundred and more commands, each with a mistake of its own")
 def test_errors(
     place: Place, unpacked: Golden, new_database: Callable[[], str], commands: Commands, tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ def order(number: int, event: str, minute: int, product: str = "gear") -> bytes:
     ).encode()  # fmt: skip
 
 
+@pytest.mark.slow("the plant is built, replayed and built again")
 def test_marts_after_a_replay_are_those_of_a_full_refresh(
     lake: Lake,
     settings: Settings,
