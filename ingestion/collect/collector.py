@@ -12,20 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 import structlog
 
 from ingestion.collect.guard import GuardedListener
 from ingestion.collect.status import state_folder, status_file
 from ingestion.collect.whereabouts import LakeView
-from ingestion.connectors.port import (
-    NOBODY,
-    CollectingConnector,
-    Listener,
-    ListenerStatus,
-    Receipt,
-    Whereabouts,
-)
+from ingestion.connectors.intake import NOBODY, Receipt, Whereabouts
+from ingestion.connectors.listener import Listener, ListenerStatus
+from ingestion.connectors.port import CollectingConnector
 from ingestion.connectors.registry import require_libraries
 from ingestion.connectors.secrets import secrets_of
 from ingestion.declare.stream import Stream
@@ -37,6 +31,7 @@ from ingestion.settings import Settings
 from ingestion.spool.guarded import Held, Limits
 from ingestion.spool.intake import Intake
 from ingestion.spool.lanes import Place, Placed
+from ingestion.spool.reader import OlderSegments, Stretch
 from ingestion.spool.unrouted import OpenCount, unrouted_name
 from ingestion.spool.writer import SpoolEvent
 
@@ -63,7 +58,7 @@ class Collector:
         limits: Sizes and waits of the group commit.
 
     Attributes:
-        marts: Reads marts (connectors/port.py, Intake).
+        marts: Reads marts (connectors/intake.py).
 
     Raises:
         ConfigError: No stream of the kind is declared, or its access is incomplete.
@@ -154,7 +149,7 @@ class Collector:
         lane: str,
         placed: Placed | None = None,
     ) -> None:
-        """Let an event wait for the next commit (connectors/port.py, Intake)."""
+        """Let an event wait for the next commit (connectors/intake.py)."""
         if not self._turn_events:
             self._turn_end = time.monotonic() + self._limits.commit_seconds
         if not streams and self._spools.unrouted is None and not self._has_unrouted:
@@ -170,27 +165,23 @@ class Collector:
         self._bytes += size
 
     def held(self, stream: str) -> Held | None:
-        """Why nothing is stored for a stream at the moment (connectors/port.py, Intake)."""
+        """Why nothing is stored for a stream at the moment (connectors/intake.py)."""
         return self._spools.held(stream)
 
-    def newest(self, stream: str) -> Iterator[tuple[str, int, pa.Table]]:
-        """What the newest segment of a stream's spool holds (connectors/port.py, Intake)."""
-        return self._spools.newest(stream)
-
     def whereabouts(self, place: Place, count: int) -> Whereabouts | None:
-        """Where events are that were stored from a place on (connectors/port.py, Intake)."""
+        """Where events are that were stored from a place on (connectors/intake.py)."""
         return self._view.find(place, count)
 
-    def kept(self, stream: str, *, after: Place | None) -> Iterator[tuple[Place, SpoolEvent]]:
-        """What a stream's spool holds durably (connectors/port.py, Intake)."""
+    def kept(self, stream: str, *, after: Place | OlderSegments | None) -> Iterator[Stretch]:
+        """What a stream's spool holds durably (connectors/intake.py)."""
         return self._spools.kept(stream, after=after)
 
     def waiting_of(self, lane: str) -> int:
-        """How many events of a lane are not acknowledged yet (connectors/port.py, Intake)."""
+        """How many events of a lane are not acknowledged yet (connectors/intake.py)."""
         return self._spools.waiting_of(lane)
 
     def revise(self, revised: Callable[[Receipt], Receipt | None]) -> None:
-        """Change the receipts of what waits (connectors/port.py, Intake)."""
+        """Change the receipts of what waits (connectors/intake.py)."""
 
         def each(taken: _Taken) -> _Taken | None:
             if taken.receipt is NOBODY:

@@ -1,7 +1,7 @@
 """A listener that raises nothing: what fails unexpectedly is opened again, ever later, and says so meanwhile.
 
 What a connector may raise is not known (connectors/guard.py). What its collector has stored stays; of what it
-has not, it drops what a sender will send again, and keeps the rest (connectors/port.py, NOBODY).
+has not, it drops what a sender will send again, and keeps the rest (connectors/intake.py, NOBODY).
 """
 
 import time
@@ -12,7 +12,8 @@ from typing import Any
 import structlog
 
 from ingestion.connectors.guard import boundary
-from ingestion.connectors.port import Intake, Listener, ListenerStatus, Receipt
+from ingestion.connectors.intake import Intake, Receipt
+from ingestion.connectors.listener import Listener, ListenerStatus
 from ingestion.errors import SourceUnavailable
 
 _REST_SECONDS = (0.5, 15.0)
@@ -22,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 
 class GuardedListener:
-    """A listener (connectors/port.py), opened again after each unexpected failure.
+    """A listener (connectors/listener.py), opened again after each unexpected failure.
 
     Args:
         open_listener: Opens it.

@@ -7,7 +7,7 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-from ingestion.connectors.port import Whereabouts
+from ingestion.connectors.intake import Whereabouts
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings

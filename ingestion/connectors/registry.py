@@ -8,7 +8,8 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 
-from ingestion.connectors.port import CollectingConnector, Connector, SourceSpec
+from ingestion.connectors.port import CollectingConnector, Connector
+from ingestion.connectors.spec import SourceSpec
 from ingestion.libraries import require
 
 CONNECTORS = {

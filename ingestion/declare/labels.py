@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from ingestion.connectors.port import as_tuple
+from ingestion.connectors.spec import as_tuple
 
 _ADDRESS = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}"  # no other reaches Dagster's page
 _OWNER = re.compile(rf"{_ADDRESS}|team:\S(?:.*\S)?")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ingestion.connectors.port import OneOrMore
+from ingestion.connectors.spec import OneOrMore
 
 _FAR = 100
 """How far below its predecessor a number may be and still be late (MAX_MISORDER of RFC 3550)."""

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from ingestion.clock import utc_now
 from ingestion.connectors.messages import Look, Message, Sender
-from ingestion.connectors.port import SourceSpec
 from ingestion.connectors.registry import connector, kinds, require_libraries
+from ingestion.connectors.spec import SourceSpec
 from ingestion.declare.stream import suggest
 from ingestion.errors import ConfigError
 from ingestion.formats.decode import decoder

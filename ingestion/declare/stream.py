@@ -22,8 +22,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from ingestion.connectors.port import OneOrMore, SourceSpec, TopicPlace
 from ingestion.connectors.registry import connector, kinds
+from ingestion.connectors.spec import OneOrMore, SourceSpec, TopicPlace
 from ingestion.declare.envelopes import (
     ENVELOPES,
     EnvelopeName,

@@ -10,12 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Generic
 
-import pyarrow as pa
-
 from ingestion.faultpoints import faultpoint
 from ingestion.spool.guarded import GuardedSpool, Held, Limits
 from ingestion.spool.lanes import Lanes, Place, Placed, Receipt, Waiting
-from ingestion.spool.reader import SpoolReader
+from ingestion.spool.reader import OlderSegments, SpoolReader, Stretch
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 
 _LEAST_WAITING_BYTES = 2**20
@@ -82,30 +80,9 @@ class Intake(Generic[Receipt]):
         spool = self._spools[stream]
         return Held(spool.error, spool.is_full) if spool.error else None
 
-    def newest(self, stream: str) -> Iterator[tuple[str, int, pa.Table]]:
-        """What the newest segment of a stream's spool holds (reader.py)."""
-        return SpoolReader(self._folder / stream).newest()
-
-    def kept(self, stream: str, *, after: Place | None) -> Iterator[tuple[Place, SpoolEvent]]:
-        """What a stream's spool holds durably, in its order.
-
-        Args:
-            stream: The stream.
-            after: Only what follows it; None, or a place in another log: all that is there.
-
-        Raises:
-            StorageError: The spool cannot be read.
-        """
-        reader = SpoolReader(self._folder / stream)
-        bounds = reader.bounds()
-        if bounds is None:
-            return
-        follows = after.position + 1 if after and after.log_id == bounds.log_id else bounds.begin
-        for first, table in reader.read(min(max(follows, bounds.begin), bounds.end), bounds.end):
-            for position, row in enumerate(table.to_pylist(), first):
-                received_us = round(row["event_time"].timestamp() * 1_000_000)
-                event = SpoolEvent(row["event_key"], row["value"], row["headers"], received_us)
-                yield Place(stream, bounds.log_id, position), event
+    def kept(self, stream: str, *, after: Place | OlderSegments | None) -> Iterator[Stretch]:
+        """What a stream's spool holds durably, in its order (reader.py)."""
+        return SpoolReader(self._folder / stream).kept(after=after)
 
     def take(
         self,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
@@ -31,11 +32,29 @@ from ingestion.spool.frames import (
     segments,
     start_of,
 )
+from ingestion.spool.lanes import Place
 from ingestion.spool.mark import FrameMark
 from ingestion.spool.published import read_published
 
 CHUNK_EVENTS = 65_536
 CHUNK_BYTES = 16 * 2**20
+
+OlderSegments = Literal["older segments"]
+"""The place before the newest segment."""
+
+
+class Stretch(NamedTuple):
+    """Events that follow each other.
+
+    Attributes:
+        log_id: The log's identity.
+        first: Position of the first one (the spool's own).
+        events: Of SPOOL_SCHEMA.
+    """
+
+    log_id: str
+    first: int
+    events: pa.Table
 
 
 class SpoolReader:
@@ -84,19 +103,27 @@ class SpoolReader:
                 os.close(fd)
         return decode_header(header, offset=at, salt=salt_of(log_id)) == mark.frame
 
-    def newest(self) -> Iterator[tuple[str, int, pa.Table]]:
-        """Yield the log's identity, a first position, and events, of the newest segment: it is never trimmed.
+    def kept(self, *, after: Place | OlderSegments | None) -> Iterator[Stretch]:
+        """Yield what is durable, in its order; then let go of the files.
+
+        Args:
+            after: Only what follows it. After `older segments` comes the newest one, which is never trimmed.
+                None, or a place in another log: all that is there.
 
         Raises:
-            SpoolCorrupt: It is damaged.
+            SpoolCorrupt: A segment is damaged.
             StorageError: The folder cannot be read.
         """
         bounds = self.bounds()
         if bounds is not None:
-            with _readable(self.folder):
-                first = segments(self.folder)[-1]
-            for position, events in self.read(first, bounds.end):
-                yield bounds.log_id, position, events
+            start = bounds.begin
+            if after == "older segments":
+                with _readable(self.folder):
+                    start = segments(self.folder)[-1]
+            elif after is not None and after.log_id == bounds.log_id:
+                start = min(max(after.position + 1, start), bounds.end)
+            for first, events in self.read(start, bounds.end):
+                yield Stretch(bounds.log_id, first, events)
         self.close()
 
     def read(

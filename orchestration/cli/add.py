@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from ingestion.connectors.messages import Look
-from ingestion.connectors.port import SourceSpec
+from ingestion.connectors.spec import SourceSpec
 from ingestion.declare.sources import Seen, read_message, read_source
 from ingestion.declare.sources import peek as peek_at
 from ingestion.declare.stream import DEFAULT_FORMAT

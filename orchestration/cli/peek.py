@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from ingestion.connectors.messages import Look
-from ingestion.connectors.port import SourceSpec
 from ingestion.connectors.registry import is_collected
+from ingestion.connectors.spec import SourceSpec
 from ingestion.declare.logs import open_log
 from ingestion.declare.sources import is_source, messages_of, read_message, read_source
 from ingestion.declare.sources import peek as peek_at

@@ -16,7 +16,7 @@ import orjson
 
 from ingestion.clock import utc_now
 from ingestion.connectors.messages import Outgoing, Sender
-from ingestion.connectors.port import SourceSpec
+from ingestion.connectors.spec import SourceSpec
 from ingestion.declare.examples import example_payload
 from ingestion.declare.logs import open_log
 from ingestion.declare.sources import (

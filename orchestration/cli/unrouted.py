@@ -14,7 +14,7 @@ from orchestration.cli.commands.options import AsJson
 from orchestration.cli.context import announce, err, out
 
 if TYPE_CHECKING:
-    from ingestion.connectors.port import SourceSpec
+    from ingestion.connectors.spec import SourceSpec
     from ingestion.settings import Settings
 
 app = typer.Typer(help="List messages that no stream takes, give them to a stream, or discard them.")

@@ -6,7 +6,7 @@ Where that is written: sources.py. Nothing here imports dbt or Dagster.
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from ingestion.connectors.port import TopicPlace
+from ingestion.connectors.spec import TopicPlace
 from ingestion.declare.envelopes import Part
 from ingestion.declare.paths import WHOLE_PAYLOAD, Place, parse_path
 from ingestion.declare.times import pattern_of

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-from ingestion.connectors.port import TopicPlace
+from ingestion.connectors.spec import TopicPlace
 from ingestion.declare.paths import write_path
 from ingestion.declare.sources import Seen
 from orchestration.scaffold.propose import Proposed, column_name

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from ingestion.connectors.port import SourceSpec
+from ingestion.connectors.spec import SourceSpec
 from ingestion.declare.fields import FieldSpec
 from ingestion.declare.file import load_streams
 from ingestion.declare.origins import DEFAULT_TYPES

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from ingestion.connectors.port import SourceSpec
+from ingestion.connectors.spec import SourceSpec
 from ingestion.declare.envelopes import envelope_of
 from ingestion.declare.paths import parse_path
 from ingestion.declare.sources import Seen

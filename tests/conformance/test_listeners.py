@@ -27,8 +27,8 @@ from ingestion.settings import Settings, load_settings
 from ingestion.spool.intake import Limits
 from tests.fakes import pigeon
 from tests.fakes.registered import fakes
+from tests.ingestion.collecting import broker, publish, wait_until
 from tests.ingestion.posting import send_until_accepted
-from tests.ingestion.test_collector import broker, publish, wait_until
 from tests.names import numbers
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.moto import REGION, Moto

@@ -16,15 +16,15 @@ from kafka import KafkaAdminClient
 from ingestion.collect.collector import Collector
 from ingestion.connectors.http.connector import HTTP
 from ingestion.connectors.messages import Look, Message, Outgoing
-from ingestion.connectors.port import SourceSpec
 from ingestion.connectors.registry import is_collected, kinds
+from ingestion.connectors.spec import SourceSpec
 from ingestion.declare.sources import open_sender, peek, read_message, read_source
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, SourceUnavailable
 from ingestion.settings import Settings, load_settings
 from tests.fakes import tape
 from tests.fakes.registered import fakes
-from tests.ingestion.test_collector import running
+from tests.ingestion.collecting import running
 from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto

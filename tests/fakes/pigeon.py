@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from ingestion.connectors.intake import Intake
+from ingestion.connectors.listener import Listener, ListenerStatus
 from ingestion.connectors.messages import Look, Message, Outgoing
-from ingestion.connectors.port import Access, Finding, Intake, Listener, ListenerStatus, SourceSpec
+from ingestion.connectors.port import Access, Finding
+from ingestion.connectors.spec import SourceSpec
 from ingestion.errors import ConfigError
 from ingestion.json_file import write_json
 from ingestion.log.port import Log

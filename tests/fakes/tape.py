@@ -10,7 +10,8 @@ from typing import ClassVar
 import pyarrow as pa
 
 from ingestion.connectors.messages import Look, Message, Outgoing
-from ingestion.connectors.port import Access, Finding, SourceSpec
+from ingestion.connectors.port import Access, Finding
+from ingestion.connectors.spec import SourceSpec
 from ingestion.errors import ConfigError, SourceUnavailable
 from ingestion.log.envelope import SOURCE_SCHEMA
 from ingestion.log.newest import look_at

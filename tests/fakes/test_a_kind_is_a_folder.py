@@ -31,8 +31,8 @@ from orchestration.keys import source_key
 from tests.fakes.pigeon import PIGEON, House
 from tests.fakes.registered import fakes
 from tests.fakes.tape import Deck, Reel
+from tests.ingestion.collecting import wait_until
 from tests.ingestion.helpers import ingest, positions_of
-from tests.ingestion.test_collector import wait_until
 
 with fakes():
     TAPED = Stream.model_validate({"name": "songs", "source": {"tape": "reel"}})

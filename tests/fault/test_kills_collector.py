@@ -15,7 +15,7 @@ import pytest
 
 from tests.fault.conftest import Count, Tally
 from tests.fault.seeds import KILLS, SEED
-from tests.ingestion.test_collector import (
+from tests.ingestion.collecting import (
     broker,
     publish,
     spooled,

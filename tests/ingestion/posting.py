@@ -19,7 +19,7 @@ from ingestion.declare.stream import Stream
 from ingestion.errors import SourceUnavailable
 from ingestion.settings import Settings, load_settings
 from ingestion.spool.guarded import Limits
-from tests.ingestion.test_collector import running, spooled
+from tests.ingestion.collecting import running, spooled
 from tests.servers.ports import free_ports
 
 JSON = {"Content-Type": "application/json"}

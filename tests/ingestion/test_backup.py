@@ -29,8 +29,8 @@ from ingestion.upkeep.maintenance import upkeep_lock
 from ingestion.watch.recount import verify
 from orchestration.run.land import ingest_batch
 from orchestration.run.progress import CheckedBatches
+from tests.ingestion.collecting import publish, running, spooled, wait_until
 from tests.ingestion.helpers import ingest, kafka_stream, mqtt_collector, positions_of, produce
-from tests.ingestion.test_collector import publish, running, spooled, wait_until
 from tests.names import numbers
 from tests.repository import REPOSITORY
 from tests.servers.apache_kafka import ApacheKafka

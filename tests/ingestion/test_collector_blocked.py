@@ -11,8 +11,7 @@ from ingestion.collect.collector import Collector
 from ingestion.log.port import Window
 from ingestion.spool.guarded import Limits
 from ingestion.spool.log import SpoolLog
-from tests.ingestion.helpers import mqtt_collector
-from tests.ingestion.test_collector import (
+from tests.ingestion.collecting import (
     QUICK,
     broker,
     publish,
@@ -22,6 +21,7 @@ from tests.ingestion.test_collector import (
     stream,
     wait_until,
 )
+from tests.ingestion.helpers import mqtt_collector
 from tests.servers.mosquitto import Mosquitto
 
 pytestmark = pytest.mark.mosquitto

@@ -13,8 +13,8 @@ import pytest
 
 from ingestion.collect.collector import Collector
 from ingestion.settings import Settings, load_settings
+from tests.ingestion.collecting import QUICK, publish, running, settings_for, spooled, stream, wait_until
 from tests.ingestion.helpers import mqtt_collector
-from tests.ingestion.test_collector import QUICK, publish, running, settings_for, spooled, stream, wait_until
 from tests.servers.mosquitto import Mosquitto
 
 pytestmark = pytest.mark.mosquitto

@@ -14,8 +14,7 @@ from ingestion.connectors.mqtt.session import session_file
 from ingestion.settings import Settings
 from ingestion.spool.frames import segment_path
 from ingestion.spool.unrouted import unrouted_name
-from tests.ingestion.helpers import mqtt_collector
-from tests.ingestion.test_collector import (
+from tests.ingestion.collecting import (
     QUICK,
     broker,
     publish,
@@ -25,6 +24,7 @@ from tests.ingestion.test_collector import (
     stream,
     wait_until,
 )
+from tests.ingestion.helpers import mqtt_collector
 from tests.names import numbers
 from tests.servers.mosquitto import Mosquitto
 

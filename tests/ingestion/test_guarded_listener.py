@@ -10,12 +10,13 @@ import pytest
 
 from ingestion.collect import guard
 from ingestion.collect.collector import Collector
+from ingestion.connectors.intake import NOBODY, Intake
+from ingestion.connectors.listener import ListenerStatus
 from ingestion.connectors.mqtt.connector import MqttConnector
-from ingestion.connectors.port import NOBODY, Intake, ListenerStatus
 from ingestion.declare.stream import Stream
 from ingestion.settings import load_settings
 from ingestion.spool.writer import SpoolEvent
-from tests.ingestion.test_collector import running, spooled, wait_until
+from tests.ingestion.collecting import running, spooled, wait_until
 
 STREAM = Stream.model_validate({"name": "plant", "source": {"mqtt": "plant/#"}})
 

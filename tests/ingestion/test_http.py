@@ -33,9 +33,9 @@ from ingestion.lake.lake import Lake
 from ingestion.settings import Settings, load_settings
 from ingestion.spool.guarded import Limits
 from ingestion.spool.reader import SpoolReader
+from tests.ingestion.collecting import running, spooled, wait_until
 from tests.ingestion.helpers import ingest, positions_of
 from tests.ingestion.posting import JSON, LINES, Post, collecting
-from tests.ingestion.test_collector import running, spooled, wait_until
 from tests.servers.ports import free_ports
 
 BYTES = {"Content-Type": "application/octet-stream"}

@@ -15,8 +15,8 @@ from ingestion.errors import StorageError
 from ingestion.faultpoints import install_hook
 from ingestion.spool.guarded import Limits
 from ingestion.spool.writer import SpoolWriter
+from tests.ingestion.collecting import spooled
 from tests.ingestion.posting import JSON, Answer, Post, collecting
-from tests.ingestion.test_collector import spooled
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from ingestion.connectors.http.doors import Door
 from ingestion.connectors.http.keys import Keys
 from ingestion.connectors.http.once import Once
 from ingestion.connectors.http.problems import Problem
-from ingestion.connectors.port import Intake
+from ingestion.connectors.intake import Intake
 from ingestion.spool.guarded import Limits
 from ingestion.spool.intake import Intake as Spools
 

@@ -109,11 +109,21 @@ def test_what_a_spool_keeps_is_given_from_any_place_on(tmp_path: Path) -> None:
     for event in events:
         made.take(event, ("a",), receipt="r", lane="a")
     made.commit(at_once=True)
-    kept = list(made.kept("a", after=None))
-    assert [event for _, event in kept] == events
-    places = [place for place, _ in kept]
-    assert [(place.spool, place.position) for place in places] == [("a", n) for n in range(4)]
-    assert list(made.kept("a", after=places[1])) == kept[2:]
-    assert list(made.kept("a", after=Place("a", "another log", 3))) == kept
+    (kept,) = made.kept("a", after=None)
+    assert kept.first == 0
+    assert kept.events["value"].to_pylist() == [event.value for event in events]
+    (later,) = made.kept("a", after=Place("a", kept.log_id, 1))
+    assert (later.log_id, later.first) == (kept.log_id, 2)
+    assert later.events.equals(kept.events.slice(2))
+    assert list(made.kept("a", after=Place("a", "another log", 3))) == [kept]
+    assert list(made.kept("a", after=Place("a", kept.log_id, 3))) == []
     assert list(made.kept("b", after=None)) == []
+
+
+def test_after_the_older_segments_comes_the_newest_one(tmp_path: Path) -> None:
+    made: Intake[str] = Intake(tmp_path, ["a"], limits=Limits(segment_bytes=1), unrouted="x.unrouted")
+    for number in range(3):
+        stored(made, "a", str(number))
+    (newest,) = made.kept("a", after="older segments")
+    assert (newest.first, newest.events.num_rows) == (2, 1)
     made.close()

@@ -24,7 +24,7 @@ from ingestion.errors import ConfigError
 from ingestion.faultpoints import install_hook
 from ingestion.settings import Settings, load_settings
 from ingestion.spool.log import SpoolLog
-from tests.ingestion.test_collector import running, spooled, wait_until
+from tests.ingestion.collecting import running, spooled, wait_until
 from tests.names import numbers
 from tests.servers.moto import CREDENTIALS, REGION, Moto
 

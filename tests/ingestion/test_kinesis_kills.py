@@ -13,7 +13,7 @@ from ingestion.collect.status import read_status
 from ingestion.connectors.kinesis.connector import KINESIS
 from ingestion.settings import load_settings
 from ingestion.spool.log import SpoolLog
-from tests.ingestion.test_collector import PROJECT, spooled, wait_until
+from tests.ingestion.collecting import PROJECT, spooled, wait_until
 from tests.names import numbers
 from tests.servers.moto import REGION, Moto
 

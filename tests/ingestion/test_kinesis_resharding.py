@@ -12,7 +12,7 @@ from ingestion.connectors.kinesis.connector import KINESIS
 from ingestion.declare.stream import Stream
 from ingestion.settings import Settings, load_settings
 from tests.fakes.kinesis_service import KinesisService
-from tests.ingestion.test_collector import running, spooled, wait_until
+from tests.ingestion.collecting import running, spooled, wait_until
 
 KEYS = [f"k{number}" for number in range(9)]
 

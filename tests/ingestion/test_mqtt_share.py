@@ -21,8 +21,7 @@ from ingestion.spool.guarded import Limits
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from ingestion.upkeep.files import trim_spool
 from ingestion.watch.recount import verify
-from tests.ingestion.helpers import ingest, mqtt_collector
-from tests.ingestion.test_collector import (
+from tests.ingestion.collecting import (
     PROJECT,
     QUICK,
     broker,
@@ -33,6 +32,7 @@ from tests.ingestion.test_collector import (
     stream,
     wait_until,
 )
+from tests.ingestion.helpers import ingest, mqtt_collector
 from tests.servers.mosquitto import Mosquitto
 
 SHARED = stream("s", "$share/plant/line/#")

@@ -18,8 +18,8 @@ from ingestion.watch.fates import fates
 from orchestration.cli.app import run
 from orchestration.cli.messages import printable
 from tests.dbt_project.raw import Event, RawWriter
+from tests.ingestion.collecting import publish, running, settings_for, stream
 from tests.ingestion.helpers import ingest, mqtt_collector, produce
-from tests.ingestion.test_collector import publish, running, settings_for, stream
 from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto

@@ -9,8 +9,8 @@ from ingestion.declare.file import load_streams
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
 from orchestration.cli.app import run
+from tests.ingestion.collecting import publish, running, wait_until
 from tests.ingestion.helpers import ingest, mqtt_collector
-from tests.ingestion.test_collector import publish, running, wait_until
 from tests.servers.mosquitto import Mosquitto
 
 pytestmark = pytest.mark.mosquitto

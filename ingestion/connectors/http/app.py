@@ -30,8 +30,8 @@ from ingestion.connectors.http.rates import Rate
 from ingestion.connectors.http.reading import READ, Reader
 from ingestion.connectors.http.receipts import digest_of, read_receipt, receipt_of, where
 from ingestion.connectors.http.taps import Taps
+from ingestion.connectors.intake import Whereabouts
 from ingestion.connectors.marts import MartReader
-from ingestion.connectors.port import Whereabouts
 from ingestion.errors import MillraceError
 from ingestion.spool.guarded import Held
 from ingestion.spool.lanes import Place

@@ -8,8 +8,10 @@ from pathlib import Path
 from ingestion.connectors.http.access import HttpAccess
 from ingestion.connectors.http.declare import HttpSource
 from ingestion.connectors.http.tokens import TokenFile, mart_subject
+from ingestion.connectors.intake import Intake
+from ingestion.connectors.listener import Listener
 from ingestion.connectors.messages import Look, Message, Sender
-from ingestion.connectors.port import Finding, Intake, Listener, Tokens
+from ingestion.connectors.port import Finding, Tokens
 from ingestion.errors import ConfigError
 from ingestion.log.port import Log
 from ingestion.spool.lanes import Place

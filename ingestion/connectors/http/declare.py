@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from ingestion.connectors.http.signatures import PRESETS, Signature
-from ingestion.connectors.port import SourceSpec, as_tuple
+from ingestion.connectors.spec import SourceSpec, as_tuple
 from ingestion.errors import ConfigError
 
 _DOOR = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")

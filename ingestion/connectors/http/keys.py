@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import orjson
-import pyarrow as pa
 
 from ingestion.connectors.http.delivery import Stored
 from ingestion.durable import make_folder, sync_folder
 from ingestion.errors import StorageError
+from ingestion.spool.reader import Stretch
 
 KEY, DIGEST = "idempotency_key", "digest"
 """In an event's headers."""
@@ -109,12 +109,12 @@ class Keys:
             ) from None
 
 
-def recover(stream: str, newest: Iterable[tuple[str, int, pa.Table]]) -> Iterator[Noted]:
+def recover(stream: str, newest: Iterable[Stretch]) -> Iterator[Noted]:
     """The requests with a key in a spool's newest segment.
 
     Args:
         stream: The spool's.
-        newest: Identity of the log, first position, and events, as they follow each other.
+        newest: What it holds, in order.
     """
     last: Noted | None = None
     for log_id, first, events in newest:

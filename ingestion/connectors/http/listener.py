@@ -19,7 +19,8 @@ from ingestion.connectors.http.keys import Keys
 from ingestion.connectors.http.once import Once
 from ingestion.connectors.http.server import HttpServer
 from ingestion.connectors.http.tokens import TokenFile
-from ingestion.connectors.port import Intake, ListenerStatus
+from ingestion.connectors.intake import Intake
+from ingestion.connectors.listener import ListenerStatus
 from ingestion.errors import SourceUnavailable, StorageError
 from ingestion.spool.guarded import Held
 from ingestion.spool.writer import SpoolEvent
@@ -28,7 +29,7 @@ _LEAVING = Held("the collector is being stopped", is_full=False)
 
 
 class HttpListener:
-    """Listens to senders for several streams (connectors/port.py).
+    """Listens to senders for several streams (connectors/listener.py).
 
     Args:
         sources: Stream's name → its source.

@@ -12,7 +12,7 @@ from ingestion.connectors.http.delivery import Delivery, Outcome, answer
 from ingestion.connectors.http.doors import Door
 from ingestion.connectors.http.keys import Keys, Noted, recover
 from ingestion.connectors.http.problems import Problem
-from ingestion.connectors.port import Intake
+from ingestion.connectors.intake import Intake
 from ingestion.errors import StorageError
 from ingestion.faultpoints import faultpoint
 from ingestion.spool.guarded import Held
@@ -108,7 +108,9 @@ class Once:
         """
         for stream in list(self._to_recover):
             if self._intake.held(stream) is None:
-                self._keys.note(recover(stream, self._intake.newest(stream)), now=time.time())
+                self._keys.note(
+                    recover(stream, self._intake.kept(stream, after="older segments")), now=time.time()
+                )
                 self._to_recover.discard(stream)
 
     def forget_old(self, now: float) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from ingestion.connectors.http.delivery import Stored
-from ingestion.connectors.port import Whereabouts
+from ingestion.connectors.intake import Whereabouts
 from ingestion.spool.lanes import Place
 
 _SHORT = 12

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, WithJsonSchema, model_validator
 
-from ingestion.connectors.port import OneOrMore, SourceSpec, TopicPlace
+from ingestion.connectors.spec import OneOrMore, SourceSpec, TopicPlace
 from ingestion.errors import ConfigError
 
 _TOPIC = r"[A-Za-z0-9._-]{1,249}"

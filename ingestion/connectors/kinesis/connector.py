@@ -6,10 +6,12 @@ from datetime import datetime
 from pathlib import Path
 
 from ingestion.connectors.durability import Reading
+from ingestion.connectors.intake import Intake
 from ingestion.connectors.kinesis.access import KinesisAccess
 from ingestion.connectors.kinesis.declare import KinesisSource
+from ingestion.connectors.listener import Listener
 from ingestion.connectors.messages import Look, Message, Sender
-from ingestion.connectors.port import Finding, Intake, Listener
+from ingestion.connectors.port import Finding
 from ingestion.errors import MillraceError
 from ingestion.log.port import Log
 from ingestion.spool.log import SpoolLog

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from ingestion.connectors.port import SourceSpec
+from ingestion.connectors.spec import SourceSpec
 from ingestion.errors import ConfigError
 
 

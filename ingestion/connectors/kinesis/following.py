@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from ingestion.connectors.intake import Intake
 from ingestion.connectors.kinesis import losses
 from ingestion.connectors.kinesis.access import KinesisAccess
 from ingestion.connectors.kinesis.client import translated
@@ -18,7 +19,6 @@ from ingestion.connectors.kinesis.progress import Progress, read_progress, write
 from ingestion.connectors.kinesis.reader import ShardReader
 from ingestion.connectors.kinesis.records import Place, place_of
 from ingestion.connectors.kinesis.shards import Shard, StreamLook, look_at, readable
-from ingestion.connectors.port import Intake
 from ingestion.errors import MillraceError, StorageError
 from ingestion.spool.lanes import Place as Stored
 
@@ -169,10 +169,11 @@ class Following:
             StorageError: One of them cannot be read.
         """
         progress = read_progress(self._file)
-        for stored, event in self._intake.kept(self.name, after=progress.spool):
-            if place := place_of(event.headers):
-                progress.note(place)
-            progress.spool = stored
+        for log_id, first, events in self._intake.kept(self.name, after=progress.spool):
+            for position, headers in enumerate(events["headers"].to_pylist(), first):
+                if place := place_of(headers):
+                    progress.note(place)
+                progress.spool = Stored(self.name, log_id, position)
         return progress
 
     def _take_in(self, look: StreamLook, progress: Progress) -> None:

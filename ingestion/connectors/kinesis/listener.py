@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
 
+from ingestion.connectors.intake import Intake
 from ingestion.connectors.kinesis.access import KinesisAccess
 from ingestion.connectors.kinesis.client import open_client
 from ingestion.connectors.kinesis.declare import KinesisSource
@@ -17,7 +18,7 @@ from ingestion.connectors.kinesis.following import Following
 from ingestion.connectors.kinesis.progress import progress_file
 from ingestion.connectors.kinesis.reader import ShardReader
 from ingestion.connectors.kinesis.records import Place
-from ingestion.connectors.port import Intake, ListenerStatus
+from ingestion.connectors.listener import ListenerStatus
 
 _INTERVAL_SECONDS = 0.25
 """Kinesis answers five requests a second for a shard; streams that read the same one share them."""
@@ -32,7 +33,7 @@ class KinesisReceipt(NamedTuple):
 
 
 class KinesisListener:
-    """Reads data streams for several streams (connectors/port.py).
+    """Reads data streams for several streams (connectors/listener.py).
 
     Args:
         sources: Stream's name → its source.

@@ -7,12 +7,14 @@ from datetime import datetime
 from pathlib import Path
 
 from ingestion.connectors.durability import Reading
+from ingestion.connectors.intake import Intake
+from ingestion.connectors.listener import Listener
 from ingestion.connectors.messages import Look, Message, Sender
 from ingestion.connectors.mqtt import session
 from ingestion.connectors.mqtt.access import MqttAccess
 from ingestion.connectors.mqtt.declare import MqttSource
 from ingestion.connectors.mqtt.retry import Retry
-from ingestion.connectors.port import Finding, Intake, Listener
+from ingestion.connectors.port import Finding
 from ingestion.log.port import Log
 from ingestion.spool.log import SpoolLog
 from ingestion.spool.several import SpoolLogs

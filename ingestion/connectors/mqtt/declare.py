@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from ingestion.connectors.mqtt.filters import matches, unshared
-from ingestion.connectors.port import SourceSpec, TopicPlace
+from ingestion.connectors.spec import SourceSpec, TopicPlace
 from ingestion.errors import ConfigError
 
 

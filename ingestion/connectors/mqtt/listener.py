@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import structlog
 
+from ingestion.connectors.intake import NOBODY, Intake
+from ingestion.connectors.listener import ListenerStatus
 from ingestion.connectors.mqtt import drops
 from ingestion.connectors.mqtt.access import MqttAccess
 from ingestion.connectors.mqtt.connection import MqttConnection
@@ -24,7 +26,6 @@ from ingestion.connectors.mqtt.message import MqttMessage, event_of, received_no
 from ingestion.connectors.mqtt.retry import Retry
 from ingestion.connectors.mqtt.session import SessionsFile, session_file
 from ingestion.connectors.mqtt.topics import Subscription, Takers
-from ingestion.connectors.port import NOBODY, Intake, ListenerStatus
 from ingestion.errors import SourceUnavailable
 from ingestion.spool.writer import SpoolEvent
 
@@ -41,7 +42,7 @@ class MqttReceipt(NamedTuple):
 
 
 class MqttListener:
-    """Listens to one broker for several streams (connectors/port.py).
+    """Listens to one broker for several streams (connectors/listener.py).
 
     Args:
         sources: Stream's name → its source.

@@ -6,8 +6,10 @@ from datetime import datetime
 from pathlib import Path
 
 from ingestion.connectors.durability import Reading
+from ingestion.connectors.intake import Intake
+from ingestion.connectors.listener import Listener
 from ingestion.connectors.messages import Look, Message, Sender
-from ingestion.connectors.port import Finding, Intake, Listener
+from ingestion.connectors.port import Finding
 from ingestion.connectors.rabbitmq.access import RabbitAccess
 from ingestion.connectors.rabbitmq.declare import RabbitSource
 from ingestion.connectors.rabbitmq.retry import Retry

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from ingestion.connectors.port import OneOrMore, SourceSpec, TopicPlace
+from ingestion.connectors.spec import OneOrMore, SourceSpec, TopicPlace
 from ingestion.errors import ConfigError
 
 _STREAM = "stream:"

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from ingestion.connectors.port import NOBODY, Intake, ListenerStatus
+from ingestion.connectors.intake import NOBODY, Intake
+from ingestion.connectors.listener import ListenerStatus
 from ingestion.connectors.rabbitmq.access import RabbitAccess, parameters
 from ingestion.connectors.rabbitmq.connection import CONNECTION_ERRORS, close, connect, exchange
 from ingestion.connectors.rabbitmq.consumer import QueueConsumer
@@ -32,7 +33,7 @@ class RabbitReceipt(NamedTuple):
 
 
 class RabbitListener:
-    """Consumes the queues of several streams (connectors/port.py). Streams of one queue share its consumer.
+    """Consumes the queues of several streams (connectors/listener.py). Those of one queue share a consumer.
 
     Args:
         sources: Stream's name → its source.
