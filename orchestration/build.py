@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dagster import AssetChecksDefinition, AssetKey, AssetsDefinition, Definitions, SensorDefinition
 
-from ingestion.declare.file import load_streams
+from ingestion.declare.file import declared_streams
 from ingestion.declare.stream import Stream
 from ingestion.errors import StorageError
 from ingestion.serve.shelf import write_served
@@ -148,7 +148,7 @@ def read_project(settings: Settings, *, dbt_folder: Path | None = None) -> Proje
     Raises:
         ConfigError: streams.yml is wrong.
     """
-    streams = load_streams(settings.streams_file, project=settings.project)
+    streams = declared_streams(settings)
     return _project(streams, parse_models(settings, streams, folder=dbt_folder))
 
 

@@ -6,7 +6,7 @@ import threading
 
 from ingestion.collect.collector import Collector
 from ingestion.connectors.registry import collecting_connectors
-from ingestion.declare.file import load_streams
+from ingestion.declare.file import declared_streams
 from ingestion.errors import MillraceError
 from ingestion.settings import load_settings
 
@@ -23,9 +23,7 @@ def main(arguments: list[str]) -> int:
     try:
         settings = load_settings()
         (connector,) = (each for each in collecting_connectors() if [each.kind] == arguments)
-        Collector(
-            settings, load_streams(settings.streams_file, project=settings.project), connector=connector
-        ).run(stop)
+        Collector(settings, declared_streams(settings), connector=connector).run(stop)
     except MillraceError as error:
         print(error, file=sys.stderr)
         return 1

@@ -15,18 +15,35 @@ from ingestion.declare.fields import FieldSpec
 from ingestion.declare.sequence import SequenceSpec
 from ingestion.declare.stream import Stream, suggest
 from ingestion.errors import ConfigError
-from ingestion.formats.port import FOLDER
+from ingestion.formats.port import FOLDER, SETTINGS
 from ingestion.formats.registry import find_format, option_names
+from ingestion.settings import Settings
 
 _MESSAGE_CHARACTERS = 300
 
 
-def load_streams(path: Path, *, project: Path | None = None) -> tuple[Stream, ...]:
+def declared_streams(settings: Settings, path: Path | None = None) -> tuple[Stream, ...]:
+    """The streams of a system.
+
+    Args:
+        settings: Its settings.
+        path: Another file than its streams.yml.
+
+    Raises:
+        ConfigError: As load_streams says.
+    """
+    return load_streams(path or settings.streams_file, project=settings.project, settings=settings)
+
+
+def load_streams(
+    path: Path, *, project: Path | None = None, settings: Settings | None = None
+) -> tuple[Stream, ...]:
     """Read and validate streams.yml.
 
     Args:
         path: The file.
         project: The folder from which the paths in it go; the file's by default.
+        settings: Of the system, where there is one: schemas may have to be asked for.
 
     Raises:
         ConfigError: Names file, line, what is wrong and, for a misspelt key, the likely one.
@@ -53,7 +70,8 @@ def load_streams(path: Path, *, project: Path | None = None) -> tuple[Stream, ..
                 line = _line(root, (name, "name"))
                 raise ConfigError(f"{path.name} line {line}: a stream's name is its key; remove 'name'")
             body = body | {"name": str(name)} if isinstance(body, dict) else body
-            streams.append(Stream.model_validate(body, context={FOLDER: project or path.parent}))
+            context = {FOLDER: project or path.parent, SETTINGS: settings}
+            streams.append(Stream.model_validate(body, context=context))
         except ValidationError as error:
             raise _config_error(path, root, str(name), body, error) from None
     return tuple(streams)
@@ -81,8 +99,8 @@ def _known_keys(location: tuple[int | str, ...], body: Mapping[str, Any]) -> lis
         return list(FieldSpec.model_fields)
     if location[0] == "sequence":
         return list(SequenceSpec.model_fields)
-    if location[0] == "format":
-        return option_names(find_format(next(iter(body["format"]))).options)
+    if location[0] in ("format", "key"):
+        return option_names(find_format(next(iter(body[str(location[0])]))).options)
     models: list[type[BaseModel]] = [Stream]
     if location[0] == "source":
         models = [each.spec for each in connectors() if each.kind in body["source"]]

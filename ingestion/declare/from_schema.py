@@ -10,8 +10,10 @@ from typing import Any
 from pydantic import ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from ingestion.formats.port import FOLDER
+from ingestion.errors import FormatUnavailable
+from ingestion.formats.port import FOLDER, SETTINGS, Surroundings
 from ingestion.formats.registry import FormatChoice, choose_format
+from ingestion.settings import Settings
 
 _NAME_CHARACTERS = 60
 _WORD_BEGINS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -19,24 +21,33 @@ _WORD_BEGINS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 def read_format(value: Any, info: ValidationInfo) -> FormatChoice:
     """What `format:` says; the paths in it go from the folder of the validation's context."""
-    return choose_format(value, folder_of(info))
+    return choose_format(value, _folder(info.context))
 
 
-def folder_of(info: ValidationInfo) -> str:
-    """The folder of a validation's context; empty where it has none."""
-    return str((info.context or {}).get(FOLDER, ""))
+def _folder(context: Any) -> str:
+    return str((context or {}).get(FOLDER, ""))
 
 
-def fields_of(declared: Any, *, folder: str, taken: Collection[str]) -> dict[str, Mapping[str, str]]:
+def fields_of(
+    declared: Any, *, context: Any, topic: str, taken: Collection[str]
+) -> dict[str, Mapping[str, str]]:
     """Name → type and path of each field that the schema of a format declares.
 
     Args:
         declared: What `format:` says. With a mistake in it, which is reported elsewhere, it has no fields.
-        folder: From which its paths go.
+        context: Of the validation: the folder from which its paths go, and the settings.
+        topic: What the stream reads; empty where that is not one topic.
         taken: Names that a field may not have.
+
+    Raises:
+        ValueError: The schema is elsewhere, and nothing is known of it here.
     """
+    settings: Settings | None = (context or {}).get(SETTINGS)
+    around = Surroundings(settings.payload_max_bytes if settings else 0, settings, topic=topic)
     try:
-        found = choose_format(declared, folder).options.fields()
+        found = choose_format(declared, _folder(context)).options.fields(around)
+    except FormatUnavailable as error:
+        raise ValueError(f"its fields are those of a schema, and {error}; or declare 'fields'") from None
     except (ValidationError, PydanticCustomError, PydanticKnownError, ValueError):
         return {}
     fields: dict[str, Mapping[str, str]] = {}

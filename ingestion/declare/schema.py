@@ -35,7 +35,9 @@ def streams_schema() -> dict[str, Any]:
     stream["required"].remove("name")
     kinds = [_schema_of(each.spec) for each in connectors()]
     properties["source"] = {"description": "Where events come from.", "anyOf": kinds}
-    properties["format"] = _format_schema(properties["format"]["description"])
+    for name in ("format", "key"):
+        properties[name] = _format_schema(properties[name]["description"])
+    properties["format"]["default"] = str(DEFAULT_FORMAT)
     properties["fields"] |= {
         "propertyNames": name_schema(without=STAGING_COLUMNS),
         "additionalProperties": {"anyOf": [type_schema(), field]},
@@ -60,8 +62,7 @@ def _format_schema(description: str) -> dict[str, Any]:
     said = {name: _schema_of(model) for name, model in options.items() if model.model_fields}
     mapping = {"type": "object", "properties": said, "additionalProperties": False,
                "minProperties": 1, "maxProperties": 1}  # fmt: skip
-    return {"description": description, "default": str(DEFAULT_FORMAT),
-            "anyOf": [{"enum": list(options)}, mapping]}  # fmt: skip
+    return {"description": description, "anyOf": [{"enum": list(options)}, mapping]}
 
 
 def _any_of(keys: Iterable[str]) -> dict[str, Any]:

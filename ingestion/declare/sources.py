@@ -14,7 +14,8 @@ from ingestion.clock import utc_now
 from ingestion.connectors.messages import Look, Message, Sender
 from ingestion.connectors.registry import connector, kinds, require_libraries
 from ingestion.connectors.spec import SourceSpec
-from ingestion.declare.stream import suggest
+from ingestion.declare.decoding import decoder_of
+from ingestion.declare.stream import Stream, suggest
 from ingestion.errors import ConfigError
 from ingestion.formats.decode import decoder
 from ingestion.formats.registry import FormatChoice
@@ -95,19 +96,30 @@ class Seen:
     detail: str = ""
 
 
-def read_message(message: Message, chosen: FormatChoice | str, *, max_bytes: int) -> Seen:
+def read_message(
+    message: Message,
+    chosen: FormatChoice | Stream | str,
+    *,
+    max_bytes: int,
+    settings: Settings | None = None,
+) -> Seen:
     """Decode a message as a batch would.
 
     Args:
         message: As it came.
-        chosen: The format.
+        chosen: The format, or the stream whose format it is.
         max_bytes: A larger value is refused.
+        settings: How what the format needs is reached.
+
+    Raises:
+        FormatUnavailable: What the format needs does not answer.
     """
     row = {
         "source_partition": message.partition, "position": message.position or 0, "event_key": message.key,
         "value": message.value, "headers": message.headers, "event_time": message.sent_at,
     }  # fmt: skip
-    decoded = decoder(chosen)(
+    decode = decoder_of(chosen, settings) if isinstance(chosen, Stream) else decoder(chosen, settings)
+    decoded = decode(
         pa.Table.from_pylist([row], schema=SOURCE_SCHEMA),
         stream="", batch_id=0, ingested_at=utc_now(), max_bytes=max_bytes,
     )  # fmt: skip

@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     PlainValidator,
     SerializeAsAny,
+    ValidationError,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
@@ -33,11 +34,12 @@ from ingestion.declare.envelopes import (
     envelope_of,
 )
 from ingestion.declare.fields import PATH_SCHEMA, STAGING_COLUMNS, FieldSpec, Name
-from ingestion.declare.from_schema import fields_of, folder_of, read_format
+from ingestion.declare.from_schema import fields_of, read_format
 from ingestion.declare.labels import Owners, Tags
 from ingestion.declare.origins import completed
 from ingestion.declare.paths import WHOLE_PAYLOAD, Place, parse_path
 from ingestion.declare.sequence import SequenceSpec, check_sequence
+from ingestion.errors import ConfigError
 from ingestion.formats.registry import FormatChoice, choose_format
 
 RESERVED_NAMES = frozenset({"batches", "rejects", "reject_resolutions"})
@@ -72,6 +74,14 @@ def _read_source(value: Any) -> SourceSpec:
     return connector(named[0]).spec.model_validate(value)
 
 
+def _only_topic(source: Any) -> str:
+    """The topic that a source reads; empty where that is not one, or nothing that can be read."""
+    try:
+        return _read_source(source).destination()
+    except (ConfigError, PydanticCustomError, ValidationError):
+        return ""
+
+
 def _unnest_path(value: str) -> str:
     if parse_path(value).encloses:
         raise ValueError(f"'unnest: {value}' starts in the payload already; leave ^ out")
@@ -97,6 +107,7 @@ class Stream(_Model):
         name: Of the raw table, the asset and the dbt source.
         source: Where events come from.
         format: How payloads are decoded: a word, or one format with its options.
+        key: How keys are decoded, as `format` says it of values; without it they stay as they came.
         envelope: What the sending system puts round each payload; the fields are then of what is inside.
         unnest: Path to an array whose elements are the events; a dot where that is the whole payload.
         event_time: The field with the event's own time; without it, the broker's timestamp counts.
@@ -118,6 +129,7 @@ class Stream(_Model):
     source: Annotated[SerializeAsAny[SourceSpec], PlainValidator(_read_source)]
     description: str = ""
     format: Annotated[FormatChoice, PlainValidator(read_format), WithJsonSchema({})] = DEFAULT_FORMAT
+    key: Annotated[FormatChoice | None, PlainValidator(read_format), WithJsonSchema({})] = None
     envelope: EnvelopeName | None = None
     unnest: Annotated[str, AfterValidator(_unnest_path), WithJsonSchema(PATH_SCHEMA)] | None = None
     event_time: str | None = None
@@ -173,7 +185,12 @@ class Stream(_Model):
             raise ValueError("a stream is a mapping with at least 'source'")
         value = dict(value)
         if "format" in value and value.get("fields") is None:
-            value["fields"] = fields_of(value["format"], folder=folder_of(info), taken=STAGING_COLUMNS)
+            value["fields"] = fields_of(
+                value["format"],
+                context=info.context,
+                topic=_only_topic(value.get("source")),
+                taken=STAGING_COLUMNS,
+            )
         fields = value.get("fields")
         if isinstance(fields, dict):
             value["fields"] = {

@@ -4,18 +4,21 @@ What a format makes of bytes is in its own file; typing the fields of a payload 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingestion.formats.keys import read_keys
+from ingestion.formats.packed import read_packed
 from ingestion.formats.port import Format, FormatOptions, Refusal, Surroundings, Texts
 from ingestion.formats.registry import FormatChoice, choose_format, find_format, formats
-from ingestion.formats.unpack import HEADER_PART, HEADER_PATTERN, REASONS, unpack
+from ingestion.formats.unpack import REASONS
 from ingestion.log.envelope import EVENT_SCHEMA, REJECT_SCHEMA, UTC_MICROSECONDS
 from ingestion.log.notation import column_as_text
+from ingestion.settings import Settings
 
 TOO_LARGE = "too_large"
 """The reason that no format is asked about; its bytes are not kept."""
@@ -30,11 +33,13 @@ class Decoded:
         events: Rows of EVENT_SCHEMA.
         rejects: Rows of REJECT_SCHEMA.
         event_bytes: Bytes received of each row of `events`, in the same order; 0 for a tombstone.
+        schemas: Which schemas of a registry the values were written with, in the order in which they came.
     """
 
     events: pa.Table
     rejects: pa.Table
     event_bytes: pa.Array
+    schemas: tuple[str, ...] = ()
 
 
 class Decode(Protocol):
@@ -61,8 +66,21 @@ class Decode(Protocol):
         ...
 
 
-def decoder(chosen: FormatChoice | str) -> Decode:
-    """The decoder of a format, by its name or as a stream declares it."""
+def decoder(
+    chosen: FormatChoice | str,
+    settings: Settings | None = None,
+    *,
+    key: FormatChoice | None = None,
+    topic_column: str = "",
+) -> Decode:
+    """The decoder of a format; a declared stream's is made in declare/decoding.py.
+
+    Args:
+        chosen: The format, by its name or as a stream declares it.
+        settings: Of the system; a format that needs something from elsewhere is unavailable without.
+        key: The format of the events' keys; None: they stay as they came, in the notation of log/notation.py.
+        topic_column: The column that has an event's topic; empty: none has.
+    """
     choice = choose_format(chosen) if isinstance(chosen, str) else chosen
     of_name = find_format(choice.name)
 
@@ -70,10 +88,16 @@ def decoder(chosen: FormatChoice | str) -> Decode:
         events: pa.Table, *, stream: str, batch_id: int, ingested_at: datetime, max_bytes: int
     ) -> Decoded:
         events = events.combine_chunks()
+        around = Surroundings(max_bytes, settings, topic_column=topic_column)
         sizes = pc.fill_null(pc.binary_length(events["value"]).combine_chunks(), 0)
-        texts = _texts(of_name, choice.options, events, sizes, max_bytes=max_bytes)
+        texts = _texts(of_name, choice.options, events, sizes, around)
         shared = _envelope(events, batch_id=batch_id, ingested_at=ingested_at)
-        return _split(events, sizes, texts, shared, stream=stream, keeps_bytes=of_name.keeps_bytes)
+        keys = shared["event_key"]
+        if key is not None:
+            around = replace(around, is_key=True)
+            keys, refused, schemas = read_keys(events, shared["event_key"], key, around)
+            texts = replace(texts, refused={**refused, **texts.refused}, schemas=(*texts.schemas, *schemas))
+        return _split(events, sizes, texts, shared, keys, stream=stream, keeps_bytes=of_name.keeps_bytes)
 
     return decode
 
@@ -84,81 +108,21 @@ def reasons() -> frozenset[str]:
 
 
 def _texts(
-    chosen: Format, options: FormatOptions, events: pa.Table, sizes: pa.Array, *, max_bytes: int
+    chosen: Format, options: FormatOptions, events: pa.Table, sizes: pa.Array, around: Surroundings
 ) -> Texts:
     """What the format says; it is not asked about what is too large."""
+    max_bytes = around.max_bytes
     too_large = pc.greater(sizes, max_bytes)
     if not pc.any(too_large).as_py():
-        return _read_packed(chosen, options, events, max_bytes=max_bytes)
+        return read_packed(chosen, options, events, around)
     asked = pc.indices_nonzero(pc.invert(too_large))
-    answer = _read_packed(chosen, options, events.take(asked).combine_chunks(), max_bytes=max_bytes)
+    answer = read_packed(chosen, options, events.take(asked).combine_chunks(), around)
     rows = asked.to_pylist()
     refused = {rows[row]: refusal for row, refusal in answer.refused.items()}
     for row in pc.indices_nonzero(too_large).to_pylist():
         refused[row] = Refusal(TOO_LARGE, f"{sizes[row]} bytes, the limit is {max_bytes}")
     payload = pc.replace_with_mask(pa.nulls(len(sizes), pa.string()), pc.invert(too_large), answer.payload)
-    return Texts(payload, refused, frozenset(rows[row] for row in answer.altered))
-
-
-def _read_packed(chosen: Format, options: FormatOptions, events: pa.Table, *, max_bytes: int) -> Texts:
-    """What the format says of values that may be compressed: a header says so, or the format refuses them."""
-    said = _rows_with_encoding(events)
-    first = _unpacked(events, said, max_bytes=max_bytes)
-    around = Surroundings(max_bytes=max_bytes)
-    answer = chosen.texts(_with_values(events, first), options, around)
-    refused = dict(answer.refused)
-    second = _unpacked(events, [row for row in refused if row not in first], max_bytes=max_bytes)
-    for row, found in (first | second).items():
-        if isinstance(found, Refusal) and row in refused:
-            refused[row] = found
-    again = [row for row, found in second.items() if isinstance(found, bytes)]
-    altered = answer.altered | {row for row, found in first.items() if isinstance(found, bytes)}
-    if not again:
-        return Texts(answer.payload, refused, altered - refused.keys())
-    later = chosen.texts(_with_values(events, second).take(again).combine_chunks(), options, around)
-    for row in again:
-        del refused[row]
-    refused |= {again[at]: refusal for at, refusal in later.refused.items()}
-    mask = pc.is_in(pa.array(range(events.num_rows), pa.int64()), value_set=pa.array(again, pa.int64()))
-    payload = pc.replace_with_mask(answer.payload, mask, later.payload)
-    return Texts(payload, refused, (altered | set(again)) - refused.keys())
-
-
-def _rows_with_encoding(events: pa.Table) -> list[int]:
-    """The rows whose headers may say that the value is compressed."""
-    headers = events["headers"].combine_chunks()
-    text = headers.buffers()[2]
-    # One search in all headers of a chunk at once: nearly always nothing is there.
-    if text is None or HEADER_PART not in text.to_pybytes():
-        return []
-    found = pc.match_substring_regex(headers, HEADER_PATTERN, ignore_case=True)
-    rows: list[int] = pc.indices_nonzero(pc.fill_null(found, False)).to_pylist()
-    return rows
-
-
-def _unpacked(events: pa.Table, rows: list[int], *, max_bytes: int) -> dict[int, bytes | Refusal]:
-    """What unpacking makes of some rows; those that are not compressed are left out."""
-    found = {}
-    for row in rows:
-        value = events["value"][row].as_py()
-        unpacked = (
-            None if value is None else unpack(value, events["headers"][row].as_py(), max_bytes=max_bytes)
-        )
-        if unpacked is not None:
-            found[row] = unpacked
-    return found
-
-
-def _with_values(events: pa.Table, found: Mapping[int, bytes | Refusal]) -> pa.Table:
-    """The events with other values where there are other bytes."""
-    others = {row: value for row, value in sorted(found.items()) if isinstance(value, bytes)}
-    if not others:
-        return events
-    mask = pc.is_in(pa.array(range(events.num_rows), pa.int64()), value_set=pa.array(others, pa.int64()))
-    values = pc.replace_with_mask(
-        events["value"].combine_chunks(), mask, pa.array(others.values(), pa.binary())
-    )
-    return events.set_column(events.schema.get_field_index("value"), events.schema.field("value"), values)
+    return Texts(payload, refused, frozenset(rows[row] for row in answer.altered), answer.schemas)
 
 
 def _envelope(events: pa.Table, *, batch_id: int, ingested_at: datetime) -> dict[str, pa.Array]:
@@ -180,14 +144,16 @@ def _split(
     sizes: pa.Array,
     texts: Texts,
     shared: Mapping[str, pa.Array],
+    keys: pa.Array,
     *,
     stream: str,
     keeps_bytes: bool,
 ) -> Decoded:
     raw = events["value"] if keeps_bytes else _kept(events["value"], texts.altered)
-    landed = pa.table({**shared, "payload": texts.payload, "payload_raw": raw}).select(EVENT_SCHEMA.names)
+    landed = pa.table({**shared, "event_key": keys, "payload": texts.payload, "payload_raw": raw})
+    landed = landed.select(EVENT_SCHEMA.names)
     if not texts.refused:
-        return Decoded(landed.cast(EVENT_SCHEMA), REJECT_SCHEMA.empty_table(), sizes)
+        return Decoded(landed.cast(EVENT_SCHEMA), REJECT_SCHEMA.empty_table(), sizes, texts.schemas)
     rows = sorted(texts.refused)
     refusals = [texts.refused[row] for row in rows]
     bad = pa.array(rows, pa.int64())
@@ -209,6 +175,7 @@ def _split(
         landed.filter(good).cast(EVENT_SCHEMA),
         rejects.select(REJECT_SCHEMA.names).cast(REJECT_SCHEMA),
         sizes.filter(good),
+        texts.schemas,
     )
 
 

@@ -10,8 +10,12 @@ from typing import NamedTuple, Protocol
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from ingestion.settings import Settings
+
 FOLDER = "folder"
 """Key of the validation context: the folder from which the paths of options go, the project's."""
+SETTINGS = "settings"
+"""Key of the validation context: Settings, where a system is at hand."""
 
 
 class SchemaField(NamedTuple):
@@ -33,8 +37,15 @@ class FormatOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def fields(self) -> tuple[SchemaField, ...]:
-        """The fields of a payload, where a schema declares them: a stream may leave its own out."""
+    def fields(self, around: "Surroundings") -> tuple[SchemaField, ...]:
+        """The fields of a payload, where a schema declares them: a stream may leave its own out.
+
+        Args:
+            around: Where the stream is.
+
+        Raises:
+            FormatUnavailable: The schema is elsewhere, and nothing is known of it here.
+        """
         return ()
 
     @property
@@ -64,11 +75,13 @@ class Texts:
             what is refused.
         refused: Row → why it has no text.
         altered: Rows whose text is not what their bytes say: raw keeps these bytes, too.
+        schemas: Which schemas of a registry the values were written with, in the order in which they came.
     """
 
     payload: pa.Array
     refused: Mapping[int, Refusal] = field(default_factory=dict)
     altered: frozenset[int] = frozenset()
+    schemas: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,9 +90,17 @@ class Surroundings:
 
     Attributes:
         max_bytes: What a value may hold once it is unpacked, whichever way it is packed.
+        settings: The data folder, and how what is elsewhere is reached; None where there is no system.
+        topic: The topic that is read, where there is only one; empty otherwise.
+        topic_column: The column of the events that has their topic; empty where they have none.
+        is_key: The values are keys of events.
     """
 
     max_bytes: int
+    settings: Settings | None = None
+    topic: str = ""
+    topic_column: str = ""
+    is_key: bool = False
 
 
 class Format(Protocol):

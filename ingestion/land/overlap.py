@@ -9,8 +9,8 @@ from datetime import datetime
 import pyarrow as pa
 
 from ingestion.clock import utc_now
+from ingestion.declare.decoding import decoder_of
 from ingestion.declare.stream import Stream
-from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.log.notation import bytes_as_text, text_as_bytes
 from ingestion.log.port import Bounds, Log, Window
@@ -91,7 +91,7 @@ def _as_today(key: str | None) -> str | None:
 
 def _of_log(lake: Lake, stream: Stream, log: Log, partition: str, window: Window) -> Iterator[list[_Event]]:
     """Events of a log as the lake would hold them, some thousand at a time."""
-    decode, limit = decoder(stream.format), lake.settings.payload_max_bytes
+    decode, limit = decoder_of(stream, lake.settings), lake.settings.payload_max_bytes
     for chunk in log.read({partition: window}) if window.start < window.end else ():
         made = decode(chunk.events, stream=stream.name, batch_id=0, ingested_at=utc_now(), max_bytes=limit)
         rejects = made.rejects.append_column("payload", pa.nulls(made.rejects.num_rows, pa.string()))

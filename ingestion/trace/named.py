@@ -14,9 +14,9 @@ from ingestion.clock import utc_now
 from ingestion.collect.whereabouts import LakeView
 from ingestion.connectors.port import ReceiptConnector
 from ingestion.connectors.registry import connectors
+from ingestion.declare.decoding import decoder_of
 from ingestion.declare.stream import Stream
 from ingestion.errors import EventUnknown, MillraceError
-from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import StreamState
 from ingestion.log.envelope import SOURCE_SCHEMA
@@ -161,7 +161,7 @@ class Finder:
         events = self._read_on(stream)
         if not events.num_rows:
             return
-        decoded = decoder(stream.format)(
+        decoded = decoder_of(stream, self._lake.settings)(
             events, stream=stream.name, batch_id=0, ingested_at=utc_now(),
             max_bytes=self._lake.settings.payload_max_bytes,
         )  # fmt: skip

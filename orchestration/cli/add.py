@@ -88,7 +88,7 @@ def _take_sample(source: SourceSpec, settings: Settings, look: Look, decoding: F
     most = settings.payload_max_bytes
     with err.status(f"listening to {source.origin} …") as status, suppress(KeyboardInterrupt):
         for message in peek_at(source, settings, look):
-            seen.append(read_message(message, decoding or DEFAULT_FORMAT, max_bytes=most))
+            seen.append(read_message(message, decoding or DEFAULT_FORMAT, max_bytes=most, settings=settings))
             status.update(
                 f"{len(seen)} of {look.limit} messages of {source.origin}; Ctrl-C goes on with these"
             )
@@ -103,7 +103,7 @@ def _take_sample(source: SourceSpec, settings: Settings, look: Look, decoding: F
         shape = find_format(values, [each.message.value or b"" for each in seen if each.reason])
     if shape.value:
         decoding = choose_format(shape.value)
-        seen = [read_message(each.message, decoding, max_bytes=most) for each in seen]
+        seen = [read_message(each.message, decoding, max_bytes=most, settings=settings) for each in seen]
     decoding = decoding or DEFAULT_FORMAT
     refused = Counter(each.reason for each in seen if each.reason)
     whole = [each for each in seen if each.payload is not None]

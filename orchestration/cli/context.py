@@ -72,9 +72,9 @@ class Globals:
 
     def streams(self, settings: "Settings") -> "tuple[Stream, ...]":
         """The declared streams."""
-        from ingestion.declare.file import load_streams
+        from ingestion.declare.file import declared_streams
 
-        return load_streams(settings.streams_file, project=settings.project)
+        return declared_streams(settings)
 
 
 def log_to_stderr(*, verbose: bool) -> None:

@@ -1,6 +1,6 @@
 """The declared streams for commands that examine: with a mistake in streams.yml, those that are in use."""
 
-from ingestion.declare.file import load_streams
+from ingestion.declare.file import declared_streams
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.settings import Settings
@@ -14,9 +14,9 @@ def declared_or_in_use(settings: Settings) -> tuple[tuple[Stream, ...] | None, s
         The declared streams and an empty text; else those that are in use, or None where that is unknown.
     """
     try:
-        return load_streams(settings.streams_file, project=settings.project), ""
+        return declared_streams(settings), ""
     except MillraceError as error:
         try:
-            return load_streams(streams_in_use(settings.data_dir), project=settings.project), str(error)
+            return declared_streams(settings, streams_in_use(settings.data_dir)), str(error)
         except MillraceError:
             return None, str(error)

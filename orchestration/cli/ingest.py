@@ -6,10 +6,10 @@ import json
 import sys
 from collections.abc import Sequence
 
+from ingestion.declare.decoding import decoder_of
 from ingestion.declare.logs import open_logs
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, MillraceError
-from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.land.batch import Ingestor
 from ingestion.land.report import BatchReport
@@ -48,7 +48,8 @@ def ingest(settings: Settings, streams: Sequence[Stream], *, as_json: bool) -> i
             for stream in streams:
                 try:
                     with err.status(f"{stream.name}: reading …"):
-                        report = ingestor.run(stream, logs[stream.name], decode=decoder(stream.format))
+                        decode = decoder_of(stream, settings)
+                        report = ingestor.run(stream, logs[stream.name], decode=decode)
                 except MillraceError as error:
                     failures += 1
                     _say_error(stream.name, str(error), as_json=as_json)

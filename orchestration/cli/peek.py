@@ -130,7 +130,7 @@ def look_at_source(
 ) -> Iterator[Row]:
     """Messages of any source, as they come."""
     for message in peek_at(source, settings, look):
-        yield read_message(message, chosen, max_bytes=settings.payload_max_bytes), None
+        yield read_message(message, chosen, max_bytes=settings.payload_max_bytes, settings=settings), None
 
 
 def look_at_stream(stream: Stream, settings: Settings, look: Look) -> Iterator[Row]:
@@ -145,7 +145,7 @@ def look_at_stream(stream: Stream, settings: Settings, look: Look) -> Iterator[R
         log.close()
         lake.close()
     for message, (partition, position) in zip(messages, places, strict=True):
-        seen = read_message(message, stream.format, max_bytes=settings.payload_max_bytes)
+        seen = read_message(message, stream, max_bytes=settings.payload_max_bytes, settings=settings)
         yield seen, found.get(f"{partition}@{position}")
 
 

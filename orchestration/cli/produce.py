@@ -161,7 +161,8 @@ def _last_payloads(stream: Stream, settings: Settings) -> list[Any]:
         return []  # the sender says what is wrong with the broker
     finally:
         log.close()
-    seen = [read_message(each, stream.format, max_bytes=settings.payload_max_bytes) for each in messages]
+    most = settings.payload_max_bytes
+    seen = [read_message(each, stream, max_bytes=most, settings=settings) for each in messages]
     payloads = [json.loads(each.payload) for each in seen if each.payload is not None]
     return [payload for payload in payloads if isinstance(payload, dict)]
 

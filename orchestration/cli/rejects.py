@@ -87,11 +87,15 @@ def retry(
 ) -> None:
     """Decode kept bytes again and land what decodes now. Exit 1 if some still does not."""
     with _lake(context, stream) as (lake, chosen), err.status(f"{stream}: decoding again …"):
-        from ingestion.formats.decode import decoder
+        from ingestion.declare.decoding import decoder_of
         from ingestion.land.resolutions import retry as try_again
 
         report = try_again(
-            lake, stream, decode=decoder(chosen[0].format), event_ids=event_ids or (), reason=reason
+            lake,
+            stream,
+            decode=decoder_of(chosen[0], lake.settings),
+            event_ids=event_ids or (),
+            reason=reason,
         )
     if as_json:
         _write(dataclasses.asdict(report))

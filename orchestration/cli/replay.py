@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from rich.markup import escape
 
+from ingestion.declare.decoding import decoder_of
 from ingestion.declare.logs import open_logs
 from ingestion.declare.stream import Stream
-from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.land.redecode import RedecodeReport, redecode
 from ingestion.land.replay import ReplayReport, parse_bound
@@ -51,7 +51,7 @@ def replay(
                 lake,
                 stream.name,
                 log=logs[stream.name],
-                decode=decoder(stream.format),
+                decode=decoder_of(stream, settings),
                 since=first,
                 until=last,
             )
@@ -74,7 +74,7 @@ def replay_from_raw(
     with Lake(settings) as lake:
         prepare_lake(lake, (each.name for each in streams), progress=announce)
         with err.status(f"{stream.name}: decoding what raw keeps …"):
-            report = redecode(lake, stream.name, decode=decoder(stream.format))
+            report = redecode(lake, stream.name, decode=decoder_of(stream, settings, with_keys=False))
         lake.publish_access()
     _finish(settings, streams, stream, report, models=models, as_json=as_json)
 

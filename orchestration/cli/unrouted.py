@@ -64,7 +64,7 @@ def give(
     as_json: AsJson = False,
 ) -> None:
     """Land messages in a stream: those of its own topics, or of others. Exit 1 if some cannot be decoded."""
-    from ingestion.formats.decode import decoder
+    from ingestion.declare.decoding import decoder_of
     from ingestion.lake.lake import Lake
     from ingestion.land.unrouted import Given
     from ingestion.land.unrouted import give as give_to
@@ -78,7 +78,7 @@ def give(
         prepare_lake(lake, [stream], progress=announce)
         reports = [
             give_to(
-                lake, stream, folder, decode=decoder(chosen.format),
+                lake, stream, folder, decode=decoder_of(chosen, settings),
                 chosen=(lambda _: True) if everything else _reads(source),
             )
             for folder in _folders(settings)

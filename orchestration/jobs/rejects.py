@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dagster import Config, Failure, JobDefinition, OpExecutionContext, in_process_executor, job, op
 from pydantic import Field
 
+from ingestion.declare.decoding import decoder_of
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
-from ingestion.formats.decode import decoder, reasons
+from ingestion.formats.decode import reasons
 from ingestion.land.resolutions import retry
 from ingestion.land.session import LakeSession
 from orchestration.keys import RETRY_JOB
@@ -48,7 +49,7 @@ def retry_job(streams: Sequence[Stream]) -> JobDefinition:
             report = retry(
                 session.lake,
                 config.stream,
-                decode=decoder(declared[config.stream].format),
+                decode=decoder_of(declared[config.stream], session.settings),
                 event_ids=config.event_ids,
                 reason=config.reason or None,
             )

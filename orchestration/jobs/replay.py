@@ -22,10 +22,10 @@ from dagster import (
 )
 from pydantic import Field
 
+from ingestion.declare.decoding import decoder_of
 from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
-from ingestion.formats.decode import decoder
 from ingestion.land.replay import parse_bound, replay
 from ingestion.land.session import LakeSession
 from orchestration.assets.models import MODELS_OP
@@ -74,7 +74,7 @@ def replay_job(streams: Sequence[Stream]) -> JobDefinition:
                 session.lake,
                 config.stream,
                 log=log,
-                decode=decoder(declared[config.stream].format),
+                decode=decoder_of(declared[config.stream], session.settings),
                 since=first,
                 until=last,
             )

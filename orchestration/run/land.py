@@ -23,9 +23,9 @@ from dagster import (
 from sqlalchemy.exc import DBAPIError
 
 from ingestion.clock import utc_now
+from ingestion.declare.decoding import decoder_of
 from ingestion.declare.stream import Stream
 from ingestion.errors import CatalogUnavailable, MillraceError
-from ingestion.formats.decode import decoder
 from ingestion.lake.sizes import TableSize
 from ingestion.land.report import BatchReport
 from ingestion.land.session import LakeSession
@@ -80,7 +80,7 @@ def _ingest(
     session: LakeSession, instance: DagsterInstance, stream: Stream, log: Log, *, run_id: str
 ) -> Landed:
     key, contract = raw_key(stream.name), raw_contract(stream)
-    report = session.ingestor.run(stream, log, decode=decoder(stream.format))
+    report = session.ingestor.run(stream, log, decode=decoder_of(stream, session.settings))
     stage.begin(session.settings, run_id, f"checking a batch of '{stream.name}'", computes=True)
     checked = CheckedBatches(instance)
     since, newest = checked.last(stream.name), report.newest_batch_id

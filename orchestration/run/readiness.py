@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import duckdb
 
-from ingestion.declare.file import load_streams
+from ingestion.declare.file import declared_streams
 from ingestion.errors import MillraceError
 from ingestion.land.session import LakeSession
 from ingestion.settings import Settings
@@ -28,7 +28,7 @@ def make_ready(settings: Settings) -> None:
     global _ready
     session = LakeSession(settings)
     session.open()
-    streams = load_streams(settings.streams_file, project=settings.project)
+    streams = declared_streams(settings)
     if streams:
         with suppress(DbtFailed):
             runner.connect(dbt_project(settings), f"stg_{streams[0].name}")

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
-from ingestion.declare.file import load_streams
+from ingestion.declare.file import declared_streams
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, MillraceError
 from ingestion.lake.lake import Lake
@@ -76,7 +76,7 @@ class System:
             prepare=self._take_in,
             renew=self._renew,
         )
-        self.streams: tuple[Stream, ...] = load_streams(settings.streams_file, project=settings.project)
+        self.streams: tuple[Stream, ...] = declared_streams(settings)
         self._collectors = Collectors()
         self.ui_port = services.choose_ui_port(settings) if ui else None
         self._mode = mode
@@ -171,7 +171,7 @@ class System:
         prepare_instance(self.settings)
 
     def _take_in(self) -> None:
-        streams = load_streams(self.settings.streams_file, project=self.settings.project)
+        streams = declared_streams(self.settings)
         self._require_settings()
         if not self._reloading.complaint:  # else it has been said
             self._progress(_news(self.streams, streams))

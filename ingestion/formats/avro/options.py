@@ -15,7 +15,7 @@ from pydantic import (
 
 from ingestion.formats.avro.fields import fields_of
 from ingestion.formats.avro.schema import AvroSchema, SchemaRefused, parse
-from ingestion.formats.port import FOLDER, FormatOptions, SchemaField
+from ingestion.formats.port import FOLDER, FormatOptions, SchemaField, Surroundings
 
 _PATHS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}], "default": []}
 Encoding = Literal["bare", "single_object", "container"]
@@ -95,6 +95,6 @@ class AvroOptions(FormatOptions):
         own = (self.reader,) if self.reader else ()
         return (*own, *(each.schema_read for each in self.former))
 
-    def fields(self) -> tuple[SchemaField, ...]:
+    def fields(self, around: Surroundings) -> tuple[SchemaField, ...]:
         """The fields of the record that the schema is of."""
         return fields_of(self.reader) if self.reader else ()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import PrivateAttr, ValidationInfo, model_validator
 
-from ingestion.formats.port import FOLDER, FormatOptions, SchemaField
+from ingestion.formats.port import FOLDER, FormatOptions, SchemaField, Surroundings
 from ingestion.formats.protobuf.descriptors import DescriptorsRefused, message_class
 from ingestion.formats.protobuf.fields import fields_of
 
@@ -49,6 +49,6 @@ class ProtobufOptions(FormatOptions):
         """What was in the file when it was declared."""
         return self._descriptors
 
-    def fields(self) -> tuple[SchemaField, ...]:
+    def fields(self, around: Surroundings) -> tuple[SchemaField, ...]:
         """The fields of the message."""
         return () if self.delimited else fields_of(message_class(self.descriptors, self.message).DESCRIPTOR)
