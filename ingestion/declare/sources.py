@@ -87,6 +87,7 @@ class Seen:
         payload: JSON text; None for a tombstone and for what is refused.
         reason: Why it is refused; empty otherwise.
         detail: What exactly is wrong.
+        format: The name of the format that reads it.
     """
 
     message: Message
@@ -94,6 +95,7 @@ class Seen:
     payload: str | None
     reason: str = ""
     detail: str = ""
+    format: str = ""
 
 
 def read_message(
@@ -118,6 +120,7 @@ def read_message(
         "source_partition": message.partition, "position": message.position or 0, "event_key": message.key,
         "value": message.value, "headers": message.headers, "event_time": message.sent_at,
     }  # fmt: skip
+    name = str(chosen.format if isinstance(chosen, Stream) else chosen)
     decode = decoder_of(chosen, settings) if isinstance(chosen, Stream) else decoder(chosen, settings)
     decoded = decode(
         pa.Table.from_pylist([row], schema=SOURCE_SCHEMA),
@@ -125,9 +128,9 @@ def read_message(
     )  # fmt: skip
     if decoded.rejects.num_rows:
         (refused,) = decoded.rejects.to_pylist()
-        return Seen(message, refused["event_key"], None, refused["reason"], refused["detail"])
+        return Seen(message, refused["event_key"], None, refused["reason"], refused["detail"], name)
     (event,) = decoded.events.to_pylist()
-    return Seen(message, event["event_key"], event["payload"])
+    return Seen(message, event["event_key"], event["payload"], format=name)
 
 
 def messages_of(events: pa.Table) -> list[Message]:

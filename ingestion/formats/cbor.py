@@ -1,5 +1,6 @@
 """CBOR (RFC 8949), one value a message."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -13,9 +14,12 @@ import pyarrow as pa
 
 from ingestion.formats.canonical import MOST_LEVELS, Unsayable, canonical
 from ingestion.formats.each import read_each
+from ingestion.formats.items import likeness_of_items
+from ingestion.formats.likeness import CERTAIN, Likeness, Sample, likeness
 from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
 
 NOT_CBOR = "not_cbor"
+_MARK = b"\xd9\xd9\xf7"
 _LARGEST_EXPONENT = 6144  # of decimal128: a decimal of a few bytes may have a billion digits
 _AS_IT_IS = (0, 1, 35, 36, 258, 260, 261, 1004)
 """Tags that say what a text, a number or an array means: times, patterns, mails, sets, addresses, dates."""
@@ -38,6 +42,17 @@ class CborFormat:
     def texts(self, events: pa.Table, options: FormatOptions, around: Surroundings) -> Texts:
         """Decode each value."""
         return read_each(events, around, _read)
+
+    def recognise(self, samples: Sequence[Sample]) -> Likeness | None:
+        """Whether they are whole values of it, and what they hold."""
+        found = [_read(each.value, None) for each in samples]
+        marked = sum(
+            isinstance(text, bytes) and each.value.startswith(_MARK)
+            for text, each in zip(found, samples, strict=True)
+        )
+        if marked == len(samples):
+            return likeness(CERTAIN, marked, samples, "CBOR's own mark d9 d9 f7 at the beginning")
+        return likeness_of_items("CBOR", found, samples)
 
 
 def _read(value: bytes, headers: str | None) -> bytes | Refusal:

@@ -6,16 +6,18 @@ Every value is text; what it is as a number or a time, its field's type decides.
 import csv
 import io
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import pyarrow as pa
 from pydantic import Field, model_validator
 
 from ingestion.formats.each import array_of, as_json, read_each
+from ingestion.formats.likeness import Likeness, Sample, is_text, likeness
 from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
+from ingestion.formats.separated import Separated, find_separated
 from ingestion.formats.text import NOT_UTF8, Encoding, as_utf8
 
 NOT_CSV = "not_csv"
@@ -64,10 +66,12 @@ class CsvFormat:
 
     Attributes:
         delimiter: Where a stream declares none.
+        delimiters: By which samples are recognised.
     """
 
     name: str = "csv"
     delimiter: str = ","
+    delimiters: tuple[str, ...] = (";", "|", ",")
     options: type[FormatOptions] = CsvOptions
     reasons: frozenset[str] = frozenset({NOT_UTF8, NOT_CSV, "empty"})
     keeps_bytes: bool = True
@@ -85,6 +89,23 @@ class CsvFormat:
                 return read_each(events, around, read)
             finally:
                 csv.field_size_limit(before)
+
+    def recognise(self, samples: Sequence[Sample]) -> Likeness | None:
+        """Whether they are records of the same number of values, and which names the columns have."""
+        texts = [as_utf8(each.value, each.headers) for each in samples]
+        shown = [text.decode() for text in texts if isinstance(text, bytes) and is_text(text)]
+        found = find_separated(shown, self.delimiters) if shown else None
+        if found is None:
+            return None
+        what = f"{found.width} values with {_MARK_NAMES[found.delimiter]} between them"
+        options = _declared(found, self.delimiter)
+        said = likeness(found.level, found.found, samples, what, more=_names_seen(found), options=options)
+        if said is None or not found.named:
+            return said
+        head = as_json(dict(zip(found.columns, found.columns, strict=True)))
+        read = partial(_read, options=CsvOptions(columns=found.columns), delimiter=found.delimiter)
+        heads = frozenset(each.value for each in samples if read(each.value, each.headers) == head)
+        return replace(said, heads=heads, note="the line of names lands as an event, without a typed value")
 
 
 def _read(value: bytes, headers: str | None, *, options: CsvOptions, delimiter: str) -> bytes | Refusal:
@@ -121,5 +142,20 @@ def _record(record: Sequence[str], columns: Sequence[str], no_value: str) -> byt
     return as_json(dict(zip(columns, values, strict=True)) if columns else values)
 
 
+def _declared(found: Separated, delimiter: str) -> Mapping[str, Any]:
+    """The options with which what was recognised is read."""
+    options: dict[str, Any] = {"columns": list(found.columns)} if found.columns else {"header": True}
+    options |= {"lines": True} if found.lines else {}
+    return options | ({} if found.delimiter == delimiter else {"delimiter": found.delimiter})
+
+
+def _names_seen(found: Separated) -> str:
+    if found.header:
+        return "the first line has the names"
+    return "one of them has the names" if found.named else "nothing names the columns"
+
+
+_MARK_NAMES = {",": "commas", ";": "semicolons", "|": "bars", "\t": "tabs"}
+
 CSV = CsvFormat()
-TSV = CsvFormat(name="tsv", delimiter="\t")
+TSV = CsvFormat(name="tsv", delimiter="\t", delimiters=("\t",))

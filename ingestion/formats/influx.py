@@ -4,7 +4,7 @@ The syntax: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protoc
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -13,6 +13,7 @@ import orjson
 import pyarrow as pa
 
 from ingestion.formats.each import array_of, as_json, read_each
+from ingestion.formats.likeness import STRUCTURE, Likeness, Sample, likeness
 from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
 from ingestion.formats.text import NOT_UTF8, as_utf8
 
@@ -51,6 +52,14 @@ class InfluxFormat:
     def texts(self, events: pa.Table, options: FormatOptions, around: Surroundings) -> Texts:
         """Read the points of each value."""
         return read_each(events, around, partial(_read, many=cast(InfluxOptions, options).lines))
+
+    def recognise(self, samples: Sequence[Sample]) -> Likeness | None:
+        """Whether they are points of it, and whether some hold several."""
+        found = [_read(each.value, each.headers, many=True) for each in samples]
+        points = [len(orjson.loads(text)) for text in found if isinstance(text, bytes)]
+        options = {"lines": True} if max(points, default=0) > 1 else {}
+        what = "points of InfluxDB's line protocol, 'name,tag=a field=1 time',"
+        return likeness(STRUCTURE, len(points), samples, what, options=options)
 
 
 class _Wrong(ValueError):

@@ -5,6 +5,8 @@ What does not parse as it came is looked at again: byte order marks, other encod
 """
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -12,7 +14,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingestion.formats.likeness import CERTAIN, LIKELY, STRUCTURE, Likeness, Sample, likeness
+from ingestion.formats.looks import count_lines, is_bare_text
 from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
+from ingestion.formats.prefix import NEEDS_REGISTRY, after_prefix
 from ingestion.formats.text import NOT_UTF8, Encoding, as_utf8, utf16_hint
 
 _STRING_OR_NUMBER = re.compile(
@@ -21,6 +26,8 @@ _STRING_OR_NUMBER = re.compile(
     re.DOTALL,
 )
 """Whole strings, so that what looks like a number within one stays; else whole, well-formed numbers."""
+_SHARE_OF_TEXT = 0.1
+"""Less text than that is noise rather than a shape; it is said."""
 
 
 class JsonOptions(FormatOptions):
@@ -74,6 +81,48 @@ class JsonFormat:
         texts = pc.replace_with_mask(values, mask, pa.array([read.get(row) for row in other], pa.binary()))
         altered = frozenset(row for row, text in read.items() if text != values[row].as_py())
         return Texts(texts.cast(pa.string()), refused, altered)
+
+    def recognise(self, samples: Sequence[Sample]) -> Likeness | None:
+        """Whether they are JSON, some of them lines of it, or text among it."""
+        found = Counter(map(_look_of, samples))
+        whole = found["document"] + found["single"] + found["lines"]
+        if not whole:
+            what = "JSON after a schema registry's prefix (00 and the schema's number)"
+            return likeness(CERTAIN, found["prefixed"], samples, what, needs=NEEDS_REGISTRY)
+        level = STRUCTURE if found["document"] or found["lines"] else LIKELY
+        what = "JSON" if level == STRUCTURE else "JSON, but single numbers, texts or words,"
+        options = {}
+        if found["lines"]:
+            what, options = "several lines of JSON", {"lines": True}
+        if not found["text"] or found["text"] > whole:
+            return likeness(level, whole, samples, what, options=options)
+        example = next(each.value for each in samples if _look_of(each) == "text").decode()[:20]
+        among = f"text that is not JSON in {found['text']} of {len(samples)}, as '{example}'"
+        if found["text"] < _SHARE_OF_TEXT * len(samples):
+            note = f"{among}: --format '{{json: {{or_text: true}}}}' lands it, too"
+            return likeness(level, whole, samples, what, options=options, note=note)
+        return likeness(
+            level, whole + found["text"], samples, f"{what} or text", more=among,
+            options=options | {"or_text": True},
+        )  # fmt: skip
+
+
+def _look_of(sample: Sample) -> str:
+    """What a sample is to JSON: document, single, lines, text, prefixed, or other."""
+    text = as_utf8(sample.value, sample.headers)
+    if isinstance(text, Refusal):
+        return "prefixed" if _is_document(after_prefix(sample.value) or b"") else "other"
+    if isinstance(_read_one(text, JsonOptions()), bytes):
+        return "document" if text.lstrip()[:1] in (b"{", b"[") else "single"
+    if count_lines(text) > 1:
+        return "lines"
+    if _is_document(after_prefix(sample.value) or b""):
+        return "prefixed"
+    return "text" if is_bare_text(text) else "other"
+
+
+def _is_document(text: bytes) -> bool:
+    return text.lstrip()[:1] in (b"{", b"[") and isinstance(_read_one(text, JsonOptions()), bytes)
 
 
 def _find_others(values: pa.BinaryArray) -> list[int]:

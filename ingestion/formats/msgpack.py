@@ -1,5 +1,6 @@
 """MessagePack (https://github.com/msgpack/msgpack/blob/master/spec.md), one value a message."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,6 +9,8 @@ import pyarrow as pa
 
 from ingestion.formats.canonical import Unsayable, base64_text, canonical
 from ingestion.formats.each import read_each
+from ingestion.formats.items import likeness_of_items
+from ingestion.formats.likeness import GUESS, Likeness, Sample
 from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
 
 NOT_MSGPACK = "not_msgpack"
@@ -28,6 +31,11 @@ class MsgpackFormat:
     def texts(self, events: pa.Table, options: FormatOptions, around: Surroundings) -> Texts:
         """Decode each value."""
         return read_each(events, around, _read)
+
+    def recognise(self, samples: Sequence[Sample]) -> Likeness | None:
+        """Whether they are whole values of it, and what they hold."""
+        found = [_read(each.value, None) for each in samples]
+        return likeness_of_items("MessagePack", found, samples, numbered_level=GUESS)
 
 
 def _read(value: bytes, headers: str | None) -> bytes | Refusal:

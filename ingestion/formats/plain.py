@@ -1,5 +1,6 @@
 """Plain text: the payload is a JSON string, or an array of the message's lines."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -7,8 +8,12 @@ from typing import cast
 import pyarrow as pa
 
 from ingestion.formats.each import as_json, read_each
+from ingestion.formats.likeness import GUESS, Likeness, Sample, is_text, likeness
 from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
 from ingestion.formats.text import NOT_UTF8, Encoding, as_utf8
+
+_RATHER_BROKEN = (b"{", b"<?xml")
+"""With these begins what is JSON or XML, unless it is damaged."""
 
 
 class PlainOptions(FormatOptions):
@@ -37,6 +42,13 @@ class PlainFormat:
     def texts(self, events: pa.Table, options: FormatOptions, around: Surroundings) -> Texts:
         """Take each value as text."""
         return read_each(events, around, partial(_read, options=cast(PlainOptions, options)))
+
+    def recognise(self, samples: Sequence[Sample]) -> Likeness | None:
+        """Whether they are text that somebody could read."""
+        read = [as_utf8(each.value, each.headers) for each in samples]
+        texts = [text for text in read if isinstance(text, bytes) and is_text(text)]
+        found = sum(not text.lstrip().startswith(_RATHER_BROKEN) for text in texts)
+        return likeness(GUESS, found, samples, "text without another format's structure")
 
 
 def _read(value: bytes, headers: str | None, *, options: PlainOptions) -> bytes | Refusal:

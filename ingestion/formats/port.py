@@ -3,13 +3,14 @@
 A format knows no lake: executors of other engines load it as well. How to write one: docs/extending.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from ingestion.formats.likeness import Likeness, Sample
 from ingestion.settings import Settings
 
 FOLDER = "folder"
@@ -139,5 +140,16 @@ class Format(Protocol):
         Raises:
             FormatUnavailable: What it needs (a schema registry, say) does not answer. The batch stops and
                 refuses nothing: its events are read again.
+        """
+        ...
+
+    def recognise(self, samples: Sequence[Sample]) -> Likeness | None:
+        """What it says of samples whose format nobody has declared; raises nothing.
+
+        Args:
+            samples: At least one; any bytes.
+
+        Returns:
+            How sure it is and why; None where none of them can be its own.
         """
         ...

@@ -1,12 +1,14 @@
 """Syslog messages of RFC 5424, with or without the octet count of RFC 6587 before them."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from ingestion.formats.each import as_json, read_each
+from ingestion.formats.likeness import CERTAIN, Likeness, Sample, likeness
 from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
 from ingestion.formats.text import NOT_UTF8
 
@@ -42,6 +44,12 @@ class SyslogFormat:
     def texts(self, events: pa.Table, options: FormatOptions, around: Surroundings) -> Texts:
         """Read each message."""
         return read_each(events, around, _read)
+
+    def recognise(self, samples: Sequence[Sample]) -> Likeness | None:
+        """Whether they are whole messages of it."""
+        found = sum(isinstance(_read(each.value, None), bytes) for each in samples)
+        what = "the priority, version and time with which syslog (RFC 5424) begins, as '<34>1 2026-…',"
+        return likeness(CERTAIN, found, samples, what)
 
 
 def _read(value: bytes, headers: str | None) -> bytes | Refusal:

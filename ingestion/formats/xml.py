@@ -9,14 +9,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, cast
 
+import orjson
 import pyarrow as pa
 from pydantic import field_validator
 
 from ingestion.formats.canonical import MOST_LEVELS
 from ingestion.formats.each import as_json, read_each
+from ingestion.formats.likeness import CERTAIN, Likeness, Sample, likeness
 from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
+from ingestion.formats.xml_arrays import arrays_of
 
 NOT_XML = "not_xml"
+_BEFORE = b"\xef\xbb\xbf \t\r\n"
 _TEXT, _MIXED, _ATTRIBUTE = "#text", "#mixed", "@"
 
 
@@ -60,6 +64,17 @@ class XmlFormat:
     def texts(self, events: pa.Table, options: FormatOptions, around: Surroundings) -> Texts:
         """Read each document."""
         return read_each(events, around, partial(_read, options=cast(XmlOptions, options)))
+
+    def recognise(self, samples: Sequence[Sample]) -> Likeness | None:
+        """Whether they are documents, and which of their elements are arrays."""
+        texts = [_read(each.value, each.headers, options=XmlOptions()) for each in samples]
+        found = [orjson.loads(text) for text in texts if isinstance(text, bytes)]
+        said = [each.value for each in samples if each.value.lstrip(_BEFORE).startswith(b"<?xml")]
+        if len(said) > len(found):
+            return likeness(CERTAIN, len(said), samples, "'<?xml' at the beginning")
+        more = f"the first one's root is '{next(iter(found[0]))}'" if found else ""
+        options = arrays_of(found)
+        return likeness(CERTAIN, len(found), samples, "whole XML documents", more=more, options=options)
 
 
 class _Refused(Exception):

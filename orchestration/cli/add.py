@@ -10,13 +10,15 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from ingestion.connectors.messages import Look
+from ingestion.connectors.messages import Look, Message
 from ingestion.connectors.spec import SourceSpec
-from ingestion.declare.sources import Seen, read_message, read_source
 from ingestion.declare.sources import peek as peek_at
+from ingestion.declare.sources import read_message, read_source
 from ingestion.declare.stream import DEFAULT_FORMAT
 from ingestion.errors import ConfigError, SourceUnavailable
-from ingestion.formats.registry import FormatChoice, choose_format
+from ingestion.formats.likeness import Sample as Shown
+from ingestion.formats.recognise import Recognised, recognise
+from ingestion.formats.registry import FormatChoice
 from ingestion.settings import Settings
 from orchestration.cli.context import Globals, err, out
 from orchestration.cli.messages import printable
@@ -25,7 +27,7 @@ from orchestration.cli.tables import table
 from orchestration.scaffold.entry import Entry, append_entry, source_of
 from orchestration.scaffold.plan import Plan, Sample, make_plan
 from orchestration.scaffold.schemas import write_schemas
-from orchestration.scaffold.shapes import Shape, find_format, forms
+from orchestration.scaffold.shapes import forms
 from orchestration.scaffold.wishes import Wishes
 
 
@@ -84,29 +86,32 @@ def _refuse_name(name: str, source: SourceSpec) -> None:
 
 
 def _take_sample(source: SourceSpec, settings: Settings, look: Look, decoding: FormatChoice | None) -> Sample:
-    seen: list[Seen] = []
+    messages: list[Message] = []
     most = settings.payload_max_bytes
     with err.status(f"listening to {source.origin} …") as status, suppress(KeyboardInterrupt):
         for message in peek_at(source, settings, look):
-            seen.append(read_message(message, decoding or DEFAULT_FORMAT, max_bytes=most, settings=settings))
+            messages.append(message)
             status.update(
-                f"{len(seen)} of {look.limit} messages of {source.origin}; Ctrl-C goes on with these"
+                f"{len(messages)} of {look.limit} messages of {source.origin}; Ctrl-C goes on with these"
             )
-    if not seen:
+    if not messages:
         raise SourceUnavailable(
             f"{source.origin} gave no message, so there is nothing to propose and nothing was written; send "
             f"some, wait longer with --for, or look with 'millrace peek'"
         )
-    values = [each.message.value for each in seen if each.message.value is not None]
-    shape = Shape()
-    if decoding is None:
-        shape = find_format(values, [each.message.value or b"" for each in seen if each.reason])
-    if shape.value:
-        decoding = choose_format(shape.value)
-        seen = [read_message(each.message, decoding, max_bytes=most, settings=settings) for each in seen]
-    decoding = decoding or DEFAULT_FORMAT
+    samples = [Shown(each.value, each.headers) for each in messages if each.value is not None]
+    found = None if decoding else recognise(samples, max_bytes=most)
+    if found and not found.choice():
+        raise ConfigError(
+            f"messages of {source.origin} look like {found.name}: {found.sentence}; nothing was written. "
+            "--format binary would keep their bytes until then"
+        )
+    decoding = decoding or (found.choice() if found else None) or DEFAULT_FORMAT
+    seen = [read_message(each, decoding, max_bytes=most, settings=settings) for each in messages]
     refused = Counter(each.reason for each in seen if each.reason)
-    whole = [each for each in seen if each.payload is not None]
+    heads = found.likeness.heads if found else ()
+    landing = [each for each in seen if each.payload is not None]
+    whole = [each for each in landing if each.message.value not in heads] or landing
     if not whole:
         reasons = ", ".join(f"{reason} in {count}" for reason, count in refused.items()) or "tombstones only"
         raise ConfigError(
@@ -115,12 +120,20 @@ def _take_sample(source: SourceSpec, settings: Settings, look: Look, decoding: F
         )
     return Sample(
         decoding,
-        shape.reason if shape.value else "",
+        found.sentence if found else "",
         tuple(whole),
         refused,
-        len(seen) - len(whole) - refused.total(),
-        (*forms(values), *([shape.reason] if shape.reason and not shape.value else [])),
+        len(seen) - len(landing) - refused.total(),
+        (*forms([each.value for each in samples]), *_notes(found)),
     )
+
+
+def _notes(found: Recognised | None) -> list[str]:
+    if found is None:
+        return []
+    missing = ", ".join(found.not_asked)
+    left_out = f"these formats were not tried, because their library is not installed: {missing}"
+    return [each for each in (found.likeness.note, missing and left_out) if each]
 
 
 def _show(plan: Plan, settings: Settings, source: SourceSpec) -> None:

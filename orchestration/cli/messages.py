@@ -11,10 +11,11 @@ from rich.text import Text
 
 from ingestion.declare.sources import Seen
 from ingestion.errors import SourceUnavailable
+from ingestion.formats.likeness import Sample
 from ingestion.formats.looks import form_of
+from ingestion.formats.recognise import recognise
 from ingestion.watch.fates import Fate
 from orchestration.cli.context import out
-from orchestration.scaffold.shapes import find_format
 
 _LINE_BREAKS = re.compile(r"[\r\n]+")
 _SHOWN_CHARACTERS = 1_500
@@ -66,6 +67,7 @@ def _document(seen: Seen, fate: Fate | None) -> dict[str, Any]:
         "headers": orjson.Fragment(message.headers) if message.headers else None,
         "note": message.note,
         "form": form_of(message.value) or None,
+        "format": seen.format or None,
         "payload": None if seen.payload is None else orjson.Fragment(_on_one_line(seen.payload)),
         "refused": {"reason": seen.reason, "detail": seen.detail} if seen.reason else None,
     }
@@ -95,11 +97,9 @@ def _print(seen: Seen, fate: Fate | None) -> None:
         out.print(Text("  " + _cut(printable(_on_one_line(seen.payload)))))
     elif seen.reason:
         out.print(Text(f"  refused, {seen.reason}: {printable(seen.detail)}", style="red"))
-        hint = find_format([message.value or b""], [message.value or b""])
-        if hint.value:
-            written = yaml.safe_dump(hint.value, default_flow_style=True).strip()
-            what = hint.reason.partition(" in ")[0]
-            out.print(Text(f"  {what}: format '{written}' reads it", style="yellow"))
+        hint = _other_format(seen)
+        if hint:
+            out.print(Text(f"  {printable(hint)}", style="yellow"))
         if message.value:
             shown = message.value[:_SHOWN_BYTES].decode("utf-8", "backslashreplace")
             out.print(Text(f"  {printable(shown)}{' …' if len(message.value) > _SHOWN_BYTES else ''}"))
@@ -107,6 +107,19 @@ def _print(seen: Seen, fate: Fate | None) -> None:
         out.print(Text(f"  headers  {_cut(printable(message.headers))}", style="dim"))
     if fate is not None:
         _print_fate(fate)
+
+
+def _other_format(seen: Seen) -> str:
+    """Which format reads a message that its own refuses; empty where none is known."""
+    message = seen.message
+    found = recognise([Sample(message.value, message.headers)]) if message.value else None
+    if found is None:
+        return ""
+    choice = found.choice()
+    if choice is None or choice.name == "binary":
+        return found.sentence
+    written = yaml.safe_dump(choice.declared(), default_flow_style=True).removesuffix("...\n").strip()
+    return f"{found.likeness.reason}: format '{written}' reads it"
 
 
 def _on_one_line(json_text: str) -> str:

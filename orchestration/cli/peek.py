@@ -7,14 +7,14 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError, PydanticKnownError
+from rich.text import Text
 
 from ingestion.connectors.messages import Look
 from ingestion.connectors.registry import is_collected
-from ingestion.connectors.spec import SourceSpec
 from ingestion.declare.logs import open_log
 from ingestion.declare.sources import is_source, messages_of, read_message, read_source
 from ingestion.declare.sources import peek as peek_at
-from ingestion.declare.stream import DEFAULT_FORMAT, Stream, suggest
+from ingestion.declare.stream import Stream, suggest
 from ingestion.errors import ConfigError, MillraceError
 from ingestion.formats.registry import FormatChoice, choose_format, formats
 from ingestion.lake.lake import Lake
@@ -23,9 +23,10 @@ from ingestion.log.newest import look_at
 from ingestion.log.port import Start
 from ingestion.settings import Settings
 from ingestion.watch.fates import fates
-from orchestration.cli.context import Globals, complain
+from orchestration.cli.context import Globals, complain, out
 from orchestration.cli.ingest import choose
-from orchestration.cli.messages import Row, show
+from orchestration.cli.messages import Row, printable, show
+from orchestration.cli.reading import Reader
 
 
 def peek(
@@ -41,7 +42,7 @@ def peek(
         since: latest, earliest or a time.
         wait_seconds: How long to wait for a broker that keeps none.
         options: Of the source, as in qos=0.
-        format_name: How payloads are decoded; None for the default, or the stream's.
+        format_name: How payloads are decoded; None for what they look like, or the stream's.
         as_json: A line of JSON a message.
 
     Raises:
@@ -52,12 +53,16 @@ def peek(
     look = Look(limit, start, wait_seconds, settings.source_timeout_seconds)
     if is_source(what):
         source = read_source(what, read_pairs(options))
-        rows = look_at_source(source, settings, look, chosen=known_format(format_name))
+        chosen = known_format(format_name) if format_name else None
+        reader = Reader(chosen, settings)
+        rows = ((reader.read(message), None) for message in peek_at(source, settings, look))
         nothing = f"{source.origin} holds no message from {since} on; --from earliest shows all that there is"
         if is_collected(source):
             waited = f"no message of {source.origin} came within {wait_seconds:g} s"
             nothing = f"{waited}; is anything sent there? --for waits longer"
         show(rows, origin=source.origin, nothing=nothing, as_json=as_json)
+        if reader.sentence and not as_json:
+            out.print(Text(f"format: {printable(reader.sentence)}", style="dim"))
         return
     if options or format_name:
         raise ConfigError(f"stream '{what}' has its options and format in streams.yml: leave them out here")
@@ -72,14 +77,12 @@ def peek(
     show(look_at_stream(stream, settings, look), origin=stream.source.origin, nothing=where, as_json=as_json)
 
 
-def known_format(text: str | None) -> FormatChoice:
-    """A format as `--format` names it: a word, or as streams.yml writes it; the default for None.
+def known_format(text: str) -> FormatChoice:
+    """A format as `--format` names it: a word, or as streams.yml writes it.
 
     Raises:
         ConfigError: There is no such format, or no such option of it.
     """
-    if text is None:
-        return DEFAULT_FORMAT
     try:
         declared = yaml.safe_load(text)
         if isinstance(declared, str) and declared not in formats():
@@ -123,14 +126,6 @@ def read_start(text: str) -> Start:
             f"'{text}' is neither earliest, latest nor a time, as in 2026-03-01T06:30"
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def look_at_source(
-    source: SourceSpec, settings: Settings, look: Look, *, chosen: FormatChoice
-) -> Iterator[Row]:
-    """Messages of any source, as they come."""
-    for message in peek_at(source, settings, look):
-        yield read_message(message, chosen, max_bytes=settings.payload_max_bytes, settings=settings), None
 
 
 def look_at_stream(stream: Stream, settings: Settings, look: Look) -> Iterator[Row]:

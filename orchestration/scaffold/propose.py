@@ -21,6 +21,8 @@ _UNITS: dict[str, Unit] = {"seconds": "s", "milliseconds": "ms", "microseconds":
 _YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)")
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
+_FIXED = re.compile(r"[+-]?\d{1,19}\.\d{1,18}")
+"""Digits that somebody counted, as of an amount: a double would keep the number and not the intention."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*")
 _ZONE = re.compile(r".*(Z|[+-]\d\d(:?\d\d)?)")
@@ -149,6 +151,10 @@ def _text_type(name: str, leaf: Leaf) -> tuple[str, str]:
             return "varchar", f"digits that name something, kept as text, in {count}"
         if all_are(_WHOLE, "bigint"):
             return "bigint", f"whole number as text in {count}"
+        digits = {len(text.partition(".")[2]) for text in _there(leaf)}
+        if count > 1 and len(digits) == 1 and all_are(_FIXED, "double"):
+            (scale,) = digits
+            return f"decimal(38,{scale})", f"number as text, {scale} digits after the point, in {count}"
         return "double", f"number as text in {count}"
     if leaf.readable["boolean"] == count and {text.lower() for text in _there(leaf)} <= {"true", "false"}:
         return "boolean", f"true or false as text in {count}"

@@ -1,6 +1,6 @@
-"""Which shape a sample's messages have: lines, bare text, arrays of readings. Each guess with what was seen.
+"""Which shape a sample's payloads have: arrays of readings, events in them. Each guess with what was seen.
 
-What `streams.yml` calls them: docs/values.md. The fields are propose.py's.
+What `streams.yml` calls them: docs/values.md. Formats: ingestion/formats/recognise.py. Fields: propose.py.
 """
 
 import json
@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingestion.declare.paths import write_path
-from ingestion.formats.looks import count_lines, form_of, is_bare_text
+from ingestion.formats.looks import form_of
 
 _LEAST_SHARE = 0.9
-_SHARE_OF_TEXT = 0.1
-"""Less text than that is noise rather than a shape; it is said."""
 _MOST_LEVELS = 3
 
 
@@ -44,33 +42,6 @@ class Events:
     texts: tuple[str, ...]
     enclosing: tuple[str, ...]
     messages: tuple[int, ...]
-
-
-def find_format(values: Sequence[bytes], refused: Sequence[bytes]) -> Shape:
-    """The options of JSON with which messages land that are refused without.
-
-    Args:
-        values: Every message.
-        refused: Those that are not JSON.
-    """
-    if not refused:
-        return Shape()
-    several = sum(count_lines(value) > 1 for value in refused)
-    if several and several == len(refused):
-        return Shape({"json": {"lines": True}}, f"several lines of JSON in {several} of {len(values)}")
-    texts = [value for value in refused if is_bare_text(value)]
-    if not texts:
-        return Shape()
-    example = texts[0].decode()[:20]
-    if len(texts) < _SHARE_OF_TEXT * len(values):
-        return Shape(
-            None,
-            f"text that is not JSON in {len(texts)} of {len(values)}, as '{example}': "
-            "--format '{json: {or_text: true}}' lands it, too",
-        )
-    return Shape(
-        {"json": {"or_text": True}}, f"text that is not JSON in {len(texts)} of {len(values)}, as '{example}'"
-    )
 
 
 def forms(values: Sequence[bytes]) -> list[str]:

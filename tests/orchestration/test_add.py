@@ -4,9 +4,10 @@ import gzip
 import json
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
+import cbor2
 import pytest
 
 from ingestion.clock import utc_now
@@ -17,6 +18,8 @@ from orchestration.checks.contracts import load_contract
 from orchestration.checks.soda import verify
 from orchestration.cli import add as adding
 from orchestration.cli.app import run
+from orchestration.dbt.casts import typed_payloads
+from orchestration.dbt.meta import fields_meta
 from orchestration.dbt.prepared import prepare_project
 from orchestration.scaffold.new import create_project
 from tests.dbt_project.conftest import explain, run_dbt
@@ -101,7 +104,7 @@ def test_from_messages_to_a_mart_whose_contract_holds(
     assert (stream.event_time, stream.business_id) == ("at", ("reading_id",))
     assert {name: field.type for name, field in stream.fields.items()} == {
         "reading_id": "varchar", "at": "timestamp", "machine_name": "varchar", "machine_order": "bigint",
-        "celsius": "double", "price": "double", "payload_position": "bigint", "big": "decimal(38,0)",
+        "celsius": "double", "price": "decimal(38,2)", "payload_position": "bigint", "big": "decimal(38,0)",
         "tags": "json", "state": "varchar",
     }  # fmt: skip
     prepare_project([stream], project / "dbt_project")
@@ -125,6 +128,70 @@ def test_from_messages_to_a_mart_whose_contract_holds(
     outcomes = verify(lake.connection, contract, now=utc_now())
     assert len(outcomes) == 6
     assert not_passed(outcomes) == {}
+
+
+def document(number: int) -> dict[str, object]:
+    at = START + timedelta(minutes=number)
+    return {"reading_id": f"r-{number}", "measured_at": at.isoformat(), "celsius": 20 + number / 4}
+
+
+def as_xml(number: int) -> bytes:
+    names = document(number)
+    inner = "".join(f"<{name}>{value}</{name}>" for name, value in names.items())
+    return f'<?xml version="1.0"?><reading>{inner}</reading>'.encode()
+
+
+def as_csv(number: int) -> bytes:
+    return ",".join(map(str, document(number).values() if number else document(0).keys())).encode()
+
+
+@pytest.mark.parametrize(
+    ("encode", "declared", "why"),
+    [
+        (lambda each: cbor2.dumps(document(each)), "cbor", "whole CBOR maps, whose names are words,"),
+        (as_xml, "xml", "whole XML documents in 5 of 5 messages; the first one's root is 'reading'"),
+        (
+            as_csv, {"csv": {"columns": ["reading_id", "measured_at", "celsius"]}},
+            "3 values with commas between them in 5 of 5 messages; one of them has the names",
+        ),
+    ],
+    ids=["cbor", "xml", "csv"],
+)  # fmt: skip
+def test_messages_of_any_format_land_with_what_is_proposed(
+    add: Add, project: Path, topic: str, apache_kafka: ApacheKafka, lake: Lake, kafka_settings: Settings,
+    encode: Callable[[int], bytes], declared: object, why: str,
+) -> None:  # fmt: skip
+    sent = [encode(number) for number in range(5)]
+    produce(apache_kafka.bootstrap_servers, topic, sent)
+    code, shown, error = add(topic, "--from", f"kafka:{topic}", "--yes", "--no-mart")
+    assert code == 0, error
+    assert why in " ".join(shown.split())
+    (stream,) = load_streams(project / "streams.yml")
+    assert stream.format.declared() == declared
+    report = ingest(lake, stream, kafka_settings)
+    assert (report.events_landed, report.events_rejected) == (5, 0)
+    assert lake.query(f"select payload_raw from raw.{topic} order by position") == [(each,) for each in sent]
+    staged = typed_payloads(f"raw.{topic}", fields_meta(stream), event_time=stream.event_time)
+    *_, at, celsius = stream.fields
+    assert [stream.fields[name].type for name in (at, celsius)] == ["timestamp", "double"]
+    rows = lake.query(f"select {at}, {celsius}, cast_errors from ({staged}) order by position")
+    header = 1 if declared != "cbor" and isinstance(declared, dict) else 0
+    expected = [(START + timedelta(minutes=number), 20 + number / 4, []) for number in range(header, 5)]
+    assert [
+        (moment.replace(tzinfo=UTC), value, list(wrong)) for moment, value, wrong in rows[header:]
+    ] == expected
+
+
+def test_messages_that_need_a_schema_are_not_guessed_at(
+    add: Add, project: Path, topic: str, apache_kafka: ApacheKafka
+) -> None:
+    before = files_of(project)
+    produce(apache_kafka.bootstrap_servers, topic, [b"\x08\x96\x01\x12\x07testing"] * 3)
+    code, shown, error = add(topic, "--from", f"kafka:{topic}", "--yes")
+    assert (code, shown) == (1, "")
+    assert "look like protobuf: what can be Protocol Buffers with the fields 1, 2 in 3 of 3" in error
+    assert "give the schema, as in --format '{protobuf: {file: schemas/plant.desc" in error
+    assert files_of(project) == before
 
 
 def test_nothing_is_overwritten_and_nothing_declared_twice(

@@ -75,11 +75,12 @@ def test_a_topic_s_last_messages(millrace: Millrace, apache_kafka: ApacheKafka, 
     assert "\x1b[2J" not in shown  # nobody else's letters steer this terminal
     assert "\u009b" not in shown
     assert "5 messages of Kafka" in shown
+    assert "format: json: JSON in 2 of 4 messages" in shown
     assert "nothing was taken" in shown
     code, shown, _ = millrace("peek", f"kafka:{topic}", "--json", "--limit", "4", **kafka)
     lines = [json.loads(line) for line in shown.splitlines()]
     assert [line["position"] for line in lines] == [1, 2, 3, 4]
-    assert lines[0]["payload"] == {"n": 2}
+    assert (lines[0]["payload"], lines[0]["format"]) == ({"n": 2}, "json")
     assert lines[1]["refused"] == {"reason": "not_json", "detail": lines[1]["refused"]["detail"]}
     assert lines[1]["bytes"] == "7b"
     assert millrace("peek", f"kafka:{topic}", "--from", "earliest", "-n", "1", **kafka)[1].count("@") == 1
@@ -132,7 +133,8 @@ def test_an_mqtt_filter_s_next_messages_and_what_the_broker_retains(
     assert code == 0
     assert "key home/door  retained" in shown
     assert "21.5" in shown
-    assert "refused, not_json" in shown
+    assert '  "warm"' in shown  # text beside JSON
+    assert "format: json: " in shown
     code, _, error = millrace("peek", "mqtt:other/#", "--for", "0.2", **broker)
     assert "no message of MQTT other/# came within 0.2 s" in error
 

@@ -3,25 +3,9 @@
 import gzip
 import json
 
-from ingestion.formats.looks import count_lines, form_of, is_bare_text
+from ingestion.formats.looks import form_of
 from orchestration.scaffold.propose import propose_fields
-from orchestration.scaffold.shapes import Shape, find_format, find_unnest, forms, parted
-
-LINES, WILL, BROKEN = b'{"v": 1}\n{"v": 2}\n', b"offline", b'{"v": 1'
-
-
-def test_lines_and_bare_text_are_recognised_and_broken_json_is_not() -> None:
-    assert find_format([LINES, LINES], [LINES, LINES]) == Shape(
-        {"json": {"lines": True}}, "several lines of JSON in 2 of 2"
-    )
-    assert find_format([b"{}", WILL], [WILL]) == Shape(
-        {"json": {"or_text": True}}, "text that is not JSON in 1 of 2, as 'offline'"
-    )
-    assert find_format([b"{}", BROKEN], [BROKEN]) == Shape()
-    assert find_format([b"\xff\x00", b""], [b"\xff\x00", b""]) == Shape()
-    assert find_format([b"{}"], []) == Shape()
-    assert (count_lines(LINES), count_lines(BROKEN), count_lines(None)) == (2, 0, 0)
-    assert [is_bare_text(each) for each in (WILL, BROKEN, b"", b"\xff", b"\0", None)] == [True] + 5 * [False]
+from orchestration.scaffold.shapes import Shape, find_unnest, forms, parted
 
 
 def test_what_stands_round_a_text_is_said() -> None:

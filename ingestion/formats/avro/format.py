@@ -1,6 +1,6 @@
 """Avro values → JSON text. Schemas are in schema.py, what a value becomes in mapping.py."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, cast
@@ -14,13 +14,16 @@ from ingestion.formats.avro.options import AvroOptions
 from ingestion.formats.avro.schema import AvroSchema, SchemaRefused, parse
 from ingestion.formats.deep import deeper_stack
 from ingestion.formats.each import array_of, read_each
+from ingestion.formats.likeness import CERTAIN, LIKELY, Likeness, Sample, likeness
 from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
+from ingestion.formats.prefix import NEEDS_REGISTRY, after_prefix
 from ingestion.formats.unpack import UNPACKS_TOO_LARGE
 
 NOT_AVRO = "not_avro"
 UNKNOWN_SCHEMA = "unknown_schema"
 _SINGLE = b"\xc3\x01"
 _SINGLE_HEADER = 10
+_EXAMPLE = "--format '{avro: {schema: {file: orders.avsc}}}'"
 
 _Read = Callable[[BytesIO], bytes]
 """Reads one value from where a file stands, and says it as JSON."""
@@ -42,6 +45,24 @@ class AvroFormat:
         reading = _Reading(cast(AvroOptions, options), around.max_bytes)
         with deeper_stack():
             return read_each(events, around, lambda value, _: reading.text(value))
+
+    def recognise(self, samples: Sequence[Sample]) -> Likeness | None:
+        """By the marks of containers, of single objects, and of a schema registry; bare values have none."""
+        containers = sum(each.value.startswith(MAGIC) for each in samples)
+        if containers:
+            what = "Avro's object container magic 'Obj\\x01' at the beginning, and the schema after it,"
+            return likeness(CERTAIN, containers, samples, what)
+        single = [each.value for each in samples if each.value.startswith(_SINGLE)]
+        single = [value for value in single if len(value) >= _SINGLE_HEADER]
+        if single:
+            names = sorted({value[2:_SINGLE_HEADER].hex() for value in single})
+            needs = f"name the file of the schema with fingerprint {', '.join(names[:3])}: {_EXAMPLE}"
+            return likeness(
+                CERTAIN, len(single), samples, "Avro's single-object mark c3 01 at the beginning", needs=needs
+            )
+        prefixed = sum(after_prefix(each.value) is not None for each in samples)
+        what = "a schema registry's prefix (00 and the schema's number), after which Avro is the usual thing,"
+        return likeness(LIKELY, prefixed, samples, what, needs=NEEDS_REGISTRY)
 
 
 class _Reading:

@@ -5,6 +5,7 @@ were not sent are left out. Google's well-known types are as its JSON mapping ha
 https://protobuf.dev/programming-guides/json/. What else becomes what: docs/formats.md.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -14,10 +15,12 @@ import pyarrow as pa
 
 from ingestion.formats.canonical import MOST_LEVELS, Unsayable, base64_text, number
 from ingestion.formats.each import array_of, read_each
+from ingestion.formats.likeness import ANYTHING, GUESS, Likeness, Sample, is_text, likeness
 from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
 from ingestion.formats.protobuf.descriptors import message_class
 from ingestion.formats.protobuf.fields import is_wrapper
 from ingestion.formats.protobuf.options import ProtobufOptions
+from ingestion.formats.protobuf.wire import fields_on_the_wire
 from ingestion.formats.unpack import UNPACKS_TOO_LARGE
 
 NOT_PROTOBUF = "not_protobuf"
@@ -26,6 +29,7 @@ _OWN_JSON = frozenset(
     for each in ("Any", "Duration", "FieldMask", "ListValue", "Struct", "Timestamp", "Value")
 )
 _LENGTH_BYTES = 5
+_EXAMPLE = "--format '{protobuf: {file: schemas/plant.desc, message: plant.v1.Reading}}'"
 _NONE = object()
 
 
@@ -46,6 +50,18 @@ class ProtobufFormat:
         of_type = message_class(declared.descriptors, declared.message)
         read = _read_delimited if declared.delimited else _read_one
         return read_each(events, around, partial(read, of_type=of_type, max_bytes=around.max_bytes))
+
+    def recognise(self, samples: Sequence[Sample]) -> Likeness | None:
+        """Whether their lengths add up as a message's do, with one wire type for each field: a guess."""
+        found = [fields for each in samples if not is_text(each.value)
+                 if (fields := fields_on_the_wire(each.value))]  # fmt: skip
+        kinds = {field for fields in found for field in fields}
+        agree = len(kinds) == len({number for number, _ in kinds})
+        numbers = ", ".join(str(number) for number, _ in sorted(kinds)[:8])
+        what = f"what can be Protocol Buffers with the fields {numbers}"
+        needs = f"it is a guess, and bytes show no names: give the schema, as in {_EXAMPLE}"
+        level = GUESS + ANYTHING / 2 if agree and len(found) > 1 else GUESS - ANYTHING / 2
+        return likeness(level, len(found), samples, what, needs=needs)
 
 
 class _TooLarge(Exception):

@@ -10,6 +10,7 @@ SourceOptions = Annotated[
     typer.Option("--option", "-o", metavar="NAME=VALUE", help="Of the source, as in qos=0. Repeatable."),
 ]
 FormatName = Annotated[
-    str | None, typer.Option("--format", metavar="FORMAT", help="How payloads are decoded; else json.")
+    str | None,
+    typer.Option("--format", metavar="FORMAT", help="How to read payloads; else as they look."),
 ]
 NoUi = Annotated[bool, typer.Option("--no-ui", help="Do not start the web UI.")]
