@@ -92,6 +92,10 @@ class Settings(BaseSettings):
     ui_preview_rows: int = Field(default=0, ge=0, le=100, description="of each table, on its page")
     alert_webhook_url: SecretStr | None = None
 
+    metrics_port: int | None = Field(default=None, ge=1, le=65535, description="empty: no exporter")
+    metrics_host: str = "127.0.0.1"
+    metrics_token: SecretStr | None = Field(default=None, description="needed where others reach it")
+
     _variables: Mapping[str, SecretStr] = PrivateAttr(default_factory=dict)
     """Name without the prefix, lower case → value, of every variable that is not one of the fields above."""
 
@@ -100,7 +104,7 @@ class Settings(BaseSettings):
     def _empty_is_unset(cls, value: object, info: ValidationInfo) -> object:
         return cls.model_fields[str(info.field_name)].get_default() if value == "" else value
 
-    @field_validator("ui_password")
+    @field_validator("ui_password", "metrics_token")
     @classmethod
     def _cannot_be_guessed(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value) < _PASSWORD_LENGTH:

@@ -66,7 +66,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "services",
             "web daemon code_server",
             "observe",
-            "flow",
+            "flow metrics",
             "system",
             "scaffold deploy",
             "demo",

@@ -9,6 +9,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "millrace service --systemd > millrace-shop.service",
         "millrace service --containerfile > image/Containerfile",
         "millrace service --compose > compose.yml",
+        "millrace service --prometheus-rules > millrace-rules.yml",
     ),
     "drill": ("millrace --data-dir /tmp/drill drill",),
     "collect": ("millrace collect", "millrace --data-dir /data/b collect telemetry"),

@@ -3,25 +3,24 @@
 Showing it belongs to cli/tables.py. A part that cannot be read says why instead of failing the whole.
 """
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Any
 
 import duckdb
 
 from ingestion.connectors.registry import is_collected, kinds
 from ingestion.declare.stream import Stream
-from ingestion.errors import CatalogUnavailable, MillraceError
+from ingestion.errors import MillraceError
 from ingestion.lake.lake import WATCHER_SECONDS, Lake
 from ingestion.settings import Settings
 from ingestion.watch.lag import LagMeter, StreamLag
 from ingestion.watch.rebuilds import rebuilds
 from orchestration.conditions.condition import Condition
 from orchestration.conditions.journal import open_conditions
+from orchestration.records.part import Part
 from orchestration.records.reader import AssetRecord, CheckRecord, DagsterRecords, RunRecord
 from orchestration.records.system_state import ServiceRow, read_system_state
 
@@ -33,7 +32,6 @@ _OPEN_REJECTS = (
     "select stream, count(*) from raw.rejects anti join raw.reject_resolutions using (stream, event_id) "
     "group by stream"
 )
-T = TypeVar("T")
 _NO_ANSWER = "its log does not answer in time"
 _REPLACED = "its log does not continue what the lake holds: 'millrace doctor' says why and what to do"
 
@@ -89,6 +87,7 @@ class Overview:
         checks: The last result of each.
         runs: The newest.
         errors: A sentence for each part that could not be read now.
+        silent: Which parts these are: lake, dagster.
     """
 
     data_dir: str
@@ -102,6 +101,7 @@ class Overview:
     checks: tuple[CheckRecord, ...] = ()
     runs: tuple[RunRecord, ...] = ()
     errors: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
 
 
 class OverviewReader:
@@ -112,9 +112,6 @@ class OverviewReader:
         streams: The declared ones.
         broker_seconds: Bound of each call to a broker.
         clock: Returns the present, UTC.
-
-    Attributes:
-        hangs: Whether a part of the last read has not come back yet: then nothing here may be closed.
     """
 
     def __init__(
@@ -136,7 +133,12 @@ class OverviewReader:
         }
         self.records = DagsterRecords(settings)
         self._counted: tuple[StreamRow, ...] = ()
-        self.hangs = False
+        self._asked: tuple[Part[Any], ...] = ()
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a part of the last read has not come back yet: then nothing here may be used or closed."""
+        return any(part.is_asked for part in self._asked)
 
     def read(self, *, within_seconds: float | None = None) -> Overview:
         """Look at everything once.
@@ -144,10 +146,10 @@ class OverviewReader:
         Args:
             within_seconds: What has not answered by then is an error; without it, what hangs is waited for.
         """
-        settings, errors = self._settings, []
+        settings, errors, silent = self._settings, [], []
         state = read_system_state(settings.data_dir)
         until = None if within_seconds is None else time.monotonic() + within_seconds
-        lake, recorded = _Part(self.streams), _Part(self._recorded)
+        self._asked = lake, recorded = Part(self.streams), Part(self._recorded)
         streams: tuple[StreamRow, ...] = ()
         models: list[AssetRecord] = []
         checks: list[CheckRecord] = []
@@ -155,16 +157,17 @@ class OverviewReader:
         try:
             streams = lake.result(until, what="the lake and the brokers")
         except (MillraceError, duckdb.Error) as error:
-            streams = self._counted if lake.hangs else ()
+            streams = self._counted if lake.is_asked else ()
             if not streams:
                 errors.append(str(error).splitlines()[0])
-            if not lake.hangs:
+                silent.append("lake")
+            if not lake.is_asked:
                 self.lake.close()
         try:
             models, checks, runs = recorded.result(until, what="Dagster's storage")
         except MillraceError as error:
             errors.append(str(error))
-        self.hangs = lake.hangs or recorded.hangs
+            silent.append("dagster")
         return Overview(
             data_dir=str(settings.data_dir),
             running=state is not None,
@@ -177,6 +180,7 @@ class OverviewReader:
             checks=tuple(checks),
             runs=tuple(runs),
             errors=tuple(dict.fromkeys(errors)),
+            silent=tuple(silent),
         )
 
     def _recorded(self) -> tuple[list[AssetRecord], list[CheckRecord], list[RunRecord]]:
@@ -226,29 +230,6 @@ class OverviewReader:
             meter.close()
         self.lake.close()
         self.records.close()
-
-
-class _Part(Generic[T]):
-    """Something that is read on a thread of its own."""
-
-    def __init__(self, read: Callable[[], T]) -> None:
-        self.hangs = False
-        self._answer: Future[T] = Future()
-        threading.Thread(target=self._run, args=(read,), name="overview-part", daemon=True).start()
-
-    def _run(self, read: Callable[[], T]) -> None:
-        try:
-            self._answer.set_result(read())
-        except BaseException as error:
-            self._answer.set_exception(error)
-
-    def result(self, until: float | None, *, what: str) -> T:
-        """The answer; raises what the reading raised, or CatalogUnavailable if it takes too long."""
-        try:
-            return self._answer.result(None if until is None else max(0.0, until - time.monotonic()))
-        except TimeoutError:
-            self.hangs = True
-            raise CatalogUnavailable(f"{what} did not answer in time, so a part is missing here") from None
 
 
 def _not_models() -> tuple[str, ...]:

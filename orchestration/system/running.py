@@ -79,6 +79,7 @@ class System:
         self.streams: tuple[Stream, ...] = declared_streams(settings)
         self._collectors = Collectors()
         self.ui_port = services.choose_ui_port(settings) if ui else None
+        services.require_metrics_door(settings)
         self._mode = mode
         self._progress = progress
         self._alive = alive
@@ -206,6 +207,8 @@ class System:
         ]
         if self.ui_port is not None:
             processes.append(services.web_server(settings, env, path=self._socket, port=self.ui_port))
+        if settings.metrics_port is not None:
+            processes.append(services.exporter(settings, env))
         return [*processes, *self._collectors.make(settings, env, self.streams)]
 
     def _await_ui(self) -> None:

@@ -18,6 +18,7 @@ from ingestion.errors import ConfigError
 from ingestion.libraries import installed
 from ingestion.project import PRODUCT_DIR
 from ingestion.settings import Settings, child_environment
+from orchestration.metrics.access import door
 from orchestration.observe.probes import ANSWER_SECONDS, Question, answers_grpc, answers_line
 from orchestration.services.process import ChildProcess, ProcessSpec
 from orchestration.system.code_server import CodeServer
@@ -110,6 +111,11 @@ def web_server(settings: Settings, env: Mapping[str, str], *, path: Path, port: 
     )
 
 
+def exporter(settings: Settings, env: Mapping[str, str]) -> ChildProcess:
+    """What Prometheus asks."""
+    return _python(settings, env, "metrics", "-m", "orchestration.metrics")
+
+
 def questions(settings: Settings, *, path: Path, web: WebClient | None) -> dict[str, Question]:
     """How the processes that serve others are asked whether they work.
 
@@ -141,15 +147,34 @@ def choose_ui_port(settings: Settings) -> int:
             to strangers.
     """
     access(settings)
-    with socket.socket(socket.AF_INET6 if ":" in settings.ui_host else socket.AF_INET) as probe:
+    return _listenable(
+        settings.ui_host, settings.ui_port, "the web UI",
+        "set MILLRACE_UI_PORT to a free port, or use --no-ui",
+    )  # fmt: skip
+
+
+def require_metrics_door(settings: Settings) -> None:
+    """Require that the exporter can listen where the settings say, if they want one.
+
+    Raises:
+        ConfigError: Another program listens there, the address is not this machine's, or the metrics would be
+            open to strangers.
+    """
+    opened = door(settings)
+    if opened is not None:
+        _listenable(
+            opened.host, opened.port, "the exporter of metrics", "set MILLRACE_METRICS_PORT to a free port"
+        )
+
+
+def _listenable(host: str, port: int, what: str, remedy: str) -> int:
+    """The port, for 0 a free one, if something can listen there."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.ui_host, settings.ui_port))
+            probe.bind((host, port))
         except OSError as error:
-            raise ConfigError(
-                f"the web UI cannot listen on {settings.ui_host}:{settings.ui_port} ({error.strerror}): "
-                "set MILLRACE_UI_PORT to a free port, or use --no-ui"
-            ) from None
+            raise ConfigError(f"{what} cannot listen on {host}:{port} ({error.strerror}): {remedy}") from None
         return int(probe.getsockname()[1])
 
 

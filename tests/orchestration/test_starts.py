@@ -24,6 +24,7 @@ STARTS = {
     "orchestration.code_server.__main__": MODELS | LOADS | DATA,
     "orchestration.daemon.__main__": MODELS | LOADS | DATA,
     "orchestration.system.running": MODELS | LOADS | DAGSTER,
+    "orchestration.metrics.__main__": MODELS | LOADS | DAGSTER | {"kafka", "paho", "pika", "boto3"},
     "orchestration.cli.app": MODELS | LOADS | DAGSTER | {"duckdb", "psycopg2", "kafka", "paho"},
     "ingestion.collect.__main__": MODELS | LOADS | DAGSTER | {"kafka", "paho", "pika", "boto3"},
 }

@@ -73,15 +73,22 @@ def service(
     compose: Annotated[
         bool, typer.Option("--compose", help="A compose file: Millrace with Kafka and Mosquitto.")
     ] = False,
+    rules: Annotated[
+        bool, typer.Option("--prometheus-rules", help="Alerts for Prometheus on the exporter's metrics.")
+    ] = False,
+    grafana: Annotated[bool, typer.Option("--grafana", help="A dashboard for Grafana.")] = False,
     user: Annotated[
         str | None,
         typer.Option("--user", help="Whom the unit runs as; else the owner of the project's folder."),
     ] = None,
 ) -> None:
-    """Print a file that runs 'millrace up' as a service. Nothing is installed or started."""
+    """Print a file that runs 'millrace up' as a service, or watches it. Nothing is installed or started."""
     from orchestration.cli.service import service as run_service
 
-    wanted = {"systemd": systemd, "containerfile": containerfile, "compose": compose}
+    wanted = {
+        "systemd": systemd, "containerfile": containerfile, "compose": compose,
+        "prometheus-rules": rules, "grafana": grafana,
+    }  # fmt: skip
     chosen = [name for name, is_wanted in wanted.items() if is_wanted]
     typer.echo(run_service(context.obj, chosen, user=user), nl=False)
 

@@ -80,6 +80,10 @@ class System:
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
+    def variable(self, name: str) -> object:
+        """One of its settings."""
+        return self._settings[name]
+
     def write(self, name: str, text: str, **values: object) -> None:
         """Write a file of the project; `{n}` in its text is the system's number."""
         path = self.folder / name
