@@ -8,7 +8,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from orchestration.cli.context import Globals, err, out
 from orchestration.cli.live import Terminated, interruptible, progress, watch
 from orchestration.cli.tables import table
 from orchestration.demo.folder import added_by_others, require_demo_folder, wipe
-from orchestration.demo.freshness import MARTS, FreshnessReader
-from orchestration.demo.plant import ORDERS_TOPIC
+from orchestration.demo.freshness import FreshnessReader
 from orchestration.demo.project import A_QUERY, plant_project
+from orchestration.demo.senders import ORDERS_TOPIC
 from orchestration.demo.summary import Summary, percentile
 from orchestration.demo.system import Demo
 from orchestration.system.data_folder import require_usable
@@ -138,25 +138,24 @@ def _freshness_line(reader: FreshnessReader, report: Path) -> RenderableType:
     if not reader.sights:
         return Text("warming up: the first events make every model once, which takes a few seconds", "dim")
     line = Text.assemble(("freshness  ", "bold"))
-    for stream in MARTS:
+    for stream in reader.streams:
         recent = sorted(
-            age for sight in reader.sights[-20:] if sight.stream == stream for age in sight.ages_s
+            age for sight in reader.sights[-20:] if sight.stream == stream.name for age in sight.ages_s
         )
         half = percentile(recent, 0.5)
-        line.append(f"{stream} {'-' if half is None else f'{half:.1f} s'}   ")
+        line.append(f"{stream.name} {'-' if half is None else f'{half:.1f} s'}   ")
     with suppress(OSError, ValueError):
-        sent = json.loads(report.read_text())
-        line.append(
-            f"plant: {sent['readings']:,} readings, {sent['kafka_records']:,} order events, "
-            f"{sent['faults']} faults",
-            style="dim",
+        report_now = json.loads(report.read_text())
+        sent = ", ".join(
+            f"{report_now['sent'][stream.name]:,} over {stream.broker}" for stream in reader.streams
         )
+        line.append(f"plant: {sent}; {report_now['faults']} faults", style="dim")
     return line
 
 
 _WHAT_NOW = (
     "\nWhat now: 'millrace new DIR' makes a project of your own; name your broker in its .env, then "
-    "'millrace add NAME --from kafka:TOPIC' (or mqtt:FILTER) brings its first stream."
+    "'millrace add NAME --from kafka:TOPIC' (or mqtt:FILTER, http:ADDRESS) brings its first stream."
 )
 
 
@@ -177,15 +176,15 @@ def render_summary(summary: Summary) -> RenderableType:
         f"alerts found: {summary.alerts} (the simulated plant makes faults on purpose)",
         f"slowest hop: {summary.slowest_hop or 'none'} (medians: {hops or 'none'})",
     ]
-    return Group(
-        Text(), counts, Text(), *(Text(line) for line in lines), *_verdict(summary.problems), Text(_WHAT_NOW)
-    )
+    return Group(Text(), counts, Text(), *(Text(line) for line in lines), *_verdict(summary), Text(_WHAT_NOW))
 
 
-def _verdict(problems: Sequence[str]) -> list[Text]:
-    if not problems:
-        return [Text("Good: every event of both brokers reached the marts, and every check passed.", "green")]
-    return [Text("Not good:", "red"), *(Text(f"  {problem}", "red") for problem in problems)]
+def _verdict(summary: Summary) -> list[Text]:
+    if summary.problems:
+        return [Text("Not good:", "red"), *(Text(f"  {problem}", "red") for problem in summary.problems)]
+    *brokers, last = (delivery.broker for delivery in summary.deliveries)
+    sent = f"{', '.join(brokers)} and {last}"
+    return [Text(f"Good: every event sent over {sent} reached the marts, and every check passed.", "green")]
 
 
 def _seconds(value: float | None) -> str:

@@ -67,7 +67,7 @@ def _show_step(outcome: Outcome, number: int) -> None:
 
 
 def _show(outcomes: list[Outcome]) -> None:
-    """Every step's counts, both streams added up."""
+    """Every step's counts, all streams added up."""
     rows = table("step", *_NUMBERS, "seconds", "verdict", right=(*_NUMBERS, "seconds"))
     for outcome in outcomes:
         sums = [str(sum(getattr(each, name) for each in outcome.counts)) for name in _NUMBERS]

@@ -1,22 +1,28 @@
-"""The demo's embedded brokers, and the settings that point every process of the demo at them."""
+"""The demo's embedded brokers, where it receives HTTP, and the settings for both of all its processes."""
 
+import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
+from ingestion.collect.status import state_folder
+from ingestion.connectors.http.connector import HTTP
 from ingestion.settings import Settings, load_settings
+from orchestration.demo.streams import INSPECTIONS
 from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.mqtt import EmbeddedMqtt
-from orchestration.services.process import Service
+from orchestration.services.process import Service, free_port
 
 # A developer's .env may name these; no process of a demo may log in anywhere.
 _UNSET = (
     "lake_path", "kafka_username", "kafka_password", "kafka_ssl_ca_file", "mqtt_username",
-    "mqtt_password", "mqtt_ca_file",
+    "mqtt_password", "mqtt_ca_file", "http_allowed_hosts", "http_tls_cert_file", "http_tls_key_file",
+    "http_proxy", "http_secrets", "http_read_token",
 )  # fmt: skip
 
 
 class DemoBrokers:
-    """One broker of each kind, on free ports; nothing is started yet.
+    """One broker of each kind, and the collector's address, all on free ports; nothing is started yet.
 
     Args:
         data_dir: The demo's data folder; logs go below it.
@@ -27,6 +33,7 @@ class DemoBrokers:
         self._data_dir, self._project = data_dir, project
         self.kafka = EmbeddedKafka(data_dir / "brokers")
         self.mqtt = EmbeddedMqtt(data_dir / "brokers")
+        self.http_port = free_port()
 
     def services(self) -> Sequence[Service]:
         """The brokers, to be started and supervised."""
@@ -41,12 +48,30 @@ class DemoBrokers:
             "mqtt_port": str(self.mqtt.port),
             "mqtt_protocol": "3.1.1",
             "mqtt_tls": "false",
+            "http_host": "127.0.0.1",
+            "http_port": str(self.http_port),
+            "http_token": self.token,  # for `millrace produce`
             "ui_preview_rows": "10",
         }
 
     def addresses(self) -> str:
         """Where they are, in a few words."""
-        return f"Kafka at {self.kafka.bootstrap_servers}, MQTT at {self.mqtt.host}:{self.mqtt.port}"
+        return (
+            f"Kafka at {self.kafka.bootstrap_servers}, MQTT at {self.mqtt.host}:{self.mqtt.port}, "
+            f"HTTP at 127.0.0.1:{self.http_port}"
+        )
+
+    @cached_property
+    def token(self) -> str:
+        """What the plant's scanners show; made when it is first asked for."""
+        return HTTP.tokens(state_folder(self._data_dir, HTTP)).make(INSPECTIONS.name)
+
+    def token_file(self) -> Path:
+        """A file with the token, for the plant: a command line would show it to everybody."""
+        path = self._data_dir / "scanners.token"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(self.token)
+        return path
 
     def settings(self) -> Settings:
         """The demo's settings: these brokers, and a catalog that is embedded."""

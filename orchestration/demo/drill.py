@@ -13,11 +13,10 @@ from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
 from ingestion.settings import Settings
-from orchestration.demo.drill_sender import ORDERS, TELEMETRY, Sent
+from orchestration.demo.drill_sender import Sent
 from orchestration.demo.drill_steps import Stage, Step
-from orchestration.demo.summary import IN_MARTS
+from orchestration.demo.streams import PlantStream
 
-_IDS = {TELEMETRY: "reading_id", ORDERS: "order_event_id"}
 FIRST_SECONDS = 90.0  # seeds and every model are built
 HEALED_SECONDS = 60.0
 _GOES_ON_SECONDS = 3.0
@@ -31,10 +30,12 @@ class Count:
         stream: Its name.
         sent: Distinct events that the broker acknowledged.
         landed: Distinct events in staging.
-        again: Further deliveries of an event, kept in raw and left out of staging.
+        again: Further deliveries of an event, kept in raw and left out of staging; of a sender with keys
+            there are none.
         rejected: Rows of raw.rejects.
         lost: Acknowledged events that are not in staging.
-        twice: Events that staging or the marts hold twice, and positions that raw holds twice.
+        twice: Events that staging or the marts hold twice, and positions that raw holds twice; of a sender
+            with keys also events.
         strange: Events in staging that were never sent.
         in_marts: Events that the marts count.
         malformed: Messages sent that hold no event.
@@ -60,33 +61,36 @@ class Count:
         return not wrong and self.in_marts == self.landed and self.rejected == self.malformed
 
 
-def count(lake: Lake, sent: Mapping[str, Sent]) -> tuple[Count, ...]:
+def count(lake: Lake, sent: Mapping[PlantStream, Sent]) -> tuple[Count, ...]:
     """Compare; the sender pauses meanwhile."""
     return tuple(_count(lake, stream, record) for stream, record in sent.items())
 
 
-def _count(lake: Lake, stream: str, sent: Sent) -> Count:
-    ids = [row[0] for row in lake.query(f"select {_IDS[stream]} from staging.stg_{stream}")]
+def _count(lake: Lake, stream: PlantStream, sent: Sent) -> Count:
+    ids = [row[0] for row in lake.query(f"select {stream.id_field} from {stream.staging}")]
     found = set(ids) - {None}  # a tombstone has no id
     events = [each for each in ids if each is not None]
     rows, doubled = lake.query(
-        f"select coalesce(sum(n), 0), coalesce(sum(n - 1), 0) from (select count(*) as n from raw.{stream} "
+        "select coalesce(sum(n), 0), coalesce(sum(n - 1), 0) from "
+        f"(select count(*) as n from raw.{stream.name} "
         "where payload is not null group by source_partition, position)"
     )[0]
-    rejected = lake.query("select count(*) from raw.rejects where stream = ?", [stream])[0][0]
-    in_marts = int(lake.query(IN_MARTS[stream])[0][0])
+    rejected = lake.query("select count(*) from raw.rejects where stream = ?", [stream.name])[0][0]
+    in_marts = int(lake.query(stream.counts)[0][0])
+    again = int(rows) - len(found)
+    repeated = again if stream.is_keyed else int(doubled)
     return Count(
-        stream=stream,
+        stream=stream.name,
         sent=len(sent.acknowledged),
         landed=len(found),
-        again=int(rows) - len(found),
+        again=again,
         rejected=int(rejected),
         lost=len(sent.acknowledged - found),
-        twice=len(events) - len(found) + int(doubled) + max(0, in_marts - len(found)),
+        twice=len(events) - len(found) + repeated + max(0, in_marts - len(found)),
         strange=len(found - sent.offered),
         in_marts=in_marts,
         malformed=sent.spoiled,
-        defects=len(prove(lake, stream).defects),
+        defects=len(prove(lake, stream.name).defects),
     )
 
 

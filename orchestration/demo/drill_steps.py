@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from ingestion.connectors.http.connector import HTTP
 from orchestration.demo.drill_sender import DrillSender
 from orchestration.services.process import wait_until
 
@@ -64,12 +65,12 @@ def _nothing(_: Stage) -> str:
 
 def _malformed(stage: Stage) -> str:
     stage.sender.spoil(_MANY)
-    return f"{_MANY} messages that are not JSON, to each broker"
+    return f"{_MANY} messages that are not JSON, over each of MQTT, Kafka and HTTP"
 
 
 def _again(stage: Stage) -> str:
     stage.sender.repeat(_MANY)
-    return f"up to {_MANY} events delivered a second time, by each broker"
+    return f"up to {_MANY} events delivered a second time, over each of MQTT, Kafka and HTTP"
 
 
 def _kill_run(stage: Stage) -> str:
@@ -118,6 +119,7 @@ STEPS = (
     Step("duplicate delivery", _again),
     Step("a run dies", _kill_run),
     Step("the collector dies", lambda stage: stage.kill("collector")),
+    Step("the HTTP server dies", lambda stage: stage.kill(HTTP.collector)),
     Step("PostgreSQL dies", lambda stage: stage.kill("postgres")),
     Step("Dagster's daemon dies", lambda stage: stage.kill("daemon")),
     Step("Kafka hangs", _freeze_kafka),

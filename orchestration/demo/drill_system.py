@@ -25,6 +25,8 @@ def drill_system(data_dir: Path, *, project: Path, progress: Callable[[str], Non
         settings.dbt_folder / MACHINES,
         mqtt_port=brokers.mqtt.port,
         kafka_servers=brokers.kafka.bootstrap_servers,
+        http_port=brokers.http_port,
+        token=brokers.token,
     )
     system = System(
         settings,

@@ -12,23 +12,10 @@ import duckdb
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import WATCHER_SECONDS, Lake
 from ingestion.settings import Settings
+from orchestration.demo.streams import PLANT, PlantStream
 
 POLL_SECONDS = 0.2
 LATE_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A mart with the last batch that it holds, and where the events of a batch are."""
-
-    mart: str
-    staging: str
-
-
-MARTS = {
-    "plant_telemetry": Watched("marts.machine_status", "staging.stg_plant_telemetry"),
-    "production_orders": Watched("marts.order_progress", "staging.stg_production_orders"),
-}
 
 
 @dataclass(frozen=True)
@@ -55,15 +42,17 @@ class FreshnessReader:
 
     Attributes:
         settings: Where the lake is.
+        streams: Those whose marts it looks at.
         sights: What it saw so far.
     """
 
     settings: Settings
+    streams: tuple[PlantStream, ...] = PLANT
     sights: list[Sight] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._stop = threading.Event()
-        self._seen = dict.fromkeys(MARTS, 0)
+        self._seen = dict.fromkeys(self.streams, 0)
         self._thread = threading.Thread(target=self._run, name="freshness", daemon=True)
 
     def start(self) -> None:
@@ -86,15 +75,15 @@ class FreshnessReader:
                 newest = lake.snapshot_id()
                 if newest != snapshot:
                     snapshot = newest
-                    for stream, watched in MARTS.items():
-                        self._look(lake, stream, watched)
+                    for stream in self.streams:
+                        self._look(lake, stream)
             except (MillraceError, duckdb.Error):
                 lake.close()  # no mart yet, or the catalog does not answer: look again
         lake.close()
 
-    def _look(self, lake: Lake, stream: str, watched: Watched) -> None:
+    def _look(self, lake: Lake, stream: PlantStream) -> None:
         try:
-            newest = int(lake.query(f"select coalesce(max(last_batch_id), 0) from {watched.mart}")[0][0])
+            newest = int(lake.query(f"select coalesce(max(last_batch_id), 0) from {stream.mart}")[0][0])
         except duckdb.CatalogException:
             return  # not built yet
         seen_at, before = datetime.now(UTC), self._seen[stream]
@@ -104,7 +93,7 @@ class FreshnessReader:
         rows = lake.query(
             f"""
             select batch_id, date_diff('millisecond', event_at, ?::timestamptz) / 1000
-            from {watched.staging}
+            from {stream.staging}
             where batch_id > ? and batch_id <= ?
             qualify event_at >= max(event_at) over (
                 partition by source_partition order by batch_id, position
@@ -115,4 +104,4 @@ class FreshnessReader:
         ages: dict[int, list[float]] = {}
         for batch_id, age in rows:
             ages.setdefault(int(batch_id), []).append(float(age))
-        self.sights += [Sight(stream, batch, seen_at, tuple(values)) for batch, values in ages.items()]
+        self.sights += [Sight(stream.name, batch, seen_at, tuple(values)) for batch, values in ages.items()]

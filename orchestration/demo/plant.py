@@ -1,7 +1,8 @@
-"""The simulated plant as a process: telemetry over MQTT, production orders over Kafka, until SIGTERM.
+"""The simulated plant as a process: readings over MQTT, orders over Kafka, inspections over HTTP.
 
-Run by itself: `python -m orchestration.demo.plant --help`. What the machines do is in machines.py, the orders
-in orders.py, what goes wrong on the way in imperfections.py.
+It ends with SIGTERM. Run by itself: `python -m orchestration.demo.plant --help`. What happens is in
+machines.py, orders.py and inspections.py, what goes wrong on the way in imperfections.py, sending in
+senders.py and scanners.py.
 """
 
 import argparse
@@ -15,22 +16,18 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
 
-import orjson
-import paho.mqtt.client as mqtt
-from kafka import KafkaAdminClient, KafkaProducer
-from kafka.admin import NewTopic
-from kafka.errors import KafkaError, TopicAlreadyExistsError
-from paho.mqtt.enums import CallbackAPIVersion
+from kafka.errors import KafkaError
 
 from ingestion.json_file import write_json
 from orchestration.demo.imperfections import Network
-from orchestration.demo.machines import Machine, Reading, Simulation, read_machines
-from orchestration.demo.orders import OrderBook, OrderEvent, OrderMessage
+from orchestration.demo.inspections import Inspectors
+from orchestration.demo.machines import Machine, Simulation, read_machines
+from orchestration.demo.orders import OrderBook, OrderMessage
+from orchestration.demo.scanners import LOST_SHARE, Scanners
+from orchestration.demo.senders import Orders, Telemetry, encoded, topic_of
+from orchestration.demo.streams import INSPECTIONS, ORDERS, TELEMETRY
 
-ORDERS_TOPIC = "production_orders"
-ORDERS_PARTITIONS = 2
 ORDERS_PER_READING_RATE = 0.4
 _EARLY_FAULTS = 4
 _FIRST_FAULT_SECONDS = (8.0, 25.0)
@@ -46,6 +43,8 @@ class PlantOptions:
         machines: dbt's seed of machines.
         mqtt_port: On 127.0.0.1.
         kafka_servers: Bootstrap servers.
+        http_port: Of the collector, on 127.0.0.1.
+        token_file: Holds the token that scanners show.
         report: File that the counts are written to every second.
         rate: Readings a second of each machine.
         seed: Of all randomness.
@@ -54,64 +53,11 @@ class PlantOptions:
     machines: Path
     mqtt_port: int
     kafka_servers: str
+    http_port: int
+    token_file: Path
     report: Path
     rate: float
     seed: int
-
-
-class Telemetry:
-    """Publishes readings at QoS 1 and counts what the broker acknowledged."""
-
-    def __init__(self, port: int) -> None:
-        self.acknowledged = 0
-        self.sent = 0
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="simulated-plant")
-        self._client.on_publish = self._on_publish
-        self._client.connect("127.0.0.1", port, keepalive=30)
-        self._client.loop_start()
-
-    def _on_publish(self, *_: Any) -> None:
-        self.acknowledged += 1
-
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Hand one message over; paho sends it, again after a reconnect if needed."""
-        self._client.publish(topic, payload, qos=1)
-        self.sent += 1
-
-    def finish(self, *, timeout_s: float) -> None:
-        """Wait until all is acknowledged, then disconnect."""
-        deadline = time.monotonic() + timeout_s
-        while self.acknowledged < self.sent and time.monotonic() < deadline:
-            time.sleep(0.02)
-        self._client.disconnect()
-        self._client.loop_stop()
-
-
-class Orders:
-    """Produces order events, one record a batch."""
-
-    def __init__(self, servers: str) -> None:
-        self.sent = 0
-        self.tombstones = 0
-        create_orders_topic(servers)
-        # The embedded broker reports as the log's end the base offset of its last batch plus one. The other
-        # records of that batch would stay unseen, so each record gets its own batch.
-        self._producer = KafkaProducer(
-            bootstrap_servers=servers, client_id="simulated-plant", batch_size=0, linger_ms=0, acks="all",
-            compression_type=None,
-        )  # fmt: skip
-
-    def send(self, message: OrderMessage) -> None:
-        """Send one record and wait for the broker."""
-        value = None if message.event is None else encoded(message.event)
-        future = self._producer.send(ORDERS_TOPIC, key=message.order_id.encode(), value=value)
-        future.get(timeout=_SEND_SECONDS)
-        self.sent += 1
-        self.tombstones += value is None
-
-    def finish(self) -> None:
-        """Close the connection."""
-        self._producer.close(timeout=_SEND_SECONDS)
 
 
 class Plant:
@@ -122,14 +68,22 @@ class Plant:
         machines: Its machines.
         telemetry: Takes readings.
         orders: Takes order events.
+        scanners: Take inspections.
     """
 
     def __init__(
-        self, options: PlantOptions, machines: tuple[Machine, ...], *, telemetry: Telemetry, orders: Orders
+        self,
+        options: PlantOptions,
+        machines: tuple[Machine, ...],
+        *,
+        telemetry: Telemetry,
+        orders: Orders,
+        scanners: Scanners,
     ) -> None:
         self._options = options
         self._telemetry = telemetry
         self._orders = orders
+        self._scanners = scanners
         random = _random(options.seed)
         early = set(random.sample(range(len(machines)), k=min(_EARLY_FAULTS, len(machines))))
         self._simulations = [
@@ -149,6 +103,8 @@ class Plant:
             run_id=uuid.uuid4().hex[:6],
         )
         self._planned: list[OrderMessage] = []
+        self._inspectors = Inspectors(_random(random.random()))
+        self._inspections = 0
 
     def tick(self, elapsed_s: float, *, now_s: float) -> None:
         """Send what is due.
@@ -165,27 +121,45 @@ class Plant:
                 self._next_s[index] += 1.0 / self._options.rate
         self._deliver(elapsed_s)
         self._planned.extend(self._book.due(elapsed_s, now_s=now_s))
+        self._inspect(elapsed_s, now_s=now_s)
         while self._planned:
             self._orders.send(self._planned[0])
-            self._planned.pop(0)
+            sent = self._planned.pop(0).event
+            if sent is not None:
+                self._inspectors.notice(sent, elapsed_s=elapsed_s)
 
     def finish(self) -> None:
         """Deliver what was held back, and wait until the brokers have everything."""
         self._deliver(math.inf)
         self._telemetry.finish(timeout_s=_SEND_SECONDS)
         self._orders.finish()
+        self._scanners.finish(timeout_s=_SEND_SECONDS)
 
     def report(self, *, finished: bool) -> dict[str, object]:
-        """What was sent so far."""
+        """What was sent so far: of each stream the accepted messages, and the events that marts will hold."""
+        counts = self._network.counts
         return {
-            **dataclasses.asdict(self._network.counts),
-            "mqtt_messages": self._telemetry.acknowledged,
-            "kafka_records": self._orders.sent,
-            "tombstones": self._orders.tombstones,
+            **dataclasses.asdict(counts),
+            "sent": {
+                TELEMETRY.name: self._telemetry.acknowledged,
+                ORDERS.name: self._orders.sent,
+                INSPECTIONS.name: self._scanners.receipts,
+            },
+            "expected": {
+                TELEMETRY.name: counts.readings,
+                ORDERS.name: self._orders.sent - self._orders.tombstones,
+                INSPECTIONS.name: self._inspections,
+            },
+            "repeated_requests": self._scanners.repeated,
             "faults": sum(simulation.faults for simulation in self._simulations),
             "machines": len(self._simulations),
             "finished": finished,
         }
+
+    def _inspect(self, elapsed_s: float, *, now_s: float) -> None:
+        for inspection in self._inspectors.due(elapsed_s, now_s=now_s):
+            self._scanners.post(encoded(inspection), key=inspection.inspection_id)
+            self._inspections += 1
 
     def _deliver(self, elapsed_s: float) -> None:
         for topic, payload in self._network.due(elapsed_s):
@@ -195,8 +169,18 @@ class Plant:
 def run(options: PlantOptions, stop: threading.Event) -> None:
     """Run the plant until `stop` is set."""
     machines = read_machines(options.machines)
-    telemetry, orders = Telemetry(options.mqtt_port), Orders(options.kafka_servers)
-    plant = Plant(options, machines, telemetry=telemetry, orders=orders)
+    plant = Plant(
+        options,
+        machines,
+        telemetry=Telemetry(options.mqtt_port),
+        orders=Orders(options.kafka_servers),
+        scanners=Scanners(
+            options.http_port,
+            options.token_file.read_text(),
+            random=_random(options.seed),
+            lost_share=LOST_SHARE,
+        ),
+    )
     started, reported = time.monotonic(), 0.0
     while not stop.wait(_TICK_SECONDS):
         elapsed = time.monotonic() - started
@@ -215,33 +199,14 @@ def _random(seed: float) -> Random:
     return Random(seed)  # noqa: S311  # a simulation, not a secret
 
 
-def create_orders_topic(servers: str) -> None:
-    """Create the topic of orders unless it is there."""
-    admin = KafkaAdminClient(bootstrap_servers=servers, client_id="simulated-plant")
-    try:
-        admin.create_topics([NewTopic(ORDERS_TOPIC, ORDERS_PARTITIONS, 1)])
-    except TopicAlreadyExistsError:
-        return
-    finally:
-        admin.close()
-
-
-def topic_of(reading: Reading) -> str:
-    """The MQTT topic of a reading."""
-    return f"plant/{reading.line_id}/{reading.machine_id}/telemetry"
-
-
-def encoded(message: Reading | OrderEvent) -> bytes:
-    """A message's content as JSON."""
-    return orjson.dumps(dataclasses.asdict(message))
-
-
 def main() -> None:
     """Read the command line and run until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description="Simulated plant for the demo, on loopback only.")
     parser.add_argument("--machines", type=Path, required=True, help="dbt's seed of machines")
     parser.add_argument("--mqtt-port", type=int, required=True)
-    parser.add_argument("--kafka", required=True, help="bootstrap servers")
+    parser.add_argument("--kafka-servers", required=True, help="bootstrap servers")
+    parser.add_argument("--http-port", type=int, required=True)
+    parser.add_argument("--token-file", type=Path, required=True, help="holds the scanners' token")
     parser.add_argument("--report", type=Path, required=True, help="file for the counts")
     parser.add_argument("--rate", type=float, default=1.0, help="readings a second of each machine")
     parser.add_argument("--seed", type=int, default=7)
@@ -249,10 +214,7 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    run(
-        PlantOptions(args.machines, args.mqtt_port, args.kafka, args.report, args.rate, args.seed),
-        stop,
-    )
+    run(PlantOptions(**vars(args)), stop)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from ingestion.errors import ConfigError
 from ingestion.project import STREAMS_FILE, is_project
 from ingestion.settings import Settings
 from orchestration.demo.folder import remember_project
-from orchestration.demo.freshness import MARTS
+from orchestration.demo.streams import PLANT_NAMES
 from orchestration.scaffold.new import create_project
 
 A_QUERY = "from marts.machine_status"
@@ -37,6 +37,6 @@ def plant_project(current: Settings) -> Path:
 
 def _is_plant(project: Path) -> bool:
     try:
-        return set(MARTS) <= {stream.name for stream in load_streams(project / STREAMS_FILE)}
+        return {stream.name for stream in load_streams(project / STREAMS_FILE)} >= PLANT_NAMES
     except ConfigError:
         return False

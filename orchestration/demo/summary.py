@@ -12,16 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from ingestion.lake.lake import Lake
-from orchestration.demo.freshness import MARTS, FreshnessReader, Sight
+from orchestration.demo.freshness import FreshnessReader, Sight
 from orchestration.keys import ARRIVALS_SENSOR
 from orchestration.records.reader import CheckRecord, DagsterRecords, RunRecord
-
-_SENT = {"plant_telemetry": "mqtt_messages", "production_orders": "kafka_records"}
-IN_MARTS = {
-    "plant_telemetry": "select coalesce(sum(readings), 0) from marts.machine_minute",
-    "production_orders": "select coalesce(sum(events), 0) from marts.order_progress",
-}
-_BROKERS = {"plant_telemetry": "MQTT", "production_orders": "Kafka"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +22,7 @@ class Delivery:
     """One broker's events on their way.
 
     Attributes:
-        broker: MQTT or Kafka.
+        broker: MQTT, Kafka or HTTP.
         stream: The stream.
         sent: Messages that the broker acknowledged.
         raw: Rows in the raw table.
@@ -65,7 +58,7 @@ class Summary:
     """The demo's outcome.
 
     Attributes:
-        deliveries: One a broker.
+        deliveries: One a stream.
         runs_by_sensors: Runs that a sensor asked for and that succeeded.
         runs_failed: Runs that failed.
         checks: Outcome → number of executions.
@@ -96,23 +89,19 @@ def deliveries(lake: Lake, report: Mapping[str, Any], reader: FreshnessReader) -
             "select stream, sum(events_landed), sum(events_rejected) from raw.batches group by stream"
         )
     }
-    expected = {
-        "plant_telemetry": int(report["readings"]),
-        "production_orders": int(report["kafka_records"]) - int(report["tombstones"]),
-    }
     found = []
-    for stream in MARTS:
-        raw, rejected = counted.get(stream, (0, 0))
-        ages = reader.ages(stream)
+    for stream in reader.streams:
+        raw, rejected = counted.get(stream.name, (0, 0))
+        ages = reader.ages(stream.name)
         found.append(
             Delivery(
-                broker=_BROKERS[stream],
-                stream=stream,
-                sent=int(report[_SENT[stream]]),
+                broker=stream.broker,
+                stream=stream.name,
+                sent=int(report["sent"][stream.name]),
                 raw=raw,
                 rejected=rejected,
-                expected=expected[stream],
-                marts=_number(lake, IN_MARTS[stream]),
+                expected=int(report["expected"][stream.name]),
+                marts=_number(lake, stream.counts),
                 p50_s=percentile(ages, 0.5),
                 p95_s=percentile(ages, 0.95),
             )

@@ -15,8 +15,9 @@ from ingestion.errors import ConfigError
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
 from orchestration.demo.brokers import DemoBrokers
-from orchestration.demo.freshness import MARTS, FreshnessReader
+from orchestration.demo.freshness import FreshnessReader
 from orchestration.demo.machines import MACHINES
+from orchestration.demo.streams import PLANT_NAMES
 from orchestration.demo.summary import Summary, deliveries, summarise
 from orchestration.records.reader import DagsterRecords
 from orchestration.services.process import ChildProcess, ProcessSpec
@@ -63,7 +64,7 @@ class Demo:
             runtime=brokers.runtime(),
             senders=[_plant(settings, brokers, report=self.report, rate=rate)],
         )
-        missing = set(MARTS) - {stream.name for stream in self.system.streams}
+        missing = PLANT_NAMES - {stream.name for stream in self.system.streams}
         if missing:
             raise ConfigError(
                 f"the demo's plant sends to {', '.join(sorted(missing))}, which {settings.streams_file} no "
@@ -144,7 +145,8 @@ def _plant(settings: Settings, brokers: DemoBrokers, *, report: Path, rate: floa
         sys.executable, "-P", "-m", "orchestration.demo.plant",
         "--machines", str(settings.dbt_folder / MACHINES),
         "--report", str(report), "--rate", str(rate),
-        "--mqtt-port", str(brokers.mqtt.port), "--kafka", brokers.kafka.bootstrap_servers,
+        "--mqtt-port", str(brokers.mqtt.port), "--kafka-servers", brokers.kafka.bootstrap_servers,
+        "--http-port", str(brokers.http_port), "--token-file", str(brokers.token_file()),
     )  # fmt: skip
     return ChildProcess(
         ProcessSpec(

@@ -125,3 +125,18 @@ def order_event(number: int | str, order: str, stage: str, at: datetime, **value
         "occurred_at": at.isoformat(),
     } | values
     return Event(payload, at + timedelta(milliseconds=15), key=order)
+
+
+def inspection(number: int | str, order: str | None, at: datetime, **values: Any) -> Event:
+    """An inspection of an order's parts; `values` are further or other payload fields."""
+    payload = {
+        "inspection_id": f"i-{number}",
+        "order_id": order,
+        "scanner_id": "scanner-1",
+        "inspected": 10,
+        "passed": 9,
+        "scrapped": 0,
+        "defect": "burr",
+        "inspected_at": at.isoformat(),
+    } | values
+    return Event(payload, at + timedelta(milliseconds=25), key="quality_inspections")

@@ -7,15 +7,18 @@ from datetime import timedelta
 import pytest
 
 from tests.dbt_project.conftest import Warehouse
-from tests.dbt_project.raw import START, Event, order_event, reading
+from tests.dbt_project.raw import START, Event, inspection, order_event, reading
 
 TABLES = (
     "staging.stg_plant_telemetry",
     "staging.stg_production_orders",
+    "staging.stg_quality_inspections",
     "intermediate.int_alert_runs",
+    "intermediate.int_order_inspections",
     "marts.machine_minute",
     "marts.machine_status",
     "marts.order_progress",
+    "marts.order_quality",
     "marts.alerts",
 )
 MACHINES = ("press-01", "mill-01", "oven-02", "robot-03", "unknown-9", "o'dd*/ --;")
@@ -59,14 +62,30 @@ def _random_order_event(rng: random.Random, number: int, now_seconds: float) -> 
     )
 
 
+def _random_inspection(rng: random.Random, number: int, now_seconds: float) -> Event:
+    at = START + timedelta(seconds=round(now_seconds - rng.choice((0, 0, 0, 40, 4000))))
+    return inspection(
+        number,
+        rng.choice((None, *(f"ord-{each}" for each in range(20)))),  # some orders are never heard of
+        at,
+        inspected=rng.choice((10, 10, 20, "many", -3, 2**62)),
+        scrapped=rng.choice((0, 1, None)),
+        defect=rng.choice(("burr", "crack", None)),
+    )
+
+
 @pytest.mark.early
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow("a second seed"))])
 def test_incremental_equals_full_refresh(seed: int, new_warehouse: Callable[[], Warehouse]) -> None:
     rng = random.Random(seed)
     warehouse = new_warehouse()
     warehouse.dbt("seed")
-    sent: dict[str, list[Event]] = {"plant_telemetry": [], "production_orders": []}
-    makers = {"plant_telemetry": _random_reading, "production_orders": _random_order_event}
+    makers = {
+        "plant_telemetry": _random_reading,
+        "production_orders": _random_order_event,
+        "quality_inspections": _random_inspection,
+    }
+    sent: dict[str, list[Event]] = {stream: [] for stream in makers}
     for step in range(4):
         for stream, make in makers.items():
             for _ in range(rng.choice((0, 1, 1, 2, 3))):

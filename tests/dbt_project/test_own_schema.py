@@ -18,7 +18,7 @@ def shown(warehouse: Warehouse, model: str, *, target: str = "dev") -> list[Any]
 
 def test_one_model_is_built_shown_and_documented_without_its_parents(warehouse: Warehouse) -> None:
     warehouse.raw.add("production_orders", [order_event(1, "ord-1", "created", START)])
-    warehouse.dbt("build", "--select", "+order_progress")
+    warehouse.dbt("build", "--select", "+order_quality")
     assert shown(warehouse, "order_progress") == ["ord-1"]
 
     warehouse.dbt("build", "--select", "order_progress+", target="dev")
@@ -50,7 +50,9 @@ def test_freshness_of_sources_is_there_to_be_asked_for(warehouse: Warehouse) -> 
     warehouse.raw.add("production_orders", [order_event(1, "ord-1", "created", START)])
     result = warehouse.dbt("source", "freshness", target="dev").result
     status = {each.node.name: str(each.status) for each in result.results}
-    assert status == dict.fromkeys(["batches", "plant_telemetry", "production_orders"], "warn")
+    assert status == dict.fromkeys(
+        ["batches", "plant_telemetry", "production_orders", "quality_inspections"], "warn"
+    )
 
 
 def test_without_a_running_system_dbt_says_so_in_a_sentence(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_lateness_shows_the_streams_that_are_staged(project: Path, tmp_path: Pat
         assert parsed.success, explain(parsed)
         return set(parsed.result.nodes["model.millrace.ops_lateness"].depends_on.nodes)
 
-    plant = {"model.plant.stg_plant_telemetry", "model.plant.stg_production_orders"}
+    plant = {f"model.plant.stg_{stream.name}" for stream in STREAMS}
     assert staged() == plant
     (project / "models" / "staging" / "stg_air.sql").write_text("{{ staging('air') }}\n")
     assert staged() == plant | {"model.plant.stg_air"}

@@ -1,4 +1,4 @@
-"""`millrace demo` from the outside: events of both brokers reach checked marts; nothing is left behind."""
+"""`millrace demo` from the outside: events of every source reach checked marts; nothing is left behind."""
 
 import json
 import os
@@ -78,14 +78,17 @@ def test_the_demo_is_good_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert demo.returncode == 0, told
 
     rows = {
-        line.split()[0]: line.split() for line in told.splitlines() if line.startswith(("MQTT ", "Kafka "))
+        line.split()[0]: line.split()
+        for line in told.splitlines()
+        if line.startswith(("MQTT ", "Kafka ", "HTTP "))
     }
-    for broker, least in (("MQTT", 12 * SECONDS * 0.8), ("Kafka", SECONDS * 0.3)):
+    for broker, least in (("MQTT", 12 * SECONDS * 0.8), ("Kafka", SECONDS * 0.3), ("HTTP", SECONDS * 0.2)):
         sent, raw, rejected, marts = (int(number) for number in rows[broker][2:6])
         assert sent >= least
         assert raw + rejected >= sent + (5 if broker == "Kafka" else 0)  # those that the test has sent
         assert 0 < marts <= raw
         assert float(rows[broker][6]) <= float(rows[broker][7])
+    assert rows["HTTP"][2] == rows["HTTP"][3] == rows["HTTP"][5]  # though answers were lost on the way
     runs = re.search(r"runs launched by sensors: (\d+) succeeded, (\d+) failed", told)
     assert runs is not None
     assert int(runs[1]) >= 1
@@ -105,8 +108,9 @@ def test_the_demo_is_good_and_leaves_nothing_behind(tmp_path: Path) -> None:
     report = json.loads((folder / "plant.json").read_text())
     assert report["finished"]
     assert report["faults"] >= 3
+    assert report["repeated_requests"] >= 1
     shown = json.loads((folder / "marts" / "shown.json").read_text())
-    assert {"machine_status", "order_progress"} <= shown.keys()
+    assert {"machine_status", "order_progress", "order_quality"} <= shown.keys()
     assert shown["order_progress"]["production_orders"] > 1  # batches that the mart has taken in
     served = json.loads((folder / "marts" / "served.json").read_text())
     assert shown.keys() <= {mart["name"] for mart in served}

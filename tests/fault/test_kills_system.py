@@ -45,6 +45,7 @@ class Running:
         Path(self._env["MILLRACE_ENV_FILE"]).write_text(
             f"MILLRACE_KAFKA_BOOTSTRAP_SERVERS={kafka.bootstrap_servers}\n"
             f"MILLRACE_MQTT_HOST={mosquitto.host}\nMILLRACE_MQTT_PORT={mosquitto.port}\n"
+            "MILLRACE_HTTP_PORT=0\n"
         )
         kafka.create_topic(TOPIC, partitions=2)
         self._oracle = KafkaOracle(kafka.bootstrap_servers, TOPIC)

@@ -51,7 +51,8 @@ def outcomes(result: ExecuteInProcessResult) -> Outcomes:
 def test_an_audit_before_the_first_build_checks_what_is_there(
     known: Settings, audit: Callable[[], ExecuteInProcessResult]
 ) -> None:
-    raw = {"raw/batches", "raw/rejects", "raw/plant_telemetry", "raw/production_orders"}
+    streams = ("plant_telemetry", "production_orders", "quality_inspections")
+    raw = {"raw/batches", "raw/rejects", *(f"raw/{stream}" for stream in streams)}
     first = audit()
     assert first.success
     assert outcomes(first).keys() == raw

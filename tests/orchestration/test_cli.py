@@ -431,8 +431,11 @@ def test_runtime_env_of_a_killed_system_is_no_hang(millrace: Millrace, tmp_path:
 
 @pytest.mark.e2e
 def test_up_twice_status_and_down(millrace: Millrace, tmp_path: Path) -> None:
-    """The whole system while the broker is away: it runs, says what is wrong, and stops cleanly."""
+    """The whole system while brokers are away and the port of HTTP is another program's: it runs, says what
+    is wrong, and stops cleanly."""
+    other = socket.create_server(("127.0.0.1", 0))
     where = {
+        "http_port": str(other.getsockname()[1]),
         "kafka_bootstrap_servers": f"127.0.0.1:{free_ports(1)[0]}",
         "mqtt_host": "127.0.0.1",
         "mqtt_port": str(free_ports(1)[0]),
@@ -460,9 +463,10 @@ def test_up_twice_status_and_down(millrace: Millrace, tmp_path: Path) -> None:
                 and any("does not answer" in row["error"] for row in told["streams"])
                 and {each["name"] for each in told["conditions"]}
                 >= {"collector_in_trouble", "source_unreachable"}
+                and f":{where['http_port']} (Address already in use): set MILLRACE_HTTP_PORT" in str(told)
             )
 
-        eventually(all_is_said, "what runs, and that both brokers are away", seconds=180)
+        eventually(all_is_said, "what runs, that both brokers are away, and the taken port", seconds=180)
         stopped = millrace("down", **where)
         assert str(process.pid) in stopped.out
         assert process.wait(timeout=60) == 0
@@ -475,3 +479,4 @@ def test_up_twice_status_and_down(millrace: Millrace, tmp_path: Path) -> None:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=60)
+        other.close()

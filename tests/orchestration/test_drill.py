@@ -6,39 +6,44 @@ import pytest
 from ingestion.lake.lake import Lake
 from ingestion.log.envelope import EVENT_SCHEMA
 from orchestration.demo.drill import Count, count
-from orchestration.demo.drill_sender import ORDERS, TELEMETRY, Sent
+from orchestration.demo.drill_sender import Sent
+from orchestration.demo.streams import INSPECTIONS, ORDERS, PLANT, TELEMETRY, PlantStream
 
 
 @pytest.fixture
 def held(lake: Lake) -> Lake:
-    """Two readings in raw, staging and marts, as batch 1; no order."""
-    lake.prepare([TELEMETRY, ORDERS])
+    """Two readings and two inspections in raw, staging and marts, as batch 1; no order."""
+    lake.prepare([stream.name for stream in PLANT])
     run = lake.connection.execute
     rows = [{"batch_id": 1, "source_partition": "p-0", "position": n, "payload": "{}"} for n in (0, 1)]
     run("begin")
     lake.connection.register("events", pa.Table.from_pylist(rows, schema=EVENT_SCHEMA))
-    run(f"insert into raw.{TELEMETRY} by name select * from events")
-    run(
-        "insert into raw.batches by name select 'plant_telemetry' as stream, 1 as batch_id, "
-        "'p-0' as source_partition, 0 as start_position, 2 as end_position, 2 as events_read, "
-        "2 as events_landed, 0 as events_rejected"
-    )
+    for stream in (TELEMETRY, INSPECTIONS):
+        run(f"insert into raw.{stream.name} by name select * from events")
+        run(
+            f"insert into raw.batches by name select '{stream.name}' as stream, 1 as batch_id, "
+            "'p-0' as source_partition, 0 as start_position, 2 as end_position, 2 as events_read, "
+            "2 as events_landed, 0 as events_rejected"
+        )
     for name in ("staging", "marts"):
         run(f"create schema {name}")
     run("create table staging.stg_plant_telemetry as select unnest(['a', 'b']) as reading_id")
+    run("create table staging.stg_quality_inspections as select unnest(['a', 'b']) as inspection_id")
     run("create table staging.stg_production_orders (order_event_id varchar)")
     run("create table marts.machine_minute as select 2 as readings")
+    run("create table marts.order_quality as select 2 as inspections")
     run("create table marts.order_progress (events bigint)")
     run("commit")
     return lake
 
 
-def _counted(lake: Lake, *acknowledged: str, spoiled: int = 0) -> Count:
+def _counted(lake: Lake, *acknowledged: str, spoiled: int = 0, of: PlantStream = TELEMETRY) -> Count:
     sent = Sent(set(acknowledged), set(acknowledged), spoiled)
-    return count(lake, {TELEMETRY: sent, ORDERS: Sent()})[0]
+    return count(lake, {of: sent, ORDERS: Sent()})[0]
 
 
 def test_what_arrived_once_holds(held: Lake) -> None:
+    assert _counted(held, "a", "b", of=INSPECTIONS).holds
     counted = _counted(held, "a", "b")
     assert counted.holds
     assert (counted.sent, counted.landed, counted.again) == (2, 2, 0)
@@ -52,8 +57,20 @@ def test_each_fault_is_found(held: Lake) -> None:
     assert _counted(held, "a", "b").twice == 1
     held.connection.execute("update marts.machine_minute set readings = 4")
     assert _counted(held, "a", "b").twice == 3
-    held.connection.execute(f"insert into raw.{TELEMETRY} from raw.{TELEMETRY} limit 1")
+    held.connection.execute(f"insert into raw.{TELEMETRY.name} from raw.{TELEMETRY.name} limit 1")
     counted = _counted(held, "a", "b")
     assert counted.twice == 4
     assert counted.defects >= 1
     assert not counted.holds
+
+
+def test_an_event_of_a_keyed_sender_is_not_even_in_raw_twice(held: Lake) -> None:
+    for stream in (TELEMETRY, INSPECTIONS):
+        rows = f"select * replace (7 as position) from raw.{stream.name} limit 1"
+        held.connection.execute(f"insert into raw.{stream.name} {rows}")
+        held.connection.execute(
+            "update raw.batches set end_position = 8, events_read = 3, events_landed = 3 "
+            f"where stream = '{stream.name}'"
+        )
+    assert _counted(held, "a", "b").twice == 0
+    assert _counted(held, "a", "b", of=INSPECTIONS).twice == 1

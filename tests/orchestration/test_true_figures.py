@@ -32,7 +32,8 @@ from orchestration.cli import status as status_command
 from orchestration.cli.examine_sources import sources
 from orchestration.cli.tables import overview_tables, streams_table
 from orchestration.demo.freshness import FreshnessReader, Sight
-from orchestration.demo.summary import IN_MARTS, deliveries, hops, percentile
+from orchestration.demo.streams import PLANT
+from orchestration.demo.summary import deliveries, hops, percentile
 from orchestration.keys import ARRIVALS_SENSOR
 from orchestration.records.overview import Overview, OverviewReader, StreamRow
 from orchestration.records.reader import RunRecord
@@ -257,19 +258,27 @@ def test_a_percentile_is_the_nearest_rank(values: Any, share: float, rank: float
 
 
 def test_the_demos_summary_counts_what_arrived(scene: Scene) -> None:
-    marts = {"machine_minute": ("readings", 3), "order_progress": ("events", 2)}
+    marts = {
+        "machine_minute": ("readings", 3),
+        "order_progress": ("events", 2),
+        "order_quality": ("inspections", 1),
+    }
     scene.lake.query("create schema marts")
     for name, (column, count) in marts.items():
         scene.lake.query(f"create table marts.{name} as select {count} as {column} union all select 1")
     scene.lake.query("update raw.batches set stream = 'plant_telemetry'")
     reader = FreshnessReader(scene.settings)
     reader.sights += [Sight("plant_telemetry", 1, NOW, (3.0, 1.0)), Sight("plant_telemetry", 2, NOW, (2.0,))]
-    report = {"mqtt_messages": 12, "kafka_records": 4, "readings": 4, "tombstones": 1}
-    telemetry, orders = deliveries(scene.lake, report, reader)
-    assert set(IN_MARTS) == {telemetry.stream, orders.stream}
+    report = {
+        "sent": {"plant_telemetry": 12, "production_orders": 4, "quality_inspections": 2},
+        "expected": {"plant_telemetry": 4, "production_orders": 3, "quality_inspections": 2},
+    }
+    telemetry, orders, inspections = deliveries(scene.lake, report, reader)
+    assert [stream.name for stream in PLANT] == [telemetry.stream, orders.stream, inspections.stream]
     assert (telemetry.sent, telemetry.raw, telemetry.rejected, telemetry.expected) == (12, 10, 2, 4)
     assert (telemetry.marts, telemetry.p50_s, telemetry.p95_s, telemetry.complete) == (4, 2.0, 3.0, True)
     assert (orders.sent, orders.raw, orders.expected, orders.marts, orders.complete) == (4, 0, 3, 3, False)
+    assert (inspections.broker, inspections.sent, inspections.marts) == ("HTTP", 2, 2)
     began = dict(scene.lake.query("select batch_id, min(started_at) from raw.batches group by all"))
     run = RunRecord("r", "refresh", "SUCCESS", ARRIVALS_SENSOR, NOW, NOW + timedelta(seconds=1.5), None)
     found = hops(scene.lake, [run], reader.sights)

@@ -121,6 +121,7 @@ def exposed(
         "mqtt_port": str(mosquitto.port),
         "mqtt_username": "sensor",
         "mqtt_password": MQTT,
+        "http_port": "0",
         "alert_webhook_url": f"http://127.0.0.1:1/{WEBHOOK}",
         "source_timeout_seconds": "3",
     }

@@ -28,7 +28,7 @@ class HttpConnector:
     spec: type[HttpSource] = HttpSource
     access: type[HttpAccess] = HttpAccess
     libraries: tuple[str, ...] = ("starlette.applications", "uvicorn", "httptools")
-    extra: str = "http"
+    extra: str = ""
     collector: str = "collector-http"
 
     def open_log(

@@ -37,6 +37,12 @@ GOOD: dict[str, dict[str, object]] = {
         "first_event_at": MINUTE, "last_event_at": MINUTE + timedelta(seconds=40), "events": 3,
         "last_batch_id": 7,
     },
+    "order_quality": {
+        "order_id": "o-1", "product": "gear", "quantity": 5, "machine_id": "press-01", "state": "completed",
+        "inspections": 2, "inspected": 5, "passed": 4, "reworked": 1, "scrapped": 0, "first_pass_yield": 0.8,
+        "last_defect": "burr", "first_inspected_at": MINUTE,
+        "last_inspected_at": MINUTE + timedelta(seconds=40), "last_batch_id": 7,
+    },
     "alerts": {
         "rule_id": "press_overheating", "machine_id": "press-01", "line_id": "line-1", "severity": "warning",
         "description": "Press too hot", "metric": "temperature_celsius", "operator": ">", "threshold": 80.0,
@@ -58,6 +64,11 @@ BREACHES: list[tuple[str, dict[str, object], dict[str, str]]] = [
     ("order_progress", {"quantity": 0}, {"quantity_invalid": "warned"}),
     ("order_progress", {"started_at": MINUTE + timedelta(hours=1)},
      {"failed_rows_window": "failed", "failed_rows_sequence": "warned"}),
+    ("order_quality", {"inspections": 0}, {"inspections_invalid": "failed"}),
+    ("order_quality", {"inspected": -1}, {"inspected_invalid": "failed"}),
+    ("order_quality", {"reworked": -1}, {"failed_rows_parts": "warned"}),
+    ("order_quality", {"first_pass_yield": 1.5}, {"first_pass_yield_invalid": "warned"}),
+    ("order_quality", {"first_inspected_at": MINUTE + timedelta(hours=1)}, {"failed_rows_window": "failed"}),
     ("alerts", {"severity": "mild"}, {"severity_invalid": "failed"}),
     ("alerts", {"closed_at": MINUTE - timedelta(seconds=1)}, {"failed_rows_window": "failed"}),
     ("alerts", {"peak_value": None}, {"peak_value_missing": "failed"}),
@@ -66,6 +77,7 @@ KEYS = {
     "machine_minute": "duplicate",
     "machine_status": "machine_id_duplicate",
     "order_progress": "order_id_duplicate",
+    "order_quality": "order_id_duplicate",
     "alerts": "duplicate",
 }
 
