@@ -185,6 +185,7 @@ def _document(plan: Plan, settings: Settings) -> dict[str, Any]:
         "unnest": entry.unnest or None,
         "event_time": {"field": entry.event_time or None, "reason": plan.reasons["event_time"]},
         "business_id": {"fields": list(entry.business_id), "reason": plan.reasons["business_id"]},
+        "sequence": (dict(entry.sequence) | {"reason": plan.reasons["sequence"]}) if entry.sequence else None,
         "fields": [
             {"name": name, "type": spec.type, "path": spec.path, "reason": plan.reasons[name]}
             | {origin: getattr(spec, origin) for origin in spec.origins()}

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Entry:
         fields: Name → type and path.
         envelope: What is round each payload; empty for none.
         unnest: The array whose elements are the events; empty for none.
+        sequence: How the senders may number their events: written as a comment, for the user to decide.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Entry:
     fields: Mapping[str, FieldSpec]
     envelope: str = ""
     unnest: str = ""
+    sequence: Mapping[str, Any] = field(default_factory=dict)
 
     def stream(self) -> Stream:
         """The stream that it declares.
@@ -68,6 +70,9 @@ class Entry:
             lines.append(f"  event_time: {self.event_time}")
         if self.business_id:
             lines.append(f"  business_id: [{', '.join(self.business_id)}]")
+        if self.sequence:
+            proposal = f"sequence: {_inline(dict(self.sequence))}"
+            lines.append(f"  # {proposal}  # uncomment it to see what never came")
         if self.fields:
             lines.append("  fields:")
         for name, spec in self.fields.items():

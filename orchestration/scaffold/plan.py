@@ -16,6 +16,7 @@ from ingestion.declare.stream import DEFAULT_FORMAT
 from ingestion.errors import ConfigError
 from ingestion.formats.registry import FormatChoice
 from orchestration.scaffold.beside import fields_beside
+from orchestration.scaffold.counters import find_counter
 from orchestration.scaffold.entry import Entry, source_of
 from orchestration.scaffold.models import new_files
 from orchestration.scaffold.opened import Opened, open_sample, unopened
@@ -108,11 +109,13 @@ def make_plan(
     identity = wished_role("--business-id", wishes.business_id, found, names)
     fields += [field for field in beside if field.name in identity.names]
     reasons |= {"event_time": time.reason, "business_id": identity.reason}
+    counter = find_counter(fields)
+    reasons |= {"sequence": f"{counter.reason}: a proposal"} if counter else {}
     reasons |= {field.name: field.reason for field in fields}
     entry = Entry(
         name, source_of(source), "" if sample.format == DEFAULT_FORMAT else sample.format.declared(),
         event_time, identity.names, {field.name: field.spec() for field in fields},
-        opened.envelope or "", unnest,
+        opened.envelope or "", unnest, counter.said() if counter else {},
     )  # fmt: skip
     notes = (*notes, *sample.notes, *more, *opened.notes)
     return Plan(entry, reasons, new_files(entry.stream(), mart=mart), notes, sample)

@@ -124,6 +124,12 @@ def _choices(
         yield from ((*pair, event_time) for pair in combinations(ids, 2))
 
 
+def may_be_a_thing(field: Proposed) -> bool:
+    """Whether a field may name what sends events."""
+    is_named_so = bool(_THINGS.search(field.name) or _IDENTIFIERS.search(field.name))
+    return field.type in _TEXTS and is_named_so and not _EVENTS.search(field.name)
+
+
 def _present(field: Proposed) -> int:
     return sum(text is not None for text in field.texts)
 

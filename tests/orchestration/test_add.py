@@ -310,3 +310,21 @@ def test_an_array_of_readings_is_proposed_as_events_of_their_own(
         "ts": ("timestamp", "ts"), "v": ("double", "v"), "device": ("varchar", "^.device"),
     }  # fmt: skip
     assert (stream.event_time, stream.business_id) == ("ts", ("device", "ts"))
+
+
+def test_a_counter_of_each_device_is_proposed_as_a_comment_that_holds(
+    add: Add, project: Path, topic: str, apache_kafka: ApacheKafka
+) -> None:
+    sent = [json.dumps({"device": f"d{at % 2}", "n": 7 + at // 2}).encode() for at in range(10)]
+    produce(apache_kafka.bootstrap_servers, topic, sent)
+    shown = json.loads(add("counted", "--from", f"kafka:{topic}", "--json")[1])
+    reason = "n rises by one in 8 of 8 steps of 2 senders: a proposal"
+    assert shown["sequence"] == {"per": "device", "field": "n", "reason": reason}
+    assert add("counted", "--from", f"kafka:{topic}", "--yes")[0] == 0
+    file = project / "streams.yml"
+    (stream,) = load_streams(file)
+    assert stream.sequence is None
+    file.write_text(file.read_text().replace("# sequence:", "sequence:"))
+    (stream,) = load_streams(file)
+    assert stream.sequence
+    assert (stream.sequence.per, stream.sequence.field) == (("device",), "n")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ingestion.declare.stream import Stream
 from orchestration.dbt.casts import typed_value
+from orchestration.scaffold.counters import find_counter
 from orchestration.scaffold.propose import Proposed, propose_fields
 from orchestration.scaffold.roles import find_business_id, find_event_time
 
@@ -209,3 +210,55 @@ def test_a_time_that_is_a_number_says_its_unit() -> None:
         "ts": "s", "time": "ms", "sent_at": None, "v": None,
     }  # fmt: skip
     assert fields[0].reason == "seconds since 1970 in 1 of 1"
+
+
+def counted(*events: tuple[str, int], **more: list[Any]) -> dict[str, Any] | None:
+    """The numbering that is proposed for some events."""
+    payloads = [
+        {"device": device, "n": number} | {name: values[at] for name, values in more.items()}
+        for at, (device, number) in enumerate(events)
+    ]
+    found = find_counter(fields_of(payloads)[0])
+    return found.said() if found else None
+
+
+def test_a_number_that_rises_by_one_for_each_of_several_senders_is_a_counter() -> None:
+    plain = [(device, number) for number in range(40, 45) for device in ("a", "b", "c")]
+    assert counted(*plain) == {"per": "device", "field": "n"}
+    several = find_counter(fields_of([{"device": device, "n": number} for device, number in plain])[0])
+    assert several
+    assert several.reason == "n rises by one in 12 of 12 steps of 3 senders"
+    lossy = [pair for pair in plain if pair not in (("a", 42), ("b", 43))]
+    assert counted(*lossy) == {"per": "device", "field": "n"}, "mostly"
+    assert counted(*plain, *plain[-3:]) == {"per": "device", "field": "n"}, "sent again"
+    blocks = [(device, number) for device in ("a", "b") for number in range(1, 6)]
+    assert counted(*blocks) == {"per": "device", "field": "n"}
+    round_ = [(device, (254 + n) % 256) for n in range(6) for device in ("a", "b")]
+    assert counted(*round_) == {"per": "device", "field": "n", "wraps_at": 255}
+    pairs = [("a", n) for n in (1, 1, 2, 2, 3, 3, 4, 4)] + [("b", n) for n in (7, 7, 8, 8, 9, 9)]
+    sensors = [f"s{at % 2}" for at in range(len(pairs))]
+    ahead = [(device, number * 10 + at % 2 * number) for at, (device, number) in enumerate(pairs)]
+    assert counted(*ahead, sensor=sensors) is None, "by tens and elevens"
+    apart = [(device, number + 50 * (at % 2)) for at, (device, number) in enumerate(pairs)]
+    assert counted(*apart, sensor=sensors) == {"per": ["device", "sensor"], "field": "n"}
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [("a", number) for number in range(30)],
+        [("ab"[number % 2], number) for number in range(30)],
+        [("abc"[number // 10], number) for number in range(30)],
+        [("ab"[number % 2], number * number) for number in range(30)],
+        [("ab"[number % 2], 7) for number in range(30)],
+        [(f"d{number % 20}", number // 20) for number in range(30)],
+    ],
+    ids=["one sender", "one counter for all", "in blocks", "other steps", "constant", "two numbers each"],
+)
+def test_other_numbers_are_not(events: list[tuple[str, int]]) -> None:
+    assert counted(*events) is None
+
+
+def test_seconds_since_a_start_are_not_a_counter() -> None:
+    payloads = [{"device": d, "uptime_s": n, "uptime_seconds": n} for n in range(9) for d in ("a", "b")]
+    assert find_counter(fields_of(payloads)[0]) is None
