@@ -70,10 +70,14 @@ def part_of_envelope(name: str) -> str:
     return f"concat_ws('.', {schema}, {table})" if name == "source_table" else "null::varchar"
 
 
+_AMQP = ("cloudEvents:", "cloudEvents_", "ce-")
+
+
 def attribute(name: str) -> str:
     """An attribute of a CloudEvent."""
     pairs = "try(from_json(json_extract(headers, '$.user_properties'), '[[\"VARCHAR\"]]'))"
-    beside = _first([("headers", f'$."ce_{name}"'), ("headers", f'$."ce-{name}"')])
+    places = (f'"ce_{name}"', f'"ce-{name}"', *(f'"headers"."{p}{name}"' for p in _AMQP))
+    beside = _first([("headers", f"$.{place}") for place in places])
     within = _first([(_PAYLOAD, f"$.{name}")])
     return f"coalesce({beside}, list_filter({pairs}, lambda pair: pair[1] = '{name}')[1][2], {within})"
 

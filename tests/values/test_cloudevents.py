@@ -13,9 +13,11 @@ from typing import Any
 
 import orjson
 import pytest
+from pika import BasicProperties
 from pydantic import ValidationError
 
 from ingestion.connectors.kafka.rows import headers_as_text
+from ingestion.connectors.rabbitmq.message import headers_of
 from ingestion.declare.examples import example_payload
 from ingestion.declare.stream import Stream
 from tests.values.beside import mqtt_event
@@ -121,6 +123,36 @@ def test_user_properties_are_attributes() -> None:
     assert (once.values["ce_id"], once.values["ce_time"], once.values["machine"]) == ("1", AT, "m")
     assert once.cast_errors == ()
     assert (unclear.values["ce_id"], unclear.cast_errors) == (None, ("ce_id",))
+
+
+def amqp_event(body: bytes, **headers: Any) -> dict[str, Any]:
+    """A message as RabbitMQ's connector hands it over, after AMQP has encoded its headers."""
+    sent = BasicProperties(content_type="application/json", headers=headers)
+    came = BasicProperties().decode(b"".join(sent.encode()))
+    return {"value": body, "headers": headers_of(came, exchange="")}
+
+
+@pytest.mark.parametrize("prefix", ["cloudEvents:", "cloudEvents_", "ce-"])
+def test_application_properties_of_amqp_are_attributes_with_its_own_types(prefix: str) -> None:
+    attributes = {
+        "specversion": "1.0", "id": "1", "source": "/s?a=%20", "type": "t", "time": AT.replace(microsecond=0),
+        "sequence": 2**40, "sampled": True,
+    }  # fmt: skip
+    sent = {f"{prefix}{name}": value for name, value in attributes.items()}
+    whole = amqp_event(b'{"machine": "m"}', **sent)
+    twice = amqp_event(b"{}", **sent | {f"{prefix}id": ["1", "2"]})
+    less = amqp_event(b"{}", **{f"{prefix}specversion": "1.0", f"{prefix}id": "2"})
+    other = amqp_event(structured(id="3"), **{"x-id": "4"})
+    declared = stream(source={"rabbitmq": "q"}, fields=FIELDS | TRACED)
+    once, unclear, lacking, within = stage_events(declared, [whole, twice, less, other])
+    assert once.cast_errors == ()
+    assert once.values["ce_time"] == AT.replace(microsecond=0)
+    names = ("ce_id", "ce_source", "ce_datacontenttype", "machine", "number", "sampled")
+    found = tuple(once.values[name] for name in names)
+    assert found == ("1", "/s?a=%20", "application/json", "m", 2**40, True)
+    assert (unclear.values["ce_id"], unclear.cast_errors) == (None, ("ce_id",))
+    assert lacking.cast_errors == ("ce_source", "ce_type")
+    assert (within.values["ce_id"], within.values["machine"]) == ("3", "m")
 
 
 TRACED: dict[str, Any] = {

@@ -2,16 +2,17 @@
   `envelope: cloudevents`: the declared fields are those of an event's data, its attributes are columns, and so are the `extensions`
   (names) that fields declare. An attribute that is there more than once has no value and is in `_repeated`. All three ways in
   which an event travels are read: structured (one JSON object), batched (an array of them: each element is an event, its `event_id`
-  ends with #1, #2, …) and binary (attributes in headers `ce_…` or `ce-…`, or in the user properties of MQTT 5; the payload is the data).
+  ends with #1, #2, …) and binary (attributes in headers `ce_…` or `ce-…`, of AMQP in application properties `cloudEvents:…` or `cloudEvents_…`,
+  or in the user properties of MQTT 5; the payload is the data).
 #}
 {% macro unwrapped_cloudevents(relation, where, extensions=[]) -%}
     {%- set own = ['id', 'source', 'type', 'subject', 'time', 'dataschema', 'specversion'] -%}
     {%- set names = own + extensions -%}
     {%- set prefixed = [] -%}
     {%- set attributes = [] -%}
-    {%- for prefix in ('ce_', 'ce-') -%}
+    {%- for before in ([['ce_'], ['ce-'], ['headers', 'cloudEvents:'], ['headers', 'cloudEvents_'], ['headers', 'ce-']]) -%}
         {%- for name in names -%}
-            {%- do prefixed.append(millrace.json_path([prefix ~ name])) -%}
+            {%- do prefixed.append(millrace.json_path(before[:-1] + [before[-1] ~ name])) -%}
         {%- endfor -%}
     {%- endfor -%}
     {%- for name in names + ['datacontenttype', 'data_base64'] -%}
@@ -106,7 +107,7 @@
     list_transform(
         list_zip(
             {{ millrace.path_list(names) }},
-            {%- for nth in (0, 1) %}
+            {%- for nth in range(prefixed | length // names | length) %}
             {%- set paths = millrace.path_list(prefixed[nth * names | length:(nth + 1) * names | length]) %}
             json_type(headers, {{ paths }}),
             json_extract_string(headers, {{ paths }}),
@@ -116,18 +117,22 @@
         lambda found: list_concat(
             {{ millrace.header_texts('found[2]', 'found[3]') }},
             list_transform({{ millrace.header_texts('found[4]', 'found[5]') }}, lambda text: url_decode(text)),
-            list_transform(list_filter(found[6], lambda pair: pair[1] = found[1]), lambda pair: pair[2])
+            {%- for nth in range(2, prefixed | length // names | length) %}
+            {{ millrace.header_texts('found[' ~ (2 * nth + 2) ~ ']', 'found[' ~ (2 * nth + 3) ~ ']') }},
+            {%- endfor %}
+            list_transform(list_filter(found[{{ 2 * (prefixed | length // names | length) + 2 }}], lambda pair: pair[1] = found[1]), lambda pair: pair[2])
         )
     )
 {%- endmacro %}
 
 
-{# The texts of a header, by its JSON type in raw: a list there is a name that came more than once. #}
+{# The texts of a header, by its JSON type in raw: a list there is a name that came more than once. AMQP has numbers, too. #}
 {% macro header_texts(type, text) -%}
     case coalesce({{ type }}, 'NULL')
         when 'NULL' then []::varchar []
-        when 'VARCHAR' then [{{ text }}]
-        else [null, null]::varchar []
+        when 'ARRAY' then [null, null]::varchar []
+        when 'OBJECT' then [null, null]::varchar []
+        else [{{ text }}]
     end
 {%- endmacro %}
 
