@@ -15,8 +15,8 @@ from typing import Any
 
 from ingestion.backup.catalog import catalog_instant, load_catalog
 from ingestion.backup.files import as_sentence, place, require, seal, sync_folders
+from ingestion.collect.members import Member, members_with_state
 from ingestion.collect.status import state_folder
-from ingestion.connectors.registry import collecting_connectors
 from ingestion.durable import make_folder, sync_folder
 from ingestion.errors import BackupError
 from ingestion.faultpoints import faultpoint
@@ -48,7 +48,8 @@ class Manifest:
         tables: Table of the catalog → rows.
         lake: Path of a data file below the lake's folder → bytes.
         spool: Path below the spool's folder → bytes.
-        identities: Kind of broker → the name under which it keeps what it queues for the collector.
+        identities: Collector (its kind, and a number where it is a further one) → the name under which the
+            broker keeps what it queues for it.
     """
 
     format: int
@@ -191,9 +192,9 @@ def restore(settings: Settings, source: Path, *, session: bool = False) -> Backu
         for name, size in manifest.spool.items():
             place(folder / _SPOOL / name, new_spool / name, size=size, twin=None, link=False)
         seal(new_spool)
-        for connector in collecting_connectors() if session else ():
-            if identity := manifest.identities.get(connector.kind):
-                connector.take_over(state_folder(settings.data_dir, connector), identity)
+        for key, identity in manifest.identities.items() if session else ():
+            if member := Member.keyed(key):
+                member.connector.take_over(state_folder(settings.data_dir, *member), identity)
         faultpoint("restore.files")
         load_catalog(
             settings, folder / _CATALOG, manifest.tables, before_commit=lambda: _move(new_spool, spool)
@@ -260,8 +261,8 @@ def _lake_folder(settings: Settings) -> Path:
 
 def _identities(settings: Settings) -> dict[str, str]:
     known = {
-        connector.kind: connector.identity(state_folder(settings.data_dir, connector))
-        for connector in collecting_connectors()
+        member.key: member.connector.identity(state_folder(settings.data_dir, *member))
+        for member in members_with_state(settings.data_dir)
     }
     return {kind: identity for kind, identity in known.items() if identity}
 

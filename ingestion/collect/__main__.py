@@ -1,11 +1,11 @@
-"""A collector as a process: `python -m ingestion.collect KIND`; SIGTERM or SIGINT ends it politely."""
+"""A collector as a process: `python -m ingestion.collect KIND[-NUMBER]`; SIGTERM ends it politely."""
 
 import signal
 import sys
 import threading
 
 from ingestion.collect.collector import Collector
-from ingestion.connectors.registry import collecting_connectors
+from ingestion.collect.members import Member
 from ingestion.declare.file import declared_streams
 from ingestion.errors import MillraceError
 from ingestion.settings import load_settings
@@ -15,15 +15,16 @@ def main(arguments: list[str]) -> int:
     """Collect until a signal; returns the exit code.
 
     Args:
-        arguments: The kind to listen to.
+        arguments: The collector: its kind, and for a further one its number (members.py, Member.key).
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
         settings = load_settings()
-        (connector,) = (each for each in collecting_connectors() if [each.kind] == arguments)
-        Collector(settings, declared_streams(settings), connector=connector).run(stop)
+        (member,) = (found for name in arguments if (found := Member.keyed(name)))
+        streams = declared_streams(settings)
+        Collector(settings, streams, connector=member.connector, number=member.number).run(stop)
     except MillraceError as error:
         print(error, file=sys.stderr)
         return 1

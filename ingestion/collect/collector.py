@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from ingestion.collect.guard import GuardedListener
+from ingestion.collect.members import Member
 from ingestion.collect.status import state_folder, status_file
 from ingestion.collect.whereabouts import LakeView
 from ingestion.connectors.intake import NOBODY, Receipt, Whereabouts
@@ -55,6 +56,7 @@ class Collector:
         settings: Access and data folder.
         streams: The declared streams; those of other kinds are left out.
         connector: The kind.
+        number: Which of the kind's collectors it is (members.py).
         limits: Sizes and waits of the group commit.
 
     Attributes:
@@ -72,28 +74,26 @@ class Collector:
         streams: Sequence[Stream],
         *,
         connector: CollectingConnector,
+        number: int = 0,
         limits: Limits | None = None,
     ) -> None:
-        sources = {
-            stream.name: stream.source
-            for stream in streams
-            if stream.kind == connector.kind and stream.source.is_collected
-        }
+        member = Member(connector, number)
+        sources = {stream.name: stream.source for stream in streams if member.takes(stream)}
         if not sources:
             raise ConfigError(
                 f"no {connector.kind.upper()} stream is declared in {settings.streams_file} that has to be "
                 "collected; add one"
             )
         self._limits = limits or Limits()
-        self._status_file = status_file(settings.data_dir, connector)
+        self._status_file = status_file(settings.data_dir, connector, number)
         self._turn_events = self._turn_bytes = 0
         self._turn_end = 0.0
         self._events = self._bytes = 0
         self._slowest_us = 0
         self._written_at, self._written_events, self._rate = time.monotonic(), 0, 0.0
         self._written_ready = self._has_unrouted = False
-        folder = state_folder(settings.data_dir, connector)
-        unrouted = unrouted_name(connector.collector)
+        folder = state_folder(settings.data_dir, connector, number)
+        unrouted = unrouted_name(member.name)
         self._unrouted = OpenCount(settings.data_dir / "spool" / unrouted)
         self._view = LakeView(settings, settings.data_dir / "spool")
         self.marts = LakeMartReader(settings)
@@ -114,8 +114,9 @@ class Collector:
                 secrets=lambda: secrets_of(access),
             )
             self._spools: Intake[_Taken] = Intake(
-                settings.data_dir / "spool", list(sources), limits=self._limits, unrouted=unrouted
-            )
+                settings.data_dir / "spool", list(sources), limits=self._limits, unrouted=unrouted,
+                collector=number,
+            )  # fmt: skip
         except MillraceError:
             os.close(self._lock)
             raise

@@ -192,6 +192,19 @@ class CollectingConnector(Connector, Protocol):
 
 
 @runtime_checkable
+class SharingConnector(CollectingConnector, Protocol):
+    """A kind of which several collectors may run: they share the events of sources with `is_shared`."""
+
+    def collectors(self, access: Any) -> int:
+        """How many are wanted, at least one.
+
+        Args:
+            access: How the broker is reached.
+        """
+        ...
+
+
+@runtime_checkable
 class TokenConnector(CollectingConnector, Protocol):
     """A kind whose senders show tokens, where their stream says so."""
 

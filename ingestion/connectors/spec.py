@@ -76,6 +76,11 @@ class SourceSpec(BaseModel):
         return True
 
     @property
+    def is_shared(self) -> bool:
+        """Whether several collectors may share its events: its broker gives each one to one of them."""
+        return False
+
+    @property
     def skips_truncated(self) -> bool:
         """Whether unread events that retention deleted are given up: the stream goes on after the gap."""
         return False

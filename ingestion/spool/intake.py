@@ -13,6 +13,7 @@ from typing import Generic
 from ingestion.faultpoints import faultpoint
 from ingestion.spool.guarded import GuardedSpool, Held, Limits
 from ingestion.spool.lanes import Lanes, Place, Placed, Receipt, Waiting
+from ingestion.spool.log import spool_name
 from ingestion.spool.reader import OlderSegments, SpoolReader, Stretch
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 
@@ -27,14 +28,19 @@ class Intake(Generic[Receipt]):
         streams: Their names.
         limits: Sizes and waits.
         unrouted: The spool for what no stream takes; made when there is something for it.
+        collector: Number of the collector whose spools they are.
     """
 
-    def __init__(self, folder: Path, streams: Sequence[str], *, limits: Limits, unrouted: str) -> None:
-        self._limits, self._folder = limits, folder
+    def __init__(
+        self, folder: Path, streams: Sequence[str], *, limits: Limits, unrouted: str, collector: int = 0
+    ) -> None:
+        self._limits, self._folder, self._collector = limits, folder, collector
         self._lanes: Lanes[Receipt] = Lanes()
         self._lane_bytes = max(limits.waiting_bytes // len(streams), _LEAST_WAITING_BYTES)
         self._measured_at = float("-inf")
-        self._spools = {name: GuardedSpool(folder / name, limits) for name in (*streams, unrouted)}
+        folders = {name: folder / spool_name(name, collector) for name in streams}
+        folders[unrouted] = folder / unrouted
+        self._spools = {name: GuardedSpool(path, limits) for name, path in folders.items()}
         self._streams, self._unrouted = tuple(streams), unrouted
         self._pool = ThreadPoolExecutor(min(len(streams), 4), thread_name_prefix="spool")
         for name, spool in self._spools.items():
@@ -82,7 +88,7 @@ class Intake(Generic[Receipt]):
 
     def kept(self, stream: str, *, after: Place | OlderSegments | None) -> Iterator[Stretch]:
         """What a stream's spool holds durably, in its order (reader.py)."""
-        return SpoolReader(self._folder / stream).kept(after=after)
+        return SpoolReader(self._folder / spool_name(stream, self._collector)).kept(after=after)
 
     def take(
         self,

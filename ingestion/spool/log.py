@@ -3,9 +3,11 @@
 Listening to senders belongs to collect/; nothing is connected here. Why there is a spool: docs/delivery.md.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +20,27 @@ from ingestion.spool.shift import Shift, read_shift
 
 FIRST_COLLECTOR = "0"
 """The collector of an installation that has one; several may fill spools of one stream."""
+_FURTHER = re.compile(r"(.+)-([1-9]\d*)")
+
+
+def spool_name(stream: str, number: int) -> str:
+    """The folder's name of a stream's spool: the further collectors of a system add their number."""
+    return f"{stream}-{number}" if number else stream
+
+
+def parse_spool_name(name: str) -> tuple[str, int]:
+    """The stream and the collector's number of a spool's folder: a stream's name has no hyphen."""
+    found = _FURTHER.fullmatch(name)
+    return (found[1], int(found[2])) if found else (name, 0)
+
+
+def collectors_of(stream: str, spool_dir: Path) -> list[int]:
+    """The numbers of a system's collectors that have a spool of a stream."""
+    try:
+        names = [path.name for path in spool_dir.iterdir()]
+    except OSError:
+        return []  # whoever reads a spool says why it cannot
+    return sorted(number for found, number in map(parse_spool_name, names) if found == stream)
 
 
 class SpoolLog:
@@ -27,6 +50,7 @@ class SpoolLog:
         stream: The stream's name.
         spool_dir: The folder of all spools; it need not exist before the collector's first start.
         collector: The collector that writes it; it names the partition.
+        folder: The spool's folder; `spool_dir/stream` by default.
 
     Attributes:
         partition: The name of the only partition, `stream-collector`.
@@ -36,12 +60,26 @@ class SpoolLog:
     stalls = 0  # nothing is connected
     keeps_until_confirmed = True
 
-    def __init__(self, stream: str, spool_dir: Path, *, collector: str = FIRST_COLLECTOR) -> None:
+    def __init__(
+        self, stream: str, spool_dir: Path, *, collector: str = FIRST_COLLECTOR, folder: Path | None = None
+    ) -> None:
         self.partition = f"{stream}-{collector}"
-        self.folder = spool_dir / stream
+        self.folder = folder or spool_dir / stream
         self._stream = stream
-        self._shown = f"spool/{stream}" if collector == FIRST_COLLECTOR else str(self.folder)
+        ours = collector == FIRST_COLLECTOR or folder is not None
+        self._shown = f"spool/{self.folder.name}" if ours else str(self.folder)
         self._reader = SpoolReader(self.folder)
+
+    @classmethod
+    def of_collector(cls, stream: str, spool_dir: Path, number: int) -> Self:
+        """The spool of one of a system's own collectors.
+
+        Args:
+            stream: The stream's name.
+            spool_dir: The folder of all spools.
+            number: Of the collector; 0 for the first.
+        """
+        return cls(stream, spool_dir, collector=str(number), folder=spool_dir / spool_name(stream, number))
 
     def bounds(self) -> dict[str, Bounds]:
         """The one partition, or nothing before the collector's first start."""

@@ -4,7 +4,7 @@ import signal
 import threading
 
 from ingestion.collect.collector import Collector
-from ingestion.connectors.registry import collecting_connectors, is_collected
+from ingestion.collect.members import members
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError
 from ingestion.settings import Settings
@@ -20,11 +20,9 @@ def collect(settings: Settings, streams: tuple[Stream, ...]) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    kinds = {stream.kind for stream in streams if is_collected(stream.source)}
     collectors = [
-        Collector(settings, streams, connector=connector)
-        for connector in collecting_connectors()
-        if connector.kind in kinds
+        Collector(settings, streams, connector=each.connector, number=each.number)
+        for each in members(settings, streams)
     ]
     if not collectors:
         raise ConfigError(f"no stream of {settings.streams_file} is collected; declare one to collect it")

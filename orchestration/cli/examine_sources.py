@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from ingestion.collect.members import members_with_state
 from ingestion.collect.status import read_status
 from ingestion.connectors.guard import boundary
 from ingestion.connectors.port import CollectingConnector, Connector, Finding
@@ -72,17 +73,18 @@ def _log(settings: Settings, stream: Stream, lake: Lake | None) -> Iterator[Find
 def _strange_spools(settings: Settings, streams: Sequence[Stream], lake: Lake | None) -> Iterator[Finding]:
     """Spools that no declared stream reads: what is in them was acknowledged to its senders."""
     from ingestion.lake.ledger import read_state
-    from ingestion.spool.log import SpoolLog
+    from ingestion.spool.log import SpoolLog, parse_spool_name
 
     spool, part = settings.data_dir / "spool", "spool"
     declared = {stream.name for stream in streams if is_collected(stream.source)}
     for folder in sorted(spool.iterdir()) if spool.is_dir() else ():
-        if not folder.is_dir() or folder.name in declared:
+        stream, number = parse_spool_name(folder.name)
+        if not folder.is_dir() or stream in declared:
             continue
         if is_unrouted(folder.name):
             yield from _unrouted(folder)
             continue
-        with closing(SpoolLog(folder.name, spool)) as log:
+        with closing(SpoolLog.of_collector(stream, spool, number)) as log:
             bounds = log.bounds().get(log.partition)
         if bounds is None:
             continue
@@ -92,13 +94,13 @@ def _strange_spools(settings: Settings, streams: Sequence[Stream], lake: Lake | 
                 f"{folder} belongs to no declared stream; start millrace to hear what of it is in the lake",
             )  # fmt: skip
             continue
-        position = read_state(lake, folder.name).positions.get(log.partition)
+        position = read_state(lake, stream).positions.get(log.partition)
         ours = position.next if position and position.log_id == bounds.log_id else bounds.begin
         if ours < bounds.end:
             yield Finding(
                 part, "problem",
                 f"{folder} holds {bounds.end - ours:,} events that were acknowledged and that no stream "
-                f"brings into the lake: declare '{folder.name}' again, or delete the folder to drop them",
+                f"brings into the lake: declare '{stream}' again, or delete the folder to drop them",
             )  # fmt: skip
         else:
             yield Finding(
@@ -142,4 +144,9 @@ def _broker(settings: Settings, connector: Connector) -> Iterator[Finding]:
 def _error_of_collector(settings: Settings, connector: Connector) -> str:
     if not isinstance(connector, CollectingConnector) or not system_is_running(settings.data_dir):
         return ""
-    return str(read_status(settings.data_dir, connector).get("error") or "")
+    statuses = [
+        read_status(settings.data_dir, *member)
+        for member in members_with_state(settings.data_dir)
+        if member.connector.kind == connector.kind
+    ]
+    return next((str(status["error"]) for status in statuses if status.get("error")), "")

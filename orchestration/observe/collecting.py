@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ingestion.clock import StampAges
+from ingestion.collect.members import Member
 from ingestion.collect.status import read_status, status_file
-from ingestion.connectors.port import CollectingConnector
-from ingestion.connectors.registry import collecting_connectors
 from orchestration.conditions.condition import Finding
 from orchestration.observe.machine import runs_for
 from orchestration.records.system_state import ServiceRow
@@ -46,13 +45,12 @@ class Collecting:
             services: The processes.
         """
         pids = {row.name: row.pid for row in services if row.running}
-        for connector in collecting_connectors():
-            name = connector.collector
-            if name not in pids:
-                self._work.pop(name, None)
+        self._work = {name: work for name, work in self._work.items() if name in pids}
+        for name in pids:
+            if (member := Member.named(name)) is None:
                 continue
-            status = read_status(self._data_dir, connector)
-            silent = self._silent_seconds(connector)
+            status = read_status(self._data_dir, *member)
+            silent = self._silent_seconds(member)
             if (runs := runs_for(pids[name])) is not None:  # what an earlier process wrote says nothing
                 silent = min(silent, runs.total_seconds())
             if silent > _SILENT_SECONDS:
@@ -72,10 +70,10 @@ class Collecting:
             else:
                 yield from _reported(name, status)
 
-    def _silent_seconds(self, connector: CollectingConnector) -> float:
+    def _silent_seconds(self, member: Member) -> float:
         """Since a collector wrote its status; for ever if it never did."""
         try:
-            written = status_file(self._data_dir, connector).stat().st_mtime
+            written = status_file(self._data_dir, *member).stat().st_mtime
         except OSError:
             return float("inf")
         return self._ages.of(datetime.fromtimestamp(written, UTC)).total_seconds()

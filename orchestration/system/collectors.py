@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from ingestion.collect.members import Member, members
 from ingestion.collect.status import read_status
-from ingestion.connectors.port import CollectingConnector
-from ingestion.connectors.registry import collecting_connectors, is_collected
+from ingestion.connectors.registry import is_collected
 from ingestion.declare.stream import Stream
 from ingestion.settings import Settings
 from orchestration.services.process import Service, ServiceError, wait_until
@@ -16,7 +16,7 @@ _PATIENCE_SECONDS = 10.0
 
 
 class Collectors:
-    """One for each kind of broker that has something to collect and is configured.
+    """Those of each kind of broker that has something to collect and is configured.
 
     Attributes:
         services: Those that the streams of the last `make` need.
@@ -24,6 +24,7 @@ class Collectors:
 
     def __init__(self) -> None:
         self.services: list[Service] = []
+        self._members: list[Member] = []
         self._streams: list[Stream] = []
 
     def make(
@@ -37,13 +38,12 @@ class Collectors:
             streams: The declared ones.
         """
         self._streams = _collected(streams)
-        declared = {stream.kind for stream in self._streams}
-        self.services = [
-            services.collector(settings, env, connector)
-            for connector in collecting_connectors()
-            if connector.kind in declared
-            and connector.is_configured(settings.access(connector.kind, connector.access))
+        self._members = [
+            member
+            for member in members(settings, self._streams)
+            if member.connector.is_configured(settings.access(member.connector.kind, member.connector.access))
         ]
+        self.services = [services.collector(settings, env, member) for member in self._members]
         return self.services
 
     def fit(self, streams: Sequence[Stream]) -> bool:
@@ -60,17 +60,14 @@ class Collectors:
         Raises:
             ServiceError: A collector that is needed has not subscribed in time.
         """
-        names = {service.name for service in self.services}
-        for connector in collecting_connectors():
-            if connector.collector not in names:
-                continue
-            ready = partial(_is_subscribed, settings, connector, or_in_trouble=not needed)
+        for member in self._members:
+            ready = partial(_is_subscribed, settings, member, or_in_trouble=not needed)
             seconds = _NEEDED_SECONDS if needed else _PATIENCE_SECONDS
             if not wait_until(ready, timeout_s=seconds, interval_s=0.1) and needed:
-                log = services.log_folder(settings) / f"{connector.collector}.log"
+                log = services.log_folder(settings) / f"{member.name}.log"
                 raise ServiceError(
-                    f"The collector has not subscribed at the {connector.kind.upper()} broker in time: "
-                    f"look into {log}."
+                    f"The collector has not subscribed at the {member.connector.kind.upper()} broker in "
+                    f"time: look into {log}."
                 )
 
 
@@ -79,6 +76,6 @@ def _collected(streams: Sequence[Stream]) -> list[Stream]:
     return [stream for stream in streams if is_collected(stream.source)]
 
 
-def _is_subscribed(settings: Settings, connector: CollectingConnector, *, or_in_trouble: bool) -> bool:
-    status = read_status(settings.data_dir, connector)
+def _is_subscribed(settings: Settings, member: Member, *, or_in_trouble: bool) -> bool:
+    status = read_status(settings.data_dir, *member)
     return bool(status.get("subscribed") or (or_in_trouble and status.get("error")))

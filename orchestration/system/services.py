@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from ingestion.connectors.port import CollectingConnector
+from ingestion.collect.members import Member
 from ingestion.connectors.registry import connectors
 from ingestion.errors import ConfigError
 from ingestion.libraries import installed
@@ -134,9 +134,9 @@ def questions(settings: Settings, *, path: Path, web: WebClient | None) -> dict[
     return asked
 
 
-def collector(settings: Settings, env: Mapping[str, str], connector: CollectingConnector) -> ChildProcess:
-    """The listener that fills the spools of one kind's streams."""
-    return _python(settings, env, connector.collector, "-m", "ingestion.collect", connector.kind)
+def collector(settings: Settings, env: Mapping[str, str], member: Member) -> ChildProcess:
+    """The listener that fills spools of one kind's streams."""
+    return _python(settings, env, member.name, "-m", "ingestion.collect", member.key)
 
 
 def choose_ui_port(settings: Settings) -> int:

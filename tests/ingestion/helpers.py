@@ -73,11 +73,12 @@ def kafka_log(
 
 
 def mqtt_collector(
-    settings: Settings, streams: Sequence[Stream], *, limits: Limits | None = None, retry: Retry | None = None
-) -> Collector:
+    settings: Settings, streams: Sequence[Stream], *, number: int = 0,
+    limits: Limits | None = None, retry: Retry | None = None,
+) -> Collector:  # fmt: skip
     """A collector of MQTT streams, not running yet."""
     connector = MqttConnector(retry=retry or Retry())
-    return Collector(settings, streams, connector=connector, limits=limits)
+    return Collector(settings, streams, connector=connector, number=number, limits=limits)
 
 
 def positions_of(lake: Lake, stream: str) -> list[tuple[str, int]]:

@@ -16,6 +16,9 @@ from dagster import DagsterInstance
 from pydantic import SecretStr
 
 from ingestion.backup.backup import back_up, backups_of, restore
+from ingestion.collect.status import state_folder
+from ingestion.connectors.mqtt.connector import MQTT
+from ingestion.connectors.mqtt.session import known_client_id, take_over
 from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.errors import BackupError, StreamBusy
@@ -24,6 +27,8 @@ from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
 from ingestion.land.session import LakeSession
 from ingestion.settings import Settings
+from ingestion.spool.log import spool_name
+from ingestion.spool.unrouted import count_open
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from ingestion.upkeep.maintenance import upkeep_lock
 from ingestion.watch.recount import verify
@@ -84,8 +89,8 @@ def assert_sound(lake: Lake, stream: Stream, settings: Settings) -> None:
         log.close()
 
 
-def spool(settings: Settings, *payloads: bytes) -> None:
-    writer = SpoolWriter(settings.data_dir / "spool" / SPOOLED.name, segment_bytes=64)
+def spool(settings: Settings, *payloads: bytes, name: str = SPOOLED.name) -> None:
+    writer = SpoolWriter(settings.data_dir / "spool" / name, segment_bytes=64)
     for payload in payloads:
         writer.append([SpoolEvent(b"spooled/a", payload, None, 0)])
         writer.commit()
@@ -193,6 +198,31 @@ def test_what_only_the_spool_holds_is_in_the_backup(
         ingest(lake, SPOOLED, there)
         assert numbers(lake, SPOOLED) == [0, 1, 2, 3, 4]
         assert_sound(lake, SPOOLED, there)
+
+
+def test_the_spools_and_sessions_of_further_collectors_are_in_the_backup(
+    here: Settings, elsewhere: Callable[[], Settings], tmp_path: Path
+) -> None:
+    shared = Stream.model_validate({"name": "shared", "source": {"mqtt": "$share/g/shared/#"}})
+    with Lake(here) as lake:
+        for number in (0, 1):
+            take_over(state_folder(here.data_dir, MQTT, number), f"client-{number}")
+            spool(here, b"%d" % number, name=spool_name("shared", number))
+        ingest(lake, shared, here)
+        spool(here, b"2", name="shared-1")
+        spool(here, b"3", name="collector-1.unrouted")
+        back_up(here, tmp_path / "backups", now=NOON)
+    there = elsewhere()
+    restore(there, tmp_path / "backups", session=True)
+    assert [known_client_id(state_folder(there.data_dir, MQTT, n)) for n in (0, 1)] == [
+        "client-0",
+        "client-1",
+    ]
+    assert count_open(there.data_dir / "spool" / "collector-1.unrouted") == 1
+    with Lake(there) as lake:
+        ingest(lake, shared, there)
+        assert positions_of(lake, "shared") == [("shared-0", 0), ("shared-1", 0), ("shared-1", 1)]
+        assert_sound(lake, shared, there)
 
 
 def test_killed_anywhere_a_backup_or_a_restore_is_not_there_and_can_be_said_again(

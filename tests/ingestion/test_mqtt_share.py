@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import orjson
 import pytest
 
+from ingestion.collect.members import members
 from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, LogTruncated
@@ -171,6 +173,38 @@ def test_only_shared_subscriptions_have_further_collectors(settings: Settings, t
     for wrong in ("b", "0=/data", "b=data", "b=/x, b=/y"):
         with pytest.raises(ConfigError, match="MILLRACE_MQTT_FURTHER_COLLECTORS"):
             open_log(SHARED, load_settings(mqtt_further_collectors=wrong)).bounds()
+
+
+@pytest.mark.mosquitto
+def test_a_system_s_further_collectors_share_what_is_shared_and_nothing_else(
+    shared: Mosquitto, lake: Lake, settings: Settings
+) -> None:
+    ours = load_settings(
+        data_dir=settings.data_dir, catalog=settings.catalog, mqtt_host=shared.host, mqtt_port=shared.port,
+        mqtt_collectors=3,
+    )  # fmt: skip
+    lake.settings = ours
+    streams = [stream("s", "$share/several/several/#"), stream("alone", "several/#")]
+    assert [member.name for member in members(ours, streams)] == ["collector", "collector-1", "collector-2"]
+    assert [member.name for member in members(ours, streams[1:])] == ["collector"]
+    sent = [b"%d" % n for n in range(300)]
+    with ExitStack() as stack:
+        running_ones = [
+            stack.enter_context(running(mqtt_collector(ours, streams, number=number, retry=QUICK)))
+            for number in range(3)
+        ]
+        publish(shared, [("several/x", each) for each in sent])
+        wait_until(lambda: sum(each.status()["positions"]["s"] for each in running_ones) == len(sent))
+        wait_until(lambda: running_ones[0].status()["positions"]["alone"] == len(sent))
+        assert ["alone" in each.status()["positions"] for each in running_ones] == [True, False, False]
+    assert ingest(lake, streams[0], ours).events_landed == len(sent)
+    rows = lake.query("select source_partition, payload from raw.s")
+    assert {name for name, _ in rows} == {"s-0", "s-1", "s-2"}
+    assert sorted(int(payload) for _, payload in rows) == list(range(len(sent)))
+    fewer = ours.replaced(mqtt_collectors=1)
+    assert len(members(fewer, streams)) == 3, "their sessions still get their part"
+    with closing(open_log(streams[0], fewer)) as log:
+        assert log.bounds().keys() == {"s-0", "s-1", "s-2"}
 
 
 @pytest.mark.mosquitto

@@ -111,3 +111,16 @@ def test_with_a_mistake_in_streams_yml_no_spool_is_called_unread(
     assert "delete the folder" not in problems()
     in_use.write_text("")
     assert "delete the folder" in problems(), "what is in use reads it no more"
+
+
+def test_a_further_collector_s_spool_belongs_to_its_stream_and_is_named_where_none_reads_it(
+    settings: Settings,
+) -> None:
+    shared = Stream.model_validate({"name": "shared", "source": {"mqtt": "$share/g/plant/#"}})
+    with Lake(settings) as lake:
+        lake.prepare([shared.name])
+    collect(settings, "shared-1", b"1")
+    assert "problem" not in " ".join(told(settings, shared))
+    (problem,) = told(settings)
+    assert problem.startswith(f"problem: {settings.data_dir / 'spool' / 'shared-1'} holds 1 events")
+    assert "declare 'shared' again" in problem

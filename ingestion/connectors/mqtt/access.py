@@ -25,6 +25,7 @@ class MqttAccess(Access):
     ca_file: ProjectPath | None = None
     client_id: str = "millrace-collector"
     max_inflight: int = Field(default=4096, ge=1, le=65535)
+    collectors: int = Field(default=1, ge=1, le=64)
     further_collectors: str = ""
 
     @field_validator("further_collectors")

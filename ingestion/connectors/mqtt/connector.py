@@ -16,7 +16,7 @@ from ingestion.connectors.mqtt.declare import MqttSource
 from ingestion.connectors.mqtt.retry import Retry
 from ingestion.connectors.port import Finding
 from ingestion.log.port import Log
-from ingestion.spool.log import SpoolLog
+from ingestion.spool.log import SpoolLog, collectors_of
 from ingestion.spool.several import SpoolLogs
 
 _PART = "mqtt broker"
@@ -42,11 +42,19 @@ class MqttConnector:
         self, name: str, spec: MqttSource, access: MqttAccess, *, spool: Path, timeout_seconds: float
     ) -> Log:
         """The stream's spool, and those of the collectors that share its messages; no broker is asked."""
-        own = SpoolLog(name, spool)
-        if not spec.is_shared or not access.further:
-            return own
-        others = [SpoolLog(name, folder / "spool", collector=each) for each, folder in access.further.items()]
-        return SpoolLogs([own, *others])
+        numbers = set(collectors_of(name, spool)) | {0}  # what one has stored is read, whatever is wanted now
+        others: list[SpoolLog] = []
+        if spec.is_shared:
+            numbers |= set(range(access.collectors))
+            others = [
+                SpoolLog(name, folder / "spool", collector=each) for each, folder in access.further.items()
+            ]
+        logs = [SpoolLog.of_collector(name, spool, number) for number in sorted(numbers)]
+        return SpoolLogs([*logs, *others]) if len(logs) + len(others) > 1 else logs[0]
+
+    def collectors(self, access: MqttAccess) -> int:
+        """MILLRACE_MQTT_COLLECTORS."""
+        return access.collectors
 
     def is_configured(self, access: MqttAccess) -> bool:
         """Whether a broker is named."""

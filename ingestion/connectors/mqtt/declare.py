@@ -64,7 +64,7 @@ class MqttSource(SourceSpec):
 
     @property
     def is_shared(self) -> bool:
-        """Whether several collectors may share its messages."""
+        """Whether its filter names a group."""
         return self.topics != self.mqtt
 
     @property

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ingestion.collect.members import Member
 from ingestion.collect.status import status_file
 from ingestion.connectors.registry import collecting_connectors
 from ingestion.declare.stream import Stream
@@ -156,25 +157,27 @@ def test_any_answer_is_an_answer(tmp_path: Path) -> None:
     assert not answers_line(tmp_path / "nobody", b"ping")
 
 
+@pytest.mark.parametrize("number", [0, 2])
 def test_a_collector_with_messages_that_stores_none_is_stuck_unless_it_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     monkeypatch.setattr(collecting, "_IDLE_SECONDS", 0.1)
-    looking, services = Collecting(tmp_path), [row(CONNECTOR.collector, os.getpid())]
+    member = Member(CONNECTOR, number)
+    looking, services = Collecting(tmp_path), [row(member.name, os.getpid())]
 
     def found(**status: object) -> list[tuple[str, str]]:
-        write_json(status_file(tmp_path, CONNECTOR), status)
+        write_json(status_file(tmp_path, *member), status)
         return [(each.name, each.subject) for each in looking.look(services)]
 
     waits = {"messages": 9, "unacknowledged": 4, "positions": {"s": 5}}
     assert found(**waits) == []
     time.sleep(0.15)
-    assert found(**waits) == [("service_stuck", CONNECTOR.collector)]
+    assert found(**waits) == [("service_stuck", member.name)]
     assert found(**waits | {"positions": {"s": 6}}) == [], "it has stored something"
     time.sleep(0.15)
     full = waits | {"error": "it is full", "blocked_streams": {"s": "it is full", "t": "it is damaged"}}
-    assert found(**full) == [("spool_blocked", f"{CONNECTOR.collector} {name}") for name in "st"]
-    assert found(**waits | {"unrouted": 3}) == [("messages_unrouted", CONNECTOR.collector)]
+    assert found(**full) == [("spool_blocked", f"{member.name} {name}") for name in "st"]
+    assert found(**waits | {"unrouted": 3}) == [("messages_unrouted", member.name)]
     time.sleep(0.15)
     assert found(**waits | {"unacknowledged": 0}) == [], "there was nothing to do"
 
