@@ -17,6 +17,7 @@ from psycopg2.extensions import make_dsn, parse_dsn
 
 from ingestion.data_folder import demo_has_ended, demo_hint
 from ingestion.errors import CatalogUnavailable, ConfigError, MillraceError, StreamBusy
+from ingestion.faultpoints import faultpoint
 from ingestion.lake.limits import NETWORK_LIMITS, SERVER_LIMITS
 from ingestion.lake.pooler import require_own_session
 from ingestion.lake.versions import read_versions, require_known
@@ -101,13 +102,30 @@ def lock_session(settings: Settings, *, application_name: str) -> Connection:
     """
     connection = connect_catalog(settings, application_name=application_name)
     try:
-        require_own_session(connection, lambda: connect_catalog(settings, application_name=application_name))
-        with connection.cursor() as cursor:
-            cursor.execute(SERVER_LIMITS)
+        faultpoint("catalog.connected")
+        with answered(settings):
+            require_own_session(
+                connection, lambda: connect_catalog(settings, application_name=application_name)
+            )
+            with connection.cursor() as cursor:
+                cursor.execute(SERVER_LIMITS)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def answered(settings: Settings) -> Iterator[None]:
+    """Around statements of an open connection: what a server that goes away under one of them means.
+
+    Raises:
+        CatalogUnavailable: The session has ended, or the server does not answer in time.
+    """
+    try:
+        yield
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        raise CatalogUnavailable(_explain(catalog_parameters(settings), str(error))) from None
 
 
 def require_answer(connection: Connection, *, within_seconds: float) -> None:
@@ -192,12 +210,14 @@ def writer_lock(settings: Settings, stream: str, *, application_name: str) -> It
         application_name: Under which the caller's *own* lake connection writes (see process_name).
 
     Raises:
+        CatalogUnavailable: The server is away, or goes away before the lock is held.
         StreamBusy: Somebody else holds it; says who.
         LakeTooNew: A newer release has written the lake since this process opened it.
     """
     connection = lock_session(settings, application_name=application_name)
     try:
-        with connection.cursor() as cursor:
+        faultpoint("catalog.session")
+        with answered(settings), connection.cursor() as cursor:
             if not _locked_in_time(cursor, stream):
                 cursor.execute(
                     "select application_name, since from millrace.writers where stream = %s", (stream,)

@@ -7,7 +7,7 @@ in tables.py, what wrote the lake in versions.py.
 import math
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 from ingestion.errors import CatalogUnavailable, ConfigError, MillraceError, StorageError
 from ingestion.faultpoints import faultpoint
 from ingestion.lake.catalog import (
+    answered,
     catalog_parameters,
     connect_catalog,
     lock_preparation,
@@ -165,8 +166,8 @@ class Lake:
             LakeOutdated: An older one has; prepare_lake (ingestion/migrate) migrates it.
         """
         names = list(streams)
-        guard = lock_session(self.settings, application_name=self.application_name)
-        try:
+        session = lock_session(self.settings, application_name=self.application_name)
+        with closing(session) as guard, answered(self.settings):
             claim_lake(self.settings, guard)
             if is_ready(guard, names):
                 return
@@ -181,8 +182,6 @@ class Lake:
             create_tables(self.connection, names, catalog=CATALOG_NAME, known=known)
             faultpoint("lake.tables")
             index_catalog(guard, METADATA_SCHEMA)
-        finally:
-            guard.close()
 
     @property
     def place(self) -> str:
@@ -195,12 +194,9 @@ class Lake:
         Raises:
             CatalogUnavailable: The catalog does not answer.
         """
-        guard = connect_catalog(self.settings, application_name=self.application_name)
-        try:
-            with guard.cursor() as cursor:
-                return read_versions(cursor)
-        finally:
-            guard.close()
+        session = connect_catalog(self.settings, application_name=self.application_name)
+        with closing(session) as guard, answered(self.settings), guard.cursor() as cursor:
+            return read_versions(cursor)
 
     def publish_access(self) -> None:
         """Write DuckDB secrets so that dbt, the DuckDB shell and BI tools reach the lake by name.

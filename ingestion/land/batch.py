@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import duckdb
 import pyarrow as pa
 import structlog
 
@@ -104,13 +105,22 @@ class Ingestor:
             LogTruncated: The log does not continue what the lake holds.
             SourceUnavailable: The broker is away.
             FormatUnavailable: What the format needs is away.
+            CatalogUnavailable: The catalog is away, or went away before the load.
             BatchFailed: The load was rolled back; the next batch reads the same events again.
             TooManyRejects: More than `max_reject_share` were rejects: nothing was loaded.
         """
+        try:
+            return self._run(stream, log, decode)
+        except duckdb.Error as error:
+            self._lake.close()  # what is left of its connection is of no use to the next batch
+            raise self._lake.explain(error) from error
+
+    def _run(self, stream: Stream, log: Log, decode: Decode) -> BatchReport:
         laps, stalls_before = Laps(), log.stalls
         with writer_lock(
             self._lake.settings, stream.name, application_name=self._lake.application_name
         ) as lock:
+            faultpoint("batch.locked")
             state = read_state(self._lake, stream.name)
             plan = self._plan(stream, log, state)
             laps.mark("plan")

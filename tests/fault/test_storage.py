@@ -7,15 +7,20 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from ingestion.declare.logs import open_log
 from ingestion.errors import BatchFailed, CatalogUnavailable, MillraceError, StorageError
 from ingestion.faultpoints import install_hook
+from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
+from ingestion.land.batch import Ingestor
 from ingestion.settings import Settings, load_settings
 from orchestration.services.postgres import EmbeddedPostgres
+from orchestration.services.process import wait_until
 from tests.fault.oracle import KafkaOracle
 from tests.fault.orders import Worker, order_for
 from tests.fault.worker import EXIT_DONE, EXIT_REFUSED
@@ -197,6 +202,40 @@ def test_a_catalog_killed_before_the_commit_fails_the_batch_and_not_the_process(
     own_catalog.start()
     scene.lake.close()
     scene.assert_healed()
+    scene.lake.close()
+
+
+@pytest.mark.parametrize("place", ["catalog.connected", "catalog.session", "batch.locked"])
+def test_a_catalog_killed_before_a_batch_reads_anything_fails_it_with_a_sentence(
+    own_catalog: EmbeddedPostgres, settings: Settings, apache_kafka: ApacheKafka, place: str
+) -> None:
+    scene = _on(own_catalog, settings, apache_kafka)
+    scene.send()
+    scene.ingest()
+    scene.send()
+    killed = []
+
+    def kill(name: str) -> None:
+        if name == place and not killed:
+            assert own_catalog.pid is not None
+            killed.append(own_catalog.pid)
+            os.kill(own_catalog.pid, 9)
+            wait_until(lambda: not own_catalog.is_running(), timeout_s=60)
+
+    with closing(open_log(kafka_stream(scene.topic), scene.settings)) as log:
+        ingestor = Ingestor(scene.lake)
+        install_hook(kill)
+        try:
+            with pytest.raises(CatalogUnavailable) as caught:
+                ingestor.run(kafka_stream(scene.topic), log, decode=decoder("json"))
+        finally:
+            install_hook(None)
+        assert killed
+        assert "\n" not in str(caught.value)
+        own_catalog.start()
+        while ingestor.run(kafka_stream(scene.topic), log, decode=decoder("json")).batch_id is not None:
+            pass  # the same ingestor goes on
+    assert scene.oracle.violations(scene.lake, scene.topic) == []
     scene.lake.close()
 
 

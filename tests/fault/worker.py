@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -98,6 +99,8 @@ def _obey(order: dict[str, Any], child: Callable[[dict[str, Any]], int]) -> int:
         code = 1
         try:
             code = child(order)
+        except BaseException:  # nothing else would show it
+            traceback.print_exc()
         finally:
             os._exit(code)
     if (seconds := order.get("kill_after_seconds")) is not None:

@@ -50,11 +50,17 @@ class Moto:
             self._process.wait()
             self._process = None
 
-    def client(self, service: str = "kinesis") -> Any:
-        """A client of its own for a test."""
+    @property
+    def pid(self) -> int:
+        """Its process, to be frozen; it runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    def client(self, service: str = "kinesis", **options: Any) -> Any:
+        """A client of its own for a test, with further options of boto3."""
         import boto3
 
         return boto3.client(
             service, endpoint_url=self.url, region_name=REGION,
-            aws_access_key_id="emulated", aws_secret_access_key="emulated",
+            aws_access_key_id="emulated", aws_secret_access_key="emulated", **options,
         )  # fmt: skip
