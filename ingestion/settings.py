@@ -84,6 +84,9 @@ class Settings(BaseSettings):
 
     ui_host: str = "127.0.0.1"
     ui_port: int = Field(default=3000, ge=0, le=65535)
+    page_port: int | None = Field(
+        default=None, ge=0, le=65535, description="of the live page; empty: the one after the web UI's"
+    )
     ui_allowed_hosts: str = Field(default="", description="further names, with commas")
     ui_password: SecretStr | None = None
     ui_tls_cert_file: ProjectPath | None = None

@@ -49,11 +49,13 @@ ALLOWED = {
         "ingestion/connectors/http/app.py",
         "ingestion/connectors/http/marts.py",
         "ingestion/connectors/http/reading.py",
+        "orchestration/page/app.py",
         "orchestration/web/guard.py",
     },
     "uvicorn": {
         "ingestion/connectors/http/protocol.py",
         "ingestion/connectors/http/server.py",
+        "orchestration/page/__main__.py",
         "orchestration/web/__main__.py",
     },
     "psycopg2": {
@@ -61,6 +63,7 @@ ALLOWED = {
         "ingestion/backup/catalog.py",
         "ingestion/lake/claim.py",
         "ingestion/lake/indexes.py",
+        "ingestion/lake/newest.py",
         "ingestion/lake/sizes.py",
         "ingestion/lake/tables.py",
         "ingestion/lake/versions.py",

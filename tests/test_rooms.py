@@ -71,6 +71,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "scaffold deploy",
             "demo",
             "cli",
+            "page",
         ),
         ("garbage fingerprint", "warm"),
     ],

@@ -104,7 +104,7 @@ def understand(lake: Lake, mart: Mart, wanted: Wanted, page: Page) -> Question:
     is_keyed = whole and made is not None and "rowid" not in {name.lower() for name, _ in columns}
     rows, following = _cut(lake, f"from {source}", page, wanted.limit, is_keyed=is_keyed)
     sql = f"select {FORMS[wanted.notation].select(columns)} from (select * {rows})"
-    fresh_to, complete_to = _moments(lake, page)
+    fresh_to, complete_to = moments(lake, page.shown, version=page.version)
     head = Head(page.version, whole, mart.streams, following, fresh_to, complete_to)
     return Question(sql, columns, head)
 
@@ -184,12 +184,23 @@ def _cut(lake: Lake, rows: str, page: Page, limit: int | None, *, is_keyed: bool
     return f"{ordered} limit {limit} offset {given}", next_page(page, given + limit) if more else ""
 
 
-def _moments(lake: Lake, page: Page) -> tuple[Mapping[str, datetime], Mapping[str, datetime]]:
-    """Stream → how fresh, and how complete, the mart is."""
+def moments(
+    lake: Lake, shown: Mapping[str, int], *, version: int
+) -> tuple[Mapping[str, datetime], Mapping[str, datetime]]:
+    """How fresh, and how complete, a mart is.
+
+    Args:
+        lake: Where the batches are.
+        shown: Stream → the newest batch that the mart has.
+        version: Of the lake.
+
+    Returns:
+        Stream → the time of its newest event that is there; stream → the time up to which everything is.
+    """
     fresh, complete = dict[str, datetime](), dict[str, datetime]()
-    for stream, batch in page.shown.items():
+    for stream, batch in shown.items():
         try:
-            ((newest, to),) = lake.query(_MOMENTS.format(version=page.version), [stream, batch])
+            ((newest, to),) = lake.query(_MOMENTS.format(version=version), [stream, batch])
         except duckdb.CatalogException:  # nothing has been landed yet
             continue
         if newest is not None:

@@ -20,7 +20,7 @@ from ingestion.data_folder import demo_folder, shown
 from ingestion.errors import ConfigError
 from ingestion.settings import exported
 from orchestration.cli.context import Globals, err, out
-from orchestration.cli.live import Terminated, interruptible, progress, watch
+from orchestration.cli.live import Terminated, addresses, interruptible, progress, watch
 from orchestration.cli.tables import table
 from orchestration.demo.folder import added_by_others, require_demo_folder, wipe
 from orchestration.demo.freshness import FreshnessReader
@@ -126,7 +126,7 @@ def _title(demo: Demo) -> str:
     command = f"{shlex.quote(program)} --data-dir {shlex.quote(shown(folder))}"
     return "\n".join(
         (
-            f"{where}; {system.ui_url} is the web UI" if system.ui_url else where,
+            f"{where}{addresses(system)}",
             f"{demo.brokers.addresses()}; from another shell, look into it and send events of your own:",
             f'  {command} query "{A_QUERY}"',
             f"  {command} produce {ORDERS_TOPIC} --count 5",

@@ -167,11 +167,12 @@ def web_ui(settings: Settings) -> Iterator[Finding]:
     """Whether the web UI could listen, and would be safe there."""
     if system_is_running(settings.data_dir):
         return
-    from orchestration.system.services import choose_ui_port
+    from orchestration.system.services import choose_page_port, choose_ui_port
 
-    port = choose_ui_port(settings)
+    port, live = choose_ui_port(settings), choose_page_port(settings)
     asks = " and asks for a password" if settings.ui_password is not None else ""
     yield Finding("web UI", "ok", f"{settings.ui_host}:{port} is free{asks}")
+    yield Finding("live page", "ok", f"{settings.ui_host}:{live} is free{asks}")
 
 
 def dbt(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]:

@@ -131,6 +131,13 @@ def interruptible() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
+def addresses(system: System) -> str:
+    """Where browsers look, as the end of a line; empty without a web UI."""
+    if not system.ui_url:
+        return ""
+    return f"; {system.page_url} shows it live, {system.ui_url} is the web UI"
+
+
 def progress(message: str) -> None:
     """One line about what comes next."""
     out.print(f"[dim]{datetime.now():%H:%M:%S}[/] {message} …")

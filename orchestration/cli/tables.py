@@ -99,8 +99,9 @@ def _headline(overview: Overview) -> Text:
     state = ("demo is running" if overview.demo else "running") if overview.running else "not running"
     line = Text.assemble(("Millrace ", "bold"), (state, "green" if overview.running else "yellow"))
     line.append(f"  {overview.data_dir}", style="dim")
-    if overview.ui_url:
-        line.append(f"  {overview.ui_url}", style="cyan")
+    for address in (overview.page_url, overview.ui_url):
+        if address:
+            line.append(f"  {address}", style="cyan")
     return line
 
 

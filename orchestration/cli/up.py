@@ -7,7 +7,7 @@ from ingestion.data_folder import demo_hint, is_demo
 from ingestion.errors import ConfigError
 from ingestion.settings import Settings, take_variable
 from orchestration.cli.context import out
-from orchestration.cli.live import interruptible, progress, watch
+from orchestration.cli.live import addresses, interruptible, progress, watch
 from orchestration.services.postgres import EmbeddedPostgres
 from orchestration.system.data_folder import require_usable
 from orchestration.system.lock import forget, only_system, stop_running
@@ -52,8 +52,7 @@ def up(settings: Settings, *, ui: bool) -> int:
 
 
 def _title(system: System) -> str:
-    where = f"Millrace runs on {system.settings.data_dir}"
-    return f"{where}; {system.ui_url} is the web UI" if system.ui_url else where
+    return f"Millrace runs on {system.settings.data_dir}{addresses(system)}"
 
 
 def down(settings: Settings) -> int:

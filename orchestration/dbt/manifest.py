@@ -97,6 +97,21 @@ def parsed_state(project: DbtProject) -> Path:
     return state
 
 
+def known_state(project: DbtProject) -> Path | None:
+    """The folder of the project's current state; of the last one that was parsed where it is not parsed yet.
+
+    For who only looks: nothing is parsed. None before the first time.
+    """
+    parsed = project.state_dir / "parsed"
+    state = parsed / project_fingerprint(project)
+    if state.exists():
+        return state
+    try:
+        return max(parsed.iterdir(), key=lambda each: each.stat().st_mtime, default=None)
+    except OSError:  # one was just removed, or there is none
+        return None
+
+
 def broken_in(state: Path) -> Broken:
     """What of the project was broken in a state."""
     path = state / _BROKEN

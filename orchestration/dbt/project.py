@@ -14,7 +14,7 @@ from ingestion.declare.stream import Stream
 from ingestion.settings import Settings
 from orchestration.dbt.broken import Broken
 from orchestration.dbt.call import DbtProject
-from orchestration.dbt.manifest import MANIFEST, broken_in, parsed_state, project_fingerprint
+from orchestration.dbt.manifest import MANIFEST, broken_in, known_state, parsed_state, project_fingerprint
 from orchestration.dbt.prepared import PACKAGE, prepare_project
 from orchestration.dbt.results import DbtFailed
 from orchestration.dbt.set_aside import nothing_can_be_built
@@ -127,9 +127,24 @@ def parse_models(
         state = parsed_state(project)
     except DbtFailed as error:
         return without_models(project, error)
+    return _read_state(project, state)
+
+
+def _read_state(project: DbtProject, state: Path) -> ParsedModels:
     broken = broken_in(state)
     manifest = _NO_MODELS if broken.everything else json.loads((state / MANIFEST).read_text())
     return ParsedModels(project, manifest, state.name, broken, state)
+
+
+def known_models(settings: Settings) -> ParsedModels:
+    """As parse_models, for who only looks beside a running system: what that has parsed last.
+
+    Raises:
+        OSError: That was removed just now.
+    """
+    project = dbt_project(settings)
+    state = known_state(project)
+    return ParsedModels(project, _NO_MODELS) if state is None else _read_state(project, state)
 
 
 def models_that_are_there(settings: Settings, streams: Sequence[Stream]) -> ParsedModels:

@@ -22,7 +22,7 @@ from orchestration.demo.summary import Summary, deliveries, summarise
 from orchestration.records.reader import DagsterRecords
 from orchestration.services.process import ChildProcess, ProcessSpec
 from orchestration.system.running import System
-from orchestration.system.services import choose_ui_port, log_folder
+from orchestration.system.services import choose_page_port, choose_ui_port, log_folder
 
 _DRAIN_SECONDS = 90.0
 _PLANT_STOP_SECONDS = 40
@@ -56,7 +56,7 @@ class Demo:
         settings = brokers.settings()
         self.report = data_dir / "plant.json"
         self.system = System(
-            _with_free_ui_port(settings) if ui else settings,
+            _with_free_ports(settings) if ui else settings,
             mode="demo",
             ui=ui,
             progress=progress,
@@ -131,13 +131,15 @@ class Demo:
             time.sleep(0.5)
 
 
-def _with_free_ui_port(settings: Settings) -> Settings:
+def _with_free_ports(settings: Settings) -> Settings:
     """A demo needs no configuration, so it does not stop because of a port that is in use."""
-    try:
-        choose_ui_port(settings)
-    except ConfigError:
-        return settings.model_copy(update={"ui_port": 0})
-    return settings
+    taken = {}
+    for setting, choose in (("ui_port", choose_ui_port), ("page_port", choose_page_port)):
+        try:
+            choose(settings)
+        except ConfigError:
+            taken[setting] = 0
+    return settings.model_copy(update=taken)
 
 
 def _plant(settings: Settings, brokers: DemoBrokers, *, report: Path, rate: float) -> ChildProcess:

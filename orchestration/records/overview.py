@@ -88,6 +88,7 @@ class Overview:
         runs: The newest.
         errors: A sentence for each part that could not be read now.
         silent: Which parts these are: lake, dagster.
+        page_url: Address of the live page; empty without one.
     """
 
     data_dir: str
@@ -102,6 +103,7 @@ class Overview:
     runs: tuple[RunRecord, ...] = ()
     errors: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
+    page_url: str = ""
 
 
 class OverviewReader:
@@ -181,6 +183,7 @@ class OverviewReader:
             runs=tuple(runs),
             errors=tuple(dict.fromkeys(errors)),
             silent=tuple(silent),
+            page_url=state.page_url if state else "",
         )
 
     def _recorded(self) -> tuple[list[AssetRecord], list[CheckRecord], list[RunRecord]]:

@@ -30,6 +30,7 @@ class SystemState:
         ui_url: Address of the web UI; empty without one.
         started_at: ISO time, UTC.
         services: Its processes.
+        page_url: Address of the live page; empty without one.
     """
 
     pid: int
@@ -37,6 +38,7 @@ class SystemState:
     ui_url: str
     started_at: str
     services: tuple[ServiceRow, ...] = field(default=())
+    page_url: str = ""
 
 
 def streams_in_use(data_dir: Path) -> Path:

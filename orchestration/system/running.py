@@ -49,7 +49,7 @@ class System:
     Args:
         settings: As loaded; what is not configured is embedded.
         mode: up or demo, for those who ask.
-        ui: Whether the web UI is started.
+        ui: Whether the web UI and the live page are started.
         progress: Called with a few words about what comes next.
         brokers: Embedded brokers, started before anything that needs them.
         senders: Whatever sends to them, started last.
@@ -79,6 +79,7 @@ class System:
         self.streams: tuple[Stream, ...] = declared_streams(settings)
         self._collectors = Collectors()
         self.ui_port = services.choose_ui_port(settings) if ui else None
+        self.page_port = services.choose_page_port(settings) if ui else None
         services.require_metrics_door(settings)
         self._mode = mode
         self._progress = progress
@@ -99,6 +100,11 @@ class System:
     def ui_url(self) -> str:
         """The web UI's address; empty without one."""
         return browser_address(self.settings, self.ui_port) if self.ui_port is not None else ""
+
+    @property
+    def page_url(self) -> str:
+        """The live page's address; empty without one."""
+        return browser_address(self.settings, self.page_port) if self.page_port is not None else ""
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -145,8 +151,8 @@ class System:
             for service in self._senders:
                 self._progress(f"starting {service.name}")
                 service.start()
-            web = self._web_client()
-            asked = services.questions(self.settings, path=self._socket, web=web)
+            web, page = (self._client(port) for port in (self.ui_port, self.page_port))
+            asked = services.questions(self.settings, path=self._socket, web=web, page=page)
             self._watch.start(self.settings, web, questions=asked, streams=lambda: self.streams)
         except BaseException:
             self.stop()
@@ -209,18 +215,22 @@ class System:
             processes.append(services.web_server(settings, env, path=self._socket, port=self.ui_port))
         if settings.metrics_port is not None:
             processes.append(services.exporter(settings, env))
+        if self.page_port is not None:
+            processes.append(services.page_server(settings, env, port=self.page_port))
         return [*processes, *self._collectors.make(settings, env, self.streams)]
 
     def _await_ui(self) -> None:
-        port = self.ui_port
-        if port is not None:
+        ports = [port for port in (self.ui_port, self.page_port) if port is not None]
+        if ports:
             self._progress("waiting for the web UI")
             wait_until(
-                lambda: services.ui_answers(self.settings, port), timeout_s=_UI_SECONDS, interval_s=0.1
+                lambda: all(services.ui_answers(self.settings, port) for port in ports),
+                timeout_s=_UI_SECONDS,
+                interval_s=0.1,
             )
 
-    def _web_client(self) -> WebClient | None:
-        return WebClient(self.settings, self.ui_port) if self.ui_port is not None else None
+    def _client(self, port: int | None) -> WebClient | None:
+        return WebClient(self.settings, port) if port is not None else None
 
     def check(self, now_s: float) -> tuple[ServiceRow, ...]:
         """Restart what died, load changed code, keep logs small, and publish the state.
@@ -264,7 +274,9 @@ class System:
             yield Finding("files_not_writable", part, sentence)
 
     def _state(self, rows: tuple[ServiceRow, ...]) -> SystemState:
-        return SystemState(os.getpid(), self._mode, self.ui_url, self._started_at, rows)
+        return SystemState(
+            os.getpid(), self._mode, self.ui_url, self._started_at, rows, page_url=self.page_url
+        )
 
     def _attempt(self, part: str, work: Callable[[], None]) -> None:
         """Do what the system can go on without: a failure is a complaint until it works at a later check."""

@@ -42,6 +42,8 @@ QUIET = {
 }
 _SOCKET_BYTES = 95  # sockaddr_un holds 107, and gRPC insists on an absolute path
 _LOAD_SECONDS = 120.0
+_LAST_PORT = 65_535
+PAGE = "page"
 
 
 def environment(settings: Settings, extra: Mapping[str, str]) -> dict[str, str]:
@@ -116,13 +118,21 @@ def exporter(settings: Settings, env: Mapping[str, str]) -> ChildProcess:
     return _python(settings, env, "metrics", "-m", "orchestration.metrics")
 
 
-def questions(settings: Settings, *, path: Path, web: WebClient | None) -> dict[str, Question]:
+def page_server(settings: Settings, env: Mapping[str, str], *, port: int) -> ChildProcess:
+    """The live page."""
+    return _python(settings, env, PAGE, "-m", "orchestration.page", "--port", str(port))
+
+
+def questions(
+    settings: Settings, *, path: Path, web: WebClient | None, page: WebClient | None = None
+) -> dict[str, Question]:
     """How the processes that serve others are asked whether they work.
 
     Args:
         settings: Of the running system.
         path: The code server's socket.
         web: Reaches the web UI; None without one.
+        page: Reaches the live page; None without one.
     """
     asked = {
         # A launch after an edit waits for the code to load, and nobody is answered meanwhile.
@@ -131,6 +141,8 @@ def questions(settings: Settings, *, path: Path, web: WebClient | None) -> dict[
     }
     if web is not None:
         asked["web"] = Question(partial(web.answers, timeout_s=ANSWER_SECONDS), 60.0)
+    if page is not None:
+        asked[PAGE] = Question(partial(page.answers, timeout_s=ANSWER_SECONDS), 60.0)
     return asked
 
 
@@ -151,6 +163,21 @@ def choose_ui_port(settings: Settings) -> int:
         settings.ui_host, settings.ui_port, "the web UI",
         "set MILLRACE_UI_PORT to a free port, or use --no-ui",
     )  # fmt: skip
+
+
+def choose_page_port(settings: Settings) -> int:
+    """The configured port of the live page if it is free; without one, the port after the web UI's.
+
+    Raises:
+        ConfigError: As choose_ui_port does.
+    """
+    access(settings)
+    port = settings.page_port
+    if port is None:
+        port = settings.ui_port + 1 if 0 < settings.ui_port < _LAST_PORT else 0
+    return _listenable(
+        settings.ui_host, port, "the live page", "set MILLRACE_PAGE_PORT to a free port, or use --no-ui"
+    )
 
 
 def require_metrics_door(settings: Settings) -> None:

@@ -28,6 +28,7 @@ from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.process import is_alive, wait_until
 from orchestration.system.lock import AlreadyRunning, only_system
 from orchestration.system.runtime import write_runtime
+from orchestration.system.services import choose_page_port
 from tests.deploy.test_service_manager import Systemd
 from tests.frozen.commands import Commands
 from tests.repository import REPOSITORY
@@ -231,6 +232,24 @@ def test_port_of_the_ui_taken(millrace: Millrace, tmp_path: Path) -> None:
         sentence = millrace("up", ui_port=str(other.getsockname()[1])).sentence
     assert "MILLRACE_UI_PORT" in sentence
     assert not (tmp_path / "data" / "postgres").exists()
+
+
+def test_port_of_the_live_page_taken(millrace: Millrace, tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        sentence = millrace("up", ui_port="0", page_port=str(other.getsockname()[1])).sentence
+    assert "the live page cannot listen" in sentence
+    assert "MILLRACE_PAGE_PORT" in sentence
+    assert not (tmp_path / "data" / "postgres").exists()
+
+
+def test_the_live_page_is_beside_the_web_ui() -> None:
+    free, other = free_ports(2)
+    assert choose_page_port(load_settings(ui_port=free - 1)) == free
+    assert choose_page_port(load_settings(ui_port=free, page_port=other)) == other
+    assert choose_page_port(load_settings(ui_port=0)) > 0
+    assert choose_page_port(load_settings(ui_port=65_535)) > 0
 
 
 def test_a_defect_is_called_one_and_v_gives_the_traceback(

@@ -43,6 +43,7 @@ class Browser:
         self._log = folder / "chromium.log"
         self._program = program
         self._numbers = itertools.count(1)
+        self._events: list[dict[str, Any]] = []
 
     def __enter__(self) -> Browser:
         self._profile.mkdir(parents=True)
@@ -80,7 +81,7 @@ class Browser:
         port = file.read_text().split()[0]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=30) as answer:
             pages = [each for each in json.load(answer) if each["type"] == "page"]
-        return connect(pages[0]["webSocketDebuggerUrl"], max_size=_MOST_BYTES, proxy=None)
+        return connect(pages[0]["webSocketDebuggerUrl"], max_size=_MOST_BYTES, proxy=None, ping_interval=None)
 
     def _call(self, method: str, **parameters: object) -> Any:
         number = next(self._numbers)
@@ -90,6 +91,65 @@ class Browser:
             if answer.get("id") == number:
                 assert "error" not in answer, answer["error"]
                 return answer["result"]
+            self._events.append(answer)
+
+    def watch(self) -> None:
+        """Note from now on what pages ask for, and what they complain of."""
+        for domain in ("Network", "Runtime", "Log", "Page"):
+            self._call(f"{domain}.enable")
+
+    def forget(self) -> None:
+        """Begin to note again: what there was until now is not counted."""
+        self._call("Runtime.evaluate", expression="0")
+        self._events.clear()
+
+    def requested(self) -> list[str]:
+        """The addresses that pages have asked for since `watch`."""
+        self._call("Runtime.evaluate", expression="0")
+        return [
+            each["params"].get("request", {}).get("url") or each["params"].get("url", "")
+            for each in self._events
+            if each["method"] in ("Network.requestWillBeSent", "Network.webSocketCreated")
+        ]
+
+    def complaints(self) -> list[str]:
+        """What pages have complained of since `watch`: errors of scripts, refused or missing files."""
+        self._call("Runtime.evaluate", expression="0")
+        found = []
+        for each in self._events:
+            given = each["params"]
+            if each["method"] == "Runtime.exceptionThrown":
+                found.append(str(given["exceptionDetails"]))
+            elif each["method"] == "Log.entryAdded" and given["entry"]["level"] in ("error", "warning"):
+                found.append(f"{given['entry']['text']} {given['entry'].get('url', '')}")
+            elif each["method"] == "Runtime.consoleAPICalled" and given["type"] in ("error", "warning"):
+                found.append(str(given["args"]))
+        return found
+
+    def look(self, *, width: int = 1500, height: int = 1000, dark: bool = False) -> None:
+        """Show pages in a window of this size (pixels), to a reader who prefers light or dark."""
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression of JavaScript on the page."""
+        answer = self._call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def press(self, key: str) -> None:
+        """Press and release a key, such as Tab."""
+        for kind in ("keyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key,
+                       windowsVirtualKeyCode={"Tab": 9, "Enter": 13}.get(key, 0),
+                       text="\r" if key == "Enter" and kind == "keyDown" else "")  # fmt: skip
 
     def open(self, url: str) -> None:
         """Go to a page."""
@@ -97,8 +157,7 @@ class Browser:
 
     def text(self) -> str:
         """What the page shows now, on one line."""
-        shown = self._call("Runtime.evaluate", expression="document.body ? document.body.innerText : ''")
-        return " ".join(str(shown["result"].get("value", "")).split())
+        return " ".join(str(self.evaluate("document.body ? document.body.innerText : ''") or "").split())
 
     def require_shown(self, url: str, sentences: Callable[[], Iterable[str]], *, tries: int = 6) -> None:
         """Open a page until it shows one of these sentences: opened while code is taken in, it stays empty.

@@ -51,7 +51,7 @@ class System:
         folder: Path,
         *,
         kafka: str,
-        mosquitto: Mosquitto,
+        mosquitto: Mosquitto | None = None,
         hook: Webhook,
         number: int,
         environment: Mapping[str, str] | None = None,
@@ -61,11 +61,11 @@ class System:
         self.data_dir = folder / ".millrace"
         own = {
             "KAFKA_BOOTSTRAP_SERVERS": kafka,
-            "MQTT_HOST": mosquitto.host,
-            "MQTT_PORT": mosquitto.port,
             "UI_PORT": 0,
             "ALERT_WEBHOOK_URL": hook.url,
         }
+        if mosquitto is not None:
+            own |= {"MQTT_HOST": mosquitto.host, "MQTT_PORT": mosquitto.port}
         self._settings = {**own, **variables}
         self._environment = os.environ | (environment or {})
         self._environment |= {f"MILLRACE_{n}": str(value) for n, value in self._settings.items()}

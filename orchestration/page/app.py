@@ -1,0 +1,101 @@
+"""The web application of the live page. Who may ask at all: orchestration/web."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from ingestion.settings import Settings
+from orchestration.flow.svg import STYLE
+from orchestration.page.hub import Hub, Key
+from orchestration.page.pages import PAGES
+from orchestration.page.reader import Reader
+from orchestration.page.shell import shell
+from orchestration.records.system_state import read_system_state
+
+_ASSETS = Path(__file__).parent / "assets"
+_KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_FRESH = {"Cache-Control": "no-store", **_HEADERS}
+_KEPT = {"Cache-Control": "private, max-age=31536000, immutable", **_HEADERS}
+
+
+class PageApp:
+    """Pages, their live events, and their files.
+
+    Args:
+        settings: Of the system.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._reader: Reader | None = None
+        self.hub = Hub(lambda: self._reader.wake() if self._reader is not None else None)
+        self._stamp = f"{version('millrace-lakehouse')}-{max(_changed(each) for each in _ASSETS.iterdir())}"
+
+    def application(self) -> Starlette:
+        """For a server."""
+        routes = [Route(page.path, partial(self._page, name)) for name, page in PAGES.items()]
+        return Starlette(
+            routes=[
+                *routes,
+                Route("/live", self._live),
+                Route("/health", lambda request: PlainTextResponse("ok\n", headers=_FRESH)),
+                Route("/assets/flow.css", self._flow_style),
+                Route("/assets/{name}", self._asset),
+            ],
+            lifespan=self._lifespan,
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        self.hub.begin()
+        self._reader = Reader(self._settings, self.hub)
+        self._reader.start()
+        try:
+            yield
+        finally:
+            self.hub.close()
+            await asyncio.to_thread(self._reader.stop)
+
+    async def _page(self, view: str, request: Request) -> Response:
+        key = Key(view, request.path_params.get("of", ""))
+        state = read_system_state(self._settings.data_dir)
+        text = shell(key, ui_url=state.ui_url if state else "", stamp=self._stamp)
+        return HTMLResponse(text, headers=_FRESH)
+
+    async def _live(self, request: Request) -> Response:
+        key = Key(request.query_params.get("view", ""), request.query_params.get("of", ""))
+        if key.view not in PAGES:
+            raise HTTPException(404, "There is no such page.")
+        headers = {**_FRESH, "X-Accel-Buffering": "no"}
+        return StreamingResponse(self.hub.follow(key), media_type="text/event-stream", headers=headers)
+
+    async def _flow_style(self, _: Request) -> Response:
+        return Response(STYLE, media_type="text/css", headers=_KEPT)
+
+    async def _asset(self, request: Request) -> Response:
+        file = _ASSETS / request.path_params["name"]
+        if file not in _ASSETS.iterdir():
+            raise HTTPException(404, "There is no such file.")
+        return FileResponse(file, media_type=_KINDS[file.suffix], headers=_KEPT)
+
+
+def _changed(file: Path) -> int:
+    return file.stat().st_mtime_ns

@@ -1,0 +1,64 @@
+"""The pages: the only list of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ingestion.declare.stream import Stream
+from ingestion.lake.lake import Lake
+from ingestion.settings import Settings
+from orchestration.dbt.manifest import known_state
+from orchestration.dbt.project import dbt_project, known_models
+from orchestration.flow.graph import Flow, flow_of
+from orchestration.page.html import Html
+from orchestration.page.look import Look
+from orchestration.page.views.flow import flow_tiles
+from orchestration.page.views.overview import errors, overview_tiles
+
+
+@dataclass
+class Sources:
+    """What a page may read besides the look: only on the reader's thread.
+
+    Attributes:
+        settings: Of the system.
+        streams: The declared ones.
+        lake: In the transaction of the look.
+    """
+
+    settings: Settings
+    streams: Sequence[Stream]
+    lake: Lake
+    _flow: tuple[str, Flow, tuple[str, ...]] | None = None
+
+    def flow(self) -> tuple[Flow, tuple[str, ...]]:
+        """The flow of the project as it was parsed last, and why models cannot be built."""
+        state = known_state(dbt_project(self.settings))
+        name = state.name if state is not None else ""
+        if self._flow is None or self._flow[0] != name:
+            parsed = known_models(self.settings)
+            self._flow = name, flow_of(self.streams, parsed), parsed.broken.problems
+        return self._flow[1:]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page.
+
+    Attributes:
+        title: In its heading and in the menu.
+        path: Where it is; `{of}` stands for what it is about.
+        tiles: What it shows, of the look, of sources, and of what it is about.
+        in_menu: Whether the menu names it.
+    """
+
+    title: str
+    path: str
+    tiles: Callable[[Look, Sources, str], Mapping[str, Html]]
+    in_menu: bool = True
+
+
+PAGES: Mapping[str, Page] = {
+    "overview": Page("Overview", "/", lambda look, sources, of: overview_tiles(look)),
+    "flow": Page("Flow", "/flow", lambda look, sources, of: flow_tiles(look, *sources.flow())),
+    "journal": Page("Alerts", "/alerts", lambda look, sources, of: errors(look)),
+}

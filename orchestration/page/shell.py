@@ -1,0 +1,59 @@
+"""A page before anything is known: head, menu, and a place for the tiles, which page.js fills."""
+
+from orchestration.page.html import Html, tag
+from orchestration.page.hub import Key
+from orchestration.page.pages import PAGES
+
+_READING = "Reading …"
+
+
+def shell(key: Key, *, ui_url: str, stamp: str, extra: Html | None = None) -> str:
+    """The HTML of a page.
+
+    Args:
+        key: Which.
+        ui_url: Of Dagster's web UI; empty without one.
+        stamp: Changes with the files of the page: browsers keep them until then.
+        extra: What stands above the tiles, a form for example.
+    """
+    page = PAGES[key.view]
+    links = [
+        tag("a", each.title, href=each.path, aria_current="page" if name == key.view else None)
+        for name, each in PAGES.items()
+        if each.in_menu
+    ]
+    if ui_url:
+        links.append(tag("a", "Dagster ↗", href=ui_url, class_="away"))
+    title = f"{page.title} {key.of}".strip()
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", f"{title} · Millrace"),
+        tag("link", rel="icon", href=f"/assets/icon.svg?{stamp}", type="image/svg+xml"),
+        tag("link", rel="stylesheet", href=f"/assets/page.css?{stamp}"),
+        tag("link", rel="stylesheet", href=f"/assets/flow.css?{stamp}") if key.view == "flow" else None,
+        tag("script", src=f"/assets/page.js?{stamp}", defer=True),
+    )
+    body = tag(
+        "body",
+        tag("a", "Skip to the content", href="#content", class_="skip"),
+        tag(
+            "header",
+            tag("a", "Millrace", href="/", class_="brand"),
+            tag("nav", links, aria_label="Pages"),
+            tag("div", id="state"),
+            class_="top",
+        ),
+        tag(
+            "main",
+            tag("div", tag("h1", title), tag("span", id="age", class_="dim", role="status"), class_="title"),
+            extra,
+            tag("div", tag("p", _READING, class_="empty"), id="tiles"),
+            id="content",
+            data_view=key.view,
+            data_of=key.of,
+        ),
+    )
+    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
