@@ -12,7 +12,9 @@ from pathlib import Path
 
 from ingestion.settings import Settings
 
-_SUFFIXES = (".py", ".sql", ".yml", ".yaml", ".csv", ".md", ".avsc", ".desc", ".binpb")
+_CODE = (".py", ".sql", ".yml", ".yaml", ".csv", ".md")
+_SCHEMAS = (".avsc", ".desc", ".binpb", ".json", ".proto", ".xsd")
+_SUFFIXES = _CODE + _SCHEMAS
 _SKIPPED_FOLDERS = frozenset({"target", "logs", "dbt_packages", "__pycache__", "node_modules"})
 
 

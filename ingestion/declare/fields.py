@@ -100,6 +100,7 @@ class FieldSpec(Origin):
         format: Of the text of a timestamp or date, as in %Y%m%d; nothing else counts then.
         zone: Of a time without an offset (else UTC), and the zone whose day a date is.
         encoding: base64, of a number whose bytes are sent without its scale, which is the type's.
+        description: What it means, for the comment on its column.
     """
 
     type: Annotated[str, AfterValidator(_field_type), WithJsonSchema(type_schema())]
@@ -108,6 +109,7 @@ class FieldSpec(Origin):
     format: Annotated[str, AfterValidator(_time_format), WithJsonSchema(format_schema())] | None = None
     zone: Annotated[str, AfterValidator(check_zone)] | None = None
     encoding: Literal["base64"] | None = None
+    description: str = ""
 
     @property
     def place(self) -> Place | None:

@@ -31,7 +31,7 @@ def _folder(context: Any) -> str:
 def fields_of(
     declared: Any, *, context: Any, topic: str, taken: Collection[str]
 ) -> dict[str, Mapping[str, str]]:
-    """Name → type and path of each field that the schema of a format declares.
+    """Name → type, path and description of each field that the schema of a format declares.
 
     Args:
         declared: What `format:` says. With a mistake in it, which is reported elsewhere, it has no fields.
@@ -56,7 +56,8 @@ def fields_of(
         if name in taken:
             name = f"payload_{name}"
         if name and name not in fields:
-            fields[name] = {"type": field.type, "path": field.path}
+            described = {"description": field.doc} if field.doc else {}
+            fields[name] = {"type": field.type, "path": field.path, **described}
     return fields
 
 

@@ -4,21 +4,25 @@ A number may be of any size: what a type can hold of it is decided field by fiel
 What does not parse as it came is looked at again: byte order marks, other encodings, NULs, bare text.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from decimal import Decimal
+from typing import Any, cast
 
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingestion.formats.json_options import JsonOptions
+from ingestion.formats.json_schema import JsonSchemaFile
 from ingestion.formats.likeness import CERTAIN, LIKELY, STRUCTURE, Likeness, Sample, likeness
 from ingestion.formats.looks import count_lines, is_bare_text
 from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
 from ingestion.formats.prefix import NEEDS_REGISTRY, after_prefix
-from ingestion.formats.text import NOT_UTF8, Encoding, as_utf8, utf16_hint
+from ingestion.formats.text import NOT_UTF8, as_utf8, utf16_hint
 
 _STRING_OR_NUMBER = re.compile(
     rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
@@ -26,27 +30,9 @@ _STRING_OR_NUMBER = re.compile(
     re.DOTALL,
 )
 """Whole strings, so that what looks like a number within one stays; else whole, well-formed numbers."""
+NOT_VALID = "violates_schema"
 _SHARE_OF_TEXT = 0.1
 """Less text than that is noise rather than a shape; it is said."""
-
-
-class JsonOptions(FormatOptions):
-    """What a stream of JSON may declare.
-
-    Attributes:
-        or_text: Text that is not JSON lands too, as a JSON string: a last will, for example.
-        lines: A message is lines of JSON (NDJSON), and each line an event of staging.
-        encoding: Of the text, where no byte order mark says it; UTF-8 by default.
-    """
-
-    or_text: bool = False
-    lines: bool = False
-    encoding: Encoding | None = None
-
-    @property
-    def makes_arrays(self) -> bool:
-        """Lines are."""
-        return self.lines
 
 
 @dataclass(frozen=True)
@@ -55,7 +41,7 @@ class JsonFormat:
 
     name: str = "json"
     options: type[FormatOptions] = JsonOptions
-    reasons: frozenset[str] = frozenset({"empty", NOT_UTF8, "not_json"})
+    reasons: frozenset[str] = frozenset({"empty", NOT_UTF8, "not_json", NOT_VALID})
     keeps_bytes: bool = False
     libraries: tuple[str, ...] = ("orjson",)
     extra: str = ""
@@ -64,7 +50,8 @@ class JsonFormat:
         """Parse each value, and keep those that parse as they are."""
         options = cast(JsonOptions, options)
         values = events["value"].combine_chunks()
-        other = range(len(values)) if options.lines or options.encoding else _find_others(values)
+        is_other = options.lines or options.encoding
+        other = range(len(values)) if is_other else _find_others(values, options.validated_by)
         if not other:
             return Texts(values.cast(pa.string()))
         headers = events["headers"].combine_chunks()
@@ -125,17 +112,21 @@ def _is_document(text: bytes) -> bool:
     return text.lstrip()[:1] in (b"{", b"[") and isinstance(_read_one(text, JsonOptions()), bytes)
 
 
-def _find_others(values: pa.BinaryArray) -> list[int]:
-    """The rows that do not parse as they came."""
+def _find_others(values: pa.BinaryArray, schema: JsonSchemaFile | None) -> list[int]:
+    """The rows that do not parse as they came, or violate the schema."""
     others = []
     loads = orjson.loads
+    holds = schema.holds if schema else None
     for index, value in enumerate(values.to_pylist()):
         if value is None:
             continue
         try:
-            loads(value)
+            found = loads(value)
         except orjson.JSONDecodeError:
             others.append(index)
+        else:
+            if holds is not None and not holds(found):
+                others.append(index)
     return others
 
 
@@ -155,7 +146,7 @@ def _read_lines(text: bytes, options: JsonOptions) -> bytes | Refusal:
     found = [_read_one(line, options) for line in lines]
     for number, line in enumerate(found, 1):
         if isinstance(line, Refusal):
-            whole = _read_one(text, JsonOptions())
+            whole = _read_one(text, options.model_copy(update={"or_text": False}))
             return (
                 Refusal(line.reason, f"line {number} of {len(lines)}: {line.detail}")
                 if isinstance(whole, Refusal)
@@ -168,14 +159,32 @@ def _read_lines(text: bytes, options: JsonOptions) -> bytes | Refusal:
 
 def _read_one(text: bytes, options: JsonOptions) -> bytes | Refusal:
     try:
-        orjson.loads(text)
+        found = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         if "infinity" in str(error) and _is_json_but_for_sizes(text):
-            return text
+            return _kept(text, None, options)
         if not text.strip():
             return Refusal("empty", "nothing but spaces" if text else "no bytes")
         return orjson.dumps(text.decode()) if options.or_text else Refusal("not_json", str(error))
-    return text
+    return _kept(text, found, options)
+
+
+def _kept(text: bytes, value: Any, options: JsonOptions) -> bytes | Refusal:
+    """A text whose value keeps to the schema, where the stream asks for that.
+
+    Args:
+        text: JSON.
+        value: What it says; None where a number in it is too large for orjson.
+        options: What the stream declares.
+    """
+    if options.validated_by is None:
+        return text
+    try:
+        value = json.loads(text, parse_float=Decimal) if value is None else value
+        wrong = options.validated_by.violation(value)
+    except RecursionError:
+        wrong = "it nests too deep to be validated"
+    return Refusal(NOT_VALID, wrong) if wrong else text
 
 
 def _is_json_but_for_sizes(value: bytes) -> bool:

@@ -36,15 +36,19 @@ def declared_descriptions(parsed: ParsedModels) -> dict[Table, Described]:
     raw = [(node["schema"], node["identifier"], node) for node in manifest["sources"].values()]
     built = [(node["schema"], node["alias"], node) for node in nodes]
     return {
-        (schema, name): Described(node["description"], _columns(node, name))
+        (schema, name): Described(node["description"], _columns(node, name, manifest["sources"]))
         for schema, name, node in raw + built
     }
 
 
-def _columns(node: Mapping[str, Any], name: str) -> dict[str, str]:
-    """The columns' descriptions; those that every staging model has need none in its file."""
+def _columns(node: Mapping[str, Any], name: str, sources: Mapping[str, Any]) -> dict[str, str]:
+    """The columns' descriptions; those that every staging model or its stream has need none in its file."""
     described = {column["name"]: column["description"] for column in node["columns"].values()}
-    usual = STAGING_COLUMNS if name.startswith("stg_") else {}
+    usual: dict[str, str] = {}
+    if name.startswith("stg_"):
+        usual = dict(STAGING_COLUMNS)
+        for source in (sources[each] for each in node["depends_on"]["nodes"] if each in sources):
+            usual |= source["meta"].get("descriptions", {})
     return {**usual, **{column: text for column, text in described.items() if text or column not in usual}}
 
 

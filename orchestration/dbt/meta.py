@@ -59,6 +59,10 @@ class FieldLike(Protocol):
     def encoding(self) -> str | None:
         """Of a number's bytes."""
 
+    @property
+    def description(self) -> str:
+        """What it means; may be empty."""
+
 
 class SequenceLike(Protocol):
     """A declared sequence."""
@@ -179,10 +183,20 @@ def fields_meta(stream: StreamLike) -> dict[str, dict[str, Any]]:
     return parts | {name: field_meta(field, stream.topic_place) for name, field in stream.fields.items()}
 
 
+def _descriptions(stream: StreamLike) -> dict[str, str]:
+    """What is said of fields; without braces, which dbt would take for Jinja."""
+    return {
+        name: field.description.replace("{", "(").replace("}", ")")
+        for name, field in stream.fields.items()
+        if field.description
+    }
+
+
 def stream_meta(stream: StreamLike) -> dict[str, Any]:
     """What the macros need to know of a stream."""
     return {
         "fields": fields_meta(stream),
+        **({"descriptions": described} if (described := _descriptions(stream)) else {}),
         "event_time": stream.event_time,
         "business_id": list(stream.business_id),
         "on_conflict": stream.on_conflict,

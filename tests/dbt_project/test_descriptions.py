@@ -1,11 +1,32 @@
 """Descriptions of streams and models are comments in the lake, and cost a version only where one changed."""
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import yaml
 
 from orchestration.dbt.descriptions import declared_descriptions, describe_lake
-from orchestration.dbt.project import parse_models
+from orchestration.dbt.project import ParsedModels, parse_models
 from tests.dbt_project.conftest import STREAMS, Warehouse
 from tests.dbt_project.raw import START, order_event
+
+
+def test_what_a_schema_says_of_a_field_is_its_column_s_unless_the_model_says_it() -> None:
+    said = {"total": "Ours.", "day": ""}
+    model: dict[str, Any] = {
+        "resource_type": "model", "schema": "staging", "alias": "stg_orders", "description": "",
+        "columns": {name: {"name": name, "description": text} for name, text in said.items()},
+        "depends_on": {"nodes": ["source.p.raw.orders", "macro.x"]},
+    }  # fmt: skip
+    source = {
+        "schema": "raw", "identifier": "orders", "description": "", "columns": {},
+        "meta": {"descriptions": {"total": "Theirs.", "order_id": "Names it.", "day": "When."}},
+    }  # fmt: skip
+    manifest = {"nodes": {"model.p.stg_orders": model}, "sources": {"source.p.raw.orders": source}}
+    parsed = cast(ParsedModels, SimpleNamespace(manifest=manifest))
+    columns = declared_descriptions(parsed)["staging", "stg_orders"].columns
+    assert [columns[name] for name in ("total", "order_id", "day")] == ["Ours.", "Names it.", "When."]
+    assert columns["batch_id"]
 
 
 def test_descriptions_are_comments_and_only_changes_are_written(warehouse: Warehouse) -> None:

@@ -190,7 +190,7 @@ def test_messages_that_need_a_schema_are_not_guessed_at(
     code, shown, error = add(topic, "--from", f"kafka:{topic}", "--yes")
     assert (code, shown) == (1, "")
     assert "look like protobuf: what can be Protocol Buffers with the fields 1, 2 in 3 of 3" in error
-    assert "give the schema, as in --format '{protobuf: {file: schemas/plant.desc" in error
+    assert "give the schema, as in --format '{protobuf: {file: schemas/plant.proto" in error
     assert files_of(project) == before
 
 

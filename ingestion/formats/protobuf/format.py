@@ -29,7 +29,7 @@ _OWN_JSON = frozenset(
     for each in ("Any", "Duration", "FieldMask", "ListValue", "Struct", "Timestamp", "Value")
 )
 _LENGTH_BYTES = 5
-_EXAMPLE = "--format '{protobuf: {file: schemas/plant.desc, message: plant.v1.Reading}}'"
+_EXAMPLE = "--format '{protobuf: {file: schemas/plant.proto, message: plant.v1.Reading}}'"
 _NONE = object()
 
 

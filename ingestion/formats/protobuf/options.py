@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import PrivateAttr, ValidationInfo, model_validator
 
 from ingestion.formats.port import FOLDER, FormatOptions, SchemaField, Surroundings
+from ingestion.formats.protobuf.compiled import SUFFIX, compiled
 from ingestion.formats.protobuf.descriptors import DescriptorsRefused, message_class
 from ingestion.formats.protobuf.fields import fields_of
 
@@ -13,8 +14,8 @@ class ProtobufOptions(FormatOptions):
     """What a stream of Protocol Buffers declares.
 
     Attributes:
-        file: Path of a descriptor set, from the project's folder, as protoc --descriptor_set_out=orders.desc
-            --include_imports orders.proto writes it, or buf build -o orders.binpb.
+        file: Path of a .proto file, from the project's folder; or of a descriptor set, as it is written by
+            protoc --descriptor_set_out=orders.desc --include_imports orders.proto or buf build -o orders.binpb.
         message: Full name of the message, as in plant.v1.Reading; left out where the file has only one.
         delimited: A value holds several messages, each behind its length, and becomes an array of them.
     """
@@ -27,13 +28,10 @@ class ProtobufOptions(FormatOptions):
     @model_validator(mode="after")
     def _read(self, info: ValidationInfo) -> "ProtobufOptions":
         path = Path((info.context or {}).get(FOLDER, "")) / Path(self.file).expanduser()
-        if path.suffix == ".proto":
-            raise ValueError(
-                f"{path.name} is source text; compile it with 'protoc --descriptor_set_out={path.stem}.desc "
-                f"--include_imports {path.name}' and name {path.stem}.desc"
-            )
+        project = Path((info.context or {}).get(FOLDER, ""))
         try:
-            self._descriptors = path.read_bytes()
+            is_source = path.suffix == SUFFIX
+            self._descriptors = compiled(path, project=project) if is_source else path.read_bytes()
             message_class(self._descriptors, self.message)
         except OSError as error:
             raise ValueError(
