@@ -14,8 +14,8 @@ class ProtobufOptions(FormatOptions):
     """What a stream of Protocol Buffers declares.
 
     Attributes:
-        file: Path of a .proto file, from the project's folder; or of a descriptor set, as it is written by
-            protoc --descriptor_set_out=orders.desc --include_imports orders.proto or buf build -o orders.binpb.
+        file: Path of a .proto file, from the project's folder; or of a descriptor set, which is written by
+            protoc --descriptor_set_out=orders.desc --include_imports orders.proto, or by buf build -o.
         message: Full name of the message, as in plant.v1.Reading; left out where the file has only one.
         delimited: A value holds several messages, each behind its length, and becomes an array of them.
     """
