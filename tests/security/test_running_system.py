@@ -21,6 +21,7 @@ from paho.mqtt.publish import single
 
 from ingestion.lake.lake import Lake
 from ingestion.settings import load_settings
+from orchestration.conditions.journal import open_conditions
 from orchestration.services.postgres import EmbeddedPostgres
 from tests.conftest import PASSWORD, USER
 from tests.e2e.test_demo import MILLRACE, processes_of
@@ -174,13 +175,10 @@ def exposed(
         secured.create_topic("production_orders", partitions=1)
         produce(secured.bootstrap_servers, "production_orders", [order] * 3)
         eventually(lambda: _failures(url), "a run has failed", seconds=60)
-        logs = found.folder / "logs"
         eventually(
-            lambda: any(
-                "alert not posted" in path.read_text(errors="replace") for path in logs.rglob("*.log")
-            ),
+            lambda: "alert_undelivered" in {each.finding.name for each in open_conditions(found.folder)},
             "the alert was tried",
-            seconds=60,
+            seconds=150,
         )
         found.command_lines |= _command_lines(found.folder)
         found.said = {name: command.communicate(timeout=120)[0] for name, command in commands.items()}
