@@ -48,8 +48,10 @@ def order_for(stream: Stream, settings: Settings, **limits: Any) -> dict[str, An
         limits: Further settings.
     """
     assert settings.catalog is not None
+    formats = {"format": stream.format, "key": stream.key}
+    declared = {role: each.declared() for role, each in formats.items() if each is not None}
     return {
-        "stream": stream.model_dump(mode="json", exclude={"format"}) | {"format": stream.format.declared()},
+        "stream": stream.model_dump(mode="json", exclude=set(formats)) | declared,
         "settings": {
             "data_dir": settings.data_dir,
             "catalog": settings.catalog.get_secret_value(),
