@@ -16,6 +16,10 @@ class CatalogUnavailable(MillraceError):
     """The lake's PostgreSQL catalog cannot be reached, or refused the password."""
 
 
+class ServingUnavailable(MillraceError):
+    """The database for BI tools cannot be reached, or cannot be written."""
+
+
 class StorageError(MillraceError):
     """A folder cannot be written or read."""
 

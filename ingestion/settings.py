@@ -69,6 +69,10 @@ class Settings(BaseSettings):
         default=None, description="postgresql:// URL of Dagster's storage; empty: beside the catalog"
     )
 
+    serving: SecretStr | None = Field(
+        default=None, description="postgresql:// URL of the database for BI tools; off; empty: embedded"
+    )
+
     batch_max_events: int = Field(default=200_000, ge=1, description="per stream and batch")
     batch_max_bytes: int = Field(default=256 * 2**20, ge=2**20, description="payload bytes per batch")
     batch_max_seconds: float = Field(default=20.0, gt=0, description="reading time per batch")

@@ -186,7 +186,7 @@ def build_models(
         {key: contract for key, contract in project.contracts.items() if key.path[0] != OPS_GROUP},
         Cycles(project.streams, lineage.followers, lineage.groups(), budget_seconds=shortest),
         budgets=budgets,
-        tables=lineage.tables_of(),
+        lineage=lineage,
         served=served_models(project.parsed, lineage),
         run_dbt=run_dbt,
     )

@@ -64,6 +64,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "checks",
             "records",
             "services",
+            "serving",
             "web daemon code_server",
             "observe",
             "flow metrics",

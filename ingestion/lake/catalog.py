@@ -32,8 +32,27 @@ create table if not exists millrace.writers (
     stream text primary key,
     application_name text not null,
     since timestamptz not null default now()
+);
+create table if not exists millrace.unfinished (
+    model text not null,
+    builder text not null,
+    since timestamptz not null default now(),
+    primary key (model, builder)
+);
+create table if not exists millrace.instants (
+    stream text primary key,
+    snapshot bigint not null,
+    noted_at timestamptz not null,
+    shown text not null
+);
+create table if not exists millrace.consumers (
+    name text primary key,
+    snapshot bigint not null,
+    read_at timestamptz not null
 )
 """
+"""Who writes which stream; which models are being built, the versions at which all were (serve/instants.py);
+and how far those have read that keep versions of the lake (serve/consumers.py)."""
 
 
 def process_name() -> str:
@@ -155,7 +174,7 @@ def _explain(parameters: dict[str, str], reason: str) -> str:
 
 
 def prepare_catalog(connection: extensions.connection) -> None:
-    """Create what writer locks need. Harmless when it exists."""
+    """Create what is kept beside the lake: locks, instants, consumers. Harmless when it exists."""
     with connection.cursor() as cursor:
         cursor.execute("select pg_advisory_lock(%s, 0)", (_LOCK_SPACE,))
         try:

@@ -48,7 +48,7 @@ select
         select bool_or(version = %(newest)s and done_at is not null) and max(version) = %(newest)s
         from {METADATA_SCHEMA}.millrace_versions
     )
-    and to_regclass('millrace.writers') is not null
+    and to_regclass('millrace.consumers') is not null
     and %(tables)s::text[] <@ (
         select coalesce(array_agg(table_name::text), '{{}}')
         from {METADATA_SCHEMA}.ducklake_table as tables

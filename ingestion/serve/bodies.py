@@ -2,18 +2,16 @@
 
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import pyarrow as pa
-from duckdb.sqltypes import DuckDBPyType
 
 from ingestion.connectors.marts import Head, Notation
-from ingestion.serve.texts import csv_row, json_object, literal, quoted
+from ingestion.serve.texts import Columns, csv_row, json_object, literal, quoted
 
-Columns = Sequence[tuple[str, DuckDBPyType]]
 Pieces = Callable[[str, Columns, Head, pa.RecordBatchReader], Iterator[bytes]]
 
 _JSON_BETWEEN, _CSV_END = ",\n", "\r\n"

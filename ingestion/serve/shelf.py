@@ -24,12 +24,20 @@ class Mart:
         schema: Of its table or view.
         table: Its table or view.
         streams: That it follows from.
+        key: The columns that identify its rows, as its model declares; none where it does not.
+        published: Whether PostgreSQL gets it: the product's own are read where they are.
+        description: What its project says of it.
+        columns: Column and what its project says of it.
     """
 
     name: str
     schema: str
     table: str
     streams: tuple[str, ...]
+    key: tuple[str, ...] = ()
+    published: bool = True
+    description: str = ""
+    columns: tuple[tuple[str, str], ...] = ()
 
 
 def write_served(data_dir: Path, marts: Iterable[Mart]) -> None:
@@ -51,10 +59,19 @@ def served_marts(data_dir: Path) -> dict[str, Mart]:
     """The marts that are served, by name; none while nobody has said so."""
     try:
         marts = [
-            Mart(each["name"], each["schema"], each["table"], tuple(each["streams"]))
+            Mart(
+                each["name"],
+                each["schema"],
+                each["table"],
+                tuple(each["streams"]),
+                tuple(each["key"]),
+                bool(each["published"]),
+                each["description"],
+                tuple((column, text) for column, text in each["columns"]),
+            )
             for each in _read(data_dir / _FOLDER / _SERVED) or ()
         ]
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         return {}
     return {mart.name: mart for mart in marts}
 

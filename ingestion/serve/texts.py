@@ -4,7 +4,12 @@ JSON has no number that every reader keeps beyond 2^53, and none for NaN: those 
 Buffers' notation of JSON.
 """
 
+from collections.abc import Sequence
+
 from duckdb.sqltypes import DuckDBPyType
+
+Columns = Sequence[tuple[str, DuckDBPyType]]
+"""Name and type of each."""
 
 _NUMBERS = frozenset({"tinyint", "smallint", "integer", "utinyint", "usmallint", "uinteger"})
 _FLOATS = frozenset({"float", "double"})
@@ -27,7 +32,7 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def json_object(columns: list[tuple[str, DuckDBPyType]]) -> str:
+def json_object(columns: Columns) -> str:
     """SQL of a row as the text of a JSON object.
 
     Args:
@@ -36,7 +41,7 @@ def json_object(columns: list[tuple[str, DuckDBPyType]]) -> str:
     return _object([(name, quoted(name), kind) for name, kind in columns])
 
 
-def csv_row(columns: list[tuple[str, DuckDBPyType]]) -> str:
+def csv_row(columns: Columns) -> str:
     """SQL of a row as a line of CSV: null is nothing, an empty text is "" in quotes.
 
     Args:

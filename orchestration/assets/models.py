@@ -6,7 +6,7 @@ The SQL is in dbt_project/; how models become assets is in translator.py.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +29,7 @@ from ingestion.declare.stream import Stream
 from ingestion.errors import StorageError
 from ingestion.land.session import LakeSession
 from ingestion.serve.shelf import note_shown
+from orchestration.assets.judged import JudgedBuilds
 from orchestration.assets.model_results import (
     DONE,
     data_versions,
@@ -44,7 +45,7 @@ from orchestration.checks.staged import StagedChecks, staged_specs, staged_strea
 from orchestration.dbt.blame import in_one_line
 from orchestration.dbt.call import DbtProject
 from orchestration.dbt.descriptions import Described, Table, declared_descriptions, describe_lake
-from orchestration.dbt.lineage import NodeKeys
+from orchestration.dbt.lineage import Lineage, NodeKeys
 from orchestration.dbt.project import FULL_SCAN, FULL_SCAN_TAG, NO_ASSETS, ParsedModels
 from orchestration.dbt.results import DbtFailed, DbtResult, NodeResult, why_failed
 from orchestration.dbt.runner import build_args, invoke
@@ -76,6 +77,7 @@ class Parts:
         descriptions: What the project says of its tables.
         staged: Staging model → its stream.
         served: The marts that programs read.
+        lineage: What follows from what.
     """
 
     project: DbtProject
@@ -89,6 +91,7 @@ class Parts:
     descriptions: Mapping[Table, Described]
     staged: Mapping[AssetKey, Stream]
     served: list[Served]
+    lineage: Lineage
 
 
 def models_asset(
@@ -97,7 +100,7 @@ def models_asset(
     cycles: Cycles,
     *,
     budgets: Mapping[AssetKey, Budget],
-    tables: Mapping[str, frozenset[AssetKey]],
+    lineage: Lineage,
     served: list[Served],
     run_dbt: Callable[[DbtProject, Sequence[str]], DbtResult] = invoke,
 ) -> AssetsDefinition:
@@ -108,7 +111,7 @@ def models_asset(
         contracts: Model → its contract.
         cycles: How a run goes on.
         budgets: Mart → how fresh it has to be.
-        tables: Stream → what has to be built to show what is new of it.
+        lineage: What follows from what.
         served: The marts that programs read.
         run_dbt: Runs a dbt command on the project.
     """
@@ -119,8 +122,8 @@ def models_asset(
     nodes = NodeKeys.of(specs.assets, specs.checks)
     staged = staged_streams(cycles.streams, nodes.assets.values())
     parts = Parts(
-        parsed.project, nodes, data_versions(parsed), contracts, budgets, tables, cycles, run_dbt,
-        declared_descriptions(parsed), staged, served,
+        parsed.project, nodes, data_versions(parsed), contracts, budgets, lineage.tables_of(), cycles,
+        run_dbt, declared_descriptions(parsed), staged, served, lineage,
     )  # fmt: skip
 
     @multi_asset(
@@ -155,6 +158,7 @@ class ModelsRun:
         self._versions = parts.versions
         self._results: dict[str, NodeResult] = {}
         self._freshness = FreshnessMeter(parts.budgets, since=_started_at(context))
+        self._judged = JudgedBuilds(session, parts.lineage)
 
     def events(self) -> Iterator[Any]:
         """Everything that the step yields, in order.
@@ -163,12 +167,15 @@ class ModelsRun:
             Failure: dbt failed; what it had built before is yielded, and its contracts are checked.
         """
         stage.begin(self._session.settings, self._context.run_id, "building models", computes=True)
-        yield from self._first_build()
-        self._describe()
-        yield from self._parts.cycles.run(self._context, self._build_again)
-        stage.begin(self._session.settings, self._context.run_id, "checking models", computes=True)
-        # A contract runs at most every few seconds: what a late cycle built may not be checked yet.
-        yield from recorded(self._contracts.run(self._session.lake, all_of_them=True))
+        with closing(self._judged):
+            yield from self._first_build()
+            self._describe()
+            yield from self._parts.cycles.run(self._context, self._build_again)
+            stage.begin(self._session.settings, self._context.run_id, "checking models", computes=True)
+            # A contract runs at most every few seconds: what a late cycle built may not be checked yet.
+            last = self._contracts.run(self._session.lake, all_of_them=True)
+            yield from recorded(self._judged.contracts(last))
+            self._judged.end()
         yield from recorded(self._staged.run(self._session.lake, all_of_them=True))
         yield from recorded(self._freshness.run(pause_seconds=0))
         yield from model_pages(self._session, [*self._results.values()], self._parts.nodes)
@@ -181,7 +188,7 @@ class ModelsRun:
             exclude=[FULL_SCAN, NO_ASSETS],
             full_refresh=context.op_execution_context.op_config["full_refresh"],
         )
-        yield from self._build(args, context.selected_asset_check_keys)
+        yield from self._build(args, context.selected_asset_keys, context.selected_asset_check_keys)
         yield from self._staged.run(self._session.lake, only=context.selected_asset_check_keys)
         yield from self._freshness.run(only=context.selected_asset_check_keys)
 
@@ -198,13 +205,16 @@ class ModelsRun:
         # A view shows what is new without being built; its contract is due as the tables' are.
         self._contracts.built(keys)
         args = build_args("build", select=nodes.selectors(keys), exclude=[FULL_SCAN, NO_ASSETS, _VIEWS])
-        yield from self._build(args, frozenset(nodes.checks.values()))
+        yield from self._build(args, keys, frozenset(nodes.checks.values()))
         yield from self._staged.run(self._session.lake)
         yield from self._freshness.run()
 
-    def _build(self, args: list[str], checks: AbstractSet[AssetCheckKey]) -> Iterator[Any]:
+    def _build(
+        self, args: list[str], keys: AbstractSet[AssetKey], checks: AbstractSet[AssetCheckKey]
+    ) -> Iterator[Any]:
         """One dbt build: its results, then the contracts that are due; a failure comes after both."""
         lake, nodes = self._session.lake, self._parts.nodes
+        self._judged.begin(keys)
         failure: DbtFailed | None = None
         try:
             results = self._run_dbt(args)
@@ -222,7 +232,8 @@ class ModelsRun:
         }
         self._contracts.built(built)
         self._staged.built(built)
-        yield from self._contracts.run(lake)
+        yield from self._judged.contracts(self._contracts.run(lake))
+        self._judged.end(built, failed=_failing(results, nodes))
         if failure is not None:
             raise Failure(
                 str(failure),
@@ -275,6 +286,16 @@ class ModelsRun:
 def _started_at(context: AssetExecutionContext) -> datetime:
     record = context.instance.get_run_record_by_id(context.run_id)
     return datetime.fromtimestamp((record and record.start_time) or time.time(), UTC)
+
+
+def _failing(results: Sequence[NodeResult], nodes: NodeKeys) -> set[AssetKey]:
+    """The models that failed, or whose tests did."""
+    found = (
+        nodes.assets.get(result.unique_id) or _tested(nodes.checks.get(result.unique_id))
+        for result in results
+        if result.failed
+    )
+    return {key for key in found if key is not None}
 
 
 def _failed(failure: DbtFailed, nodes: NodeKeys) -> dict[str, str]:

@@ -12,7 +12,7 @@ from orchestration.dbt.names import asset_path
 from orchestration.dbt.project import BUILT_TYPES, ParsedModels
 
 _UNIQUE = ("unique_together", "unique_combination_of_columns")
-_OWN = "millrace"
+OWN_PACKAGE = "millrace"
 """The product's dbt package."""
 
 
@@ -40,12 +40,12 @@ def reached_from(parsed: ParsedModels, stream: str) -> list[Reached]:
         parsed: The project.
         stream: The stream's name.
     """
-    nodes, keys = parsed.manifest["nodes"], _keys(parsed.manifest)
+    nodes, keys = parsed.manifest["nodes"], row_keys(parsed.manifest)
     found: list[Reached] = []
     shown_by: dict[str, frozenset[str]] = {}
     for unique_id in _in_order(parsed.manifest, stream):
         node = nodes[unique_id]
-        if node["resource_type"] not in BUILT_TYPES or node["package_name"] == _OWN:
+        if node["resource_type"] not in BUILT_TYPES or node["package_name"] == OWN_PACKAGE:
             continue
         kind = node["config"].get("materialized")
         parents = node.get("depends_on", {}).get("nodes", ())
@@ -81,7 +81,7 @@ def _in_order(manifest: Mapping[str, Any], stream: str) -> list[str]:
     return list(reversed(ordered))
 
 
-def _keys(manifest: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def row_keys(manifest: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """dbt's id of a model → the columns that identify its rows: `unique_key`, else what a test says."""
     keys: dict[str, tuple[str, ...]] = {}
     for unique_id, columns in _tested(manifest):

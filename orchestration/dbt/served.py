@@ -9,6 +9,7 @@ from dagster import AssetKey
 from ingestion.serve.shelf import Mart
 from orchestration.dbt.lineage import Lineage
 from orchestration.dbt.project import ParsedModels
+from orchestration.dbt.reached import OWN_PACKAGE, row_keys
 
 MARTS_SCHEMA = "marts"
 
@@ -33,7 +34,7 @@ def served_models(parsed: ParsedModels, lineage: Lineage) -> list[Served]:
         parsed: The project, parsed for production.
         lineage: What follows from each stream.
     """
-    found = []
+    found, keys = [], row_keys(parsed.manifest)
     for unique_id, node in parsed.manifest["nodes"].items():
         if node["resource_type"] != "model" or node["schema"] != MARTS_SCHEMA:
             continue
@@ -43,7 +44,16 @@ def served_models(parsed: ParsedModels, lineage: Lineage) -> list[Served]:
         ):
             continue
         needs = lineage.tables_before(lineage.keys[unique_id])
-        mart = Mart(node["name"], node["schema"], node["alias"], tuple(sorted(needs)))
+        mart = Mart(
+            node["name"],
+            node["schema"],
+            node["alias"],
+            tuple(sorted(needs)),
+            keys.get(unique_id, ()),
+            published=node["package_name"] != OWN_PACKAGE,
+            description=node["description"],
+            columns=tuple((name, column["description"]) for name, column in node["columns"].items()),
+        )
         found.append(Served(mart, needs))
     return sorted(found, key=lambda each: each.mart.name)
 

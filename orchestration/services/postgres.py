@@ -20,6 +20,7 @@ import psycopg2
 from orchestration.services.launch import Account
 from orchestration.services.postgres_cluster import (
     ENVIRONMENT,
+    allow_roles,
     create_cluster,
     major_version,
     postgres_binaries,
@@ -48,7 +49,7 @@ class EmbeddedPostgres:
         self,
         folder: Path,
         *,
-        databases: Sequence[str] = ("lake", "dagster"),
+        databases: Sequence[str] = ("lake", "dagster", "serving"),
         max_connections: int = 100,
         binaries: Path | None = None,
         die_with_parent: bool = True,
@@ -163,6 +164,8 @@ class EmbeddedPostgres:
         self._clear_stale_locks()
         if not self.folder.passfile.exists():
             renew_password(self.folder, binaries=binaries, account=account)
+        if not self.folder.may_create_roles:
+            allow_roles(self.folder, binaries=binaries, account=account)
         socket_folder = self.folder.make_socket_folder(account)
         write_settings(
             self.folder,

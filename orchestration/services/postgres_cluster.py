@@ -87,8 +87,8 @@ def create_cluster(
 ) -> None:
     """Make the data folder with the role and the databases; it appears complete or not at all.
 
-    Nobody can log in as the superuser `postgres`, which has no password. The role owns the databases and may
-    make more.
+    Nobody can log in as the superuser `postgres`, which has no password. The role owns the databases, and may
+    make more and further roles.
 
     Raises:
         ServiceError: The disk is full, or initdb failed.
@@ -105,14 +105,22 @@ def create_cluster(
         _run_as(account, command, folder=draft)
         password = folder.make_password()
         statements = [
-            f"CREATE ROLE {USER} LOGIN CREATEDB PASSWORD '{password}'",
+            f"CREATE ROLE {USER} LOGIN CREATEDB CREATEROLE PASSWORD '{password}'",
             f"GRANT pg_monitor TO {USER}",
             *(f'CREATE DATABASE "{database}" OWNER {USER}' for database in databases),
         ]
         _run_single(statements, binaries=binaries, account=account, data=draft)
         draft.rename(folder.data)
+        folder.note_may_create_roles()
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def allow_roles(folder: PostgresFolder, *, binaries: Path, account: Account | None) -> None:
+    """Let the role make roles while the server is down; for the data of an early release."""
+    statements = [f"ALTER ROLE {USER} CREATEROLE"]
+    _run_single(statements, binaries=binaries, account=account, data=folder.data)
+    folder.note_may_create_roles()
 
 
 def renew_password(folder: PostgresFolder, *, binaries: Path, account: Account | None) -> None:

@@ -50,6 +50,19 @@ class PostgresFolder:
         return self.root / "secret" / "pgpass"
 
     @property
+    def may_create_roles(self) -> bool:
+        """Whether the role may make others: the one that BI tools use."""
+        return self._roles_note.exists()
+
+    def note_may_create_roles(self) -> None:
+        """Note that it may."""
+        self._roles_note.touch(mode=0o600)
+
+    @property
+    def _roles_note(self) -> Path:
+        return self.root / "secret" / "may-create-roles"
+
+    @property
     def config(self) -> Path:
         """The server's configuration file, written at every start."""
         return self.root / "postgresql.conf"

@@ -25,6 +25,7 @@ from orchestration.records.system_state import ServiceRow, SystemState, streams_
 from orchestration.services.postgres import EmbeddedPostgres
 from orchestration.services.process import Service, ServiceError, wait_until
 from orchestration.services.supervisor import Supervisor
+from orchestration.serving.address import serves
 from orchestration.system import services
 from orchestration.system.code_server import CodeServer
 from orchestration.system.collectors import Collectors
@@ -124,6 +125,8 @@ class System:
         if self.settings.catalog is None:
             postgres = EmbeddedPostgres(self.settings.data_dir / "postgres")
             self._runtime["catalog"] = postgres.dsn("lake")
+            if self.settings.serving is None:
+                self._runtime["serving"] = postgres.dsn("serving")
             if self.settings.dagster_catalog is None:
                 self._runtime["dagster_catalog"] = postgres.dsn("dagster")
             base.insert(0, postgres)
@@ -217,6 +220,8 @@ class System:
             processes.append(services.exporter(settings, env))
         if self.page_port is not None:
             processes.append(services.page_server(settings, env, port=self.page_port))
+        if serves(settings):
+            processes.append(services.publisher(settings, env))
         return [*processes, *self._collectors.make(settings, env, self.streams)]
 
     def _await_ui(self) -> None:

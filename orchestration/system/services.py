@@ -151,6 +151,11 @@ def collector(settings: Settings, env: Mapping[str, str], member: Member) -> Chi
     return _python(settings, env, member.name, "-m", "ingestion.collect", member.key)
 
 
+def publisher(settings: Settings, env: Mapping[str, str]) -> ChildProcess:
+    """What publishes the marts to PostgreSQL."""
+    return _python(settings, env, "serving", "-m", "orchestration.serving")
+
+
 def choose_ui_port(settings: Settings) -> int:
     """The configured port if it is free; a free one for 0.
 
