@@ -216,7 +216,7 @@ def _project_of(data_dir: Path) -> Path:
 
 def _services_of_demo(data_dir: Path) -> dict[str, object]:
     """What its demo has started, whatever the environment and .env name; nothing once it has ended."""
-    none = dict.fromkeys(("catalog", "dagster_catalog", "lake_path"))
+    none = dict.fromkeys(("catalog", "dagster_catalog", "lake_path", "serving"))
     running = system_is_running(data_dir)
     return none | (_read_variables([dotenv_values(data_dir / RUNTIME_FILE)]) if running else {})
 

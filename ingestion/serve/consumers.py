@@ -1,6 +1,9 @@
 """Consumers of the lake by name: how far each has read. Upkeep keeps the versions that they have not."""
 
-from ingestion.lake.catalog import Connection
+from contextlib import closing
+
+from ingestion.lake.catalog import Connection, connect_catalog, process_name
+from ingestion.settings import Settings
 
 SERVING = "serving"
 """Who publishes marts to PostgreSQL."""
@@ -23,15 +26,28 @@ def note_read(connection: Connection, name: str, snapshot: int) -> None:
         cursor.execute(_NOTE, (name, snapshot))
 
 
-def forget(connection: Connection, name: str) -> None:
-    """Let upkeep expire what a consumer has not read: there is none of that name any more."""
-    with connection.cursor() as cursor:
+def forget(settings: Settings, name: str) -> None:
+    """Let upkeep expire what a consumer has not read: there is none of that name any more.
+
+    Raises:
+        CatalogUnavailable: The catalog does not answer.
+    """
+    connection = connect_catalog(settings, application_name=process_name())
+    with closing(connection), connection.cursor() as cursor:
         cursor.execute("delete from millrace.consumers where name = %s", (name,))
 
 
-def read_until(connection: Connection) -> int | None:
-    """The oldest version that some consumer reads on from; None without consumers."""
-    with connection.cursor() as cursor:
+def consumed_until(settings: Settings) -> int | None:
+    """The oldest version that some consumer reads on from; None without consumers.
+
+    Raises:
+        CatalogUnavailable: The catalog does not answer.
+    """
+    connection = connect_catalog(settings, application_name=process_name())
+    with closing(connection), connection.cursor() as cursor:
+        cursor.execute("select to_regclass('millrace.consumers') is not null")
+        if cursor.fetchone() != (True,):
+            return None
         cursor.execute("select min(snapshot) from millrace.consumers")
         row = cursor.fetchone()
         return None if row is None or row[0] is None else int(row[0])

@@ -17,6 +17,7 @@ from ingestion.errors import CatalogUnavailable, MaintenanceError, MillraceError
 from ingestion.faultpoints import faultpoint
 from ingestion.lake.catalog import lock_session, process_name, writer_lock
 from ingestion.lake.lake import CATALOG_NAME, Lake
+from ingestion.serve.consumers import consumed_until
 from ingestion.settings import Settings
 from ingestion.upkeep.ages import Ages
 from ingestion.upkeep.compaction import Compaction, Compactor, Table
@@ -37,6 +38,7 @@ class Limits:
         delete_threshold: Files with a larger share of deleted rows are rewritten.
         keep_every_snapshot: Each version stays so long …
         keep_snapshots: … and the last of each hour so long: how far time travel reaches back.
+        keep_unread: Versions that a consumer of the lake has not read stay so long.
         grace: For so long a file stays after its last reader may have planned on it.
         orphan_age: A file of a writer that the catalog does not know is deleted when it is older; writers
             write their files before they commit.
@@ -50,6 +52,7 @@ class Limits:
     delete_threshold: float = 0.2
     keep_every_snapshot: timedelta = timedelta(minutes=30)
     keep_snapshots: timedelta = timedelta(days=7)
+    keep_unread: timedelta = timedelta(hours=2)
     grace: timedelta = timedelta(days=1)
     orphan_age: timedelta = timedelta(days=2)
     keep_logs: timedelta = timedelta(days=30)
@@ -219,7 +222,8 @@ class _Upkeep:
         expired = 0
         recent = self._before(self._limits.keep_every_snapshot)
         hourly = self._before(self._limits.keep_snapshots)
-        if recent is None or hourly is None:
+        unread = self._before(self._limits.keep_unread)
+        if recent is None or hourly is None or unread is None:
             return 0
         with self._recorded("versions of the lake"):
             doomed = versions_to_expire(
@@ -228,6 +232,8 @@ class _Upkeep:
                 keep_all=self._now - recent,
                 keep_hourly=self._now - hourly,
                 needed=self._needed,
+                unread=consumed_until(self._lake.settings),
+                keep_unread=self._now - unread,
             )
             if not self._dry_run:
                 expire_versions(self._lake, doomed)

@@ -19,6 +19,8 @@ def versions_to_expire(
     keep_all: timedelta,
     keep_hourly: timedelta,
     needed: Collection[int] = (),
+    unread: int | None = None,
+    keep_unread: timedelta = timedelta(0),
 ) -> list[int]:
     """Choose.
 
@@ -28,6 +30,8 @@ def versions_to_expire(
         keep_all: Every version stays that is younger.
         keep_hourly: The last version of each hour (UTC) stays that is younger.
         needed: Versions that stay while they are younger than `keep_hourly`.
+        unread: The version from which a consumer of the lake reads on; None without one.
+        keep_unread: It and those after it stay that are younger.
     """
     ordered = list(versions)
     last_of_hour = {_hour(moment): number for number, moment in ordered}
@@ -38,6 +42,7 @@ def versions_to_expire(
         if number != newest
         and moment < now - keep_all
         and (moment < now - keep_hourly or (last_of_hour[_hour(moment)] != number and number not in needed))
+        and (unread is None or number < unread or moment < now - keep_unread)
     ]
 
 

@@ -17,6 +17,7 @@ from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.migrate.prepare import prepare_lake
+from ingestion.serve.consumers import SERVING, forget
 from ingestion.settings import Settings, load_settings
 from orchestration.conditions.condition import Condition, Finding
 from orchestration.dbt.prepared import prepare_project
@@ -222,6 +223,8 @@ class System:
             processes.append(services.page_server(settings, env, port=self.page_port))
         if serves(settings):
             processes.append(services.publisher(settings, env))
+        else:
+            forget(settings, SERVING)
         return [*processes, *self._collectors.make(settings, env, self.streams)]
 
     def _await_ui(self) -> None:

@@ -37,6 +37,26 @@ def test_what_is_needed_stays_for_days_and_the_newest_for_ever() -> None:
     assert doomed() == []
 
 
+def test_what_a_consumer_has_not_read_stays_for_a_while() -> None:
+    versions = [(number, ago(minutes=100 - number)) for number in range(1, 6)]
+
+    def kept(unread: int | None, **bound: float) -> list[int]:
+        gone = versions_to_expire(
+            [*versions, (9, NOW)],
+            now=NOW,
+            keep_all=timedelta(minutes=30),
+            keep_hourly=timedelta(0),
+            unread=unread,
+            keep_unread=timedelta(**bound),
+        )
+        return [number for number, _ in versions if number not in gone]
+
+    assert kept(None) == []
+    assert kept(3, hours=2) == [3, 4, 5]
+    assert kept(9, hours=2) == []
+    assert kept(1, minutes=97.5) == [3, 4, 5]
+
+
 def test_versions_in_the_middle_go_and_the_others_are_read_as_before(lake: Lake) -> None:
     load(lake, 12)
     numbers = [number for number, _ in read_versions(lake)]

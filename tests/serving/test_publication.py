@@ -1,13 +1,17 @@
 """Marts in PostgreSQL: all at one instant, only what changed, exact, and again after whatever happened."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import psycopg2
 import pytest
 from psycopg2 import extensions
 
+from ingestion.clock import utc_now
 from ingestion.errors import ServingUnavailable
 from ingestion.faultpoints import install_hook
+from ingestion.upkeep.maintenance import Limits, maintain
+from ingestion.upkeep.versions import read_versions
 from orchestration.serving.role import READER, password_file
 from tests.serving.shop import MARTS, Shop, new_shop, reading, secret
 
@@ -196,6 +200,24 @@ def test_it_reads_on_over_versions_that_have_expired(open_for_business: Shop) ->
     version = shop.lake.snapshot_id()
     expired = ", ".join(str(each) for each in range(version - 3, version))
     shop.lake.query(f"call ducklake_expire_snapshots('lake', versions => [{expired}])")
+    shop.publish()
+    assert shop.agrees(version)
+
+
+def test_upkeep_keeps_what_is_not_read_yet(open_for_business: Shop) -> None:
+    shop = open_for_business
+    for number in range(4):
+        version = shop.build(f"insert into lake.marts.orders values ({20 + number}, 'late')")
+    soon = Limits(keep_every_snapshot=timedelta(0), keep_snapshots=timedelta(0))
+    later = utc_now() + timedelta(minutes=90)
+    assert maintain(shop.lake, [], now=later, limits=soon).snapshots_expired > 0
+    assert shop.published().rows["orders"] == 4
+    assert shop.agrees(version)
+    first = shop.build("insert into lake.marts.orders values (30, 'later')")
+    version = shop.build("insert into lake.marts.orders values (31, 'latest')")
+    later = utc_now() + Limits().keep_unread + timedelta(minutes=1)
+    maintain(shop.lake, [], now=later, limits=soon)
+    assert first not in {number for number, _ in read_versions(shop.lake)}
     shop.publish()
     assert shop.agrees(version)
 
