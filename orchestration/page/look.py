@@ -14,7 +14,7 @@ from ingestion.errors import MillraceError
 from ingestion.lake.contents import asked_of_catalog
 from ingestion.lake.lake import Lake
 from ingestion.lake.versions import METADATA_SCHEMA
-from ingestion.serve.questions import moments
+from ingestion.serve.moments import moments
 from ingestion.serve.shelf import Mart, served_marts, shown_batches
 from ingestion.settings import Settings
 from orchestration.records.overview import Overview, OverviewReader

@@ -1,4 +1,4 @@
-"""The role of BI tools: it reads marts and nothing else, with a password of its own in a file of ours."""
+"""The role of BI tools: it reads marts and nothing else, with its password in a file of the data folder."""
 
 import os
 import secrets

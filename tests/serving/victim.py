@@ -1,4 +1,4 @@
-"""A publisher that kills itself: `python -m tests.serving.victim SETTINGS PLACE PASSES`; without a place, not."""
+"""A publisher that kills itself at a place: `python -m tests.serving.victim SETTINGS PLACE PASSES`."""
 
 import json
 import os
