@@ -20,7 +20,7 @@ from ingestion.formats.json_options import JsonOptions
 from ingestion.formats.json_schema import JsonSchemaFile
 from ingestion.formats.likeness import CERTAIN, LIKELY, STRUCTURE, Likeness, Sample, likeness
 from ingestion.formats.looks import count_lines, is_bare_text
-from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
+from ingestion.formats.port import VIOLATES_SCHEMA, FormatOptions, Refusal, Surroundings, Texts
 from ingestion.formats.prefix import NEEDS_REGISTRY, after_prefix
 from ingestion.formats.text import NOT_UTF8, as_utf8, utf16_hint
 
@@ -30,7 +30,6 @@ _STRING_OR_NUMBER = re.compile(
     re.DOTALL,
 )
 """Whole strings, so that what looks like a number within one stays; else whole, well-formed numbers."""
-NOT_VALID = "violates_schema"
 _SHARE_OF_TEXT = 0.1
 """Less text than that is noise rather than a shape; it is said."""
 
@@ -41,7 +40,7 @@ class JsonFormat:
 
     name: str = "json"
     options: type[FormatOptions] = JsonOptions
-    reasons: frozenset[str] = frozenset({"empty", NOT_UTF8, "not_json", NOT_VALID})
+    reasons: frozenset[str] = frozenset({"empty", NOT_UTF8, "not_json", VIOLATES_SCHEMA})
     keeps_bytes: bool = False
     libraries: tuple[str, ...] = ("orjson",)
     extra: str = ""
@@ -184,7 +183,7 @@ def _kept(text: bytes, value: Any, options: JsonOptions) -> bytes | Refusal:
         wrong = options.validated_by.violation(value)
     except RecursionError:
         wrong = "it nests too deep to be validated"
-    return Refusal(NOT_VALID, wrong) if wrong else text
+    return Refusal(VIOLATES_SCHEMA, wrong) if wrong else text
 
 
 def _is_json_but_for_sizes(value: bytes) -> bool:

@@ -19,6 +19,10 @@ SETTINGS = "settings"
 """Key of the validation context: Settings, where a system is at hand."""
 
 
+VIOLATES_SCHEMA = "violates_schema"
+"""The reason for values that are whole, but not as a schema says; of every format that validates."""
+
+
 class SchemaField(NamedTuple):
     """A field that a schema declares.
 

@@ -51,6 +51,12 @@ def marked_encoding(value: bytes) -> str:
     return next((encoding for mark, encoding in _MARKS.items() if value.startswith(mark)), "")
 
 
+def charset_of(headers: str | None) -> str:
+    """The charset that the header content-type says; empty where it says none."""
+    found = re.search(r"charset\s*=\s*\"?([\w.:-]+)", header(headers, "content-type"), re.IGNORECASE)
+    return found[1] if found else ""
+
+
 def _encoding(value: bytes, headers: str | None, declared: str | None) -> tuple[bytes, str, str]:
     """The byte order mark, the encoding, and what says so."""
     for mark, encoding in _MARKS.items():
@@ -58,9 +64,9 @@ def _encoding(value: bytes, headers: str | None, declared: str | None) -> tuple[
             return mark, encoding, f"{encoding} by its byte order mark"
     if declared:
         return b"", _BIG.get(declared, declared), f"{declared} as declared"
-    said = re.search(r"charset\s*=\s*\"?([\w.:-]+)", header(headers, "content-type"), re.IGNORECASE)
+    said = charset_of(headers)
     if said:
-        return b"", _BIG.get(said[1].lower(), said[1]), f"{said[1]} by its content-type"
+        return b"", _BIG.get(said.lower(), said), f"{said} by its content-type"
     return b"", "utf-8", ""
 
 

@@ -11,13 +11,15 @@ from typing import Any, Literal, cast
 
 import orjson
 import pyarrow as pa
-from pydantic import field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from ingestion.formats.canonical import MOST_LEVELS
 from ingestion.formats.each import as_json, read_each
 from ingestion.formats.likeness import CERTAIN, Likeness, Sample, likeness
-from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
+from ingestion.formats.port import VIOLATES_SCHEMA, FormatOptions, Refusal, Surroundings, Texts
+from ingestion.formats.text import NOT_UTF8, as_utf8, charset_of, marked_encoding
 from ingestion.formats.xml_arrays import arrays_of
+from ingestion.formats.xsd import XsdFile
 
 NOT_XML = "not_xml"
 _BEFORE = b"\xef\xbb\xbf \t\r\n"
@@ -33,11 +35,15 @@ class XmlOptions(FormatOptions):
         arrays: Names, or ends of paths as in order/item, of elements that are arrays also where there is one.
         namespaces: prefix writes names with the prefixes of the document, strip without any; a mapping of
             prefixes to namespaces gives its own, whatever the document calls them.
+        schema: An XML Schema; a document that violates it is a reject.
     """
+
+    model_config = ConfigDict(populate_by_name=True)
 
     record: str | None = None
     arrays: tuple[str, ...] = ()
     namespaces: Literal["prefix", "strip"] | dict[str, str] = "prefix"
+    place: XsdFile | None = Field(default=None, alias="schema")
 
     @field_validator("record", "arrays")
     @classmethod
@@ -56,7 +62,7 @@ class XmlFormat:
 
     name: str = "xml"
     options: type[FormatOptions] = XmlOptions
-    reasons: frozenset[str] = frozenset({NOT_XML, "empty"})
+    reasons: frozenset[str] = frozenset({NOT_XML, NOT_UTF8, VIOLATES_SCHEMA, "empty"})
     keeps_bytes: bool = True
     libraries: tuple[str, ...] = ("lxml",)
     extra: str = "xml"
@@ -86,9 +92,16 @@ def _read(value: bytes, headers: str | None, *, options: XmlOptions) -> bytes | 
         return Refusal("empty", "nothing but spaces" if value else "no bytes")
     from lxml import etree
 
+    encoding = None
+    if charset_of(headers) and not marked_encoding(value):
+        text = as_utf8(value, headers)  # it counts more than the document's own declaration (RFC 7303, 3.2)
+        if isinstance(text, Refusal):
+            return text
+        value, encoding = text, "utf-8"
     # The language's own entities have to be resolved, or attributes show '&#38;' for '&'; others are none.
     parser = etree.XMLParser(
         target=_Builder(options),
+        encoding=encoding,
         resolve_entities="internal",
         no_network=True,
         load_dtd=False,
@@ -100,6 +113,9 @@ def _read(value: bytes, headers: str | None, *, options: XmlOptions) -> bytes | 
         return Refusal(NOT_XML, str(error))
     except (etree.XMLSyntaxError, ValueError, LookupError) as error:
         return Refusal(NOT_XML, str(error).removesuffix(" (<string>, line 1)") or type(error).__name__)
+    wrong = options.place.violation(value, encoding) if options.place else ""
+    if wrong:
+        return Refusal(VIOLATES_SCHEMA, wrong)
     if options.record is not None and not found:
         return Refusal("empty", f"no element '{options.record}'")
     return as_json(found)
