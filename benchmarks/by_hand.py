@@ -137,6 +137,8 @@ def http(options: Options) -> None:
         server.run()
 
 
+CLIENTS = ("boto3", "paho.mqtt.client", "pika", "starlette.applications", "uvicorn")
+"""What the loops import."""
 LOOPS: dict[str, Callable[[Options], None]] = {
     "rabbitmq-stream": lambda options: rabbitmq(options, is_stream=True),
     "rabbitmq-queue": lambda options: rabbitmq(options, is_stream=False),

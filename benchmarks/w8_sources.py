@@ -1,10 +1,12 @@
 """W8: events of each source into the lake, by Millrace and by a loop of its client into DuckDB.
 
 `python -m benchmarks.w8_sources --events 100000 --only mqtt,http`: each measurement is a process of its own,
-its start included, and the two take turns. Brokers hold the events before; HTTP is sent while it is measured.
+after its imports, and the two take turns. A collector's start is included. Brokers hold the events before;
+HTTP is sent while it is measured.
 """
 
 import argparse
+import importlib
 import json
 import os
 import resource
@@ -24,7 +26,7 @@ from typing import Any
 
 import psycopg2
 
-from benchmarks.by_hand import LOOPS
+from benchmarks.by_hand import CLIENTS, LOOPS
 from benchmarks.report import Row, emit
 from orchestration.services.postgres import EmbeddedPostgres
 from tests.fault.fire.kinesis import KinesisUnderFire
@@ -48,6 +50,8 @@ COLLECTORS = {
     "http": "http",
 }
 """Source → whose collector receives it."""
+_CYCLE_SECONDS = 1.0
+"""Of a collected source: batches do not follow each other faster than a budget asks for."""
 TARGETS = {"rabbitmq-stream": 100_000, "rabbitmq-queue": 20_000, "http": 100_000, "http-single": 5_000}
 GUARANTEES = {
     "rabbitmq-stream": "once in raw, proven; by hand: once, if the loop begins at its table's last offset",
@@ -58,7 +62,7 @@ GUARANTEES = {
 }
 
 
-def millrace(kind: str, options: dict[str, Any]) -> None:
+def millrace(kind: str, options: dict[str, Any], ready: Callable[[], None]) -> None:
     """A collector beside batches, as the system runs them, until raw holds all."""
     from ingestion.declare.logs import open_log
     from ingestion.declare.stream import Stream
@@ -69,16 +73,18 @@ def millrace(kind: str, options: dict[str, Any]) -> None:
 
     settings = load_settings(data_dir=options["data_dir"], catalog=options["catalog"], **options["settings"])
     stream = Stream.model_validate({"name": "s", "source": options["declared"]})
-    process = _collector(COLLECTORS[kind], options) if COLLECTORS[kind] else None
+    process: subprocess.Popen[bytes] | None = None
     try:
         with Lake(settings) as lake, closing(open_log(stream, settings)) as log:
             lake.prepare(["s"])
             ingestor, rows = Ingestor(lake), 0
+            ready()
+            process = _collector(COLLECTORS[kind], options) if COLLECTORS[kind] else None
             while rows < options["events"]:
-                report = ingestor.run(stream, log, decode=decoder(stream.format))
-                rows += report.events_landed
-                if report.batch_id is None:
-                    time.sleep(0.1)
+                began = time.monotonic()
+                rows += ingestor.run(stream, log, decode=decoder(stream.format)).events_landed
+                if rows < options["events"] and COLLECTORS[kind]:
+                    time.sleep(max(0.0, _CYCLE_SECONDS - (time.monotonic() - began)))
     finally:
         if process is not None:
             process.terminate()
@@ -99,15 +105,25 @@ def child(arguments: argparse.Namespace) -> None:
     """One measurement, in its own process."""
     way, kind = arguments.child.split("/")
     options = json.loads(arguments.options)
-    began = time.monotonic()
+    began: list[tuple[float, float]] = []
+
+    def ready() -> None:
+        began.append((time.monotonic(), _cpu_seconds()))
+
     if way == "Millrace":
-        millrace(kind, options)
+        millrace(kind, options, ready)
     else:
+        for client in CLIENTS:
+            importlib.import_module(client)
+        ready()
         LOOPS[kind](options)
-    seconds = time.monotonic() - began
+    ((at, used),) = began
+    print(json.dumps({"seconds": time.monotonic() - at, "cpu": _cpu_seconds() - used}))
+
+
+def _cpu_seconds() -> float:
     used = [resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    cpu = sum(each.ru_utime + each.ru_stime for each in used)
-    print(json.dumps({"seconds": seconds, "cpu": cpu}))
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def start(way: str, kind: str, options: dict[str, Any]) -> "subprocess.Popen[str]":

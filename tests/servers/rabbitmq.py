@@ -38,7 +38,9 @@ class RabbitMq:
     @contextmanager
     def channel(self, vhost: str = "/") -> Iterator[Any]:
         """A channel with confirms, as guest."""
-        options = pika.ConnectionParameters(self.host, self.port, vhost, heartbeat=0)
+        options = pika.ConnectionParameters(
+            self.host, self.port, vhost, heartbeat=0, socket_timeout=60, stack_timeout=60
+        )
         connection = pika.BlockingConnection(options)
         try:
             channel = connection.channel()

@@ -5,6 +5,7 @@ from tests.fault.mutations.mutant import Mutant
 _CATALOG, _LOADER = "ingestion/lake/catalog.py", "ingestion/lake/loader.py"
 _BATCH = "tests/ingestion/test_batch.py"
 _FENCING = "tests/ingestion/test_fencing.py"
+_BEGINS = "tests/fault/test_storage.py::test_a_catalog_killed_before_a_batch_reads_anything_fails_it_with_a_sentence"
 _HEALS = f"{_BATCH}::test_a_failure_at_any_point_leaves_all_or_nothing_and_the_next_batch_heals"
 
 MUTANTS = (
@@ -63,6 +64,22 @@ MUTANTS = (
         "        pass\n",
         "an unfinished package is dropped",
         (_HEALS, "tests/fault/test_kills.py::test_a_kill_at_a_named_place_loses_and_doubles_nothing"),
+    ),
+    Mutant(
+        "a catalog that goes away under the writer lock is not said so",
+        "ingestion/lake/catalog.py",
+        "    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:\n",
+        "    except psycopg2.InterfaceError as error:\n",
+        "a catalog that goes away is a sentence",
+        (_BEGINS,),
+    ),
+    Mutant(
+        "a catalog that goes away under the ledger is not said so",
+        "ingestion/land/batch.py",
+        "        except duckdb.Error as error:\n            self._lake.close()",
+        "        except duckdb.BinderException as error:\n            self._lake.close()",
+        "a catalog that goes away is a sentence",
+        (_BEGINS,),
     ),
     Mutant(
         "the batch's number is used again",
