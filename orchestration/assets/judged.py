@@ -46,9 +46,10 @@ class JudgedBuilds:
             CatalogUnavailable: The catalog does not answer.
         """
         following = (self._lineage.following.get(key, frozenset()) for key in keys)
+        behind = frozenset(keys).union(*following)
         self._begun = keys
-        self._good -= keys
-        self._builder.begin(_names(frozenset(keys).union(*following) & self._lineage.tables))
+        self._good -= behind
+        self._builder.begin(_names(behind & self._lineage.tables))
 
     def contracts(self, results: Iterable[AssetCheckResult]) -> Iterator[AssetCheckResult]:
         """Pass on the results of contracts, and note which models they refuse."""

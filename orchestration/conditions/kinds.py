@@ -60,6 +60,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("sequence_gap", "events that a sender has numbered are missing"),
         Kind("project_file_broken", "a file of the dbt project is left out"),
         Kind("model_failing", "a model fails when it is built"),
+        Kind("serving_behind", "marts in PostgreSQL are not the newest", _OUTAGE_SECONDS),
         Kind("job_failing", "a job's last run failed"),
         Kind("run_stuck", "a run does not go on"),
         Kind("check_failing", "a check failed"),

@@ -17,6 +17,7 @@ from orchestration.conditions.reports import known_checks
 from orchestration.observe import dagster, machine
 from orchestration.observe.collecting import Collecting
 from orchestration.observe.probes import Probes, Question
+from orchestration.observe.serving import Serving
 from orchestration.observe.sources import Sources
 from orchestration.observe.worker import Worker
 from orchestration.records.reader import DagsterRecords
@@ -24,7 +25,8 @@ from orchestration.records.system_state import ServiceRow
 
 _DATABASE_KINDS = frozenset({*dagster.KINDS, "catalog_unreachable"})
 _KINDS = _DATABASE_KINDS | {
-    "service_stuck", "collector_in_trouble", "spool_blocked", "disk_low", "source_unreachable"
+    "service_stuck", "collector_in_trouble", "spool_blocked", "disk_low", "source_unreachable",
+    "serving_behind",
 }  # fmt: skip
 
 _log = logging.getLogger(__name__)
@@ -77,6 +79,7 @@ class Observer:
         self._answers_since: float | None = None
         self._folders = set[Path]()
         self._collecting = Collecting(settings.data_dir)
+        self._serving = Serving(settings.data_dir)
         self._probes = Probes(questions or {})
         self._sources = Sources(settings, streams)
         self._ages = StampAges()
@@ -121,6 +124,7 @@ class Observer:
             (
                 *machine.standing(services),
                 *self._collecting.look(services),
+                *self._serving.look(services),
                 *self._probes.look(services),
                 *machine.disks(folders, known=self._folders, reserve_bytes=settings.disk_reserve_bytes),
                 *self._sources.look(),

@@ -5,8 +5,10 @@ import re
 from orchestration.conditions.kinds import KINDS
 from tests.repository import REPOSITORY
 
-MADE_ELSEWHERE: frozenset[str] = frozenset({"spool_blocked", "stream_stalled", "rejects_flood"})
-"""Kinds that only a test of their own part makes: test_stuck.py."""
+MADE_ELSEWHERE: frozenset[str] = frozenset(
+    {"spool_blocked", "stream_stalled", "rejects_flood", "serving_behind"}
+)
+"""Kinds that only a test of their own part makes: test_stuck.py, test_serving.py."""
 
 
 def test_every_kind_has_its_trouble() -> None:
