@@ -12,6 +12,8 @@ PRODUCT_DIR = Path(__file__).resolve().parent.parent
 
 PACKAGES = ("ingestion", "orchestration")
 STREAMS_FILE = "streams.yml"
+PAGE_FILE = "page.yml"
+"""Of a project, for the tiles of its live page; it may be missing."""
 DBT_FOLDER = "dbt_project"
 SCHEMAS_FOLDER = "schemas"
 """Of a project, for schemas of formats: a running system notices changes there."""

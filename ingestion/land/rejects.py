@@ -25,6 +25,7 @@ where
     and (outcome is null or not $open_only)
 order by ingested_at, rejects.stream, rejects.batch_id, source_partition, position
 """
+_NEWEST = "from (from ({rejects}) order by ingested_at desc limit {newest}) order by ingested_at"
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def list_rejects(
     reason: str | None = None,
     event_ids: Sequence[str] = (),
     open_only: bool = True,
+    newest: int | None = None,
 ) -> list[Reject]:
     """Rejects without their bytes, the oldest first.
 
@@ -82,6 +84,7 @@ def list_rejects(
         reason: With this reason only.
         event_ids: Only these.
         open_only: Leave out what was landed or dismissed.
+        newest: So many at most, the newest; None for all.
     """
     parameters = {
         "stream": stream,
@@ -89,7 +92,8 @@ def list_rejects(
         "event_ids": list(event_ids) or None,
         "open_only": open_only,
     }
-    return [Reject(*row) for row in lake.connection.execute(_REJECTS, parameters).fetchall()]
+    sql = _REJECTS if newest is None else _NEWEST.format(rejects=_REJECTS, newest=newest)
+    return [Reject(*row) for row in lake.connection.execute(sql, parameters).fetchall()]
 
 
 def show(lake: Lake, stream: str, event_id: str) -> tuple[Reject, bytes | None]:

@@ -128,9 +128,20 @@ def read_start(text: str) -> Start:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def look_at_stream(stream: Stream, settings: Settings, look: Look) -> Iterator[Row]:
-    """Events that the lake has read of a stream's log, each with what became of it; without a lake, any."""
-    log, lake = open_log(stream, settings), Lake(settings, read_only=True)
+def look_at_stream(
+    stream: Stream, settings: Settings, look: Look, *, lake: Lake | None = None
+) -> Iterator[Row]:
+    """Events that the lake has read of a stream's log, each with what became of it; without a lake, any.
+
+    Args:
+        stream: The stream.
+        settings: Where everything is.
+        look: How much.
+        lake: An open one, which stays open; None for one of its own.
+    """
+    log, own = open_log(stream, settings), None
+    if lake is None:
+        lake = own = Lake(settings, read_only=True)
     try:
         ends = _positions(lake, stream)
         messages = messages_of(look_at(log, limit=look.limit, start=look.start, ends=ends))
@@ -138,7 +149,8 @@ def look_at_stream(stream: Stream, settings: Settings, look: Look) -> Iterator[R
         found = fates(lake, stream, places) if ends is not None else {}
     finally:
         log.close()
-        lake.close()
+        if own is not None:
+            own.close()
     for message, (partition, position) in zip(messages, places, strict=True):
         seen = read_message(message, stream, max_bytes=settings.payload_max_bytes, settings=settings)
         yield seen, found.get(f"{partition}@{position}")

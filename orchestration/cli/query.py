@@ -5,7 +5,9 @@ answers are printed and kept is in answers.py, the shell in shell.py.
 """
 
 import re
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +53,51 @@ class Questions:
         self._lake = Lake(settings, read_only=True, renew_seconds=WATCHER_SECONDS)
         self._locked: duckdb.DuckDBPyConnection | None = None
 
+    @contextmanager
+    def one_version(self) -> Iterator[tuple[Lake, int]]:
+        """All questions meanwhile are answered from one version of the lake.
+
+        Yields:
+            The lake, and the version's number.
+
+        Raises:
+            CatalogUnavailable: The lake's catalog cannot be reached.
+        """
+        connection = self._connection()
+        connection.execute("begin transaction read only")
+        try:
+            yield self._lake, self._lake.snapshot_id()
+        finally:
+            with suppress(duckdb.Error):
+                connection.execute("rollback")
+
+    def first_rows(
+        self, sql: str, *, limit: int, within_seconds: float
+    ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+        """The columns and the first rows of one SELECT.
+
+        Args:
+            sql: The SELECT.
+            limit: Rows at most.
+            within_seconds: How long it may take in all.
+
+        Raises:
+            QueryRefused: As of `ask`, or it took longer.
+            CatalogUnavailable: The lake's catalog cannot be reached.
+        """
+        connection = self._connection()
+        timer = threading.Timer(within_seconds, connection.interrupt)
+        timer.start()
+        try:
+            answer = self.ask(sql)
+            return answer.columns, answer.cursor.fetchmany(limit)
+        except duckdb.InterruptException:
+            raise QueryRefused(f"the query took longer than {within_seconds:g} s and was ended") from None
+        except duckdb.Error as error:
+            raise QueryRefused(_reason(error)) from None
+        finally:
+            timer.cancel()
+
     def ask(self, sql: str) -> Answer:
         """Run one SELECT. Names without a schema are looked for in all of them, marts first.
 
@@ -63,6 +110,8 @@ class Questions:
         _require_one_select(sql)
         try:
             cursor = connection.execute(sql)
+        except duckdb.InterruptException:
+            raise
         except duckdb.IOException as error:
             reason = self._lake.explain(error)  # raises where the catalog is away
             self._lake.close()

@@ -15,10 +15,12 @@ from starlette.routing import Route
 
 from ingestion.settings import Settings
 from orchestration.flow.svg import STYLE
+from orchestration.page.asking import Asking
 from orchestration.page.hub import Hub, Key
 from orchestration.page.pages import PAGES
 from orchestration.page.reader import Reader
 from orchestration.page.shell import shell
+from orchestration.page.views.sql import sql_form
 from orchestration.records.system_state import read_system_state
 
 _ASSETS = Path(__file__).parent / "assets"
@@ -46,6 +48,7 @@ class PageApp:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._reader: Reader | None = None
+        self._asking = Asking(settings)
         self.hub = Hub(lambda: self._reader.wake() if self._reader is not None else None)
         self._stamp = f"{version('millrace-lakehouse')}-{max(_changed(each) for each in _ASSETS.iterdir())}"
 
@@ -56,6 +59,7 @@ class PageApp:
             routes=[
                 *routes,
                 Route("/live", self._live),
+                Route("/ask", self._ask, methods=["POST"]),
                 Route("/health", lambda request: PlainTextResponse("ok\n", headers=_FRESH)),
                 Route("/assets/flow.css", self._flow_style),
                 Route("/assets/{name}", self._asset),
@@ -73,11 +77,13 @@ class PageApp:
         finally:
             self.hub.close()
             await asyncio.to_thread(self._reader.stop)
+            self._asking.close()
 
     async def _page(self, view: str, request: Request) -> Response:
         key = Key(view, request.path_params.get("of", ""))
         state = read_system_state(self._settings.data_dir)
-        text = shell(key, ui_url=state.ui_url if state else "", stamp=self._stamp)
+        extra = sql_form() if view == "sql" else None
+        text = shell(key, ui_url=state.ui_url if state else "", stamp=self._stamp, extra=extra)
         return HTMLResponse(text, headers=_FRESH)
 
     async def _live(self, request: Request) -> Response:
@@ -86,6 +92,14 @@ class PageApp:
             raise HTTPException(404, "There is no such page.")
         headers = {**_FRESH, "X-Accel-Buffering": "no"}
         return StreamingResponse(self.hub.follow(key), media_type="text/event-stream", headers=headers)
+
+    async def _ask(self, request: Request) -> Response:
+        try:
+            content = await request.json()
+        except ValueError:
+            raise HTTPException(400, "The question is not JSON.") from None
+        status, html = await self._asking.answer(content)
+        return HTMLResponse(html, status, headers=_FRESH)
 
     async def _flow_style(self, _: Request) -> Response:
         return Response(STYLE, media_type="text/css", headers=_KEPT)

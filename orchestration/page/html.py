@@ -71,16 +71,23 @@ def clock(moment: datetime | None, *, never: str = "–") -> Html:
     return tag("span", f"{there:%H:%M:%S}", class_="moment", title=f"{there:%Y-%m-%d %H:%M:%S} UTC")
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Child]], *, right: Iterable[str] = ()) -> Html:
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Child]],
+    *,
+    right: Iterable[str] = (),
+    texts: Iterable[str] = (),
+) -> Html:
     """A table that becomes a list of cards where the screen is narrow.
 
     Args:
         columns: Their names; one without a name holds sentences.
         rows: Their cells.
         right: The columns that hold numbers.
+        texts: The columns that hold long texts.
     """
-    numbers = frozenset(right)
-    kinds = ["num" if name in numbers else None if name else "note" for name in columns]
+    numbers, long = frozenset(right), frozenset(texts) | {""}
+    kinds = ["num" if name in numbers else "note" if name in long else None for name in columns]
     head = [tag("th", name, scope="col", class_=kind) for name, kind in zip(columns, kinds, strict=True)]
     body = [
         tag(

@@ -9,10 +9,15 @@ from ingestion.settings import Settings
 from orchestration.dbt.manifest import known_state
 from orchestration.dbt.project import dbt_project, known_models
 from orchestration.flow.graph import Flow, flow_of
+from orchestration.page.content import StreamContent, read_stream
 from orchestration.page.html import Html
 from orchestration.page.look import Look
+from orchestration.page.martcontent import MartsReader
 from orchestration.page.views.flow import flow_tiles
+from orchestration.page.views.marts import marts_tiles
 from orchestration.page.views.overview import errors, overview_tiles
+from orchestration.page.views.sql import sql_tiles
+from orchestration.page.views.stream import stream_tiles
 
 
 @dataclass
@@ -23,12 +28,19 @@ class Sources:
         settings: Of the system.
         streams: The declared ones.
         lake: In the transaction of the look.
+        marts: Reads tiles, over a connection of its own.
     """
 
     settings: Settings
     streams: Sequence[Stream]
     lake: Lake
+    marts: MartsReader
     _flow: tuple[str, Flow, tuple[str, ...]] | None = None
+
+    def stream(self, name: str) -> StreamContent | None:
+        """What a stream's page shows; None where no such stream is declared."""
+        declared = next((each for each in self.streams if each.name == name), None)
+        return None if declared is None else read_stream(self.settings, self.lake, declared)
 
     def flow(self) -> tuple[Flow, tuple[str, ...]]:
         """The flow of the project as it was parsed last, and why models cannot be built."""
@@ -60,5 +72,13 @@ class Page:
 PAGES: Mapping[str, Page] = {
     "overview": Page("Overview", "/", lambda look, sources, of: overview_tiles(look)),
     "flow": Page("Flow", "/flow", lambda look, sources, of: flow_tiles(look, *sources.flow())),
+    "stream": Page(
+        "Stream",
+        "/stream/{of}",
+        lambda look, sources, of: stream_tiles(look, sources.stream(of), name=of),
+        in_menu=False,
+    ),
+    "marts": Page("Marts", "/marts", lambda look, sources, of: marts_tiles(sources.marts.read())),
+    "sql": Page("SQL", "/sql", lambda look, sources, of: sql_tiles(look)),
     "journal": Page("Alerts", "/alerts", lambda look, sources, of: errors(look)),
 }

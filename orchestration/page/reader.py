@@ -21,6 +21,7 @@ from orchestration.cli.rates import Rates
 from orchestration.conditions.journal import read_conditions
 from orchestration.page.hub import Hub, Key
 from orchestration.page.look import read_look
+from orchestration.page.martcontent import MartsReader
 from orchestration.page.pages import PAGES, Sources
 from orchestration.page.views.conditions import open_tiles
 from orchestration.records.overview import OverviewReader
@@ -118,7 +119,8 @@ class Reader:
         if self._opened_for is None or self._opened_for[1].streams != streams:
             self._close_reader()
             overviews = OverviewReader(self._settings, streams)
-            self._opened_for = overviews, Sources(self._settings, streams, overviews.lake)
+            marts = MartsReader(self._settings)
+            self._opened_for = overviews, Sources(self._settings, streams, overviews.lake, marts)
         return self._opened_for
 
     def _watch(self) -> None:
@@ -143,8 +145,10 @@ class Reader:
 
     def _close_reader(self) -> None:
         if self._opened_for is not None:
-            with suppress(Exception):
-                self._opened_for[0].close()
+            overviews, sources = self._opened_for
+            for close in (overviews.close, sources.marts.close):
+                with suppress(Exception):
+                    close()
             self._opened_for = None
 
 

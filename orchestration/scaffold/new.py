@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ingestion.declare.file import load_streams
 from ingestion.errors import ConfigError
-from ingestion.project import DBT_FOLDER, PRODUCT_DIR, STREAMS_FILE
+from ingestion.project import DBT_FOLDER, PAGE_FILE, PRODUCT_DIR, STREAMS_FILE
 from orchestration.dbt.prepared import PACKAGE, prepare_project
 from orchestration.scaffold.schemas import write_schemas
 
@@ -54,7 +54,8 @@ def create_project(folder: Path, *, example: str) -> None:
     dbt = folder / DBT_FOLDER
     if example == "plant":
         shutil.copytree(plant_files() / DBT_FOLDER, dbt, ignore=_left_out)
-        shutil.copy(plant_files() / STREAMS_FILE, folder)
+        for name in (STREAMS_FILE, PAGE_FILE):
+            shutil.copy(plant_files() / name, folder)
     else:
         for name in _EMPTY:
             (dbt / name).mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,10 @@ lost{n}:
   fields: {{id: varchar}}
 """
 MART = "select id, n from {{{{ ref('stg_clicks{n}') }}}}"
-PAGES = {"/": "Streams", "/flow": "sources", "/alerts": "What is over"}
+PAGES = {
+    "/": "Streams", "/flow": "sources", "/stream/clicks{n}": "Newest events", "/marts": "Marts",
+    "/sql": "What there is", "/alerts": "What is over",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -81,15 +84,27 @@ def test_what_arrives_is_followed(system: System, page: LivePage, apache_kafka: 
         produce(apache_kafka.bootstrap_servers, stream, [*events, b"no JSON"])
         page.wait_for(lambda text: f"{stream} kafka" in text and " 7 1 " in text, "seven rows and a reject")
         page.wait_for(lambda text: "clicked" in text and "fresh to" in text, "the mart")
+    page.open(f"/stream/{stream}", shows="e6")
+    page.wait_for(lambda text: "not_json" in text and "millrace rejects retry" in text, "the reject")
+    page.open("/marts", shows="clicked")
+    page.wait_for(lambda text: "e0" in text and "e6" in text and "fresh to" in text, "the mart's rows")
+    page.open("/sql", shows="What there is")
+    page.browser.evaluate(f"document.getElementById('sql').value = 'select count(*) as n from raw.{stream}'")
+    page.browser.evaluate("document.getElementById('sql').focus()")
+    page.browser.press("Tab")
+    page.browser.press("Enter")
+    page.wait_for(lambda text: "1 row · version" in text, "the answer")
     (row,) = json.loads(system.run("query", f"select count(*) as n from raw.{stream}", "--json").stdout)
     assert row["n"] == 7
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_every_page_opens_without_complaint_or_another_server(page: LivePage, look: str) -> None:
+def test_every_page_opens_without_complaint_or_another_server(
+    system: System, page: LivePage, look: str
+) -> None:
     with page.nothing_wrong():
         for path, shows in PAGES.items():
-            page.open(path, shows=shows, look=look)
+            page.open(path.format(n=system.number), shows=shows, look=look)
             assert page.overflow() == 0, f"{path} is wider than the window"
             assert (page.background() < 60) == (look == "dark"), path
 

@@ -21,7 +21,7 @@ pytestmark = [
 
 
 def test_it_carries_the_plant_s_project_as_git_has_it(wheel: Path) -> None:
-    names = ["dbt_project", "streams.yml", "workspace.yaml", ".env.example"]
+    names = ["dbt_project", "streams.yml", "page.yml", "workspace.yaml", ".env.example"]
     listed = run(["git", "ls-files", *names], REPOSITORY).split()
     with zipfile.ZipFile(wheel) as archive:
         carried = {name.removeprefix(PLANT): name for name in archive.namelist() if name.startswith(PLANT)}

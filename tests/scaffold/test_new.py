@@ -64,7 +64,9 @@ def test_settings_are_commented_and_readable_by_their_owner_only(project: Path) 
 
 def test_the_plant_is_this_repository_s(tmp_path: Path) -> None:
     create_project(tmp_path / "plant", example="plant")
-    names = git(REPOSITORY, "ls-files", "dbt_project", "streams.yml", "workspace.yaml", ".env.example")
+    names = git(
+        REPOSITORY, "ls-files", "dbt_project", "streams.yml", "page.yml", "workspace.yaml", ".env.example"
+    )
     ignored = {"dbt_packages", ".millrace_package", "streams.sql", ".millrace_schemas"}
     copied = {
         str(path.relative_to(tmp_path / "plant"))

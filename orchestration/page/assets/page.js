@@ -72,6 +72,26 @@ function follow() {
   });
 }
 
+const form = document.getElementById("ask");
+if (form) {
+  const sql = document.getElementById("sql"), said = document.getElementById("said");
+  sql.value = sessionStorage.getItem("sql") || sql.value;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    sessionStorage.setItem("sql", sql.value);
+    said.textContent = "asking …";
+    const body = JSON.stringify({ sql: sql.value, limit: Number(document.getElementById("limit").value) });
+    try {
+      const answer = await fetch("/ask", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+      document.getElementById("answer").innerHTML = await answer.text();
+      said.textContent = "";
+    } catch { said.textContent = "The page's server does not answer."; }
+  });
+  sql.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+  });
+}
+
 // A hidden page holds no connection: a browser has few of them for each server.
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") follow();
