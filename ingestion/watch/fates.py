@@ -11,6 +11,8 @@ from ingestion.land.rejects import list_rejects
 from ingestion.watch.queries import business_key, contents
 from ingestion.watch.raw_events import MESSAGE_ID, message_id
 
+_MOST_ELEMENTS = 20
+
 
 @dataclass(frozen=True)
 class Fate:
@@ -19,7 +21,9 @@ class Fate:
     Attributes:
         batch_id: The batch that landed it in raw; None when it did not land.
         reject: Why it was rejected; empty otherwise.
-        staged: Its row in staging, without the columns that repeat the event; None when it has none.
+        staged: Its row in staging, without the columns that repeat the event; None when it has none. Of an
+            array that of its first element, with how many there are.
+        elements: The rows of all its elements, where it is an array; the first 20.
         why_not: Why staging has no row, as a clause; empty when it has one.
         kept: The event that staging keeps in its place, because it has the same business id; empty without.
         is_conflict: That one has another payload.
@@ -29,6 +33,7 @@ class Fate:
     batch_id: int | None = None
     reject: str = ""
     staged: Mapping[str, Any] | None = None
+    elements: tuple[Mapping[str, Any], ...] = ()
     why_not: str = ""
     kept: str = ""
     is_conflict: bool = False
@@ -40,6 +45,7 @@ class _Found:
     raw: dict[str, tuple[int, bool, str | None, int | None]] = field(default_factory=dict)
     rejects: dict[str, str] = field(default_factory=dict)
     staged: dict[str, dict[str, Any]] = field(default_factory=dict)
+    elements: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     first: dict[str, tuple[str, int]] = field(default_factory=dict)
     newest: int = 0
     has_staging: bool = False
@@ -88,13 +94,15 @@ def _read_staging(lake: Lake, stream: Stream, within: str, ids: list[str], found
     of_messages = within.replace("event_id", MESSAGE_ID)
     rows = lake.query_arrow(f"select * from {table} where {of_messages}", [ids]).to_pylist()
     elements = Counter(message_id(row["event_id"]) for row in rows)
-    for row in sorted(rows, key=lambda row: (len(row["event_id"]), row["event_id"]), reverse=True):
+    for row in sorted(rows, key=lambda row: (len(row["event_id"]), row["event_id"])):
         event_id = message_id(row["event_id"])
         shown = {name: value for name, value in row.items() if name not in known}
         if shown.get("clock_ahead_seconds", 0) is None:
             del shown["clock_ahead_seconds"]
         several = {"elements": elements[event_id]} if event_id != row["event_id"] else {}
-        found.staged[event_id] = several | shown
+        found.staged.setdefault(event_id, several | shown)
+        if several and len(known_elements := found.elements.setdefault(event_id, [])) < _MOST_ELEMENTS:
+            known_elements.append(shown)
     found.newest = int(lake.query(f"select coalesce(max(batch_id), 0) from {table}")[0][0])
     missing = [key for at, (_, _, key, _) in found.raw.items() if at not in found.staged and key is not None]
     if missing:
@@ -132,4 +140,5 @@ def _fate(event_id: str, stream: Stream, found: _Found) -> Fate:
     elif staged is None:
         why = f"not built yet: it holds batches up to {found.newest}" if batch > found.newest else "missing"
     is_waiting = bool(why) and not kept and not is_tombstone and batch > found.newest
-    return Fate(batch, reject, staged, why, kept, is_conflict, is_waiting)
+    elements = tuple(found.elements.get(event_id, ()))
+    return Fate(batch, reject, staged, elements, why, kept, is_conflict, is_waiting)

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -77,6 +77,8 @@ def _document(seen: Seen, fate: Fate | None) -> dict[str, Any]:
         document["raw"] = None if fate.batch_id is None else {"batch_id": fate.batch_id}
         document["rejected"] = fate.reject or None
         document["staging"] = fate.staged
+        if fate.elements:
+            document["elements"] = list(fate.elements)
         document["not_staged"] = fate.why_not or None
     return document
 
@@ -139,8 +141,16 @@ def _print_fate(fate: Fate) -> None:
     if fate.staged is None:
         out.print(Text(f"  staging  {fate.why_not}", style="yellow"))
         return
-    wrong = fate.staged.get("cast_errors") or []
-    cells = {name: value for name, value in fate.staged.items() if name not in ("batch_id", "cast_errors")}
+    for row in fate.elements or (fate.staged,):
+        _print_staged(row)
+    more = fate.staged.get("elements", 1) - max(1, len(fate.elements))
+    if more > 0:
+        out.print(Text(f"  staging  and {more} more elements", style="dim"))
+
+
+def _print_staged(row: Mapping[str, Any]) -> None:
+    wrong = row.get("cast_errors") or []
+    cells = {name: value for name, value in row.items() if name not in ("batch_id", "cast_errors")}
     text = ", ".join(f"{name} {_plain(value)}" for name, value in cells.items())
     out.print(Text(f"  staging  {_cut(printable(text))}", style="green"))
     if wrong:

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 from kafka import KafkaAdminClient
 
+from ingestion.connectors.messages import Message
 from ingestion.connectors.mqtt.session import session_file
+from ingestion.declare.sources import Seen
 from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
 from ingestion.watch.fates import fates
 from orchestration.cli.app import run
-from orchestration.cli.messages import printable
+from orchestration.cli.messages import printable, show
 from tests.dbt_project.raw import Event, RawWriter
 from tests.ingestion.collecting import publish, running, settings_for, stream
 from tests.ingestion.helpers import ingest, mqtt_collector, produce
@@ -221,6 +223,30 @@ def test_fates(lake: Lake) -> None:
         "a tombstone is left out", "missing",
         "not built yet: it holds batches up to 1",
     ]  # fmt: skip
+
+
+def test_every_element_of_an_array_is_shown(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    declared = Stream.model_validate(
+        {"name": "s", "source": {"kafka": "t"}, "unnest": ".", "fields": {"id": "bigint"}}
+    )
+    lake.prepare(["s"])
+    RawWriter(lake).add("s", [Event(b'[{"id": 1}, {"id": 2}]', datetime(2026, 3, 1, tzinfo=UTC))])
+    lake.connection.execute("create schema lake.staging")
+    lake.connection.execute(
+        "create table lake.staging.stg_s as select batch_id, source_partition, position, "
+        "event_id || '#' || n as event_id, n + 1 as id, []::varchar [] as cast_errors "
+        "from raw.s, range(25) each (n)"
+    )
+    fate = fates(lake, declared, [("s-0", 0)])["s-0@0"]
+    assert [row["id"] for row in fate.elements] == list(range(1, 21))
+    assert fate.staged == {"elements": 25, "batch_id": 1, "id": 1, "cast_errors": []}
+    message = Message("s-0", 0, None, b"[]", None, None)
+    show([(Seen(message, None, "[]"), fate)], origin="Kafka t", nothing="", as_json=False)
+    shown = capsys.readouterr().out
+    assert [f"staging  id {number}\n" in shown for number in (1, 2, 20, 21)] == [True, True, True, False]
+    assert "and 5 more elements" in shown
+    show([(Seen(message, None, "[]"), fate)], origin="Kafka t", nothing="", as_json=True)
+    assert len(json.loads(capsys.readouterr().out)["elements"]) == 20
 
 
 def test_nothing_steers_the_terminal() -> None:

@@ -1,5 +1,6 @@
 """Fields of the key, the topic, headers and the broker's time: in staging as they were sent, or named."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -92,6 +93,22 @@ def test_a_header_that_came_more_than_once_has_no_value() -> None:
     assert none == Fate({"trace": None, "n": None}, ())
     assert twice == Fate({"trace": None, "n": None}, ("trace", "n"))
     assert empty == Fate({"trace": "", "n": None}, ())
+
+
+@pytest.mark.parametrize("name", ["*", "a*", "*.b", "a.b", "a/b~", "$"])
+def test_any_name_of_a_header_is_that_header(name: str) -> None:
+    stream = Stream.model_validate(
+        {"name": "s", "source": {"kafka": "s"}, "fields": {"found": {"header": name}}}
+    )
+    others = [("other", b"1"), ("ab", b"2"), ("a", b"3")]
+    alone, twice, nested = (
+        headers_as_text([*others, (name, b"7")]),
+        headers_as_text([*others, (name, b"7"), (name, b"8")]),
+        json.dumps({"headers": {name: "9", "other": "1"}}),
+    )
+    seen = stage_events(stream, [{"value": b"{}", "headers": each} for each in (alone, twice, nested, None)])
+    assert [fate.values["found"] for fate in seen] == ["7", None, "9", None]
+    assert [fate.cast_errors for fate in seen] == [(), ("found",), (), ()]
 
 
 def test_a_user_property_is_a_header() -> None:

@@ -98,15 +98,15 @@
 
 {#
   The values of a header, as texts. Raw has a text or, where the name came more than once, a list; RabbitMQ's are below `headers`,
-  MQTT's user properties are pairs below `user_properties`.
+  MQTT's user properties are pairs below `user_properties`. A `*` alone would be every header: it is reached by a JSON pointer.
 #}
 {% macro header_values(name) -%}
     list_concat(
-        {%- for place in ('$."' ~ name ~ '"', '$."headers"."' ~ name ~ '"') %}
+        {%- for place in (['/*', '/headers/*'] if name == '*' else ['$."' ~ name ~ '"', '$."headers"."' ~ name ~ '"']) %}
         {%- set path = millrace.literal(place) %}
         case coalesce(json_type(headers, {{ path }}), 'NULL')
             when 'NULL' then []::varchar []
-            when 'ARRAY' then json_extract_string(headers, {{ millrace.literal(place ~ '[*]') }})
+            when 'ARRAY' then json_extract_string(json_extract(headers, {{ path }}), '$[*]')
             else [json_extract_string(headers, {{ path }})]
         end,
         {%- endfor %}
