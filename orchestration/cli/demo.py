@@ -24,6 +24,7 @@ from orchestration.cli.live import Terminated, addresses, interruptible, progres
 from orchestration.cli.tables import table
 from orchestration.demo.folder import added_by_others, require_demo_folder, wipe
 from orchestration.demo.freshness import FreshnessReader
+from orchestration.demo.guests import EMULATED, left_out, present
 from orchestration.demo.project import A_QUERY, plant_project
 from orchestration.demo.senders import ORDERS_TOPIC
 from orchestration.demo.summary import Summary, percentile
@@ -47,16 +48,22 @@ def demo(options: Globals, *, seconds: float | None, rate: float, ui: bool) -> i
     current = options.settings(needs_project=False)
     folder = current.data_dir if options.data_dir is not None else demo_folder(current.data_dir)
     webhook = current.alert_webhook_url
-    alerts = {} if webhook is None else {"MILLRACE_ALERT_WEBHOOK_URL": webhook.get_secret_value()}
+    variables = dict(EMULATED)
+    if webhook is not None:
+        variables["MILLRACE_ALERT_WEBHOOK_URL"] = webhook.get_secret_value()
     require_demo_folder(folder)
     require_usable(folder)
     with (
-        only_system(folder), interruptible() as interrupted, suppress(KeyboardInterrupt), exported(alerts)
+        only_system(folder), interruptible() as interrupted, suppress(KeyboardInterrupt), exported(variables)
     ):  # fmt: skip
         _require_consent(folder)
         wipe(folder)
-        project = plant_project(current.replaced(data_dir=folder))
-        summary, stopped = _run(folder, project, seconds=seconds, rate=rate, ui=ui, interrupted=interrupted)
+        guests = present()
+        for sentence in left_out():
+            progress(sentence)
+        project = plant_project(current.replaced(data_dir=folder), guests)
+        demo = Demo(folder, project=project, rate=rate, ui=ui, progress=progress, guests=guests)
+        summary, stopped = _run(demo, seconds=seconds, interrupted=interrupted)
         out.print(render_summary(summary), soft_wrap=False)
         return 130 if stopped and seconds is not None else int(bool(summary.problems))
     return 0 if seconds is None else 130
@@ -73,17 +80,8 @@ def _require_consent(folder: Path) -> None:
     )
 
 
-def _run(
-    folder: Path,
-    project: Path,
-    *,
-    seconds: float | None,
-    rate: float,
-    ui: bool,
-    interrupted: Callable[[], bool],
-) -> tuple[Summary, bool]:
+def _run(demo: Demo, *, seconds: float | None, interrupted: Callable[[], bool]) -> tuple[Summary, bool]:
     """The summary of a demo, and whether Ctrl-C ended it. A second Ctrl-C ends it without a summary."""
-    demo = Demo(folder, project=project, rate=rate, ui=ui, progress=progress)
     try:
         demo.start()
         stopped = not _watch(demo, seconds=seconds)

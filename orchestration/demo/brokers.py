@@ -8,6 +8,7 @@ from pathlib import Path
 from ingestion.collect.status import state_folder
 from ingestion.connectors.http.connector import HTTP
 from ingestion.settings import Settings, load_settings
+from orchestration.demo.guests import Guest, GuestBroker
 from orchestration.demo.streams import INSPECTIONS
 from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.mqtt import EmbeddedMqtt
@@ -17,7 +18,8 @@ from orchestration.services.process import Service, free_port
 _UNSET = (
     "lake_path", "kafka_username", "kafka_password", "kafka_ssl_ca_file", "mqtt_username",
     "mqtt_password", "mqtt_ca_file", "http_allowed_hosts", "http_tls_cert_file", "http_tls_key_file",
-    "http_proxy", "http_secrets", "http_read_token",
+    "http_proxy", "http_secrets", "http_read_token", "kinesis_profile", "rabbitmq_username",
+    "rabbitmq_password", "rabbitmq_vhost", "rabbitmq_tls", "rabbitmq_ca_file",
 )  # fmt: skip
 
 
@@ -27,17 +29,19 @@ class DemoBrokers:
     Args:
         data_dir: The demo's data folder; logs go below it.
         project: The plant's project.
+        guests: Further brokers, whose servers are installed.
     """
 
-    def __init__(self, data_dir: Path, project: Path) -> None:
+    def __init__(self, data_dir: Path, project: Path, guests: Sequence[Guest] = ()) -> None:
         self._data_dir, self._project = data_dir, project
+        self.guests = [GuestBroker(guest, data_dir / "brokers") for guest in guests]
         self.kafka = EmbeddedKafka(data_dir / "brokers")
         self.mqtt = EmbeddedMqtt(data_dir / "brokers")
         self.http_port = free_port()
 
     def services(self) -> Sequence[Service]:
         """The brokers, to be started and supervised."""
-        return [self.kafka, self.mqtt]
+        return [self.kafka, self.mqtt, *self.guests]
 
     def runtime(self) -> dict[str, str]:
         """Settings' names → values that hold in every process of the demo, whatever .env says."""
@@ -52,14 +56,18 @@ class DemoBrokers:
             "http_port": str(self.http_port),
             "http_token": self.token,  # for `millrace produce`
             "ui_preview_rows": "10",
+            **{name: value for each in self.guests for name, value in each.guest.runtime(each.port).items()},
         }
 
     def addresses(self) -> str:
         """Where they are, in a few words."""
-        return (
-            f"Kafka at {self.kafka.bootstrap_servers}, MQTT at {self.mqtt.host}:{self.mqtt.port}, "
-            f"HTTP at 127.0.0.1:{self.http_port}"
-        )
+        places = [
+            f"Kafka at {self.kafka.bootstrap_servers}",
+            f"MQTT at {self.mqtt.host}:{self.mqtt.port}",
+            f"HTTP at 127.0.0.1:{self.http_port}",
+            *(f"{each.guest.stream.broker} at 127.0.0.1:{each.port}" for each in self.guests),
+        ]
+        return ", ".join(places)
 
     @cached_property
     def token(self) -> str:

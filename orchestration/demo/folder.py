@@ -11,13 +11,13 @@ from ingestion.data_folder import DEMO_MARKER, DEMO_PROJECT, SYSTEM_LOCK, is_dem
 from ingestion.declare.stream import RESERVED_NAMES
 from ingestion.errors import ConfigError
 from ingestion.spool.log import SpoolLog
-from orchestration.demo.streams import PLANT_NAMES
+from orchestration.demo.streams import GUEST_NAMES, PLANT_NAMES
 from orchestration.fingerprint import fingerprint
 from orchestration.services.postgres import EmbeddedPostgres
 
 _HARMLESS = frozenset({SYSTEM_LOCK, "collector", "dbt", "extensions", "logs", "run", "tmp"})
 _PROJECT_AS_MADE = "project.fingerprint"
-_OWN_STREAMS = PLANT_NAMES | RESERVED_NAMES
+_OWN_STREAMS = PLANT_NAMES | GUEST_NAMES | RESERVED_NAMES
 
 
 def require_demo_folder(data_dir: Path) -> None:

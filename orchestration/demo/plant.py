@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -20,13 +21,16 @@ from random import Random
 from kafka.errors import KafkaError
 
 from ingestion.json_file import write_json
+from orchestration.demo.guests import GUESTS
+from orchestration.demo.guests.outbox import Outbox
+from orchestration.demo.guests.traffic import Carriers, MeterReading, Meters, Scan
 from orchestration.demo.imperfections import Network
 from orchestration.demo.inspections import Inspectors
 from orchestration.demo.machines import Machine, Simulation, read_machines
 from orchestration.demo.orders import OrderBook, OrderMessage
 from orchestration.demo.scanners import LOST_SHARE, Scanners
 from orchestration.demo.senders import Orders, Telemetry, encoded, topic_of
-from orchestration.demo.streams import INSPECTIONS, ORDERS, TELEMETRY
+from orchestration.demo.streams import INSPECTIONS, METERS, ORDERS, SHIPMENTS, TELEMETRY
 
 ORDERS_PER_READING_RATE = 0.4
 _EARLY_FAULTS = 4
@@ -45,6 +49,7 @@ class PlantOptions:
         kafka_servers: Bootstrap servers.
         http_port: Of the collector, on 127.0.0.1.
         token_file: Holds the token that scanners show.
+        guests: As kind:port, on 127.0.0.1, each.
         report: File that the counts are written to every second.
         rate: Readings a second of each machine.
         seed: Of all randomness.
@@ -55,6 +60,7 @@ class PlantOptions:
     kafka_servers: str
     http_port: int
     token_file: Path
+    guests: list[str]
     report: Path
     rate: float
     seed: int
@@ -69,6 +75,7 @@ class Plant:
         telemetry: Takes readings.
         orders: Takes order events.
         scanners: Take inspections.
+        outboxes: Take what is sent to guests: stream's name → its outbox.
     """
 
     def __init__(
@@ -79,11 +86,13 @@ class Plant:
         telemetry: Telemetry,
         orders: Orders,
         scanners: Scanners,
+        outboxes: Mapping[str, Outbox],
     ) -> None:
         self._options = options
         self._telemetry = telemetry
         self._orders = orders
         self._scanners = scanners
+        self._outboxes = outboxes
         random = _random(options.seed)
         early = set(random.sample(range(len(machines)), k=min(_EARLY_FAULTS, len(machines))))
         self._simulations = [
@@ -96,12 +105,15 @@ class Plant:
         ]
         self._next_s = [random.uniform(0.0, 1.0 / options.rate) for _ in machines]
         self._network = Network(_random(random.random()))
+        run_id = uuid.uuid4().hex[:6]
         self._book = OrderBook(
             machines,
             _random(random.random()),
             orders_per_second=ORDERS_PER_READING_RATE * options.rate,
-            run_id=uuid.uuid4().hex[:6],
+            run_id=run_id,
         )
+        self._meters = Meters(machines, _random(random.random()), run_id=run_id)
+        self._carriers = Carriers(_random(random.random()))
         self._planned: list[OrderMessage] = []
         self._inspectors = Inspectors(_random(random.random()))
         self._inspections = 0
@@ -122,11 +134,13 @@ class Plant:
         self._deliver(elapsed_s)
         self._planned.extend(self._book.due(elapsed_s, now_s=now_s))
         self._inspect(elapsed_s, now_s=now_s)
+        self._send_guests(elapsed_s, now_s=now_s)
         while self._planned:
             self._orders.send(self._planned[0])
             sent = self._planned.pop(0).event
             if sent is not None:
                 self._inspectors.notice(sent, elapsed_s=elapsed_s)
+                self._carriers.notice(sent, elapsed_s=elapsed_s)
 
     def finish(self) -> None:
         """Deliver what was held back, and wait until the brokers have everything."""
@@ -134,6 +148,8 @@ class Plant:
         self._telemetry.finish(timeout_s=_SEND_SECONDS)
         self._orders.finish()
         self._scanners.finish(timeout_s=_SEND_SECONDS)
+        for outbox in self._outboxes.values():
+            outbox.finish(timeout_s=_SEND_SECONDS)
 
     def report(self, *, finished: bool) -> dict[str, object]:
         """What was sent so far: of each stream the accepted messages, and the events that marts will hold."""
@@ -144,11 +160,13 @@ class Plant:
                 TELEMETRY.name: self._telemetry.acknowledged,
                 ORDERS.name: self._orders.sent,
                 INSPECTIONS.name: self._scanners.receipts,
+                **{name: outbox.accepted for name, outbox in self._outboxes.items()},
             },
             "expected": {
                 TELEMETRY.name: counts.readings,
                 ORDERS.name: self._orders.sent - self._orders.tombstones,
                 INSPECTIONS.name: self._inspections,
+                **{name: outbox.posted for name, outbox in self._outboxes.items()},
             },
             "repeated_requests": self._scanners.repeated,
             "faults": sum(simulation.faults for simulation in self._simulations),
@@ -160,6 +178,15 @@ class Plant:
         for inspection in self._inspectors.due(elapsed_s, now_s=now_s):
             self._scanners.post(encoded(inspection), key=inspection.inspection_id)
             self._inspections += 1
+
+    def _send_guests(self, elapsed_s: float, *, now_s: float) -> None:
+        events: dict[str, Iterator[MeterReading | Scan]] = {
+            METERS.name: self._meters.due(elapsed_s, now_s=now_s),
+            SHIPMENTS.name: self._carriers.due(elapsed_s, now_s=now_s),
+        }
+        for name, outbox in self._outboxes.items():
+            for event in events[name]:
+                outbox.post(encoded(event))
 
     def _deliver(self, elapsed_s: float) -> None:
         for topic, payload in self._network.due(elapsed_s):
@@ -180,6 +207,7 @@ def run(options: PlantOptions, stop: threading.Event) -> None:
             random=_random(options.seed),
             lost_share=LOST_SHARE,
         ),
+        outboxes=dict(map(_outbox, options.guests)),
     )
     started, reported = time.monotonic(), 0.0
     while not stop.wait(_TICK_SECONDS):
@@ -195,6 +223,12 @@ def run(options: PlantOptions, stop: threading.Event) -> None:
     write_json(options.report, plant.report(finished=True))
 
 
+def _outbox(guest: str) -> tuple[str, Outbox]:
+    kind, _, port = guest.partition(":")
+    (found,) = (each for each in GUESTS if each.kind == kind)
+    return found.stream.name, Outbox(found, int(port))
+
+
 def _random(seed: float) -> Random:
     return Random(seed)  # noqa: S311  # a simulation, not a secret
 
@@ -207,6 +241,7 @@ def main() -> None:
     parser.add_argument("--kafka-servers", required=True, help="bootstrap servers")
     parser.add_argument("--http-port", type=int, required=True)
     parser.add_argument("--token-file", type=Path, required=True, help="holds the scanners' token")
+    parser.add_argument("--guest", action="append", default=[], dest="guests", metavar="KIND:PORT")
     parser.add_argument("--report", type=Path, required=True, help="file for the counts")
     parser.add_argument("--rate", type=float, default=1.0, help="readings a second of each machine")
     parser.add_argument("--seed", type=int, default=7)

@@ -11,6 +11,7 @@ from kafka.admin import NewTopic
 from kafka.errors import TopicAlreadyExistsError
 from paho.mqtt.enums import CallbackAPIVersion
 
+from orchestration.demo.guests.traffic import MeterReading, Scan
 from orchestration.demo.inspections import Inspection
 from orchestration.demo.machines import Reading
 from orchestration.demo.orders import OrderEvent, OrderMessage
@@ -91,6 +92,6 @@ def topic_of(reading: Reading) -> str:
     return f"plant/{reading.line_id}/{reading.machine_id}/telemetry"
 
 
-def encoded(message: Reading | OrderEvent | Inspection) -> bytes:
+def encoded(message: Reading | OrderEvent | Inspection | MeterReading | Scan) -> bytes:
     """A message's content as JSON."""
     return orjson.dumps(dataclasses.asdict(message))

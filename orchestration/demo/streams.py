@@ -44,7 +44,17 @@ INSPECTIONS = PlantStream(
     "quality_inspections", "HTTP", "inspection_id", "marts.order_quality",
     "select coalesce(sum(inspections), 0) from marts.order_quality", is_keyed=True,
 )  # fmt: skip
+METERS = PlantStream(
+    "energy_meters", "RabbitMQ", "meter_reading_id", "marts.line_energy",
+    "select coalesce(sum(readings), 0) from marts.line_energy",
+)  # fmt: skip
+SHIPMENTS = PlantStream(
+    "shipments", "Kinesis", "scan_id", "marts.order_shipping",
+    "select coalesce(sum(scans), 0) from marts.order_shipping",
+)  # fmt: skip
 
 PLANT = (TELEMETRY, ORDERS, INSPECTIONS)
 """Those of the plant's own project, in the order in which they are shown."""
 PLANT_NAMES = frozenset(stream.name for stream in PLANT)
+GUEST_NAMES = frozenset({METERS.name, SHIPMENTS.name})
+"""Those of brokers that the demo has only where their servers are installed (guests/)."""

@@ -6,7 +6,7 @@ What `millrace up` runs is in orchestration/system; showing the demo is cli/demo
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +16,9 @@ from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
 from orchestration.demo.brokers import DemoBrokers
 from orchestration.demo.freshness import FreshnessReader
+from orchestration.demo.guests import Guest
 from orchestration.demo.machines import MACHINES
-from orchestration.demo.streams import PLANT_NAMES
+from orchestration.demo.streams import PLANT, PLANT_NAMES
 from orchestration.demo.summary import Summary, deliveries, summarise
 from orchestration.records.reader import DagsterRecords
 from orchestration.services.process import ChildProcess, ProcessSpec
@@ -38,6 +39,7 @@ class Demo:
         rate: Readings a second of each machine.
         ui: Whether the web UI is started; on a free port if the configured one is taken.
         progress: Called with a few words before each step of the start.
+        guests: Brokers beside Kafka, MQTT and HTTP; the project declares their streams.
 
     Attributes:
         brokers: Its brokers.
@@ -50,9 +52,16 @@ class Demo:
     """
 
     def __init__(
-        self, data_dir: Path, *, project: Path, rate: float, ui: bool, progress: Callable[[str], None]
+        self,
+        data_dir: Path,
+        *,
+        project: Path,
+        rate: float,
+        ui: bool,
+        progress: Callable[[str], None],
+        guests: Sequence[Guest] = (),
     ) -> None:
-        self.brokers = brokers = DemoBrokers(data_dir, project)
+        self.brokers = brokers = DemoBrokers(data_dir, project, guests)
         settings = brokers.settings()
         self.report = data_dir / "plant.json"
         self.system = System(
@@ -70,6 +79,7 @@ class Demo:
                 f"the demo's plant sends to {', '.join(sorted(missing))}, which {settings.streams_file} no "
                 "longer declares: put it back, or name the original file in MILLRACE_STREAMS_FILE"
             )
+        self._streams = (*PLANT, *(guest.stream for guest in guests))
         self._began = datetime.now(UTC)
         self._reader: FreshnessReader | None = None
 
@@ -88,7 +98,7 @@ class Demo:
             ServiceError: A process did not come up.
         """
         self.system.start()
-        self._reader = FreshnessReader(self.system.settings)
+        self._reader = FreshnessReader(self.system.settings, self._streams)
         self._reader.start()
 
     def drain(self) -> None:
@@ -149,6 +159,7 @@ def _plant(settings: Settings, brokers: DemoBrokers, *, report: Path, rate: floa
         "--report", str(report), "--rate", str(rate),
         "--mqtt-port", str(brokers.mqtt.port), "--kafka-servers", brokers.kafka.bootstrap_servers,
         "--http-port", str(brokers.http_port), "--token-file", str(brokers.token_file()),
+        *(part for each in brokers.guests for part in ("--guest", f"{each.guest.kind}:{each.port}")),
     )  # fmt: skip
     return ChildProcess(
         ProcessSpec(

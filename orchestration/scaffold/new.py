@@ -39,12 +39,13 @@ def ours() -> dict[str, Path]:
     return {name: files / name for name in _COMMON} | dbt | {".gitignore": _FILES / "gitignore"}
 
 
-def create_project(folder: Path, *, example: str) -> None:
+def create_project(folder: Path, *, example: str, files: Path | None = None) -> None:
     """Write a project.
 
     Args:
         folder: Missing or empty; an absolute path.
         example: plant, shop or none.
+        files: Of a plant: the project to copy, in place of the one that the product carries.
 
     Raises:
         ConfigError: The folder holds something.
@@ -53,9 +54,11 @@ def create_project(folder: Path, *, example: str) -> None:
         raise ConfigError(f"{folder} is not empty: name a new folder, or empty this one")
     dbt = folder / DBT_FOLDER
     if example == "plant":
-        shutil.copytree(plant_files() / DBT_FOLDER, dbt, ignore=_left_out)
-        for name in (STREAMS_FILE, PAGE_FILE):
-            shutil.copy(plant_files() / name, folder)
+        plant = files or plant_files()
+        shutil.copytree(plant / DBT_FOLDER, dbt, ignore=_left_out)
+        shutil.copy(plant / STREAMS_FILE, folder)
+        if (plant / PAGE_FILE).is_file():  # a project may do without
+            shutil.copy(plant / PAGE_FILE, folder)
     else:
         for name in _EMPTY:
             (dbt / name).mkdir(parents=True, exist_ok=True)

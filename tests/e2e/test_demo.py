@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestration.demo.guests import present
 from tests.repository import REPOSITORY
 from tests.security.callers import calls, strangers, watched
 from tests.waiting import eventually
@@ -80,7 +81,7 @@ def test_the_demo_is_good_and_leaves_nothing_behind(tmp_path: Path) -> None:
     rows = {
         line.split()[0]: line.split()
         for line in told.splitlines()
-        if line.startswith(("MQTT ", "Kafka ", "HTTP "))
+        if line.startswith(("MQTT ", "Kafka ", "HTTP ", "RabbitMQ ", "Kinesis "))
     }
     for broker, least in (("MQTT", 12 * SECONDS * 0.8), ("Kafka", SECONDS * 0.3), ("HTTP", SECONDS * 0.2)):
         sent, raw, rejected, marts = (int(number) for number in rows[broker][2:6])
@@ -88,6 +89,10 @@ def test_the_demo_is_good_and_leaves_nothing_behind(tmp_path: Path) -> None:
         assert raw + rejected >= sent + (5 if broker == "Kafka" else 0)  # those that the test has sent
         assert 0 < marts <= raw
         assert float(rows[broker][6]) <= float(rows[broker][7])
+    for guest in present():
+        sent, raw, _, marts = (int(number) for number in rows[guest.stream.broker][2:6])
+        assert 0 < sent <= raw
+        assert marts == sent
     assert rows["HTTP"][2] == rows["HTTP"][3] == rows["HTTP"][5]  # though answers were lost on the way
     runs = re.search(r"runs launched by sensors: (\d+) succeeded, (\d+) failed", told)
     assert runs is not None

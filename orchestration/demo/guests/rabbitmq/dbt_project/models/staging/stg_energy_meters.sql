@@ -1,0 +1,1 @@
+{{ staging('energy_meters') }}
