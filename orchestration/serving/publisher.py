@@ -42,7 +42,7 @@ class Publisher:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lake = Lake(settings, read_only=True, renew_seconds=WATCHER_SECONDS)
+        self._lake, self._opened_s = Lake(settings, read_only=True), 0.0
         self._catalog: Connection | None = None
         self._target: Connection | None = None
         self._whole = set[str]()
@@ -102,6 +102,10 @@ class Publisher:
         self, catalog: Connection, marts: Mapping[str, Mart], instants: Mapping[str, Instant]
     ) -> Publication:
         target = self._connected()
+        now = time.monotonic()
+        if now - self._opened_s >= WATCHER_SECONDS:  # between publications: in one it must stay the same
+            self._lake.close()
+            self._opened_s = now
         lake = self._lake.connection
         lake.execute(f"set memory_limit = '{_MEMORY}'")
         lake.execute("set threads = 1")
