@@ -30,6 +30,9 @@ STREAM_TAG = "stream/"
 WARNING = "only a warning: "
 """How a warning's sentence begins: Dagster's pages call each check Failed that did not pass."""
 
+NOTE = "note: "
+"""How the sentence of a check begins that has passed and has something to say."""
+
 GOES_ON_TAG = "millrace/goes_on"
 """On a run that goes on while events keep coming: the streams that it may ingest then."""
 

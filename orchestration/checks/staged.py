@@ -12,6 +12,8 @@ from dagster import AssetCheckKey, AssetCheckResult, AssetCheckSeverity, AssetCh
 from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
 from ingestion.watch.staged import CastErrors, count_cast_errors, count_clock_ahead, count_conflicts
+from orchestration.checks.cut_times import cut_result, cut_spec
+from orchestration.checks.missing import missing_result, missing_spec
 from orchestration.checks.sequences import sequence_result, sequence_spec
 from orchestration.keys import WARNING
 
@@ -58,8 +60,9 @@ def staged_specs(staged: Mapping[AssetKey, Stream]) -> list[AssetCheckSpec]:
         )
         for key, stream in staged.items()
     ]
-    sequences = (sequence_spec(key, stream) for key, stream in staged.items())
-    return [*casts, *conflicts, *clocks, *(spec for spec in sequences if spec is not None)]
+    others = (spec(key, stream) for key, stream in staged.items() for spec in (cut_spec, sequence_spec))
+    missing = (missing_spec(key) for key in staged)
+    return [*casts, *conflicts, *clocks, *missing, *(spec for spec in others if spec is not None)]
 
 
 class StagedChecks:
@@ -102,11 +105,12 @@ def check_staged(lake: Lake, key: AssetKey, stream: Stream) -> Iterator[AssetChe
     """Run the checks of a staging model."""
     yield _cast_result(lake, key, stream)
     yield _clock_result(lake, key, stream)
+    yield missing_result(lake, key, stream)
     if stream.business_id:
         yield _conflict_result(lake, key, stream)
-    sequence = sequence_result(lake, key, stream)
-    if sequence is not None:
-        yield sequence
+    for result in (cut_result(lake, key, stream), sequence_result(lake, key, stream)):
+        if result is not None:
+            yield result
 
 
 def _cast_result(lake: Lake, key: AssetKey, stream: Stream) -> AssetCheckResult:

@@ -208,10 +208,12 @@ def checks_line(checks: Sequence[CheckRecord]) -> Text:
 
 
 def checks_summary(checks: Sequence[CheckRecord]) -> RenderableType:
-    """How many passed, and every one that did not."""
+    """How many passed, every one that did not, and what those that passed have noted."""
     line = checks_line(checks)
     bad = table("asset", "check", "result", "")
     for check in checks:
+        if check.outcome == "passed" and check.message:
+            bad.add_row(escape(check.asset), escape(check.check), Text("noted", "dim"), _first(check.message))
         if check.outcome != "passed":
             result = Text(check.outcome.replace("_", " "), _COLOURS.get(check.outcome, "cyan"))
             bad.add_row(escape(check.asset), escape(check.check), result, _first(check.message))

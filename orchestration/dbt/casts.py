@@ -44,6 +44,18 @@ def typed_value(text: str, type_name: str) -> str:
     return str(_macros().typed_value(text, type_name)).strip()
 
 
+def is_cut_time(text: str, spec: Mapping[str, Any]) -> str:
+    """SQL for whether a timestamp field shows a text to the microsecond, and the text is finer.
+
+    Args:
+        text: SQL of the text.
+        spec: What the dbt source says of the field.
+    """
+    unit, format_, pattern, zone = (spec.get(name) for name in ("unit", "format", "pattern", "zone"))
+    typed = _macros().typed_timestamp(text, unit, format_, pattern, zone)
+    return f"(({_macros().is_cut_time(text, unit, format_)}) and ({typed}) is not null)"
+
+
 def typed_payloads(
     relation: str,
     fields: Mapping[str, Mapping[str, Any]],

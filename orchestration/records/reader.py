@@ -22,7 +22,7 @@ from orchestration.records.failed_runs import FailedRun, cause_of
 
 STREAMS_TAG = "millrace/streams"  # as in keys.py, which imports Dagster
 SENSOR_TAG = "dagster/sensor_name"
-_WARNING = "only a warning: "  # keys.WARNING
+_WARNING, _NOTE = "only a warning: ", "note: "  # keys.WARNING, keys.NOTE
 _MOST_VERSIONS = 500  # a check that fails with every cycle must not keep every version
 Outcome = Literal["passed", "warned", "failed", "could_not_run", "running"]
 
@@ -263,7 +263,7 @@ def _outcome(status: str, event: str | None) -> tuple[Outcome, str, dict[str, fl
     }
     message = (evaluation.get("description") or "").removeprefix(_WARNING)
     if status == "SUCCEEDED":
-        return "passed", "", numbers
+        return "passed", message.removeprefix(_NOTE) if message.startswith(_NOTE) else "", numbers
     if values.get("outcome", {}).get("text") == "could_not_run":
         return "could_not_run", message, numbers
     severity = str((evaluation.get("severity") or {}).get("__enum__", ""))

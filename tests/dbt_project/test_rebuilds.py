@@ -228,7 +228,9 @@ STEPS = st.lists(
 
 
 @pytest.mark.slow("each history is built several times")
-@pytest.mark.parametrize("histories", [5, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "histories", [5, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(0)])]
+)
 def test_incremental_equals_full_refresh_whatever_comes_and_is_declared(
     project: Warehouse, histories: int
 ) -> None:

@@ -32,15 +32,21 @@ def reading(number: int, value: object, *, day: str = "2026-03-01", hours: int =
     return Event({"id": f"r-{number}", "data": {"value": value}, "on": day}, at)
 
 
-@pytest.fixture(scope="module")
-def staged(new_warehouse: Callable[[], Warehouse]) -> Warehouse:
-    """An old hour that is all wrong, and a newest one of 40: three wrong, a conflict, a clock ahead."""
+def begun(new_warehouse: Callable[[], Warehouse]) -> Warehouse:
+    """A project with the stream's staging model and nothing else."""
     warehouse = new_warehouse()
     for folder in ("models", "tests", "seeds"):
         shutil.rmtree(warehouse.project / folder)
     (warehouse.project / "models" / "staging").mkdir(parents=True)
     warehouse.write_model("staging/stg_readings.sql", "{{ staging('readings') }}\n")
     warehouse.declare((readings(),))
+    return warehouse
+
+
+@pytest.fixture(scope="module")
+def staged(new_warehouse: Callable[[], Warehouse]) -> Warehouse:
+    """An old hour that is all wrong, and a newest one of 40: three wrong, a conflict, a clock ahead."""
+    warehouse = begun(new_warehouse)
     warehouse.raw.add("readings", [reading(number, "bad") for number in range(100, 130)])
     warehouse.dbt("run", "--select", "stg_readings")
     newest = [reading(number, 1.5, hours=5) for number in range(36)]
@@ -147,6 +153,31 @@ def test_the_model_of_the_package_counts_them_too(staged: Warehouse) -> None:
     ]
 
 
+@pytest.mark.slow("a warehouse of its own, built twice")
+def test_a_renamed_key_warns_with_its_last_value_and_the_new_name(
+    new_warehouse: Callable[[], Warehouse],
+) -> None:
+    warehouse = begun(new_warehouse)
+
+    def land(hours: range, key: str) -> None:
+        for hour in hours:
+            at = START + timedelta(hours=hour)
+            sent = [{"id": f"{hour}-{n}", "data": {key: 1.5}, "on": "2026-03-01"} for n in range(50)]
+            warehouse.raw.add("readings", [Event(payload, at) for payload in sent])
+        warehouse.dbt("run", "--select", "stg_readings")
+
+    land(range(3), "value")
+    assert outcome(results(warehouse)["missing_fields"]) == "passed"
+    land(range(3, 6), "reading")
+    result = results(warehouse)["missing_fields"]
+    assert (outcome(result), result.metadata["measured"].value) == ("warned", 1)
+    assert str(result.description) == (
+        "only a warning: value was in 100% of the events of readings until 2026-03-01 10:00:01 UTC and in "
+        "none of the 150 after that; 'reading' is a new key since then, perhaps its new name: correct its "
+        "path in streams.yml, or the sender, or remove the field"
+    )
+
+
 def test_a_model_is_checked_once_a_while_and_only_where_wanted(staged: Warehouse) -> None:
     checks = StagedChecks({KEY: readings()})
     checks.built([KEY, AssetKey(["marts", "other"])])
@@ -154,4 +185,4 @@ def test_a_model_is_checked_once_a_while_and_only_where_wanted(staged: Warehouse
     assert [each.check_name for each in checks.run(staged.lake, only=only)] == ["cast_errors"]
     checks.built([KEY])
     assert list(checks.run(staged.lake)) == []
-    assert len(list(checks.run(staged.lake, all_of_them=True))) == 3
+    assert len(list(checks.run(staged.lake, all_of_them=True))) == 4

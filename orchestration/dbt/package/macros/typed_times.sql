@@ -57,31 +57,59 @@
 
 {# A number since 1970 as an instant. What is finer than a microsecond is cut off, towards the past. #}
 {% macro time_of_number(text, unit=none) -%}
-    {#- Digits that cannot count are cut from the text, as a cast to decimal would round them. -#}
-    {%- set number = "try_cast(regexp_replace(" ~ text ~ ", '^([^eE]*\\.\\d{12})\\d+$', '\\1') as decimal(38, 12))" -%}
-    {%- set scales = {'days': '86400000000', 's': '1000000', 'ms': '1000', 'us': '1', 'ns': '0.001'} -%}
     list_transform(
-        [{{ number }}],
-        lambda number: try(make_timestamptz(
-            {%- if unit %}
-            case
-                when floor(number * {{ scales[unit] }}) between -62135596800000000 and 253402300799999999
-                    then floor(number * {{ scales[unit] }})
-            end
-            {%- else %}
-            floor(case
-                when number < 631152000 then null
-                when number < 4102444800 then number * 1000000
-                when number < 631152000000 then null
-                when number < 4102444800000 then number * 1000
-                when number < 631152000000000 then null
-                when number < 4102444800000000 then number
-                when number < 631152000000000000 then null
-                when number < 4102444800000000000 then number * 0.001
-            end)
-            {%- endif %}::bigint
-        ))
+        [{{ millrace.number_since_1970(text) }}],
+        lambda number: try(make_timestamptz(floor({{ millrace.microseconds_of('number', unit) }})::bigint))
     )[1]
+{%- endmacro %}
+
+
+{# Digits that cannot count are cut from the text, as a cast to decimal would round them. #}
+{% macro number_since_1970(text) -%}
+    try_cast(regexp_replace({{ text }}, '^([^eE]*\.\d{12})\d+$', '\1') as decimal(38, 12))
+{%- endmacro %}
+
+
+{# A number since 1970 in microseconds and their fractions; null where that is no time of ours. #}
+{% macro microseconds_of(number, unit=none) -%}
+    {%- if unit -%}
+    {%- set scales = {'days': '86400000000', 's': '1000000', 'ms': '1000', 'us': '1', 'ns': '0.001'} -%}
+    case
+        when floor({{ number }} * {{ scales[unit] }}) between -62135596800000000 and 253402300799999999
+            then {{ number }} * {{ scales[unit] }}
+    end
+    {%- else -%}
+    case
+        when {{ number }} < 631152000 then null
+        when {{ number }} < 4102444800 then {{ number }} * 1000000
+        when {{ number }} < 631152000000 then null
+        when {{ number }} < 4102444800000 then {{ number }} * 1000
+        when {{ number }} < 631152000000000 then null
+        when {{ number }} < 4102444800000000 then {{ number }}
+        when {{ number }} < 631152000000000000 then null
+        when {{ number }} < 4102444800000000000 then {{ number }} * 0.001
+    end
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# Whether a text that is a time says it finer than to the microsecond, so that staging cuts digits off. #}
+{% macro is_cut_time(text, unit=none, format=none) -%}
+    {%- if format and '%n' in format -%}
+    regexp_matches({{ text }}, '\d{6}(00[1-9]|0[1-9]\d|[1-9]\d\d)(\D|$)')
+    {%- elif format -%}
+    regexp_matches({{ text }}, '[.,]\d{6}0*[1-9]')
+    {%- else -%}
+    case
+        when {{ millrace.is_number(text) }} then
+            regexp_matches({{ text }}, '^[^eE]*\.\d{12}\d*[1-9]\d*$')
+            or coalesce(list_transform(
+                [{{ millrace.number_since_1970(text) }}],
+                lambda number: try({{ millrace.microseconds_of('number', unit) }} <> floor({{ millrace.microseconds_of('number', unit) }}))
+            )[1], false)
+        else regexp_matches({{ text }}, '[.,]\d{6}0*[1-9]')
+    end
+    {%- endif -%}
 {%- endmacro %}
 
 
