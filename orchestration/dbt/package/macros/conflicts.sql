@@ -7,8 +7,8 @@
   - that of the id's delivery before it (`last`);
   - that of any delivery of the id before it (`keep_all`).
 #}
-{% macro deliveries_note(stream, after, until, ranges) -%}
-    /* deliveries: {{ tojson({'stream': stream, 'after': after | string, 'until': until, 'ranges': ranges}) | replace('*/', '') | replace('/*', '') }} :deliveries */
+{% macro deliveries_note(stream, after, until, ranges, count) -%}
+    /* deliveries: {{ tojson({'stream': stream, 'after': after | string, 'until': until, 'ranges': ranges, 'count': count}) | replace('*/', '') | replace('/*', '') }} :deliveries */
 {%- endmacro %}
 
 
@@ -18,33 +18,38 @@
     {%- if note | length > 1 and millrace.editions().is_kept -%}
         {%- set read = fromjson(note[1].split(' :deliveries */')[0]) -%}
         {%- set after = read.after.split(' ')[0] -%}
-        {%- set are_new = 'payload is not null and batch_id > ' ~ after ~ ' and ' ~ read.until -%}
-        {%- set sent = source('raw', read.stream) ~ ' where ' ~ are_new -%}
-        {%- set events = millrace.typed_events(read.stream, after, until=read.until) -%}
-        {%- if millrace.stream_meta(read.stream).envelope == 'cloudevents' -%}
-            {%- set sent = '(' ~ events ~ ') as events' -%}
-        {%- elif millrace.stream_meta(read.stream).unnest is defined -%}
-            {%- set sent = millrace.unnested(source('raw', read.stream), are_new, millrace.stream_meta(read.stream).unnest, {}) ~ ' as events' -%}
+        {%- set events = none -%}
+        {%- if millrace.may_conflict(read.stream, read.count, fresh) -%}
+            {%- set events = millrace.typed_events(read.stream, after, until=read.until) -%}
         {%- endif -%}
-        {{ millrace.settle(read.stream, sent, events, target, fresh, read.ranges, millrace.table_name(model), after) }}
+        {{ millrace.settle(read.stream, events, target, fresh, read.ranges, millrace.table_name(model), after) }}
     {%- endif -%}
 {%- endmacro %}
 
 
+{# Whether so many deliveries (none where nobody has counted them), of which staging keeps the `fresh` ones, may hold a conflict. #}
+{% macro may_conflict(stream, count, fresh) -%}
+    {%- if not millrace.id_list(stream) -%}
+        {{ return(false) }}
+    {%- elif count is none or millrace.stream_meta(stream).on_conflict in ('last', 'keep_all') -%}
+        {{ return(true) }}
+    {%- endif -%}
+    {{ return(run_query('select count(*) as events from ' ~ fresh).columns[0].values()[0] < count) }}
+{%- endmacro %}
+
+
 {#
-  The same of any events: `sent` is what follows `from` to count them, `events` SQL of them, `table` the name under which conflicts are
+  The same of any deliveries: `events` is SQL of them, none where no conflict can be among them, `table` the name under which conflicts are
   noted. A batch that brings staging no row does not move its watermark, and is read again: what is noted after `after` is not noted twice.
 #}
-{% macro settle(stream, sent, events, target, fresh, ranges, table, after=none) -%}
+{% macro settle(stream, events, target, fresh, ranges, table, after=none) -%}
     {%- set ids = millrace.id_list(stream) -%}
     {%- if ids -%}
-        {%- set rule = millrace.stream_meta(stream).on_conflict or 'first' -%}
-        {%- set left_out = 'select (select count(*) from ' ~ sent ~ ') - (select count(*) from ' ~ fresh ~ ') as events' -%}
-        {%- if rule in ('last', 'keep_all') or run_query(left_out).columns[0].values()[0] > 0 -%}
+        {%- if events -%}
             {%- set known = millrace.within(target, 'event_at', ranges, columns=ids ~ ', event_id, batch_id, payload_hash') -%}
             {{ millrace.count_conflicts(stream, events, known, table, after) }}
         {%- endif -%}
-        {%- if rule == 'last' -%}
+        {%- if millrace.stream_meta(stream).on_conflict == 'last' -%}
             {%- for range in ranges %}
             delete from {{ target }} as replaced
             where event_at >= {{ range[0] }} and event_at < {{ range[1] }}

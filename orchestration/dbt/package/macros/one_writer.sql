@@ -23,24 +23,23 @@
 
 {% macro refuse_stale(target) -%}
     {%- set note = modules.re.search('(\\d+) /\\* watermark of (\\w+) \\*/', model['compiled_code']) -%}
-    {%- if note %}
-    select
-        case
-            when coalesce(max({{ note.group(2) }}), 0) <> {{ note.group(1) }}
-                then error('Another run wrote {{ target.schema }}.{{ target.identifier }} meanwhile; run dbt again')
-        end as is_stale
-    from {{ target }};
-    {%- endif %}
     {%- set edition = millrace.editions().recorded.get(millrace.table_name(model)) -%}
-    {%- if edition %}
+    {%- set moved = [] -%}
+    {%- if note -%}
+        {%- do moved.append('(select coalesce(max(' ~ note.group(2) ~ '), 0) from ' ~ target ~ ') <> ' ~ note.group(1)) -%}
+    {%- endif -%}
+    {%- if edition -%}
+        {%- do moved.append(
+            '(select max(generation) from ' ~ millrace.kept_editions() ~ " where table_name = '" ~ millrace.table_name(model) ~ "') <> " ~ edition.generation
+        ) -%}
+    {%- endif -%}
+    {%- if moved %}
     select
         case
-            when max(generation) <> {{ edition.generation }}
+            when {{ moved | join(' or ') }}
                 then error('Another run wrote {{ target.schema }}.{{ target.identifier }} meanwhile; run dbt again')
-        end as is_stale
-    from {{ millrace.kept_editions() }}
-    where table_name = '{{ millrace.table_name(model) }}';
-    {%- endif %}
+        end as is_stale;
+    {%- endif -%}
 {%- endmacro %}
 
 

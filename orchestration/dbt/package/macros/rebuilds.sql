@@ -92,11 +92,13 @@
     {%- do run_query('create or replace temp table ' ~ typed ~ ' as ' ~ millrace.typed_events(stream, after, until='batch_id <= ' ~ until)) -%}
     {%- set ranges = millrace.delivery_ranges(stream, typed) if millrace.id_list(stream) else [] -%}
     {%- do run_query('create or replace temp table ' ~ fresh ~ ' as ' ~ millrace.staged_rows(stream, 'select * from ' ~ typed, beside, ranges)) -%}
+    {%- set count = run_query('select count(*) as events from ' ~ typed).columns[0].values()[0] -%}
+    {%- set may_conflict = millrace.may_conflict(stream, count, fresh) -%}
     {% call statement('rebuild_step') -%}
         {{ millrace.turn() }}
         {{ millrace.refuse_moved(beside, newest) }}
         delete from {{ millrace.kept_conflicts() }} where table_name = '{{ name }}' and batch_id > {{ after }};
-        {{ millrace.settle(stream, typed, 'select * from ' ~ typed, beside, fresh, ranges, name) }}
+        {{ millrace.settle(stream, 'select * from ' ~ typed if may_conflict else none, beside, fresh, ranges, name) }}
         insert into {{ beside }} by name select * from {{ fresh }};
     {%- endcall %}
     {%- do adapter.commit() -%}

@@ -24,22 +24,24 @@
     {#- A project whose macros do not forward `should_full_refresh` appends; its table may lack the column. -#}
     {%- set outdated = is_incremental() and millrace.id_list(stream) and millrace.is_outdated() -%}
     {%- if is_incremental() and millrace.id_list(stream) -%}
-        {%- do ranges.extend(millrace.delivery_ranges(stream, '(' ~ events ~ ')')) -%}
+        {%- set times = millrace.typed_events(stream, after, until=until, times_only=true) -%}
+        {%- set found = {} -%}
+        {%- do ranges.extend(millrace.delivery_ranges(stream, '(' ~ times ~ ')', found)) -%}
         {%- if outdated -%}
             {%- do log(this ~ ' keeps what another declaration made: run \'millrace upgrade-project\', so that it is built again', info=True) -%}
         {%- else -%}
-            {{ millrace.deliveries_note(stream, after, until, ranges) }}
+            {{ millrace.deliveries_note(stream, after, until, ranges, found.get('rows')) }}
         {%- endif -%}
     {%- endif %}
     {{ millrace.staged_rows(stream, events, this if is_incremental() else none, ranges, outdated=outdated) }}
 {%- endmacro %}
 
 
-{# The stretches of time in which a table may hold other deliveries of these events. #}
-{% macro delivery_ranges(stream, events) -%}
+{# The stretches of time in which a table may hold other deliveries of these events; `found` gets how many these are. #}
+{% macro delivery_ranges(stream, events, found={}) -%}
     {%- set declared = millrace.stream_meta(stream).dedup_window_minutes -%}
     {%- set window = declared if declared is not none else var('dedup_window_minutes', 60) -%}
-    {{ return(millrace.time_ranges(events, 'event_at', margin_minutes=window)) }}
+    {{ return(millrace.time_ranges(events, 'event_at', margin_minutes=window, found=found)) }}
 {%- endmacro %}
 
 

@@ -24,8 +24,10 @@
     open which value was meant (their columns are null); `payload` if DuckDB cannot read the JSON at all, if none of the fields is in
     it, or if it has no element of the array that is unnested.
   - `payload_hash`, where the stream has a business id: shows whether two deliveries are the same event.
+
+  With `times_only` the same events with their `event_at`, and of the fields none but the event time: to look at times before all is read.
 #}
-{% macro typed_events(stream, after=0, until='true') -%}
+{% macro typed_events(stream, after=0, until='true', times_only=false) -%}
     {%- set relation = source('raw', stream) -%}
     {%- if not execute -%}
         {{ return('select * from ' ~ relation) }}
@@ -39,5 +41,8 @@
         ) -%}
     {%- endfor -%}
     {%- set where = ('' if meta.envelope == 'cloudevents' else 'payload is not null and ') ~ 'batch_id > ' ~ after ~ ' and ' ~ until -%}
-    {{ millrace.typed_payloads(relation, fields, meta.event_time, where, hashed=meta.business_id, tolerance=meta.get('clock_tolerance_minutes', 10), envelope=meta.envelope, unnest=meta.get('unnest')) }}
+    {%- if times_only -%}
+        {%- set fields = {meta.event_time: fields[meta.event_time]} if meta.event_time else {} -%}
+    {%- endif -%}
+    {{ millrace.typed_payloads(relation, fields, meta.event_time, where, hashed=meta.business_id and not times_only, tolerance=meta.get('clock_tolerance_minutes', 10), envelope=meta.envelope, unnest=meta.get('unnest')) }}
 {%- endmacro %}

@@ -70,7 +70,7 @@
 {%- endmacro %}
 
 
-{# A number since 1970 in microseconds and their fractions; null where that is no time of ours. #}
+{# A number since 1970 in microseconds and their fractions; null outside the years 1 to 9999. #}
 {% macro microseconds_of(number, unit=none) -%}
     {%- if unit -%}
     {%- set scales = {'days': '86400000000', 's': '1000000', 'ms': '1000', 'us': '1', 'ns': '0.001'} -%}
