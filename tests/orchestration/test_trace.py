@@ -6,6 +6,7 @@ are written as dbt writes them, in versions of their own.
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +19,9 @@ from ingestion.connectors.http.receipts import receipt_id
 from ingestion.declare.stream import Stream
 from ingestion.errors import EventUnknown
 from ingestion.lake.lake import Lake
+from ingestion.land.adoption import adopt
 from ingestion.settings import Settings, load_settings
+from ingestion.spool.reader import SpoolReader
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from orchestration.cli.trace import Trace, Way
 from orchestration.cli.trace import trace as follow
@@ -302,6 +305,33 @@ def test_a_version_that_has_expired_is_not_guessed(settings: Settings, lake: Lak
     (pages,) = (mart for mart in way.marts if mart.model.table.name == "pages")
     assert [row["clicks"] for row in pages.rows.rows] == [1]
     assert pages.rows.changed is None or pages.version is not None
+
+
+def test_what_was_lost_is_said_before_and_after_the_loss_is_accepted(
+    settings: Settings, lake: Lake, scene: Scene
+) -> None:
+    def state(position: int) -> tuple[str, str]:
+        (way,) = follow(settings, [PLAIN], f"plain-0@{position}", parsed=scene.parsed, limit=1).ways
+        return way.event.state, way.event.sentence
+
+    with closing(SpoolWriter(settings.data_dir / "spool" / "plain", segment_bytes=1)) as writer:
+        for number in range(4):
+            writer.append([SpoolEvent(b"k", b'{"n": %d}' % number, None, 1)])
+            writer.commit()
+            if number == 0:
+                ingest(lake, PLAIN, settings)
+    SpoolReader(settings.data_dir / "spool" / "plain").trim(3)
+    found, sentence = state(1)
+    assert found == "lost"
+    assert "its log begins at 3 by now" in sentence
+    adopt(lake, PLAIN)
+    ingest(lake, PLAIN, settings)
+    found, sentence = state(2)
+    assert found == "lost"
+    assert sentence.startswith(
+        "nobody read it: positions 1 to 2 were lost before batch 2, which was accepted"
+    )
+    assert state(3)[0] == "no staging model"
 
 
 def test_events_of_a_log_are_found_where_the_broker_has_them(

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from tests.fault.mutations.mutant import Mutant
 from tests.fault.mutations.planted import (
     alarms,
+    answers,
     clocks,
     doors,
+    formats,
     foundations,
     http,
     identity,
@@ -37,6 +39,8 @@ PARTS: Mapping[str, tuple[Mutant, ...]] = {
     "upkeep": upkeep.MUTANTS,
     "alarms": alarms.MUTANTS,
     "sequences": sequences.MUTANTS,
+    "formats": formats.MUTANTS,
+    "answers": answers.MUTANTS,
     "foundations": foundations.MUTANTS,
     "doors": doors.MUTANTS,
 }
