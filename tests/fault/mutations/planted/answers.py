@@ -8,7 +8,7 @@ _MARTS, _TRACES = "tests/ingestion/test_marts.py", "tests/orchestration/test_tra
 MUTANTS = (
     Mutant(
         "a row that was updated came twice and went never",
-        f"{_SERVE}questions.py",
+        f"{_SERVE}changes.py",
         '_WENT = ("delete", "update_preimage")',
         '_WENT = ("delete",)',
         "what has changed makes the mart of then the mart of now",
@@ -24,15 +24,15 @@ MUTANTS = (
     ),
     Mutant(
         "changes of expired versions are left out",
-        f"{_SERVE}questions.py",
-        "if kept < page.version - since:",
-        "if False:",
+        f"{_SERVE}changes.py",
+        "kept >= version - since",
+        "True",
         "changes are whole or refused",
         (f"{_MARTS}::test_what_cannot_be_answered_says_why",),
     ),
     Mutant(
         "a partition that was retired holds a mart back for ever",
-        f"{_SERVE}questions.py",
+        f"{_SERVE}moments.py",
         "from newest cross join looked where retired is null",
         "from newest cross join looked",
         "complete_to is the time up to which nothing is missing",
@@ -48,9 +48,9 @@ MUTANTS = (
     ),
     Mutant(
         "pages show what is newer than their first one",
-        f"{_SERVE}questions.py",
-        'at (version => {page.version})"\n    columns',
-        '"\n    columns',
+        f"{_SERVE}changes.py",
+        '.{quoted(mart.table)} at (version => {version})"',
+        '.{quoted(mart.table)}"',
         "pages belong to one version and hold each row once",
         (f"{_MARTS}::test_pages_belong_to_one_version_and_hold_each_row_once",),
     ),
