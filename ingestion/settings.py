@@ -40,6 +40,8 @@ from ingestion.project import (
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 RUNTIME_FILE = "runtime.env"
+REGISTERED_FOLDER = "schemas"
+"""Of the data folder: what a schema registry answered."""
 
 _PREFIX = "MILLRACE_"
 _PASSWORD_LENGTH = 12  # nothing slows down who guesses
@@ -152,8 +154,13 @@ class Settings(BaseSettings):
 
     @property
     def watched_code(self) -> tuple[Path, ...]:
-        """Folders that running processes load again when they change: our packages, dbt project, schemas."""
-        return (*(PRODUCT_DIR / name for name in PACKAGES), self.dbt_folder, self.project / SCHEMAS_FOLDER)
+        """Folders that running processes load again when they change: our packages, dbt project, schemas.
+
+        Those of a registry are in the data folder: newer ones may bring a stream other fields.
+        """
+        registered = self.data_dir / REGISTERED_FOLDER / "subjects"
+        own = (PRODUCT_DIR / name for name in PACKAGES)
+        return (*own, self.dbt_folder, self.project / SCHEMAS_FOLDER, registered)
 
     @property
     def resolved_lake_path(self) -> str:

@@ -56,12 +56,14 @@ class Globals:
             needs_project: Whether the command works in a project only.
         """
         from ingestion.connectors.registry import connectors
+        from ingestion.formats.schema_registry.access import registry_access
         from ingestion.settings import current_project, load_settings
 
         place = {} if needs_project else {"project": current_project(required=False)}
         settings = load_settings(**place, **self.overrides())
         for connector in connectors():  # a wrong variable is an error of every command, not of some streams
             settings.access(connector.kind, connector.access)
+        registry_access(settings)
         return settings
 
     def overrides(self) -> dict[str, object]:

@@ -18,6 +18,7 @@ from ingestion.declare.file import load_streams
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.formats.decode import decoder
+from ingestion.formats.schema_registry.access import KIND, SchemaRegistryAccess
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
 from ingestion.land.batch import Ingestor
@@ -58,6 +59,7 @@ def variables() -> dict[str, object]:
         for each in connectors()
         for name, field in each.access.model_fields.items()
     }
+    kinds |= {f"{KIND}_{name}": field for name, field in SchemaRegistryAccess.model_fields.items()}
     ordered = [*list(fields.items())[:at], *kinds.items(), *list(fields.items())[at:]]
     return {f"MILLRACE_{name.upper()}": field.default for name, field in ordered}
 

@@ -28,6 +28,8 @@ TOGETHER: tuple[tuple[dict[str, str], tuple[str, ...]], ...] = (
     ({"CATALOG": "postgresql://me:secret@127.0.0.1:1/lake"}, ("query", "select 1")),
     ({"LAKE_PATH": "s3://bucket/lake", "CATALOG": "postgresql://me@127.0.0.1:1/lake"}, ("backup", "backups")),
     ({"MQTT_HOST": "127.0.0.1", "MQTT_TLS": "true", "MQTT_CA_FILE": "/nonexistent/ca.pem"}, ("collect",)),
+    ({"SCHEMA_REGISTRY_URL": "http://me:secret@there:8081"}, ("status",)),
+    ({"SCHEMA_REGISTRY_URL": "http://there:8081", "SCHEMA_REGISTRY_USERNAME": "me"}, ("status",)),
     ({"STREAMS_FILE": "/nonexistent/streams.yml"}, ("status",)),
 )
 

@@ -10,9 +10,9 @@ from ingestion.connectors.kafka.access import KafkaAccess
 from ingestion.connectors.kafka.log import KafkaLog
 from ingestion.connectors.mqtt.connector import MqttConnector
 from ingestion.connectors.mqtt.retry import Retry
+from ingestion.declare.decoding import decoder_of
 from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
-from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.land.batch import Ingestor
 from ingestion.land.report import BatchReport
@@ -50,7 +50,7 @@ def ingest(lake: Lake, stream: Stream, settings: Settings) -> BatchReport:
     lake.prepare([stream.name])
     log = open_log(stream, settings)
     try:
-        return Ingestor(lake).run(stream, log, decode=decoder(stream.format))
+        return Ingestor(lake).run(stream, log, decode=decoder_of(stream, settings))
     finally:
         log.close()
 

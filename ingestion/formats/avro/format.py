@@ -11,16 +11,17 @@ import pyarrow as pa
 from ingestion.formats.avro.containers import MAGIC, UnpacksTooLarge, open_container
 from ingestion.formats.avro.mapping import converter
 from ingestion.formats.avro.options import AvroOptions
+from ingestion.formats.avro.registered import reader_of
 from ingestion.formats.avro.schema import AvroSchema, SchemaRefused, parse
+from ingestion.formats.avro.whole import NOT_AVRO, refusal, require_end, whole_of
 from ingestion.formats.deep import deeper_stack
 from ingestion.formats.each import array_of, read_each
 from ingestion.formats.likeness import CERTAIN, LIKELY, Likeness, Sample, likeness
 from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
 from ingestion.formats.prefix import NEEDS_REGISTRY, after_prefix
+from ingestion.formats.schema_registry.reading import REASONS, UNKNOWN_SCHEMA, read_registered
 from ingestion.formats.unpack import UNPACKS_TOO_LARGE
 
-NOT_AVRO = "not_avro"
-UNKNOWN_SCHEMA = "unknown_schema"
 _SINGLE = b"\xc3\x01"
 _SINGLE_HEADER = 10
 _EXAMPLE = "--format '{avro: {schema: {file: orders.avsc}}}'"
@@ -35,14 +36,19 @@ class AvroFormat:
 
     name: str = "avro"
     options: type[FormatOptions] = AvroOptions
-    reasons: frozenset[str] = frozenset({NOT_AVRO, UNKNOWN_SCHEMA})
+    reasons: frozenset[str] = frozenset({NOT_AVRO}) | REASONS
     keeps_bytes: bool = True
     libraries: tuple[str, ...] = ("fastavro",)
     extra: str = "avro"
 
     def texts(self, events: pa.Table, options: FormatOptions, around: Surroundings) -> Texts:
         """Decode each value."""
-        reading = _Reading(cast(AvroOptions, options), around.max_bytes)
+        declared = cast(AvroOptions, options)
+        if declared.registered is not None:
+            read_schema = reader_of(declared.registered, declared.subjects, around)
+            with deeper_stack():
+                return read_registered(events, around, kind="AVRO", not_named=NOT_AVRO, reader_of=read_schema)
+        reading = _Reading(declared, around.max_bytes)
         with deeper_stack():
             return read_each(events, around, lambda value, _: reading.text(value))
 
@@ -93,17 +99,11 @@ class _Reading:
                 return Refusal(NOT_AVRO, "it is not an object container, and no schema is declared")
             else:
                 text = _whole(value, self._reader_of(self._reader))
-                self._bare = self._whole_of(self._reader)
+                self._bare = whole_of(self._reader, self._reader)
         except UnpacksTooLarge as error:
             return Refusal(UNPACKS_TOO_LARGE, f"{error}: the limit is {self._max_bytes} bytes")
-        except RecursionError:
-            return Refusal(NOT_AVRO, "it nests too deep")
-        except orjson.JSONEncodeError as error:  # it nests deeper than 254 levels
-            return Refusal(NOT_AVRO, f"JSON does not hold it: {error}")
-        except SchemaRefused as error:
-            return Refusal(NOT_AVRO, f"its schema cannot be used: {error}")
         except Exception as error:  # hostile bytes raise whatever the reader of their type does
-            return Refusal(NOT_AVRO, f"{type(error).__name__}: {error}".removesuffix(": "))
+            return refusal(error)
         return text
 
     def _reader_of(self, writer: AvroSchema) -> _Read:
@@ -116,19 +116,6 @@ class _Reading:
             return orjson.dumps(found if convert is None else convert(found))
 
         return one
-
-    def _whole_of(self, schema: AvroSchema) -> Callable[[bytes], bytes]:
-        """The same for values that are of the declared schema, from their first byte to their last."""
-        read, wire, convert, dumps = schema.read, schema.wire, converter(schema, schema), orjson.dumps
-
-        def whole(value: bytes) -> bytes:
-            file = BytesIO(value)
-            found = read(file, wire)
-            if file.tell() != len(value):
-                _require_end(file, len(value))
-            return dumps(found if convert is None else convert(found))
-
-        return whole
 
     def _container(self, value: bytes) -> bytes:
         """An array of the values in a container."""
@@ -148,20 +135,15 @@ class _Reading:
                 left -= len(found[-1]) + 1
                 if left < 0:
                     raise UnpacksTooLarge("more bytes as JSON text than a value may have")
-            _require_end(file, len(block))
+            require_end(file, len(block))
         return array_of(found)
 
 
 def _whole(value: bytes, read: _Read) -> bytes:
     file = BytesIO(value)
     text = read(file)
-    _require_end(file, len(value))
+    require_end(file, len(value))
     return text
-
-
-def _require_end(file: BytesIO, size: int) -> None:
-    if file.tell() != size:
-        raise ValueError(f"the value ends after {file.tell()} of {size} bytes")
 
 
 def _unknown(value: bytes) -> Refusal:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -14,10 +15,21 @@ from pydantic import (
 )
 
 from ingestion.formats.avro.fields import fields_of
+from ingestion.formats.avro.registered import registered
 from ingestion.formats.avro.schema import AvroSchema, SchemaRefused, parse
 from ingestion.formats.port import FOLDER, FormatOptions, SchemaField, Surroundings
+from ingestion.formats.schema_registry.choice import WORDS, Place, Strategy, own_schema, read_place
 
 _PATHS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}], "default": []}
+_PLACES: dict[str, Any] = {
+    "anyOf": [
+        {"enum": list(WORDS)},
+        {"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"],
+         "additionalProperties": False},
+        {"type": "object", "properties": {"subject": {"type": "string"}, "version": {"type": "integer"}},
+         "required": ["subject"], "additionalProperties": False},
+    ]
+}  # fmt: skip
 Encoding = Literal["bare", "single_object", "container"]
 
 
@@ -53,18 +65,29 @@ class SchemaFile(BaseModel):
         return self._schema
 
 
+def _read_place(value: Any, info: ValidationInfo) -> Any:
+    """One of the kinds of places, so that a mistake in one is not said of all."""
+    value = read_place(value)
+    return SchemaFile.model_validate(value, context=info.context) if isinstance(value, dict) else value
+
+
 class AvroOptions(FormatOptions):
     """What a stream of Avro may declare.
 
     Attributes:
-        schema: Of the values as they shall be; what was written with another one is resolved to it.
+        schema: Of the values as they shall be; what was written with another one is resolved to it. With a
+            registry, in which each value names its own: prefix, latest, or a subject.
+        subjects: Under which subjects of the registry the senders register: topic, record or topic_record.
         former: Other schemas with which single objects may have been written.
         encoding: bare, single_object or container; by the first bytes of each value where it is not said.
     """
 
     model_config = ConfigDict(populate_by_name=True)
 
-    place: SchemaFile | None = Field(default=None, alias="schema")
+    place: Annotated[Place | SchemaFile | None, BeforeValidator(_read_place), WithJsonSchema(_PLACES)] = (
+        Field(default=None, alias="schema")
+    )
+    subjects: Strategy = "topic"
     former: Annotated[tuple[SchemaFile, ...], WithJsonSchema(_PATHS)] = ()
     encoding: Encoding | None = None
 
@@ -80,6 +103,8 @@ class AvroOptions(FormatOptions):
 
     @model_validator(mode="after")
     def _agree(self) -> "AvroOptions":
+        if self.registered is not None and (self.former or self.encoding):
+            raise ValueError("each value names its schema in the registry: leave 'former' and 'encoding' out")
         if self.place is None and (self.former or self.encoding in ("bare", "single_object")):
             raise ValueError("only containers carry a schema: name one, as in {schema: {file: orders.avsc}}")
         return self
@@ -87,7 +112,12 @@ class AvroOptions(FormatOptions):
     @property
     def reader(self) -> AvroSchema | None:
         """The schema that values are resolved to; None: each as it was written."""
-        return self.place.schema_read if self.place else None
+        return self.place.schema_read if isinstance(self.place, SchemaFile) else None
+
+    @property
+    def registered(self) -> Place | None:
+        """Which schema of a registry is the stream's own; None where values do not name theirs."""
+        return None if isinstance(self.place, SchemaFile) else self.place
 
     @property
     def writers(self) -> tuple[AvroSchema, ...]:
@@ -97,4 +127,7 @@ class AvroOptions(FormatOptions):
 
     def fields(self, around: Surroundings) -> tuple[SchemaField, ...]:
         """The fields of the record that the schema is of."""
+        if self.registered is not None:
+            own = own_schema(self.registered, self.subjects, around, topic=around.topic)
+            return fields_of(registered(own)) if own else ()
         return fields_of(self.reader) if self.reader else ()

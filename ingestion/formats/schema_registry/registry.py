@@ -1,0 +1,201 @@
+"""Schemas by id and by subject: from memory, from the data folder, else from the registry.
+
+Only what was never seen here is asked for. A subject's latest version is asked for again once it has an age.
+"""
+
+import threading
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ingestion.errors import FormatUnavailable
+from ingestion.formats.schema_registry.access import SchemaRegistryAccess, registry_access
+from ingestion.formats.schema_registry.client import RegistryClient
+from ingestion.formats.schema_registry.kept import Kept
+from ingestion.settings import REGISTERED_FOLDER, Settings
+
+SUBJECTS = "subjects"
+LATEST_AGE_SECONDS = 60.0
+_LATEST_TIMEOUT_SECONDS = 5.0
+MOST_UNKNOWN = 20
+"""Ids that the registry did not know, per call: bytes of something else are not asked about one by one."""
+_AGAIN_SECONDS = 1.0
+_MOST_REFERENCES = 200
+_OPENED = 8
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A schema of the registry.
+
+    Attributes:
+        id: Its number or its GUID, as the value named it; empty of a subject's version.
+        kind: AVRO, PROTOBUF or JSON.
+        text: The schema; of Protobuf the descriptors of its file, as base64.
+        references: Name and text of each schema that it refers to, those that refer to none first.
+        subject: Of which subject's version it is; empty where it was asked for by its id.
+        version: Its version there.
+    """
+
+    id: str
+    kind: str
+    text: str
+    references: tuple[tuple[str, str], ...] = ()
+    subject: str = ""
+    version: int = 0
+
+
+class SchemaRegistry:
+    """One registry and what is kept of it.
+
+    Args:
+        access: How it is reached.
+        folder: Where its answers are kept.
+        timeout_seconds: Bound of each question.
+    """
+
+    def __init__(self, access: SchemaRegistryAccess, folder: Path, *, timeout_seconds: float) -> None:
+        self._client = RegistryClient(access, timeout_seconds=timeout_seconds)
+        self._short = RegistryClient(access, timeout_seconds=min(timeout_seconds, _LATEST_TIMEOUT_SECONDS))
+        self._kept, self._known, self._lock = Kept(folder), dict[str, Registered](), threading.Lock()
+
+    def find(self, ids: Collection[str]) -> dict[str, Registered]:
+        """The schemas of some ids; what the registry does not know is asked for once more, and then left out.
+
+        Args:
+            ids: The most important ones first: of those that are not known, only some are asked for.
+
+        Raises:
+            FormatUnavailable: It does not answer, and one of them is not kept.
+        """
+        with self._lock:
+            found = {each: schema for each in ids if (schema := self._here(each))}
+            unknown = list[str]()
+            for each in ids:
+                if each in found or len(unknown) == MOST_UNKNOWN:
+                    continue
+                schema = self._ask(each)
+                if schema:
+                    found[each] = schema
+                else:
+                    unknown.append(each)
+            if unknown:
+                time.sleep(_AGAIN_SECONDS)  # another member of its cluster may not have it yet
+                found |= {each: schema for each in unknown if (schema := self._ask(each))}
+            return found
+
+    def latest(self, subject: str) -> Registered | None:
+        """A subject's latest version, as it was at most a minute ago, or when the registry last answered.
+
+        Raises:
+            FormatUnavailable: It does not answer, and no version is kept.
+        """
+        with self._lock:
+            kept = self._kept.read(SUBJECTS, subject)
+            if kept and self._kept.age_seconds(SUBJECTS, subject) < LATEST_AGE_SECONDS:
+                return _schema(kept)
+            self._kept.touch(SUBJECTS, subject)  # also where it does not answer: not each batch shall wait
+            try:
+                answer = self._whole(self._short, f"/subjects/{quote(subject, safe='')}/versions/latest")
+            except FormatUnavailable:
+                if kept is None:
+                    raise
+                return _schema(kept)
+            if answer is not None:
+                self._kept.write(SUBJECTS, subject, answer=answer)
+            return _schema(answer) if answer else None
+
+    def version(self, subject: str, version: int) -> Registered | None:
+        """A version of a subject.
+
+        Raises:
+            FormatUnavailable: It does not answer, and the version is not kept.
+        """
+        with self._lock:
+            place = ("versions", f"{subject}@{version}")
+            answer = self._kept.read(*place)
+            if answer is None:
+                answer = self._whole(self._client, f"/subjects/{quote(subject, safe='')}/versions/{version}")
+                if answer is not None:
+                    self._kept.write(*place, answer=answer)
+            return _schema(answer) if answer else None
+
+    def _here(self, name: str) -> Registered | None:
+        """The schema of an id that was asked for before."""
+        if name not in self._known and (answer := self._kept.read("ids", name)):
+            self._known[name] = _schema(answer, name)
+        return self._known.get(name)
+
+    def _ask(self, name: str) -> Registered | None:
+        answer = self._whole(self._client, f"/schemas/{'ids' if name.isdigit() else 'guids'}/{name}")
+        if answer is not None:
+            self._kept.write("ids", name, answer=answer)
+            self._known[name] = _schema(answer, name)
+        return self._known.get(name)
+
+    def _whole(self, client: RegistryClient, path: str) -> dict[str, Any] | None:
+        """An answer with the texts of all that it refers to."""
+        answer = _asked(client, path)
+        if answer is None:
+            return None
+        references = dict[str, str]()
+        self._refer(client, answer, references, ())
+        return {
+            "kind": str(answer.get("schemaType") or "AVRO"),
+            "text": str(answer.get("schema", "")),
+            "references": [[name, text] for name, text in references.items()],
+            "subject": str(answer.get("subject") or ""),
+            "version": int(answer.get("version") or 0),
+        }
+
+    def _refer(
+        self, client: RegistryClient, answer: dict[str, Any], found: dict[str, str], inside: tuple[str, ...]
+    ) -> None:
+        for each in answer.get("references") or ():
+            name, subject, version = str(each["name"]), str(each["subject"]), int(each["version"])
+            if name in found or name in inside:
+                continue
+            referred = _asked(client, f"/subjects/{quote(subject, safe='')}/versions/{version}")
+            if referred is None or len(found) >= _MOST_REFERENCES:
+                raise FormatUnavailable(
+                    f"a schema refers to version {version} of subject '{subject}', which the registry "
+                    "does not have: register it again, and the same events are read again"
+                )
+            self._refer(client, referred, found, (*inside, name))
+            found[name] = str(referred.get("schema", ""))
+
+
+def open_registry(settings: Settings | None) -> SchemaRegistry:
+    """The registry of a system; one a process, because it remembers.
+
+    Raises:
+        ConfigError: A variable is wrong.
+        FormatUnavailable: There is no system.
+    """
+    if settings is None:
+        raise FormatUnavailable("a schema registry is that of a system, and here is none: name a data folder")
+    return _opened(
+        registry_access(settings), settings.data_dir / REGISTERED_FOLDER, settings.source_timeout_seconds
+    )
+
+
+@lru_cache(maxsize=_OPENED)
+def _opened(access: SchemaRegistryAccess, folder: Path, timeout_seconds: float) -> SchemaRegistry:
+    return SchemaRegistry(access, folder, timeout_seconds=timeout_seconds)
+
+
+def _asked(client: RegistryClient, path: str) -> dict[str, Any] | None:
+    """An answer; of Protobuf with descriptors, which the registry gives only where they are asked for."""
+    answer = client.get(path)
+    if answer is not None and answer.get("schemaType") == "PROTOBUF":
+        answer = client.get(f"{path}?format=serialized")
+    return answer
+
+
+def _schema(answer: dict[str, Any], name: str = "") -> Registered:
+    references = tuple((str(each), str(text)) for each, text in answer["references"])
+    return Registered(name, answer["kind"], answer["text"], references, answer["subject"], answer["version"])

@@ -1,0 +1,185 @@
+"""Values that name their schema in a registry, written by Confluent's own client through a real server."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.schema_registry import Schema, SchemaReference, record_subject_name_strategy
+
+from ingestion.errors import FormatUnavailable
+from ingestion.formats.schema_registry import registry as product
+from ingestion.settings import Settings, load_settings
+from tests.formats.registering import (
+    TOPIC,
+    avro,
+    avro_in_header,
+    client,
+    declared,
+    decode,
+    record,
+    rows,
+    texts,
+)
+from tests.servers.schema_registry import SchemaRegistry
+
+FIRST = record(("id", "long"))
+SECOND = record(("id", "long"), ("cents", "long"))
+SECOND["fields"][1]["default"] = 0
+PREFIX = {"avro": {"schema": "prefix"}}
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SchemaRegistry]:
+    server = SchemaRegistry(tmp_path_factory.mktemp("registry"), first_id=700).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def at(tmp_path: Path, registry: SchemaRegistry, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A system that knows the registry, and whose registry forgets at once that it does not know an id."""
+    monkeypatch.setattr(product, "_AGAIN_SECONDS", 0.0)
+    return settings_of(tmp_path, registry.url)
+
+
+def settings_of(folder: Path, url: str, **more: object) -> Settings:
+    return load_settings(
+        project=folder, data_dir=folder / "data", schema_registry_url=url, source_timeout_seconds=20, **more
+    )
+
+
+def test_each_value_is_read_by_the_schema_that_it_names(at: Settings, registry: SchemaRegistry) -> None:
+    first, second = avro(registry, FIRST), avro(registry, SECOND)
+    decoded = decode(
+        declared(at, format=PREFIX, fields={}), at,
+        rows(first({"id": 1}), second({"id": 2, "cents": 5}), None, first({"id": 3})),
+    )  # fmt: skip
+    assert texts(decoded) == [{"id": 1}, {"id": 2, "cents": 5}, None, {"id": 3}]
+    assert len(decoded.schemas) == 2
+    assert decoded.events["payload_raw"][0].as_py() == first({"id": 1}), "the id stays with the event"
+
+
+def test_a_header_names_the_schema_by_its_guid(at: Settings, registry: SchemaRegistry) -> None:
+    write = avro_in_header(registry, SECOND)
+    value, headers = write({"id": 2, "cents": 5})
+    assert not value or value[0] != 0
+    decoded = decode(declared(at, format=PREFIX, fields={}), at, rows((value, headers)))
+    assert texts(decoded) == [{"id": 2, "cents": 5}]
+    assert decoded.events["headers"][0].as_py() == headers, "the id stays with the event"
+
+
+def test_latest_resolves_to_the_newest_version_of_the_topic(at: Settings, registry: SchemaRegistry) -> None:
+    first = avro(registry, FIRST)({"id": 1})
+    avro(registry, SECOND)({"id": 1, "cents": 1})
+    stream = declared(at, format={"avro": {"schema": "latest"}})
+    assert texts(decode(stream, at, rows(first))) == [{"id": 1, "cents": 0}]
+    assert {name: field.type for name, field in stream.fields.items()} == {"id": "bigint", "cents": "bigint"}
+
+
+def test_a_subject_is_named_with_its_version(at: Settings, registry: SchemaRegistry) -> None:
+    wide = client(registry).register_schema("elsewhere", Schema(json.dumps(SECOND), "AVRO"))
+    assert wide
+    client(registry).register_schema("elsewhere", Schema(json.dumps(FIRST), "AVRO"))
+    value = avro(registry, SECOND)({"id": 1, "cents": 2})
+    for version, found in ((1, {"id": 1, "cents": 2}), (2, {"id": 1}), (None, {"id": 1})):
+        said = {"subject": "elsewhere"} | ({"version": version} if version else {})
+        stream = declared(at, format={"avro": {"schema": said}})
+        assert texts(decode(stream, at, rows(value))) == [found]
+        assert list(stream.fields) == list(found)
+
+
+def test_records_of_several_types_each_have_their_subject(at: Settings, registry: SchemaRegistry) -> None:
+    options = {"subject.name.strategy": record_subject_name_strategy}
+    narrow, wide = record(("id", "long"), name="Shipped"), record(("id", "long"), name="Cancelled")
+    values = [avro(registry, each, **options)({"id": 1}) for each in (narrow, wide)]
+    wider = record(("id", "long"), ("why", ["null", "string"]), name="Cancelled")
+    wider["fields"][1]["default"] = None
+    avro(registry, wider, **options)({"id": 1, "why": None})
+    stream = declared(at, format={"avro": {"schema": "latest", "subjects": "record"}}, fields={})
+    assert texts(decode(stream, at, rows(*values))) == [{"id": 1}, {"id": 1, "why": None}]
+
+
+def test_schemas_refer_to_others(at: Settings, registry: SchemaRegistry) -> None:
+    known = client(registry)
+    known.register_schema("money", Schema(json.dumps(record(("cents", "long"), name="Money")), "AVRO"))
+    money = SchemaReference("shop.Money", "money", 1)
+    item = record(("price", "Money"), name="Item")
+    known.register_schema("item", Schema(json.dumps(item), "AVRO", [money]))
+    whole = record(
+        ("item", "shop.Item"), ("tip", "shop.Money"), ("more", {"type": "array", "items": "Money"})
+    )
+    refers = [money, SchemaReference("shop.Item", "item", 1)]
+    sent = {"item": {"price": {"cents": 3}}, "tip": {"cents": 1}, "more": [{"cents": 2}]}
+    value = avro(registry, whole, references=refers)(sent)
+    assert texts(decode(declared(at, format=PREFIX, fields={}), at, rows(value))) == [sent]
+
+
+def test_keys_have_a_subject_of_their_own(at: Settings, registry: SchemaRegistry) -> None:
+    from confluent_kafka.schema_registry.avro import AvroSerializer
+    from confluent_kafka.serialization import MessageField, SerializationContext
+
+    known, place = client(registry), SerializationContext(TOPIC, MessageField.KEY)
+    old = AvroSerializer(known, json.dumps(record(("id", "long"), name="K")))({"id": 7}, place)
+    new = record(("id", "long"), ("shop", "string"), name="K")
+    new["fields"][1]["default"] = "main"
+    AvroSerializer(known, json.dumps(new))({"id": 7, "shop": "x"}, place)
+    value = avro(registry, FIRST)({"id": 1})
+    for how, text in (("prefix", '{"id":7}'), ("latest", '{"id":7,"shop":"main"}')):
+        stream = declared(at, format=PREFIX, key={"avro": {"schema": how}}, fields={})
+        decoded = decode(stream, at, rows(value, keys=(old,)))
+        assert decoded.events["event_key"].to_pylist() == [text]
+
+
+def test_an_unknown_id_is_asked_for_twice_and_then_a_reject(at: Settings, registry: SchemaRegistry) -> None:
+    stream = declared(at, format=PREFIX, fields={})
+    value = avro(registry, FIRST)({"id": 1})
+    strange = b"\0" + (99_999).to_bytes(4, "big") + b"\x02"
+    decoded = decode(stream, at, rows(value, strange, b"{}", b""))
+    reasons = decoded.rejects.select(["reason", "payload_raw"]).to_pylist()
+    assert [(each["reason"], each["payload_raw"]) for each in reasons] == [
+        ("unknown_schema", strange), ("not_avro", b"{}"), ("not_avro", b""),
+    ]  # fmt: skip
+    assert "does not know schema 99999" in decoded.rejects["detail"][0].as_py()
+    assert list(registry.asked()).count("GET /schemas/ids/99999") == 2
+    assert decoded.events.num_rows == 1
+
+
+def test_bytes_of_something_else_are_not_asked_about_one_by_one(
+    at: Settings, registry: SchemaRegistry
+) -> None:
+    noise = [b"\0" + (50_000 + n).to_bytes(4, "big") for n in range(200)]
+    stream, first, second = (
+        declared(at, format=PREFIX, fields={}),
+        avro(registry, FIRST),
+        avro(registry, SECOND),
+    )
+    decode(stream, at, rows(first({"id": 1})))
+    often = [second({"id": 2, "cents": n}) for n in range(2)]
+    decoded = decode(stream, at, rows(*noise, first({"id": 1}), *often))
+    assert decoded.rejects.num_rows == 200
+    assert sum("/ids/5" in line for line in registry.asked()) <= 2 * product.MOST_UNKNOWN
+    assert decoded.events.num_rows == 3, "what is known, and what stands there often, is read"
+
+
+def test_a_known_stream_goes_on_without_the_registry_and_a_new_one_waits(tmp_path: Path) -> None:
+    server = SchemaRegistry(tmp_path / "registry").start()
+    at = settings_of(tmp_path, server.url)
+    first, second = avro(server, FIRST)({"id": 1}), avro(server, SECOND)({"id": 2, "cents": 5})
+    left_out = {"format": {"avro": {"schema": "latest"}}}
+    assert texts(decode(declared(at, **left_out), at, rows(first))) == [{"id": 1, "cents": 0}]
+    server.kill()
+    product._opened.cache_clear()  # as a new process
+    stream = declared(at, **left_out)
+    assert list(stream.fields) == ["id", "cents"]
+    assert texts(decode(stream, at, rows(first))) == [{"id": 1, "cents": 0}]
+    with pytest.raises(FormatUnavailable, match=f"gives no answer.*{server.port}.*does not answer"):
+        decode(stream, at, rows(first, second))
+    server.start()
+    assert texts(decode(stream, at, rows(second))) == [{"id": 2, "cents": 5}], "its data is kept"
+    server.stop()
+    fresh = settings_of(tmp_path / "fresh", server.url)
+    with pytest.raises(
+        ValueError, match="its fields are those of a schema, and the schema registry gives no"
+    ):
+        declared(fresh, **left_out)
