@@ -8,7 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, cast
 
@@ -22,6 +22,8 @@ from ingestion.formats.likeness import CERTAIN, LIKELY, STRUCTURE, Likeness, Sam
 from ingestion.formats.looks import count_lines, is_bare_text
 from ingestion.formats.port import VIOLATES_SCHEMA, FormatOptions, Refusal, Surroundings, Texts
 from ingestion.formats.prefix import NEEDS_REGISTRY, after_prefix
+from ingestion.formats.schema_registry.reading import REASONS, ReadNamed, read_registered
+from ingestion.formats.schema_registry.registry import Registered
 from ingestion.formats.text import NOT_UTF8, as_utf8, utf16_hint
 
 _STRING_OR_NUMBER = re.compile(
@@ -40,7 +42,7 @@ class JsonFormat:
 
     name: str = "json"
     options: type[FormatOptions] = JsonOptions
-    reasons: frozenset[str] = frozenset({"empty", NOT_UTF8, "not_json", VIOLATES_SCHEMA})
+    reasons: frozenset[str] = frozenset({"empty", NOT_UTF8, "not_json", VIOLATES_SCHEMA}) | REASONS
     keeps_bytes: bool = False
     libraries: tuple[str, ...] = ("orjson",)
     extra: str = ""
@@ -49,6 +51,8 @@ class JsonFormat:
         """Parse each value, and keep those that parse as they are."""
         options = cast(JsonOptions, options)
         values = events["value"].combine_chunks()
+        if options.registered is not None:
+            return _read_registered(events, options, around)
         is_other = options.lines or options.encoding
         other = range(len(values)) if is_other else _find_others(values, options.validated_by)
         if not other:
@@ -109,6 +113,18 @@ def _look_of(sample: Sample) -> str:
 
 def _is_document(text: bytes) -> bool:
     return text.lstrip()[:1] in (b"{", b"[") and isinstance(_read_one(text, JsonOptions()), bytes)
+
+
+def _read_registered(events: pa.Table, options: JsonOptions, around: Surroundings) -> Texts:
+    """Values that name their schema in a registry: what follows the name, or stands beside the header."""
+
+    def reader_of(_: Registered, __: str) -> ReadNamed:
+        return lambda said: _read(said.rest if said.value is None else said.value, None, options)
+
+    found = read_registered(events, around, kind="JSON", not_named="not_json", reader_of=reader_of)
+    same = pc.fill_null(pc.equal(events["value"].combine_chunks(), found.payload.cast(pa.binary())), True)
+    altered = frozenset(pc.indices_nonzero(pc.invert(same)).to_pylist())
+    return replace(found, altered=altered)
 
 
 def _find_others(values: pa.BinaryArray, schema: JsonSchemaFile | None) -> list[int]:

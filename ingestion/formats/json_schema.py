@@ -85,14 +85,28 @@ class JsonSchemaFile(BaseModel):
 
     def fields(self) -> tuple[SchemaField, ...]:
         """One for each property; of an array's elements where the schema is of an array."""
-        document = orjson.loads(self._text)
-        root = _resolved(document, document)
-        if _types(root, document) == {"array"}:
-            root = _resolved(root.get("items"), document)
-        return tuple(
-            SchemaField(name, _type(each, document), _doc(each, document))
-            for name, each in _properties(root, document).items()
-        )
+        return fields_of(self._text)
+
+
+def fields_of(text: str) -> tuple[SchemaField, ...]:
+    """The fields that a schema declares.
+
+    Args:
+        text: A JSON document that is an object; anything else declares none.
+    """
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return ()
+    if not isinstance(document, dict):
+        return ()
+    root = _resolved(document, document)
+    if _types(root, document) == {"array"}:
+        root = _resolved(root.get("items"), document)
+    return tuple(
+        SchemaField(name, _type(each, document), _doc(each, document))
+        for name, each in _properties(root, document).items()
+    )
 
 
 @lru_cache(maxsize=_KEPT)

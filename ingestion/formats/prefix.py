@@ -14,4 +14,7 @@ def after_prefix(value: bytes) -> bytes | None:
     return value[_SIZE:] if value[:1] == b"\0" and is_number and len(value) > _SIZE else None
 
 
-NEEDS_REGISTRY = "its schema is in a schema registry, which these bytes only name"
+NEEDS_REGISTRY = (
+    "its schema is in a schema registry: set MILLRACE_SCHEMA_REGISTRY_URL and say 'schema: prefix', as in "
+    "--format '{avro: {schema: prefix}}'"
+)

@@ -102,6 +102,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     store: Store
     logins: tuple[str, ...] = ()
+    moved_to = ""
 
     def do_GET(self) -> None:
         self._answer()
@@ -119,6 +120,11 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.logins and self.headers.get("Authorization") not in self.logins:
             return self._send(401, {"error_code": 40101, "message": "Unauthorized"})
+        if self.moved_to:
+            self.send_response(302)
+            self.send_header("Location", self.moved_to + self.path)
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
         place, said = urlsplit(self.path), json.loads(body or b"{}")
         form = parse_qs(place.query).get("format", [""])[0]
         try:
@@ -188,7 +194,9 @@ def main() -> None:
     parser.add_argument("--login", action="append", default=[])
     parser.add_argument("--certificate", type=Path)
     parser.add_argument("--clients", type=Path)
+    parser.add_argument("--moved-to", default="")
     said = parser.parse_args()
+    Handler.moved_to = said.moved_to
     Handler.store, Handler.logins = Store(said.file, said.first_id), tuple(said.login)
     server = ThreadingHTTPServer(("127.0.0.1", said.port), Handler)
     if said.certificate:

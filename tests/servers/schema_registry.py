@@ -23,6 +23,7 @@ class SchemaRegistry:
         token: str = "",
         certificate: Path | None = None,
         clients: Path | None = None,
+        moved_to: str = "",
     ) -> None:
         """Choose a port.
 
@@ -33,6 +34,7 @@ class SchemaRegistry:
             token: Bearer token that it takes, too.
             certificate: PEM of its key and certificate; None: no TLS.
             clients: PEM of the authority whose certificates its clients have to show.
+            moved_to: Where it redirects every question.
         """
         folder.mkdir(parents=True, exist_ok=True)
         (self.port,) = free_ports(1)
@@ -46,6 +48,7 @@ class SchemaRegistry:
             argv += ["--login", f"Bearer {token}"]
         argv += ["--certificate", str(certificate)] if certificate else []
         argv += ["--clients", str(clients)] if clients else []
+        argv += ["--moved-to", moved_to] if moved_to else []
         self._child = ChildProcess(
             ProcessSpec(
                 name="schema-registry", argv=argv, log_folder=self._log, cwd=Path(__file__).parents[2],

@@ -18,16 +18,14 @@ from ingestion.formats.avro.fields import fields_of
 from ingestion.formats.avro.registered import registered
 from ingestion.formats.avro.schema import AvroSchema, SchemaRefused, parse
 from ingestion.formats.port import FOLDER, FormatOptions, SchemaField, Surroundings
-from ingestion.formats.schema_registry.choice import WORDS, Place, Strategy, own_schema, read_place
+from ingestion.formats.schema_registry.choice import PLACES, Place, Strategy, own_schema, read_place
 
 _PATHS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}], "default": []}
 _PLACES: dict[str, Any] = {
     "anyOf": [
-        {"enum": list(WORDS)},
+        *PLACES["anyOf"],
         {"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"],
          "additionalProperties": False},
-        {"type": "object", "properties": {"subject": {"type": "string"}, "version": {"type": "integer"}},
-         "required": ["subject"], "additionalProperties": False},
     ]
 }  # fmt: skip
 Encoding = Literal["bare", "single_object", "container"]

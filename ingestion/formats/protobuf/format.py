@@ -20,7 +20,9 @@ from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
 from ingestion.formats.protobuf.descriptors import message_class
 from ingestion.formats.protobuf.fields import is_wrapper
 from ingestion.formats.protobuf.options import ProtobufOptions
+from ingestion.formats.protobuf.registered import reader_of
 from ingestion.formats.protobuf.wire import fields_on_the_wire
+from ingestion.formats.schema_registry.reading import REASONS, read_registered
 from ingestion.formats.unpack import UNPACKS_TOO_LARGE
 
 NOT_PROTOBUF = "not_protobuf"
@@ -39,7 +41,7 @@ class ProtobufFormat:
 
     name: str = "protobuf"
     options: type[FormatOptions] = ProtobufOptions
-    reasons: frozenset[str] = frozenset({NOT_PROTOBUF})
+    reasons: frozenset[str] = frozenset({NOT_PROTOBUF}) | REASONS
     keeps_bytes: bool = True
     libraries: tuple[str, ...] = ("google.protobuf",)
     extra: str = "protobuf"
@@ -47,6 +49,14 @@ class ProtobufFormat:
     def texts(self, events: pa.Table, options: FormatOptions, around: Surroundings) -> Texts:
         """Decode each value."""
         declared = cast(ProtobufOptions, options)
+        if declared.place is not None:
+            return read_registered(
+                events, around, kind="PROTOBUF", not_named=NOT_PROTOBUF,
+                reader_of=lambda schema, _: reader_of(
+                    schema, reason=NOT_PROTOBUF,
+                    read=lambda value, of: _read_one(value, None, of_type=of, max_bytes=around.max_bytes),
+                ),
+            )  # fmt: skip
         of_type = message_class(declared.descriptors, declared.message)
         read = _read_delimited if declared.delimited else _read_one
         return read_each(events, around, partial(read, of_type=of_type, max_bytes=around.max_bytes))

@@ -1,13 +1,24 @@
 """What a stream may declare about Protocol Buffers."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import PrivateAttr, ValidationInfo, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
 
 from ingestion.formats.port import FOLDER, FormatOptions, SchemaField, Surroundings
 from ingestion.formats.protobuf.compiled import SUFFIX, compiled
 from ingestion.formats.protobuf.descriptors import DescriptorsRefused, message_class
 from ingestion.formats.protobuf.fields import fields_of
+from ingestion.formats.protobuf.registered import message_of
+from ingestion.formats.schema_registry.choice import PLACES, Place, own_schema, read_place
 
 
 class ProtobufOptions(FormatOptions):
@@ -16,17 +27,33 @@ class ProtobufOptions(FormatOptions):
     Attributes:
         file: Path of a .proto file, from the project's folder; or of a descriptor set, which is written by
             protoc --descriptor_set_out=orders.desc --include_imports orders.proto, or by buf build -o.
+        schema: Which schema of a registry the fields are those of: prefix, latest, or a subject. Each value
+            names its own.
         message: Full name of the message, as in plant.v1.Reading; left out where the file has only one.
         delimited: A value holds several messages, each behind its length, and becomes an array of them.
     """
 
-    file: str
+    model_config = ConfigDict(populate_by_name=True)
+
+    file: str | None = None
+    place: Annotated[Place | None, BeforeValidator(read_place), WithJsonSchema(PLACES)] = Field(
+        default=None, alias="schema"
+    )
     message: str | None = None
     delimited: bool = False
-    _descriptors: bytes = PrivateAttr()
+    _descriptors: bytes = PrivateAttr(default=b"")
 
     @model_validator(mode="after")
     def _read(self, info: ValidationInfo) -> "ProtobufOptions":
+        if (self.file is None) == (self.place is None):
+            raise ValueError(
+                "name the 'file' of the descriptors, or say 'schema: prefix' where values name theirs in a "
+                "registry"
+            )
+        if self.place is not None and self.delimited:
+            raise ValueError("a value from a registry is one message: leave 'delimited' out")
+        if self.file is None:
+            return self
         path = Path((info.context or {}).get(FOLDER, "")) / Path(self.file).expanduser()
         project = Path((info.context or {}).get(FOLDER, ""))
         try:
@@ -49,4 +76,7 @@ class ProtobufOptions(FormatOptions):
 
     def fields(self, around: Surroundings) -> tuple[SchemaField, ...]:
         """The fields of the message."""
+        if self.place is not None:
+            own = own_schema(self.place, "topic", around, topic=around.topic)
+            return fields_of(message_of(own, self.message).DESCRIPTOR) if own else ()
         return () if self.delimited else fields_of(message_class(self.descriptors, self.message).DESCRIPTOR)

@@ -13,6 +13,16 @@ WORDS = ("prefix", "latest")
 Strategy = Literal["topic", "record", "topic_record"]
 
 
+PLACES: dict[str, Any] = {
+    "anyOf": [
+        {"enum": list(WORDS)},
+        {"type": "object", "properties": {"subject": {"type": "string"}, "version": {"type": "integer"}},
+         "required": ["subject"], "additionalProperties": False},
+    ]
+}  # fmt: skip
+"""What may be said, for editors."""
+
+
 class SubjectSchema(BaseModel):
     """A subject of the registry.
 
