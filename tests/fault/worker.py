@@ -19,11 +19,11 @@ from typing import Any
 import psutil
 
 from ingestion.clock import utc_now
+from ingestion.declare.decoding import decoder_of
 from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.faultpoints import install_hook
-from ingestion.formats.decode import decoder
 from ingestion.lake.lake import Lake
 from ingestion.land.batch import Ingestor
 from ingestion.settings import load_settings
@@ -77,8 +77,8 @@ def _ingest(order: dict[str, Any]) -> int:
     try:
         with Lake(settings) as lake:
             log = open_log(stream, settings)
-            ingestor = Ingestor(lake)
-            while ingestor.run(stream, log, decode=decoder("json")).batch_id is not None:
+            ingestor, decode = Ingestor(lake), decoder_of(stream, settings)
+            while ingestor.run(stream, log, decode=decode).batch_id is not None:
                 pass
             log.close()
             if order.get("upkeep"):
