@@ -34,12 +34,17 @@ def record(*fields: tuple[str, Any], name: str = "Order", **more: Any) -> dict[s
 
 
 def avro(
-    registry: SchemaRegistry, schema: dict[str, Any], *, references: Any = None, **options: Any
+    registry: SchemaRegistry,
+    schema: dict[str, Any],
+    *,
+    references: Any = None,
+    topic: str = TOPIC,
+    **options: Any,
 ) -> Callable[[Any], bytes]:
     """Writes values with a schema, which it registers, as Confluent's producers do."""
     said = Schema(json.dumps(schema), "AVRO", references or [])
     write = AvroSerializer(client(registry), said, conf=options)
-    return lambda value: write(value, SerializationContext(TOPIC, MessageField.VALUE))  # type: ignore[no-any-return]
+    return lambda value: write(value, SerializationContext(topic, MessageField.VALUE))  # type: ignore[no-any-return]
 
 
 def avro_in_header(registry: SchemaRegistry, schema: dict[str, Any]) -> Callable[[Any], Row]:

@@ -14,7 +14,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from ingestion.declare.stream import Stream
 from ingestion.settings import Settings, load_settings
-from tests.formats.registering import TOPIC, avro, client, declared, decode, record, rows, texts
+from tests.formats.registering import avro, client, declared, decode, record, rows, texts
 from tests.servers.schema_registry import SchemaRegistry
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -43,16 +43,17 @@ def at(tmp_path: Path, registry: SchemaRegistry) -> Settings:
 
 
 def of(kind: str, at: Settings, **options: Any) -> Stream:
-    return declared(at, format={kind: {"schema": "prefix"} | options})
+    return declared(at, source={"kafka": kind}, format={kind: {"schema": "prefix"} | options})
 
 
-def place(headers: dict[str, bytes] | None = None) -> SerializationContext:
-    return SerializationContext(TOPIC, MessageField.VALUE, headers)
+def place(kind: str, headers: dict[str, bytes] | None = None) -> SerializationContext:
+    """Each kind has a topic of its own, so that the latest version is of that kind."""
+    return SerializationContext(kind, MessageField.VALUE, headers)
 
 
 def test_json_is_what_follows_the_name_of_its_schema(at: Settings, registry: SchemaRegistry) -> None:
     sent = {"id": 7, "at": "2026-03-01T08:30:00Z", "note": None, "cents": 1.5, "items": ["a"]}
-    value = JSONSerializer(json.dumps(SCHEMA), client(registry))(sent, place())
+    value = JSONSerializer(json.dumps(SCHEMA), client(registry))(sent, place("json"))
     assert value[:1] == b"\0"
     stream = of("json", at)
     decoded = decode(stream, at, rows(value, None, value[:5] + b"{", b'{"id": 8}'))
@@ -72,7 +73,9 @@ def test_json_is_what_follows_the_name_of_its_schema(at: Settings, registry: Sch
 def test_json_beside_a_header_is_its_bytes(at: Settings, registry: SchemaRegistry) -> None:
     headers: dict[str, bytes] = {}
     options = {"schema.id.serializer": header_schema_id_serializer}
-    value = JSONSerializer(json.dumps(SCHEMA), client(registry), conf=options)({"id": 7}, place(headers))
+    value = JSONSerializer(json.dumps(SCHEMA), client(registry), conf=options)(
+        {"id": 7}, place("json", headers)
+    )
     said = json.dumps({name: "\\x" + each.hex() for name, each in headers.items()})
     decoded = decode(of("json", at), at, rows((value, said)))
     assert texts(decoded) == [{"id": 7}]
@@ -105,7 +108,9 @@ def test_protobuf_finds_its_message_and_what_it_imports(at: Settings, registry: 
 
     def write(name: str, **said: Any) -> bytes:
         of_type = known[name]
-        made: bytes = ProtobufSerializer(of_type, client(registry), options)(of_type(**said), place())
+        made: bytes = ProtobufSerializer(of_type, client(registry), options)(
+            of_type(**said), place("protobuf")
+        )
         return made
 
     other, line = write("shop.Other", text="x"), write("shop.Order.Line", slot=4)
