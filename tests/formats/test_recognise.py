@@ -218,7 +218,8 @@ def test_what_is_sure_of_random_bytes_reads_them(values: list[bytes]) -> None:
         return
     choice = found.choice()
     if choice is not None:
-        there = [value for value in values if value.strip()]
+        # What says of itself what it is, as '<?xml' does, need not be whole.
+        there = [value for value in values if value.strip() and b"<?xml" not in value]
         seen = [
             read_message(Message("", 0, None, each, None, None), choice, max_bytes=1000) for each in there
         ]
