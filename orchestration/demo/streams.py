@@ -49,7 +49,7 @@ METERS = PlantStream(
     "select coalesce(sum(readings), 0) from marts.line_energy",
 )  # fmt: skip
 SHIPMENTS = PlantStream(
-    "shipments", "Kinesis", "scan_id", "marts.order_shipping",
+    "parcel_scans", "Kinesis", "scan_id", "marts.order_shipping",
     "select coalesce(sum(scans), 0) from marts.order_shipping",
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 import yaml
 
 from orchestration.dbt.descriptions import declared_descriptions, describe_lake
@@ -29,6 +30,7 @@ def test_what_a_schema_says_of_a_field_is_its_column_s_unless_the_model_says_it(
     assert columns["batch_id"]
 
 
+@pytest.mark.slow("the plant is built twice")
 def test_descriptions_are_comments_and_only_changes_are_written(warehouse: Warehouse) -> None:
     lake = warehouse.lake
     warehouse.raw.add("production_orders", [order_event(1, "ord-1", "created", START)])

@@ -34,7 +34,9 @@ def test_the_marts_of_guests_are_what_a_full_refresh_gives(warehouse: Warehouse)
             for n, stage in ((batch, "picked_up"), (batch - 1, "delivered"), (0, "picked_up"))
         ]
         warehouse.raw.add("energy_meters", [Event(each | {"read_at": at.isoformat()}, at) for each in meters])
-        warehouse.raw.add("shipments", [Event(each | {"scanned_at": at.isoformat()}, at) for each in scans])
+        warehouse.raw.add(
+            "parcel_scans", [Event(each | {"scanned_at": at.isoformat()}, at) for each in scans]
+        )
         warehouse.dbt("run", "--select", "+line_energy", "+order_shipping")
     tables = [guest.stream.mart for guest in GUESTS]
     before = {table: warehouse.rows(table) for table in tables}

@@ -75,7 +75,8 @@ def _random_inspection(rng: random.Random, number: int, now_seconds: float) -> E
 
 
 @pytest.mark.early
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow("a second seed"))])
+@pytest.mark.slow("the plant is built again and again, and once at once")
+@pytest.mark.parametrize("seed", [1, 2])
 def test_incremental_equals_full_refresh(seed: int, new_warehouse: Callable[[], Warehouse]) -> None:
     rng = random.Random(seed)
     warehouse = new_warehouse()

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.dbt_project.conftest import STREAMS, Warehouse, copy_project, explain, prepare_project, run_dbt
 from tests.dbt_project.raw import START, order_event
 
@@ -16,6 +18,7 @@ def shown(warehouse: Warehouse, model: str, *, target: str = "dev") -> list[Any]
     return sorted(table.columns["order_id"].values())
 
 
+@pytest.mark.slow("the dbt command line runs three times")
 def test_one_model_is_built_shown_and_documented_without_its_parents(warehouse: Warehouse) -> None:
     warehouse.raw.add("production_orders", [order_event(1, "ord-1", "created", START)])
     warehouse.dbt("build", "--select", "+order_quality")

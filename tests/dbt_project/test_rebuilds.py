@@ -182,6 +182,7 @@ def build_and_compare(warehouse: Warehouse, steps: list[Step]) -> None:
     assert leftovers(warehouse) == []
 
 
+@pytest.mark.slow("two declarations, each built twice")
 def test_incremental_equals_full_refresh_across_a_changed_declaration(rules: Warehouse) -> None:
     """One history that has each kind of delivery on both sides of a change; the property draws many."""
     build_and_compare(

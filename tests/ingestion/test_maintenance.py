@@ -330,6 +330,8 @@ def test_a_compaction_that_changes_contents_stops_everything(
     files = set(Path(lake.settings.resolved_lake_path).rglob("*.parquet"))
 
     def spoil(place: str) -> None:
+        if not place.startswith("maintenance."):
+            return
         assert place == "maintenance.compacted", "nothing may be deleted after a bad compaction"
         install_hook(None)
         if damage == "changed":  # as if the rewrite had lost its rows

@@ -21,6 +21,7 @@ from kafka.admin import NewTopic
 from ingestion.connectors.mqtt.access import MqttAccess
 from ingestion.connectors.registry import connectors
 from ingestion.data_folder import DEMO_MARKER, system_is_running
+from ingestion.formats.schema_registry.access import KIND, SchemaRegistryAccess
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings, load_settings
 from orchestration.cli.query import QueryRefused, ask
@@ -391,6 +392,7 @@ def test_env_example_lists_every_setting_with_its_default(
     variables = re.findall(r"^#(MILLRACE_\w+)=", text, flags=re.MULTILINE)
     names = list(Settings.model_fields)
     names += [f"{each.kind}_{field}" for each in connectors() for field in each.access.model_fields]
+    names += [f"{KIND}_{field}" for field in SchemaRegistryAccess.model_fields]
     assert sorted(variables) == sorted(f"MILLRACE_{name.upper()}" for name in names)
     uncommented = tmp_path / "example.env"
     uncommented.write_text(re.sub(r"^#(?=MILLRACE_)", "", text, flags=re.MULTILINE))
@@ -400,6 +402,7 @@ def test_env_example_lists_every_setting_with_its_default(
     assert written.model_dump() == defaults.model_dump()
     for each in connectors():
         assert written.access(each.kind, each.access) == defaults.access(each.kind, each.access)
+    assert written.access(KIND, SchemaRegistryAccess) == defaults.access(KIND, SchemaRegistryAccess)
 
 
 def test_runtime_env_counts_while_the_system_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

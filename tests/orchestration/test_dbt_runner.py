@@ -249,6 +249,7 @@ class Counting(Flusher):
         self.flushes += 1
 
 
+@pytest.mark.slow("a project is built three times")
 def test_only_commits_to_the_lake_are_flushed(project: DbtProject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DuckDBConnectionManager, "commit", DuckDBConnectionManager.commit)
     flusher = Counting()

@@ -71,7 +71,7 @@ MUTANTS = (
     ),
     Mutant(
         "bytes after an Avro value are left out",
-        f"{_FORMATS}avro/format.py",
+        f"{_FORMATS}avro/whole.py",
         "    if file.tell() != size:\n",
         "    if False:\n",
         "a value is read whole or refused",

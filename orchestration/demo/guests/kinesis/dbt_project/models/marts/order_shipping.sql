@@ -10,7 +10,7 @@ with new_scans as (
         min(event_at) filter (where stage = 'delivered') as delivered_at,
         max(event_at) as last_event_at,
         max(batch_id) as last_batch_id
-    from {{ ref('stg_shipments') }}
+    from {{ ref('stg_parcel_scans') }}
     where order_id is not null and batch_id > {{ watermark(this, 'last_batch_id') }}
     group by order_id
 ),

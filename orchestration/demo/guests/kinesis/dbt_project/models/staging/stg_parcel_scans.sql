@@ -1,0 +1,1 @@
+{{ staging('parcel_scans') }}
