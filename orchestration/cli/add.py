@@ -161,7 +161,7 @@ def _show(plan: Plan, settings: Settings, source: SourceSpec) -> None:
 
 
 def _write(plan: Plan, settings: Settings) -> None:
-    append_entry(settings.streams_file, plan.entry)
+    append_entry(settings.streams_file, plan.entry, settings=settings)
     for path, text in plan.files.items():
         place = settings.dbt_folder / path
         place.parent.mkdir(parents=True, exist_ok=True)

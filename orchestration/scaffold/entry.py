@@ -16,6 +16,7 @@ from ingestion.declare.file import load_streams
 from ingestion.declare.origins import DEFAULT_TYPES
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError
+from ingestion.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -98,15 +99,20 @@ def source_of(source: SourceSpec) -> dict[str, Any]:
     return {source.kind: single, **given}
 
 
-def append_entry(file: Path, entry: Entry) -> None:
+def append_entry(file: Path, entry: Entry, *, settings: Settings | None = None) -> None:
     """Write the entry at the file's end; every byte before it stays.
+
+    Args:
+        file: streams.yml.
+        entry: The new stream.
+        settings: Of the system: streams that are there may have their fields from a schema registry.
 
     Raises:
         ConfigError: The stream is declared already, or the file is written so that nothing can be appended.
         StorageError: The file cannot be written.
     """
     before = file.read_text(encoding="utf-8")
-    declared = load_streams(file)
+    declared = load_streams(file, settings=settings)
     if entry.name in {stream.name for stream in declared}:
         raise ConfigError(f"stream '{entry.name}' is declared already in {file.name}; choose another name")
     gap = "" if not before.strip() else "\n" if before.endswith("\n") else "\n\n"
@@ -117,7 +123,7 @@ def append_entry(file: Path, entry: Entry) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as opened:
             opened.write(text)
-        if not _adds(fresh, declared, entry):
+        if not _adds(fresh, declared, entry, settings):
             raise ConfigError(
                 f"nothing can be appended to {file.name} as it is written; add this by hand:\n{entry.text()}"
             )
@@ -128,10 +134,10 @@ def append_entry(file: Path, entry: Entry) -> None:
         raise
 
 
-def _adds(file: Path, declared: tuple[Stream, ...], entry: Entry) -> bool:
+def _adds(file: Path, declared: tuple[Stream, ...], entry: Entry, settings: Settings | None) -> bool:
     """Whether the file declares what it did, and the new stream."""
     try:
-        return load_streams(file) == (*declared, entry.stream())
+        return load_streams(file, settings=settings) == (*declared, entry.stream())
     except ConfigError:
         return False
 

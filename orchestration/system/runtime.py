@@ -1,6 +1,7 @@
 """runtime.env: the addresses of what a running system has started, for every other process of this folder.
 
-settings.py reads it while the system runs. It holds no password: the catalog's address names a password file.
+settings.py reads it while the system runs. The catalog's address names a password file; the only secrets in
+it are those that a demo has made for its own senders, and only its owner reads it.
 """
 
 import os

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from confluent_kafka.schema_registry import Schema, SchemaReference, record_subject_name_strategy
 
+from ingestion.declare.file import load_streams
 from ingestion.errors import FormatUnavailable
 from ingestion.formats.schema_registry import registry as product
 from ingestion.settings import Settings, load_settings
+from orchestration.scaffold.entry import Entry, append_entry
 from tests.formats.registering import (
     TOPIC,
     avro,
@@ -184,3 +186,14 @@ def test_a_known_stream_goes_on_without_the_registry_and_a_new_one_waits(tmp_pat
         ValueError, match=r"its fields are those of a schema, and the schema registry gives no"
     ):
         declared(fresh, **left_out)
+
+
+def test_a_stream_is_added_beside_one_whose_fields_are_in_the_registry(
+    at: Settings, registry: SchemaRegistry
+) -> None:
+    client(registry).register_schema("beside-value", Schema(json.dumps(FIRST), "AVRO"))
+    file = at.project / "streams.yml"
+    file.write_text("beside: {source: {kafka: beside}, format: {avro: {schema: latest}}}\n")
+    append_entry(file, Entry("added", {"kafka": "added"}, "", "", (), {}), settings=at)
+    beside, added = load_streams(file, settings=at)
+    assert (list(beside.fields), added.name) == (["id"], "added")
