@@ -53,6 +53,7 @@ def system(tmp_path: Path, apache_kafka: ApacheKafka, mosquitto: Mosquitto) -> I
             hook=hook,
             number=number,
             METRICS_PORT=port,
+            RESTART_STUCK="false",  # else a halted PostgreSQL is replaced before a scrape has seen it
         )
         apache_kafka.create_topic(f"watched{number}")
         system.write("streams.yml", STREAMS)
