@@ -49,6 +49,7 @@ def builder(lake: Lake, settings: Settings, apache_kafka: ApacheKafka) -> Iterat
     apache_kafka.delete_topic(TOPIC)
 
 
+@pytest.mark.xdist_group("production_orders")  # the topic of that name, on the shared Kafka
 @pytest.mark.slow("a process is killed at each place of a build, and the next one builds again")
 def test_a_kill_in_dbt_or_in_a_check_is_made_good_by_the_next_run(
     lake: Lake, apache_kafka: ApacheKafka, builder: Worker, tally: Tally

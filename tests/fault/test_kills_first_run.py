@@ -76,6 +76,7 @@ def new(kafka_settings: Settings, apache_kafka: ApacheKafka, postgres: EmbeddedP
 
 
 @pytest.mark.timeout(1800)
+@pytest.mark.xdist_group("production_orders")  # the topic of that name, on the shared Kafka
 @pytest.mark.slow("makes seven lakes, kills each one's first run, audits it and runs it again")
 def test_a_killed_first_run_leaves_nothing_false_behind(
     new: New, apache_kafka: ApacheKafka, commands: Commands, tally: Tally

@@ -17,6 +17,8 @@ import pytest
 from ingestion.collect.collector import Collector
 from ingestion.collect.status import state_folder
 from ingestion.connectors.durability import Reading
+from ingestion.connectors.kinesis.access import KinesisAccess
+from ingestion.connectors.kinesis.client import open_client
 from ingestion.connectors.kinesis.connector import KINESIS
 from ingestion.connectors.kinesis.progress import progress_file, read_progress
 from ingestion.declare.stream import Stream
@@ -250,7 +252,10 @@ def test_without_credentials_it_says_what_is_missing(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    with running(Collector(settings, [stream("any")], connector=KINESIS), subscribed=False) as collector:
+    emulated = open_client(settings.access(KINESIS.kind, KinesisAccess), timeout_seconds=5)
+    assert "StreamNames" in emulated.list_streams(), "what listens on this machine takes any"
+    at_aws = settings.replaced(kinesis_endpoint_url=None)
+    with running(Collector(at_aws, [stream("any")], connector=KINESIS), subscribed=False) as collector:
         wait_until(lambda: "no AWS credentials were found" in collector.status()["error"])
     with pytest.raises(ConfigError, match="MILLRACE_KINESIS_PROFILE"):
         Collector(settings.replaced(kinesis_profile="nobody"), [stream("any")], connector=KINESIS)

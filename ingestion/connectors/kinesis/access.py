@@ -1,5 +1,8 @@
 """How Kinesis is reached."""
 
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
 from ingestion.connectors.port import Access
 
 
@@ -20,3 +23,12 @@ class KinesisAccess(Access):
     def address(self) -> str:
         """Where it is, for people."""
         return self.endpoint_url or f"Kinesis in {self.region}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it listens on this machine, as an emulator does."""
+        name = urlsplit(self.endpoint_url or "").hostname or ""
+        try:
+            return ip_address(name).is_loopback
+        except ValueError:
+            return name == "localhost"

@@ -26,6 +26,9 @@ class RabbitUnderFire:
 
     def __init__(self, server: LocalRabbitMq, broker: RabbitMq, name: str, *, is_stream: bool) -> None:
         broker.declare(name, "stream" if is_stream else "quorum")
+        # One that is killed soon after a declaration may come back without it: a stop puts it on the disk.
+        server.stop()
+        server.start()
         self._server, self._broker, self._name, self._is_stream = server, broker, name, is_stream
         self.declared = {"rabbitmq": {"stream" if is_stream else "queue": name}}
         self.settings = {"rabbitmq_host": broker.host, "rabbitmq_port": broker.port}
