@@ -40,6 +40,7 @@ from orchestration.sensors.watch import Watch
 _TICK_SECONDS = 9.0  # just below two of the daemon's loops of 5 s, so that ticks follow each other closely
 _LOOK_SECONDS = 0.4
 _LOST_SECONDS = 2.0
+_AWAY_SECONDS = 5.0
 _MODELLED_SECONDS = 10.0  # a command that landed a batch may still be building its models
 
 
@@ -110,6 +111,8 @@ class _Ticks:
     publish: Callable[[Sequence[Finding]], None]
     seconds: float
     standstill: Standstill = field(default_factory=Standstill)
+    away: set[str] = field(default_factory=set)
+    """The streams whose source did not answer at the last look."""
 
     def tick(self, instance: DagsterInstance, schedule: Schedule) -> SensorResult:
         """Look until there is a run to ask for or the time is over."""
@@ -119,8 +122,12 @@ class _Ticks:
         schedule = replace(schedule, repaired=min(schedule.repaired or now, now))
         deadline, asked_for_repairs = time.monotonic() + self.seconds, False
         schedule, busy = self._review(instance, schedule)
-        looked_at = float("-inf")
+        looked_at = looked_away_at = float("-inf")
         while True:
+            # A run goes on while events keep coming, and would leave what was said before it as it was.
+            if busy and self.away and time.monotonic() - looked_away_at > _AWAY_SECONDS:
+                looked_away_at = time.monotonic()
+                self._look(schedule)
             if busy and time.monotonic() - looked_at > _LOST_SECONDS:
                 looked_at = time.monotonic()
                 if end_lost_runs(instance, self.job_name):
@@ -172,10 +179,8 @@ class _Ticks:
         paused = self.plan.with_followers(schedule.not_built.paused(now=now))
         return None if paused.intersection(repair.asset_selection or ()) else repair
 
-    def _consider(
-        self, instance: DagsterInstance, schedule: Schedule
-    ) -> tuple[RunRequest, str] | tuple[None, str]:
-        """A run for the streams that have work, or why there is none."""
+    def _look(self, schedule: Schedule) -> tuple[list[StreamLag], str] | tuple[None, str]:
+        """How far each stream is, or why that is not known; what does not work is published."""
         try:
             lags, rejects = self.watch.look(), self.watch.rejects()
         except CatalogUnavailable as error:  # the supervisor sees that, too
@@ -203,6 +208,17 @@ class _Ticks:
             Finding("partition_stopped", lag.stream, "; ".join(lag.notes)) for lag in lags if lag.notes
         ]
         self.publish([*schedule.findings(), *away, *stopped, *stalled, *flooded])
+        self.away.clear()
+        self.away.update(each.subject for each in away)
+        return lags, ""
+
+    def _consider(
+        self, instance: DagsterInstance, schedule: Schedule
+    ) -> tuple[RunRequest, str] | tuple[None, str]:
+        """A run for the streams that have work, or why there is none."""
+        lags, why = self._look(schedule)
+        if lags is None:
+            return None, why
         # A run may have died after its commit: then there is no lag, but models and checks are still due.
         now = time.time()
         paused = self.plan.with_followers(schedule.not_built.paused(now=now))

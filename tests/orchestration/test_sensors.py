@@ -28,6 +28,7 @@ from pydantic import SecretStr
 from ingestion.declare.file import load_streams
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings, load_settings
+from orchestration.conditions.reports import reported
 from orchestration.jobs.refresh import refresh_job
 from orchestration.jobs.rejects import retry_job
 from orchestration.jobs.replay import ReplayConfig, repairs, replay_job
@@ -279,6 +280,26 @@ def test_a_broker_that_is_away_is_told_and_holds_up_no_tick(scene: Scene) -> Non
     result = scene.tick(Schedule(pauses={scene.names[0]: Pause(1, until=0)}).dumps())
     assert not result.run_requests
     assert "127.0.0.1:1 does not answer" in result.skip_reason.skip_message
+
+
+def test_a_source_that_is_back_is_noticed_while_a_run_goes_on(scene: Scene) -> None:
+    late = scene.names[0]
+    scene.kafka.delete_topic(late)
+    sensor = scene.sensor()
+
+    def said() -> set[tuple[str, str]]:
+        sensor(build_sensor_context(instance=scene.instance))
+        return {each.key for each in reported(scene.settings.data_dir, by="arrivals") or ()}
+
+    eventually(lambda: ("source_unreachable", late) in said(), "it is away")
+
+    @job(name="refresh")
+    def other() -> None: ...
+
+    scene.instance.create_run_for_job(other, status=DagsterRunStatus.STARTED)
+    assert ("source_unreachable", late) in said()
+    scene.kafka.create_topic(late, partitions=1)
+    eventually(lambda: ("source_unreachable", late) not in said(), "it is back")
 
 
 def test_a_catalog_that_restarts_is_told_and_found_again(
