@@ -99,9 +99,9 @@ def _headline(overview: Overview) -> Text:
     state = ("demo is running" if overview.demo else "running") if overview.running else "not running"
     line = Text.assemble(("Millrace ", "bold"), (state, "green" if overview.running else "yellow"))
     line.append(f"  {overview.data_dir}", style="dim")
-    for address in (overview.page_url, overview.ui_url):
+    for what, address in (("live", overview.page_url), ("Dagster", overview.ui_url)):
         if address:
-            line.append(f"  {address}", style="cyan")
+            line.append(f"  {what} ", style="dim").append(address, style="cyan")
     return line
 
 

@@ -86,7 +86,11 @@ class Exporter(Collector):
         if self._reader is not None and (self._reader.hangs or (self._looking and self._looking.is_asked)):
             return None
         try:
-            streams = load_streams(streams_in_use(self._settings.data_dir), project=self._settings.project)
+            streams = load_streams(
+                streams_in_use(self._settings.data_dir),
+                project=self._settings.project,
+                settings=self._settings,
+            )
         except MillraceError:
             streams = tuple(self._streams)  # it is just being replaced
         if self._reader is None or streams != self._streams:

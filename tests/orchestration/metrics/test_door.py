@@ -1,7 +1,10 @@
 """Who gets the metrics, over HTTP."""
 
+import socket
+import ssl
+import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 
 import pytest
@@ -11,8 +14,14 @@ from prometheus_client.registry import Collector
 from ingestion.errors import ConfigError
 from ingestion.settings import Settings
 from orchestration.metrics.access import door
+from orchestration.services.process import accepts_tcp
+from orchestration.system import services
 from orchestration.web.access import Access
 from tests.orchestration.metrics.scrape import labels, scrape, served
+from tests.repository import REPOSITORY
+from tests.servers.certificates import Certificates
+from tests.servers.ports import free_ports
+from tests.waiting import eventually
 
 TOKEN = "correct horse battery"
 
@@ -49,6 +58,32 @@ def test_with_a_token_whoever_brings_it() -> None:
         assert status(port) == 401
         assert status(port, Authorization="Bearer wrong") == 401
         assert status(port, Authorization=f"Bearer {TOKEN}", Host="lake.plant") == 200
+
+
+def test_the_process_speaks_tls_and_a_silent_client_holds_up_nobody(
+    settings: Settings, certificates: Certificates
+) -> None:
+    (port,) = free_ports(1)
+    given = settings.replaced(metrics_port=port)
+    variables = {
+        "MILLRACE_PROJECT": str(REPOSITORY),
+        "MILLRACE_METRICS_PORT": str(port),
+        "MILLRACE_METRICS_TOKEN": TOKEN,
+        "MILLRACE_UI_TLS_CERT_FILE": str(certificates.server),
+        "MILLRACE_UI_TLS_KEY_FILE": str(certificates.server),
+    }
+    process = services.exporter(given, services.environment(given, variables))
+    process.launch()
+    with ExitStack() as left:
+        left.callback(process.stop)
+        eventually(lambda: accepts_tcp(port), "it listens")
+        left.enter_context(socket.create_connection(("127.0.0.1", port)))  # says nothing
+        asked = urllib.request.Request(
+            f"https://127.0.0.1:{port}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}
+        )
+        trust = ssl.create_default_context(cafile=str(certificates.authority))
+        with urllib.request.urlopen(asked, context=trust, timeout=60) as answer:
+            assert b"millrace_running 0.0" in answer.read()
 
 
 def test_what_strangers_reach_needs_token_and_tls(settings: Settings) -> None:

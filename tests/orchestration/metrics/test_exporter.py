@@ -1,10 +1,13 @@
 """What the exporter says of a lake whose contents are known, and of one that does not answer."""
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from confluent_kafka.schema_registry import Schema
 from pydantic import SecretStr
 
 from ingestion.declare.stream import Stream
@@ -15,9 +18,11 @@ from orchestration.conditions.kinds import KINDS
 from orchestration.metrics.exporter import Exporter
 from orchestration.records.system_state import streams_in_use
 from orchestration.web.access import Access
+from tests.formats.registering import client, record
 from tests.ingestion.helpers import ingest
 from tests.orchestration.metrics.scrape import labels, scrape, served
 from tests.repository import REPOSITORY
+from tests.servers.schema_registry import SchemaRegistry
 
 STREAM = Stream.model_validate({"name": "things", "source": {"mqtt": "t/#"}})
 THINGS = labels(stream="things")
@@ -108,6 +113,21 @@ def test_it_answers_without_catalog_and_says_so(spool: Spool) -> None:
     assert found["millrace_part_answers"] == {labels(part="lake"): 0, labels(part="dagster"): 0}
     assert "millrace_stream_landed_events_total" not in found
     assert found["millrace_disk_free_bytes"].keys() >= {labels(of="data")}
+
+
+def test_a_stream_whose_fields_are_in_a_schema_registry_is_there(spool: Spool, tmp_path: Path) -> None:
+    registry = SchemaRegistry(tmp_path / "registry").start()
+    try:
+        client(registry).register_schema("t-value", Schema(json.dumps(record(("id", "long"))), "AVRO"))
+        streams_in_use(spool.settings.data_dir).write_text(
+            "things: {source: {mqtt: t}, format: {avro: {schema: {subject: t-value}}}}\n"
+        )
+        spool.lake.prepare([STREAM.name])
+        at = spool.settings.replaced(schema_registry_url=registry.url)
+        with served(Exporter(at, version="0"), Access()) as port:
+            assert scrape(port)["millrace_stream_lag_events"] == {THINGS: 0}
+    finally:
+        registry.stop()
 
 
 def test_the_manual_lists_every_name(spool: Spool) -> None:
