@@ -20,7 +20,8 @@ def drill_system(data_dir: Path, *, project: Path, progress: Callable[[str], Non
         progress: Called with a few words before each step of the start.
     """
     brokers = DemoBrokers(data_dir, project)
-    settings = brokers.settings().replaced(alert_webhook_url=None)
+    # A halted broker that was ended and started again would have forgotten its topic: it is only said.
+    settings = brokers.settings().replaced(alert_webhook_url=None, restart_stuck=False)
     sender = DrillSender(
         settings.dbt_folder / MACHINES,
         mqtt_port=brokers.mqtt.port,
