@@ -28,6 +28,7 @@ class Fate:
         kept: The event that staging keeps in its place, because it has the same business id; empty without.
         is_conflict: That one has another payload.
         is_waiting: Staging has not taken in its batch yet.
+        cut: Field → the time that was sent, where staging cuts what is finer than a microsecond.
     """
 
     batch_id: int | None = None
@@ -38,6 +39,7 @@ class Fate:
     kept: str = ""
     is_conflict: bool = False
     is_waiting: bool = False
+    cut: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -1,15 +1,14 @@
 """A note of times that are finer than a microsecond, which a timestamp cuts off: of a stream's newest events.
 
-It is never a failure: raw has every digit. The SQL that decides is beside that which types times.
+It is never a failure: raw has every digit.
 """
 
 from dagster import AssetCheckResult, AssetCheckSpec, AssetKey
 
 from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
-from ingestion.watch.raw_events import events_of, field_text
-from orchestration.dbt.casts import is_cut_time
-from orchestration.dbt.meta import field_meta
+from ingestion.watch.raw_events import events_of
+from orchestration.dbt.cut_times import cut_time, texts_of, times_of
 from orchestration.keys import NOTE
 
 CUT_CHECK = "cut_times"
@@ -23,7 +22,7 @@ from (select {texts} from {events} limit {limit}) as looked_at
 
 def cut_spec(key: AssetKey, stream: Stream) -> AssetCheckSpec | None:
     """The check of a staging model; None where its stream has no timestamps."""
-    if not _times(stream):
+    if not times_of(stream):
         return None
     return AssetCheckSpec(
         CUT_CHECK,
@@ -34,18 +33,20 @@ def cut_spec(key: AssetKey, stream: Stream) -> AssetCheckSpec | None:
 
 def cut_result(lake: Lake, key: AssetKey, stream: Stream) -> AssetCheckResult | None:
     """Look at some of the newest batch's events; None where the stream has no timestamps."""
-    names = _times(stream)
+    names = times_of(stream)
     if not names:
         return None
     newest = lake.query(_NEWEST.format(stream=stream.name))[0][0]  # from the catalog
     rows = f'(select * from raw."{stream.name}" where batch_id = {newest})'
-    texts = ", ".join(f'{field_text(stream.fields[name], stream)} as "{name}"' for name in names)
     counts = []
     for name in names:
-        is_cut = is_cut_time(f'"{name}"', field_meta(stream.fields[name], stream.topic_place))
+        is_cut = cut_time(stream, name)
         counts += [f"count(*) filter (where {is_cut})", f'min("{name}") filter (where {is_cut})']
     sql = _COUNTS.format(
-        counts=", ".join(counts), texts=texts, events=events_of(stream, rows), limit=_LOOKED_AT
+        counts=", ".join(counts),
+        texts=texts_of(stream, names),
+        events=events_of(stream, rows),
+        limit=_LOOKED_AT,
     )
     events, *found = lake.query(sql)[0]
     cut = {
@@ -71,8 +72,3 @@ def cut_result(lake: Lake, key: AssetKey, stream: Stream) -> AssetCheckResult | 
             "cut": cut,
         },
     )
-
-
-def _times(stream: Stream) -> list[str]:
-    """The fields whose times somebody wrote; the broker's has no digits to lose."""
-    return [name for name, spec in stream.fields.items() if spec.type == "timestamp" and not spec.broker_time]

@@ -80,6 +80,8 @@ def _document(seen: Seen, fate: Fate | None) -> dict[str, Any]:
         if fate.elements:
             document["elements"] = list(fate.elements)
         document["not_staged"] = fate.why_not or None
+        if fate.cut:
+            document["cut"] = dict(fate.cut)
     return document
 
 
@@ -146,6 +148,9 @@ def _print_fate(fate: Fate) -> None:
     more = fate.staged.get("elements", 1) - max(1, len(fate.elements))
     if more > 0:
         out.print(Text(f"  staging  and {more} more elements", style="dim"))
+    if fate.cut:
+        sent = ", ".join(f"{name}, sent as {printable(text)}" for name, text in fate.cut.items())
+        out.print(Text(f"  staging  cut to microseconds: {sent}", style="yellow"))
 
 
 def _print_staged(row: Mapping[str, Any]) -> None:

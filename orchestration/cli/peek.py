@@ -1,6 +1,7 @@
 """`millrace peek`: messages of a source or a stream as they are, and what the lake made of them."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,11 +23,12 @@ from ingestion.lake.ledger import read_state
 from ingestion.log.newest import look_at
 from ingestion.log.port import Start
 from ingestion.settings import Settings
-from ingestion.watch.fates import fates
+from ingestion.watch.fates import Fate, fates
 from orchestration.cli.context import Globals, complain, out
 from orchestration.cli.ingest import choose
 from orchestration.cli.messages import Row, printable, show
 from orchestration.cli.reading import Reader
+from orchestration.dbt.cut_times import cut_times
 
 
 def peek(
@@ -146,7 +148,7 @@ def look_at_stream(
         ends = _positions(lake, stream)
         messages = messages_of(look_at(log, limit=look.limit, start=look.start, ends=ends))
         places = [(message.partition, message.position or 0) for message in messages]
-        found = fates(lake, stream, places) if ends is not None else {}
+        found = _found(lake, stream, places) if ends is not None else {}
     finally:
         log.close()
         if own is not None:
@@ -154,6 +156,14 @@ def look_at_stream(
     for message, (partition, position) in zip(messages, places, strict=True):
         seen = read_message(message, stream, max_bytes=settings.payload_max_bytes, settings=settings)
         yield seen, found.get(f"{partition}@{position}")
+
+
+def _found(lake: Lake, stream: Stream, places: Sequence[tuple[str, int]]) -> dict[str, Fate]:
+    """Event id → what became of it, with the times that staging cut."""
+    found = fates(lake, stream, places)
+    staged = [event_id for event_id, fate in found.items() if fate.staged is not None]
+    cut = cut_times(lake, stream, staged)
+    return {event_id: replace(fate, cut=cut.get(event_id, {})) for event_id, fate in found.items()}
 
 
 def _positions(lake: Lake, stream: Stream) -> dict[str, int] | None:

@@ -6,6 +6,8 @@ Rows are a multiset: what went and came again unchanged is neither. How it is wr
 from dataclasses import dataclass
 from datetime import datetime
 
+import duckdb
+
 from ingestion.lake.contents import asked_of_catalog
 from ingestion.lake.lake import Lake
 from ingestion.lake.versions import METADATA_SCHEMA
@@ -14,6 +16,10 @@ from ingestion.serve.shelf import Mart
 from ingestion.serve.texts import Columns, quoted
 
 _CHANGES = "temp.main._published_changes"
+
+
+class NotBuilt(Exception):
+    """The mart was not there in that version of the lake."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +83,13 @@ def delta_of(lake: Lake, mart: Mart, version: int, *, since: int | None) -> Delt
         since: The version that is shown; None: nothing is that counts.
 
     Raises:
-        duckdb.CatalogException: The mart was not there in this version.
+        NotBuilt: The mart was not there in this version.
     """
     rows = f"select * from {relation(mart, version)}"
-    columns = columns_of(lake, rows)
+    try:
+        columns = columns_of(lake, rows)
+    except duckdb.CatalogException as error:
+        raise NotBuilt(mart.name) from error
     if since is None or since > version:
         return Delta(columns, None, rows)
     past = look_back(lake, mart, since=since, version=version)

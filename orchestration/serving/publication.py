@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-import duckdb
 import psycopg2
 
 from ingestion.faultpoints import faultpoint
@@ -18,7 +17,7 @@ from ingestion.serve.shelf import Mart
 from ingestion.serve.texts import Columns, quoted
 from orchestration.serving import books
 from orchestration.serving.books import SERVED, ServedRow
-from orchestration.serving.delta import Published, delta_of, version_times
+from orchestration.serving.delta import NotBuilt, Published, delta_of, version_times
 from orchestration.serving.table import (
     TableChanged,
     apply_delta,
@@ -155,7 +154,7 @@ class _Publishing:
         since = before.snapshot if before is not None and continues and not at_all else None
         try:
             delta = delta_of(self._lake, mart, version, since=since)
-        except duckdb.CatalogException:
+        except NotBuilt:
             return None
         now = Published(
             version, times[version], shape(delta.columns), self._key(mart, delta.columns),

@@ -29,6 +29,8 @@ from orchestration.serving.status import ServingStatus, write_status
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 5.0
+_REST_PER_WORK = 9
+"""It works a tenth of the time at most, so that marts get the machine; after a long look `_LOOK_SECONDS`."""
 _FIRST_REST_SECONDS, _LONGEST_REST_SECONDS = 1.0, 30.0
 _MEMORY = "256MB"
 
@@ -61,7 +63,7 @@ class Publisher:
             try:
                 self.look()
                 rest = _FIRST_REST_SECONDS
-                self._sleep(stop, at_least=time.monotonic() - began)
+                self._sleep(stop, at_least=min(_REST_PER_WORK * (time.monotonic() - began), _LOOK_SECONDS))
             except (MillraceError, psycopg2.Error, duckdb.Error) as error:
                 self._failed(error)
                 select.select([stop], [], [], rest)
@@ -150,7 +152,7 @@ class Publisher:
         return self._target
 
     def _sleep(self, stop: int, *, at_least: float) -> None:
-        """Until there is something new, and as long as the last look took: others need the machine."""
+        """Until there is something new."""
         select.select([stop], [], [], at_least)
         catalog = self._listening()
         catalog.poll()

@@ -35,34 +35,39 @@ def prepare_reader(connection: Any, settings: Settings) -> None:
         OSError: The password cannot be written.
     """
     with connection, connection.cursor() as cursor:
-        cursor.execute("select pg_advisory_xact_lock(hashtext('millrace reader'))")
-        for schema in (SCHEMA, BESIDE_SCHEMA):
-            cursor.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
-        cursor.execute("select 1 from pg_roles where rolname = %s", (READER,))
-        is_there = cursor.fetchone() is not None
-        if is_there and password_file(settings).exists():
-            _grant(cursor)
-            return
-        cursor.execute("select rolcreaterole or rolsuper from pg_roles where rolname = current_user")
-        if cursor.fetchone() != (True,):
-            if is_there:
-                _grant(cursor)
-            return
-        password = secrets.token_urlsafe(24)
-        verb = "alter" if is_there else "create"
-        cursor.execute(
-            sql.SQL(f"{verb} role {{}} login password {{}}").format(
-                sql.Identifier(READER), sql.Literal(password)
-            )
-        )
-        for setting in (
-            f"idle_in_transaction_session_timeout = '{_IDLE}'",
-            "default_transaction_read_only = on",
-            f"search_path = {SCHEMA}",
-        ):
-            cursor.execute(sql.SQL(f"alter role {{}} set {setting}").format(sql.Identifier(READER)))
-        _grant(cursor)
+        password = _made(cursor, password_file(settings))
+    if password is not None:  # only now does the role have it; a crash in between makes another next time
         _write(password_file(settings), f"*:*:*:{READER}:{password}\n")
+
+
+def _made(cursor: psycopg2.extensions.cursor, file: Path) -> str | None:
+    """The role is there and may read; its new password, None if it keeps the one in the file."""
+    cursor.execute("select pg_advisory_xact_lock(hashtext('millrace reader'))")
+    for schema in (SCHEMA, BESIDE_SCHEMA):
+        cursor.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
+    cursor.execute("select 1 from pg_roles where rolname = %s", (READER,))
+    is_there = cursor.fetchone() is not None
+    if is_there and file.exists():
+        _grant(cursor)
+        return None
+    cursor.execute("select rolcreaterole or rolsuper from pg_roles where rolname = current_user")
+    if cursor.fetchone() != (True,):
+        if is_there:
+            _grant(cursor)
+        return None
+    password = secrets.token_urlsafe(24)
+    verb = "alter" if is_there else "create"
+    cursor.execute(
+        sql.SQL(f"{verb} role {{}} login password {{}}").format(sql.Identifier(READER), sql.Literal(password))
+    )
+    for setting in (
+        f"idle_in_transaction_session_timeout = '{_IDLE}'",
+        "default_transaction_read_only = on",
+        f"search_path = {SCHEMA}",
+    ):
+        cursor.execute(sql.SQL(f"alter role {{}} set {setting}").format(sql.Identifier(READER)))
+    _grant(cursor)
+    return password
 
 
 def _grant(cursor: psycopg2.extensions.cursor) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
@@ -23,7 +22,7 @@ from ingestion.declare.stream import Stream
 from ingestion.log.port import Window
 from ingestion.settings import Settings, load_settings
 from ingestion.spool.log import SpoolLog
-from tests.servers import ServerMissing
+from tests.conftest import there
 from tests.servers.mosquitto import Mosquitto
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -39,12 +38,7 @@ def stream(name: str, topic_filter: str, *, qos: int = 1) -> Stream:
 
 
 def broker(folder: Path, **options: Any) -> Mosquitto:
-    try:
-        server = Mosquitto(folder, max_queued_messages=0, **options)
-    except ServerMissing as missing:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(missing))
+    server = there(lambda: Mosquitto(folder, max_queued_messages=0, **options))
     server.start()
     return server
 

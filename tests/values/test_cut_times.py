@@ -14,12 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from ingestion.connectors.messages import Message
+from ingestion.declare.sources import Seen
 from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
 from ingestion.settings import load_settings
+from ingestion.watch.fates import Fate
 from orchestration.checks.cut_times import cut_result, cut_spec
+from orchestration.cli.messages import show
 from orchestration.cli.tables import checks_summary
 from orchestration.dbt.casts import is_cut_time
+from orchestration.dbt.cut_times import cut_times
 from orchestration.records.reader import check_record
 from tests.dbt_project.raw import START, Event, RawWriter
 
@@ -113,3 +118,22 @@ def test_a_stream_whose_times_are_the_broker_s_has_no_such_check() -> None:
     fields = {"at": {"broker_time": True}, "day": "date"}
     stream = Stream.model_validate({"name": "s", "source": {"kafka": "s"}, "fields": fields})
     assert cut_spec(AssetKey(["staging", "stg_s"]), stream) is None
+
+
+def test_peek_shows_what_was_sent(
+    tmp_path: Path, new_database: Callable[[], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields = {"at": "timestamp", "day": "timestamp"}
+    stream = Stream.model_validate({"name": "s", "source": {"kafka": "s"}, "unnest": "all", "fields": fields})
+    with Lake(load_settings(data_dir=tmp_path / "data", catalog=new_database())) as lake:
+        lake.prepare(["s"])
+        whole, fine = {"at": "2026-03-01T08:00:00.123456Z"}, {"at": "2026-03-01T08:00:00.1234567Z"}
+        RawWriter(lake).add("s", [Event({"all": [whole, fine]}, START), Event({"all": [whole]}, START)])
+        found = cut_times(lake, stream, ["s-0@0", "s-0@1"])
+    assert found == {"s-0@0": {"at": fine["at"]}}
+    message = Message("s-0", 0, None, b"{}", None, None)
+    fate = Fate(1, staged={"at": "2026-03-01"}, cut=found["s-0@0"])
+    show([(Seen(message, None, "{}"), fate)], origin="Kafka s", nothing="", as_json=False)
+    assert f"staging  cut to microseconds: at, sent as {fine['at']}\n" in capsys.readouterr().out
+    show([(Seen(message, None, "{}"), fate)], origin="Kafka s", nothing="", as_json=True)
+    assert json.loads(capsys.readouterr().out)["cut"] == {"at": fine["at"]}
