@@ -4,8 +4,9 @@ What a format makes of bytes is in its own file; typing the fields of a payload 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Protocol
 
 import pyarrow as pa
@@ -13,13 +14,15 @@ import pyarrow.compute as pc
 
 from ingestion.formats.keys import read_keys
 from ingestion.formats.packed import read_packed
-from ingestion.formats.port import Format, FormatOptions, Refusal, Surroundings, Texts
+from ingestion.formats.port import Format, FormatOptions, Refusal, Request, Surroundings, Texts, keeps_state
 from ingestion.formats.registry import FormatChoice, choose_format, find_format, formats
 from ingestion.formats.unpack import REASONS
 from ingestion.log.envelope import EVENT_SCHEMA, REJECT_SCHEMA, UTC_MICROSECONDS
 from ingestion.log.notation import column_as_text
 from ingestion.settings import Settings
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
+"""No state."""
 TOO_LARGE = "too_large"
 """The reason that no format is asked about; its bytes are not kept."""
 _DETAIL_CHARACTERS = 300
@@ -34,20 +37,32 @@ class Decoded:
         rejects: Rows of REJECT_SCHEMA.
         event_bytes: Bytes received of each row of `events`, in the same order; 0 for a tombstone.
         schemas: Which schemas of a registry the values were written with, in the order in which they came.
+        states: Partition → what the next events are decoded by, where that has changed (Texts.states).
+        requests: What is to be sent to the source once the events are in the lake.
     """
 
     events: pa.Table
     rejects: pa.Table
     event_bytes: pa.Array
     schemas: tuple[str, ...] = ()
+    states: Mapping[str, str] = field(default_factory=dict)
+    requests: tuple[Request, ...] = ()
 
 
 class Decode(Protocol):
-    """A decoder: one format with the part that all formats share."""
+    """A decoder: one format with the part that all formats share.
+
+    Attributes:
+        keeps_state: Events are decoded by what came before them.
+    """
+
+    @property
+    def keeps_state(self) -> bool: ...  # noqa: D102
 
     def __call__(
-        self, events: pa.Table, *, stream: str, batch_id: int, ingested_at: datetime, max_bytes: int
-    ) -> Decoded:
+        self, events: pa.Table, *, stream: str, batch_id: int, ingested_at: datetime, max_bytes: int,
+        states: Mapping[str, str] = NOTHING,
+    ) -> Decoded:  # fmt: skip
         """Decode some events.
 
         Args:
@@ -56,6 +71,7 @@ class Decode(Protocol):
             batch_id: Number of the batch that the rows will land in.
             ingested_at: Stamp for every row, UTC.
             max_bytes: A larger value is rejected without its bytes.
+            states: Partition → what events before these have left (Decoded.states).
 
         Returns:
             As many rows as came in, each an event (a null value: a tombstone, payload null) or a reject.
@@ -82,24 +98,38 @@ def decoder(
         topic_column: The column that has an event's topic; empty: none has.
     """
     choice = choose_format(chosen) if isinstance(chosen, str) else chosen
-    of_name = find_format(choice.name)
+    return _Decoder(choice, settings, key, topic_column)
 
-    def decode(
-        events: pa.Table, *, stream: str, batch_id: int, ingested_at: datetime, max_bytes: int
-    ) -> Decoded:
-        events = events.combine_chunks()
-        around = Surroundings(max_bytes, settings, topic_column=topic_column)
+
+@dataclass(frozen=True)
+class _Decoder:
+    """What `decoder` gives."""
+
+    choice: FormatChoice
+    settings: Settings | None
+    key: FormatChoice | None
+    topic_column: str
+
+    @property
+    def keeps_state(self) -> bool:
+        return keeps_state(find_format(self.choice.name))
+
+    def __call__(
+        self, events: pa.Table, *, stream: str, batch_id: int, ingested_at: datetime, max_bytes: int,
+        states: Mapping[str, str] = NOTHING,
+    ) -> Decoded:  # fmt: skip
+        events, of_name = events.combine_chunks(), find_format(self.choice.name)
+        around = Surroundings(max_bytes, self.settings, topic_column=self.topic_column, states=states)
         sizes = pc.fill_null(pc.binary_length(events["value"]).combine_chunks(), 0)
-        texts = _texts(of_name, choice.options, events, sizes, around)
+        texts = _texts(of_name, self.choice.options, events, sizes, around)
         shared = _envelope(events, batch_id=batch_id, ingested_at=ingested_at)
         keys = shared["event_key"]
-        if key is not None:
-            around = replace(around, is_key=True)
-            keys, refused, schemas = read_keys(events, shared["event_key"], key, around)
+        if self.key is not None:
+            around = replace(around, is_key=True, states=NOTHING)
+            keys, refused, schemas = read_keys(events, shared["event_key"], self.key, around)
             texts = replace(texts, refused={**refused, **texts.refused}, schemas=(*texts.schemas, *schemas))
-        return _split(events, sizes, texts, shared, keys, stream=stream, keeps_bytes=of_name.keeps_bytes)
-
-    return decode
+        found = _split(events, sizes, texts, shared, keys, stream=stream, keeps_bytes=of_name.keeps_bytes)
+        return replace(found, states=texts.states, requests=texts.requests)
 
 
 def reasons() -> frozenset[str]:
@@ -110,19 +140,21 @@ def reasons() -> frozenset[str]:
 def _texts(
     chosen: Format, options: FormatOptions, events: pa.Table, sizes: pa.Array, around: Surroundings
 ) -> Texts:
-    """What the format says; it is not asked about what is too large."""
+    """What the format says; it sees a null in place of what is too large."""
     max_bytes = around.max_bytes
     too_large = pc.greater(sizes, max_bytes)
     if not pc.any(too_large).as_py():
         return read_packed(chosen, options, events, around)
-    asked = pc.indices_nonzero(pc.invert(too_large))
-    answer = read_packed(chosen, options, events.take(asked).combine_chunks(), around)
-    rows = asked.to_pylist()
-    refused = {rows[row]: refusal for row, refusal in answer.refused.items()}
-    for row in pc.indices_nonzero(too_large).to_pylist():
-        refused[row] = Refusal(TOO_LARGE, f"{sizes[row]} bytes, the limit is {max_bytes}")
-    payload = pc.replace_with_mask(pa.nulls(len(sizes), pa.string()), pc.invert(too_large), answer.payload)
-    return Texts(payload, refused, frozenset(rows[row] for row in answer.altered), answer.schemas)
+    at = events.schema.get_field_index("value")
+    shown = pc.if_else(too_large, pa.scalar(None, pa.binary()), events["value"].combine_chunks())
+    answer = read_packed(
+        chosen, options, events.set_column(at, events.schema.field("value"), shown).combine_chunks(), around
+    )
+    refused = {
+        row: Refusal(TOO_LARGE, f"{sizes[row]} bytes, the limit is {max_bytes}")
+        for row in pc.indices_nonzero(too_large).to_pylist()
+    }
+    return replace(answer, refused={**answer.refused, **refused})
 
 
 def _envelope(events: pa.Table, *, batch_id: int, ingested_at: datetime) -> dict[str, pa.Array]:

@@ -25,10 +25,12 @@ class Sample(NamedTuple):
     Attributes:
         value: Its bytes; not empty.
         headers: A JSON object, or None.
+        key: As it came; the topic, of brokers whose messages have no key.
     """
 
     value: bytes
     headers: str | None = None
+    key: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,20 @@ Unpacking itself is unpack.py's.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestion.formats.port import Format, FormatOptions, Refusal, Surroundings, Texts
-from ingestion.formats.unpack import HEADER_PART, HEADER_PATTERN, unpack
+from ingestion.formats.port import (
+    Format,
+    FormatOptions,
+    Refusal,
+    Surroundings,
+    Texts,
+    keeps_state,
+)
+from ingestion.formats.unpack import HEADER_PART, HEADER_PATTERN, packed_as, unpack
 
 
 def read_packed(chosen: Format, options: FormatOptions, events: pa.Table, around: Surroundings) -> Texts:
@@ -25,18 +33,20 @@ def read_packed(chosen: Format, options: FormatOptions, events: pa.Table, around
         FormatUnavailable: What the format needs does not answer.
     """
     max_bytes = around.max_bytes
-    said = _rows_with_encoding(events)
+    # What is found only after a refusal would come too late for the events after it.
+    said = _rows_that_look_packed(events) if keeps_state(chosen) else _rows_with_encoding(events)
     first = _unpacked(events, said, max_bytes=max_bytes)
     answer = chosen.texts(_with_values(events, first), options, around)
     refused = dict(answer.refused)
-    second = _unpacked(events, [row for row in refused if row not in first], max_bytes=max_bytes)
+    unseen = [row for row in refused if row not in first and not keeps_state(chosen)]
+    second = _unpacked(events, unseen, max_bytes=max_bytes)
     for row, found in (first | second).items():
         if isinstance(found, Refusal) and row in refused:
             refused[row] = found
     again = [row for row, found in second.items() if isinstance(found, bytes)]
     altered = answer.altered | {row for row, found in first.items() if isinstance(found, bytes)}
     if not again:
-        return Texts(answer.payload, refused, altered - refused.keys(), answer.schemas)
+        return replace(answer, refused=refused, altered=altered - refused.keys())
     later = chosen.texts(_with_values(events, second).take(again).combine_chunks(), options, around)
     for row in again:
         del refused[row]
@@ -44,7 +54,8 @@ def read_packed(chosen: Format, options: FormatOptions, events: pa.Table, around
     mask = pc.is_in(pa.array(range(events.num_rows), pa.int64()), value_set=pa.array(again, pa.int64()))
     payload = pc.replace_with_mask(answer.payload, mask, later.payload)
     schemas = tuple(dict.fromkeys((*answer.schemas, *later.schemas)))
-    return Texts(payload, refused, (altered | set(again)) - refused.keys(), schemas)
+    altered = (altered | set(again)) - refused.keys()
+    return replace(answer, payload=payload, refused=refused, altered=altered, schemas=schemas)
 
 
 def _rows_with_encoding(events: pa.Table) -> list[int]:
@@ -57,6 +68,13 @@ def _rows_with_encoding(events: pa.Table) -> list[int]:
     found = pc.match_substring_regex(headers, HEADER_PATTERN, ignore_case=True)
     rows: list[int] = pc.indices_nonzero(pc.fill_null(found, False)).to_pylist()
     return rows
+
+
+def _rows_that_look_packed(events: pa.Table) -> list[int]:
+    """The rows whose headers or first bytes say that the value is compressed."""
+    begin = [packed_as(each or b"") for each in pc.binary_slice(events["value"], 0, 4).to_pylist()]
+    said = set(_rows_with_encoding(events))
+    return [row for row, coding in enumerate(begin) if coding or row in said]
 
 
 def _unpacked(events: pa.Table, rows: list[int], *, max_bytes: int) -> dict[int, bytes | Refusal]:

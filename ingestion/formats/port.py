@@ -71,6 +71,18 @@ class Refusal(NamedTuple):
     detail: str
 
 
+class Request(NamedTuple):
+    """A message that a format wants the source's broker to have, once the batch is in the lake.
+
+    Attributes:
+        destination: As the source's sender takes it: a topic.
+        value: Its bytes.
+    """
+
+    destination: str
+    value: bytes
+
+
 @dataclass(frozen=True)
 class Texts:
     """What a format made of some events.
@@ -81,12 +93,17 @@ class Texts:
         refused: Row → why it has no text.
         altered: Rows whose text is not what their bytes say: raw keeps these bytes, too.
         schemas: Which schemas of a registry the values were written with, in the order in which they came.
+        states: Partition → what the next events of it are decoded by, where that is another than before; of a
+            format that keeps state.
+        requests: What is to be sent to the source, where the stream declares that something may be.
     """
 
     payload: pa.Array
     refused: Mapping[int, Refusal] = field(default_factory=dict)
     altered: frozenset[int] = frozenset()
     schemas: tuple[str, ...] = ()
+    states: Mapping[str, str] = field(default_factory=dict)
+    requests: tuple[Request, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +116,7 @@ class Surroundings:
         topic: The topic that is read, where there is only one; empty otherwise.
         topic_column: The column of the events that has their topic; empty where they have none.
         is_key: The values are keys of events.
+        states: Partition → what events before these have left, of a format that keeps state; empty: nothing.
     """
 
     max_bytes: int
@@ -106,6 +124,15 @@ class Surroundings:
     topic: str = ""
     topic_column: str = ""
     is_key: bool = False
+    states: Mapping[str, str] = field(default_factory=dict)
+
+
+def keeps_state(chosen: "Format") -> bool:
+    """Whether events are decoded by what came before them: `keeps_state`, which a format may leave out.
+
+    Such a format gets every event of a partition in order, a null in place of a value that is too large.
+    """
+    return bool(getattr(chosen, "keeps_state", False))
 
 
 class Format(Protocol):

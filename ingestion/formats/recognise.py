@@ -67,7 +67,7 @@ def recognise(samples: Iterable[Sample], *, max_bytes: int = 1 << 20) -> Recogni
         unpacked = unpack(sample.value, sample.headers, max_bytes=max_bytes)
         value = unpacked if isinstance(unpacked, bytes) else sample.value
         if value.strip() and (not shown or len(value) <= left) and len(shown) < MOST_SAMPLES:
-            shown.append(Sample(value, sample.headers))
+            shown.append(Sample(value, sample.headers, sample.key))
             left -= len(value)
     if not shown:
         return None

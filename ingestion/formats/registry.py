@@ -25,6 +25,7 @@ FORMATS = {
     "influx": "ingestion.formats.influx:INFLUX",
     "msgpack": "ingestion.formats.msgpack:MSGPACK",
     "protobuf": "ingestion.formats.protobuf.format:PROTOBUF",
+    "sparkplug": "ingestion.formats.sparkplug.format:SPARKPLUG",
     "syslog": "ingestion.formats.syslog:SYSLOG",
     "text": "ingestion.formats.plain:PLAIN",
     "tsv": "ingestion.formats.csv:TSV",

@@ -18,6 +18,12 @@ from raw.batches
 where ? is null or stream = ?
 group by stream, source_partition
 """  # of the columns, those that there are: a lake of an earlier release lacks the last ones
+_FORMAT_STATES = """
+select source_partition, arg_max(format_state, batch_id)
+from raw.batches
+where stream = $stream and format_state is not null and ($before is null or batch_id < $before)
+group by source_partition
+"""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,18 @@ def read_states(lake: Lake, stream: str | None = None) -> dict[str, StreamState]
         last = max(before.last_batch_id, int(batch_id))
         states[name] = StreamState(last, before.positions | {partition: position})
     return states
+
+
+def read_format_states(lake: Lake, stream: str, *, before: int | None = None) -> dict[str, str]:
+    """What a format that keeps state decodes a stream's next events by; nothing of a partition without any.
+
+    Args:
+        lake: The lake, migrated.
+        stream: The stream's name.
+        before: As it was before this batch; None: now.
+    """
+    named = {"stream": stream, "before": before}
+    return dict(lake.connection.execute(_FORMAT_STATES, named).fetchall())
 
 
 @dataclass(frozen=True)

@@ -39,10 +39,15 @@ def _recognise_logs(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"alter table raw.batches add column if not exists {column} varchar")
 
 
+def _keep_states(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("alter table raw.batches add column if not exists format_state varchar")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "the ledger counts the positions that retention deleted unread", _count_gaps),
     Migration(2, "the ledger notes the partitions that a stream reads no more", _retire_partitions),
     Migration(3, "the ledger holds what a log is recognised by", _recognise_logs),
+    Migration(4, "the ledger keeps what a format needs to know from batch to batch", _keep_states),
 )
 
 

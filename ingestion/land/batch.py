@@ -19,9 +19,10 @@ from ingestion.faultpoints import faultpoint
 from ingestion.formats.decode import Decode
 from ingestion.lake.catalog import writer_lock
 from ingestion.lake.lake import Lake
-from ingestion.lake.ledger import StreamState, read_state
+from ingestion.lake.ledger import StreamState, read_format_states, read_state
 from ingestion.lake.loader import Loader
 from ingestion.land.report import BatchReport, Laps
+from ingestion.land.requests import send_requests
 from ingestion.land.rows import Reading, batch_rows, retired_rows
 from ingestion.log.port import Bounds, Log, Window
 from ingestion.log.positions import (
@@ -138,6 +139,7 @@ class Ingestor:
             _raise(plan)
             self._confirm(stream, log, windows)
             laps.mark("confirm")
+        send_requests(stream, reading.requests, self._lake.settings)
         landed, rejected = tables[stream.name].num_rows, tables["rejects"].num_rows
         return BatchReport(
             stream.name,
@@ -190,6 +192,7 @@ class Ingestor:
         """Read until the windows are complete or the batch's bytes or seconds are used up."""
         settings = self._lake.settings
         reading = Reading({partition: window.start for partition, window in plan.windows.items()})
+        before = read_format_states(self._lake, stream.name) if decode.keeps_state else {}
         deadline = time.monotonic() + settings.batch_max_seconds
         wanted = {name: window for name, window in plan.windows.items() if window.end > window.start}
         for chunk in read_on(stream.name, log, wanted, positions=positions, bounds=plan.bounds):
@@ -200,6 +203,7 @@ class Ingestor:
                 batch_id=plan.batch_id,
                 ingested_at=self._clock(),
                 max_bytes=settings.payload_max_bytes,
+                states=before | reading.states,
             )
             reading.add(chunk.events, decoded, chunk.positions)
             if reading.bytes >= settings.batch_max_bytes or time.monotonic() >= deadline:

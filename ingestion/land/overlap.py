@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingestion.clock import utc_now
 from ingestion.declare.decoding import decoder_of
@@ -33,9 +34,10 @@ events as (
         and position not in (select position from landed)
 )
 """
+_PAYLOAD = "case when payload_raw is null then payload end as payload"
 _FIRST = _EVENTS + "select position from events where event_time = $moment order by position"
 _NEXT = _EVENTS + (
-    "select position, event_time, event_key, payload, payload_raw from events where position >= $since "
+    f"select position, event_time, event_key, {_PAYLOAD}, payload_raw from events where position >= $since "
     "order by position limit $most"
 )
 _Event = tuple[datetime, str | None, str | None, bytes | None]
@@ -96,5 +98,9 @@ def _of_log(lake: Lake, stream: Stream, log: Log, partition: str, window: Window
         made = decode(chunk.events, stream=stream.name, batch_id=0, ingested_at=utc_now(), max_bytes=limit)
         rejects = made.rejects.append_column("payload", pa.nulls(made.rejects.num_rows, pa.string()))
         both = pa.concat_tables([made.events.select(_COLUMNS), rejects.select(_COLUMNS)]).sort_by("position")
+        # Where bytes are kept they are compared: a text may depend on what came before it.
+        both = both.set_column(
+            3, "payload", pc.if_else(pc.is_valid(both["payload_raw"]), None, both["payload"])
+        )
         columns = [both[name].to_pylist() for name in _COLUMNS[1:]]
         yield list(zip(*columns, strict=True))

@@ -3,7 +3,7 @@
 Bytes, positions and identities stay as they are, and so does the ledger. Why: docs/decisions/007.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from ingestion.lake.catalog import WriterLock, writer_lock
 from ingestion.lake.flushing import flush, parquet_files
 from ingestion.lake.lake import CATALOG_NAME, Lake
 from ingestion.lake.storage import storage_of
+from ingestion.land.redecode_in_order import as_source, correct_states, in_order, states_before
 from ingestion.log.envelope import SOURCE_SCHEMA
-from ingestion.log.notation import text_as_bytes
 
 _TEXTS = "redecoded_texts"
 
@@ -58,28 +58,33 @@ def redecode(lake: Lake, stream: str, *, decode: Decode) -> RedecodeReport:
         StorageError: What was written cannot be flushed; that part was rolled back.
     """
     with writer_lock(lake.settings, stream, application_name=lake.application_name) as lock:
-        report = RedecodeReport(stream)
-        for first, last in _parts(lake, stream):
-            events = _read(lake, stream, first, last)
+        report, states = RedecodeReport(stream), dict[str, str]()
+        if decode.keeps_state:
+            parts, states = in_order(lake, stream), states_before(lake, stream)
+        else:
+            parts = (_read(lake, stream, *batches) for batches in _parts(lake, stream))
+        for events in parts:
             decoded = decode(
                 events.select(SOURCE_SCHEMA.names).cast(SOURCE_SCHEMA), stream=stream, batch_id=0,
-                ingested_at=utc_now(), max_bytes=lake.settings.payload_max_bytes,
+                ingested_at=utc_now(), max_bytes=lake.settings.payload_max_bytes, states=states,
             )  # fmt: skip
-            changed = _changed(events, decoded.events)
+            states |= decoded.states
+            held = events.filter(events["in_raw"])
+            texts = dict(zip(held["event_id"].to_pylist(), held["payload"].to_pylist(), strict=True))
+            changed = _changed(texts, decoded.events)
             if changed.num_rows:
                 _correct(lake, stream, changed, lock)
-            refused = decoded.rejects.num_rows
-            example = ""
-            if refused:
-                row = decoded.rejects.slice(0, 1).to_pylist()[0]
-                example = f"{row['event_id']}: {row['reason']}, {row['detail']}"
+            refused = [row for row in decoded.rejects.to_pylist() if row["event_id"] in texts]
+            example = "{event_id}: {reason}, {detail}".format(**refused[0]) if refused else ""
             report = replace(
                 report,
-                read=report.read + events.num_rows,
+                read=report.read + pc.count(held["value"]).as_py(),
                 changed=report.changed + changed.num_rows,
-                refused=report.refused + refused,
+                refused=report.refused + len(refused),
                 example=report.example or example,
             )
+        if decode.keeps_state:
+            correct_states(lake, stream, states, lock)
         return report
 
 
@@ -105,26 +110,21 @@ def _parts(lake: Lake, stream: str) -> Iterator[tuple[int, int]]:
 
 def _read(lake: Lake, stream: str, first: int, last: int) -> pa.Table:
     """Some batches as a source would hand them over, with `event_id` and `payload`."""
-    table = lake.query_arrow(
-        "select source_partition, position, event_key, payload_raw as value, headers, event_time, event_id, "
-        f'payload from raw."{stream}" where batch_id between ? and ? and payload_raw is not null '
-        "order by source_partition, position",
-        [first, last],
-    )
-    keys = [None if key is None else text_as_bytes(key) for key in table["event_key"].to_pylist()]
-    return table.set_column(table.column_names.index("event_key"), "event_key", pa.array(keys, pa.binary()))
-
-
-def _changed(events: pa.Table, decoded: pa.Table) -> pa.Table:
-    """event_id and payload of those that have another text now."""
-    before = dict(zip(events["event_id"].to_pylist(), events["payload"].to_pylist(), strict=True))
-    same = [
-        before[event_id] == text
-        for event_id, text in zip(
-            decoded["event_id"].to_pylist(), decoded["payload"].to_pylist(), strict=True
+    return as_source(
+        lake.query_arrow(
+            "select source_partition, position, event_key, payload_raw as value, headers, event_time, "
+            f'event_id, payload, true as in_raw from raw."{stream}" where batch_id between ? and ? '
+            "and payload_raw is not null order by source_partition, position",
+            [first, last],
         )
-    ]
-    return decoded.select(["event_id", "payload"]).filter(pc.invert(pa.array(same, pa.bool_())))
+    )
+
+
+def _changed(texts: Mapping[str, str | None], decoded: pa.Table) -> pa.Table:
+    """event_id and payload of those that have another text now than raw has."""
+    pairs = zip(decoded["event_id"].to_pylist(), decoded["payload"].to_pylist(), strict=True)
+    others = [event_id in texts and texts[event_id] != text for event_id, text in pairs]
+    return decoded.select(["event_id", "payload"]).filter(pa.array(others, pa.bool_()))
 
 
 def _correct(lake: Lake, stream: str, changed: pa.Table, lock: WriterLock) -> None:

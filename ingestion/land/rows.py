@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestion.formats.decode import Decoded
+from ingestion.formats.port import Request
 from ingestion.log.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA
 from ingestion.log.plausible import believed_times
 from ingestion.log.port import Bounds, Window
@@ -30,6 +31,8 @@ class Reading:
         sizes: Partition, time and size of every event, chunk by chunk.
         bytes: Of the values.
         last_events: Partition → its last event that was read.
+        states: Partition → what the format decodes the next events by, where that has changed.
+        requests: What is to be sent to the source once all this is in the lake.
     """
 
     positions: dict[str, int]
@@ -37,6 +40,8 @@ class Reading:
     sizes: list[pa.Table] = field(default_factory=list)
     bytes: int = 0
     last_events: dict[str, LastEvent] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
 
     def add(self, events: pa.Table, decoded: Decoded, positions: Mapping[str, int]) -> None:
         """Take in a chunk: rows of SOURCE_SCHEMA, what they decoded to, and where partitions then stand."""
@@ -45,6 +50,8 @@ class Reading:
         self.sizes.append(events.select(["source_partition", "event_time"]).append_column("bytes", sizes))
         self.positions.update(positions)
         self.last_events |= last_events(events)
+        self.states |= decoded.states
+        self.requests += decoded.requests
         self.bytes += int(pc.sum(sizes).as_py() or 0)
 
     @property
@@ -108,6 +115,7 @@ def batch_rows(
                 reading.last_events.get(name) or (positions[name].last_event if name in positions else "")
             ),
             "log_end_proof": bounds[name].proof,
+            "format_state": reading.states.get(name),
         }
         | spans.get(name, {"bytes_read": 0, "first_event_time": None, "last_event_time": None})
         for name, window in sorted(windows.items())

@@ -75,6 +75,7 @@ BATCH_SCHEMA = pa.schema(
         ("retired", pa.string()),
         ("last_event", pa.string()),
         ("log_end_proof", pa.string()),
+        ("format_state", pa.string()),
     ]
 )
 """raw.batches: the ledger, one row per batch and partition. Windows are [start, end).
@@ -82,7 +83,8 @@ BATCH_SCHEMA = pa.schema(
 `positions_skipped` lie right before the window: they are lost unread, and `on_truncated: earliest` or
 `millrace adopt` accepted that (null in rows older than the column). `retired` says why the stream does not
 read the partition on from here (positions.py); null: it does. A later batch recognises the log by
-`last_event` (recognition.py) and `log_end_proof` (Bounds.proof).
+`last_event` (recognition.py) and `log_end_proof` (Bounds.proof). `format_state` is what a format that keeps
+state decodes the partition's next events by; null: what an earlier row says still holds.
 """
 
 RESOLUTION_SCHEMA = pa.schema(

@@ -18,7 +18,7 @@ from ingestion.declare.decoding import decoder_of
 from ingestion.declare.stream import Stream
 from ingestion.errors import EventUnknown, MillraceError
 from ingestion.lake.lake import Lake
-from ingestion.lake.ledger import StreamState
+from ingestion.lake.ledger import StreamState, read_format_states
 from ingestion.log.envelope import SOURCE_SCHEMA
 from ingestion.log.port import Bounds, Log, Window
 from ingestion.spool.log import SpoolLog
@@ -161,9 +161,11 @@ class Finder:
         events = self._read_on(stream)
         if not events.num_rows:
             return
-        decoded = decoder_of(stream, self._lake.settings)(
+        decode = decoder_of(stream, self._lake.settings)
+        decoded = decode(
             events, stream=stream.name, batch_id=0, ingested_at=utc_now(),
             max_bytes=self._lake.settings.payload_max_bytes,
+            states=read_format_states(self._lake, stream.name) if decode.keeps_state else {},
         )  # fmt: skip
         connection = self._lake.connection
         connection.register("unread_events", decoded.events)

@@ -99,7 +99,7 @@ def _take_sample(source: SourceSpec, settings: Settings, look: Look, decoding: F
             f"{source.origin} gave no message, so there is nothing to propose and nothing was written; send "
             f"some, wait longer with --for, or look with 'millrace peek'"
         )
-    samples = [Shown(each.value, each.headers) for each in messages if each.value is not None]
+    samples = [Shown(each.value, each.headers, each.key) for each in messages if each.value is not None]
     found = None if decoding else recognise(samples, max_bytes=most)
     if found and not found.choice():
         raise ConfigError(

@@ -116,7 +116,7 @@ def _print(seen: Seen, fate: Fate | None) -> None:
 def _other_format(seen: Seen) -> str:
     """Which format reads a message that its own refuses; empty where none is known."""
     message = seen.message
-    found = recognise([Sample(message.value, message.headers)]) if message.value else None
+    found = recognise([Sample(message.value, message.headers, message.key)]) if message.value else None
     if found is None:
         return ""
     choice = found.choice()

@@ -36,7 +36,7 @@ class Reader:
         seen = self._read(message)
         if self._is_given or not message.value or len(self._samples) >= MOST_SAMPLES:
             return seen
-        self._samples.append(Sample(message.value, message.headers))
+        self._samples.append(Sample(message.value, message.headers, message.key))
         if len(self._samples) > _FIRST and not seen.reason:
             return seen
         self._found = recognise(self._samples, max_bytes=self._settings.payload_max_bytes)

@@ -54,6 +54,8 @@ BATCH_COLUMNS = {
     "retired": "Why the partition is not read on from here; null while it is.",
     "last_event": "Position and checksum of the last event before end_position; the next batch compares it.",
     "log_end_proof": "By what the log itself recognises its end at log_end_position; empty: by nothing.",
+    "format_state": "What a format knows from batch to batch, such as the names of births; null: as in the "
+    "row before.",
     "_dlt_load_id": _ARRIVAL["_dlt_load_id"],
 }
 

@@ -49,10 +49,15 @@ class Reel:
     end: int = 0
     events: dict[int, dict[str, object]] = field(default_factory=dict)
 
-    def record(self, *values: bytes | None, headers: str | None = None, at: datetime | None = None) -> None:
+    def record(
+        self, *values: bytes | None, headers: str | None = None, at: datetime | None = None,
+        key: bytes | None = None,
+    ) -> None:  # fmt: skip
         for value in values:
             moment = at or datetime(2026, 3, 1, tzinfo=UTC)
-            self.events[self.end] = {"value": value, "headers": headers, "event_time": moment}
+            self.events[self.end] = {
+                "event_key": key, "value": value, "headers": headers, "event_time": moment,
+            }  # fmt: skip
             self.end += 1
 
 
@@ -108,7 +113,7 @@ class TapeLog:
         assert reel is not None
         for name, window in windows.items():
             rows = [
-                {"source_partition": name, "position": at, "event_key": None} | event
+                {"source_partition": name, "position": at} | event
                 for at, event in sorted(reel.events.items())
                 if window.start <= at < window.end
             ]

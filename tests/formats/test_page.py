@@ -21,7 +21,7 @@ def test_it_becomes_what_the_page_says(declared: str, sent: str, payload: str) -
     assert text_of(yaml.safe_load(declared), sent.encode()) == payload
 
 
-ELSEWHERE = ("json", "avro", "cbor", "msgpack", "protobuf")
+ELSEWHERE = ("json", "avro", "cbor", "msgpack", "protobuf", "sparkplug")
 """What is sent is its own payload, or not text: docs/values.md has the table."""
 
 
