@@ -67,7 +67,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "serving",
             "web daemon code_server",
             "observe",
-            "flow metrics",
+            "flow metrics export",
             "system",
             "scaffold deploy",
             "demo",

@@ -8,21 +8,19 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from rich.console import Console
 from rich.table import Table
 
 from ingestion.errors import ConfigError, StorageError
 from orchestration.cli.query import Answer
+from orchestration.export.excel import write_sheet
 
 MODES = ("table", "line", "csv", "json")
 _LEAST_COLUMN = 9  # characters
-_EXCEL_ROWS = 1_048_576
-_EXCEL_DIGITS = 15  # of a number with more, Excel changes the last ones
 
 
 def print_answer(answer: Answer, console: Console, *, mode: str, limit: int) -> None:
@@ -125,38 +123,7 @@ def _parquet_file(answer: Answer, path: Path) -> int:
 
 
 def _excel_file(answer: Answer, path: Path) -> int:
-    import xlsxwriter
-
-    # Text stays text: no formula, link or number is made of what an event brought.
-    options = {
-        "constant_memory": True, "default_date_format": "yyyy-mm-dd hh:mm:ss", "remove_timezone": True,
-        "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False,
-        "nan_inf_to_errors": True,
-    }  # fmt: skip
-    number = 0
-    with xlsxwriter.Workbook(path, options) as book:
-        sheet = book.add_worksheet()
-        sheet.write_row(0, 0, answer.columns, book.add_format({"bold": True}))
-        sheet.freeze_panes(1, 0)
-        for number, row in enumerate(answer.rows(), 1):
-            if number >= _EXCEL_ROWS:
-                raise ConfigError(
-                    f"an Excel sheet holds {_EXCEL_ROWS - 1:,} rows and the answer has more: "
-                    "limit the query, or write Parquet or CSV"
-                )
-            sheet.write_row(number, 0, [_cell(value) for value in row])
-    return number
-
-
-def _cell(value: Any) -> Any:
-    """A value as a cell holds it: what Excel would change, or does not know, is text."""
-    if isinstance(value, bool) or value is None or isinstance(value, datetime | date | time | float):
-        return value
-    if isinstance(value, Decimal):
-        return float(value) if len(value.as_tuple().digits) <= _EXCEL_DIGITS else str(value)
-    if isinstance(value, int):
-        return value if abs(value) < 10**_EXCEL_DIGITS else str(value)
-    return str(_plain(value))
+    return write_sheet(path, answer.columns, answer.rows())[0]
 
 
 _WRITERS: Mapping[str, Callable[[Answer, Path], int]] = {

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from orchestration.cli.commands import keeping, landing, looking, projects, running
+from orchestration.cli.commands import handing, keeping, landing, looking, projects, running
 from orchestration.cli.context import Globals, complain, err, log_to_stderr
 from orchestration.cli.help import speak_plainly
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-for group in (running, projects, looking, landing, keeping):
+for group in (running, projects, looking, handing, landing, keeping):
     app.add_typer(group.app)
 
 

@@ -46,6 +46,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         'millrace query "from marts.ops_lag" -o lag.xlsx',
         "millrace query",
     ),
+    "export": (
+        "millrace export orders --to orders.xlsx",
+        "millrace export orders --to orders.hyper --force",
+        "millrace export orders --to orders.parquet --at 1234",
+    ),
     "tables": ("millrace tables", "millrace tables --json"),
     "attach": ("millrace attach > lake.sql", "millrace attach > lake.sql && duckdb -init lake.sql"),
     "verify": ("millrace verify", "millrace verify orders --from 2026-03-01"),

@@ -1,0 +1,37 @@
+"""Marts for other tools: files, and the database that BI tools read."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestration.cli.commands.options import AsJson
+
+PANEL = "Looking"
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=PANEL)
+def export(
+    context: typer.Context,
+    mart: Annotated[str, typer.Argument(help="A mart, as in orders; or schema.table of anything else.")],
+    to: Annotated[
+        Path,
+        typer.Option("--to", help="The file: .csv, .json, .parquet, .xlsx or .hyper.", metavar="FILE"),
+    ],
+    at: Annotated[
+        int | None, typer.Option("--at", min=0, help="A version of the lake; else the newest.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a mart to a file, as it is in one version of the lake: CSV, JSON, Parquet, Excel, Tableau.
+
+    The file appears whole or not at all. What it cannot hold as the lake does is printed.
+    """
+    from orchestration.cli.export import show
+    from orchestration.export.export import export as write
+
+    path = to.expanduser()
+    done = write(context.obj.settings(), mart, path, at=at, replace=force)
+    show(done, mart, path, as_json=as_json)
