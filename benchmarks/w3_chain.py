@@ -196,9 +196,11 @@ def hops(running: Running, lake: Lake, sights: Sights, *, since: float) -> dict[
     return {name: statistics.median(values) for name, values in spans.items()}
 
 
-def measure(folder: Path, *, seconds: float, rate: float, idle_s: float, singles: int) -> list[Row]:
+def measure(
+    folder: Path, *, seconds: float, rate: float, idle_s: float, singles: int, settings: dict[str, str]
+) -> list[Row]:
     """All figures of one system's life: warm up, idle, single events, load."""
-    with brokers(folder) as servers, millrace_up(folder / "data", servers.settings()) as running:
+    with brokers(folder) as servers, millrace_up(folder / "data", servers.settings() | settings) as running:
         reader = Reader(running.settings())
         sent = Counter(send(servers, rate=20, seconds=2))
         came = wait_for(
@@ -263,13 +265,14 @@ def main() -> None:
     parser.add_argument("--idle", type=float, default=30.0, help="seconds over which idle CPU is measured")
     parser.add_argument("--singles", type=int, default=6, help="single events on the idle system")
     parser.add_argument("--keep", type=Path, help="folder to keep; else a temporary one")
+    parser.add_argument("--set", action="append", default=[], help="a setting, as in serving=off")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as temporary:
         folder = options.keep or Path(temporary)
         emit(
             measure(
                 folder, seconds=options.seconds, rate=options.rate, idle_s=options.idle,
-                singles=options.singles,
+                singles=options.singles, settings=dict(each.split("=", 1) for each in options.set),
             )
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""W7: the same events as JSON and as Avro, from Kafka into raw.
+"""W7: the same events as JSON, Avro, Protocol Buffers and XML, from Kafka into raw.
 
 `python -m benchmarks.w7_formats --events 500000 --rounds 2`: each measurement is a process of its own, its
 start included, and they take turns. Raw keeps the bytes of what is not JSON, too.
@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import fastavro
 import psutil
@@ -25,6 +26,8 @@ from kafka import KafkaProducer
 
 from benchmarks.report import Row, emit
 from ingestion.formats.decode import decoder
+from ingestion.formats.protobuf.compiled import compiled
+from ingestion.formats.protobuf.descriptors import message_class
 from ingestion.settings import load_settings
 from orchestration.services.postgres import EmbeddedPostgres
 from tests.repository import REPOSITORY
@@ -44,6 +47,25 @@ SCHEMA: dict[str, Any] = {
         {"name": "note", "type": ["null", "string"]},
     ],
 }
+PROTO = """
+syntax = "proto3";
+message Reading {
+  string reading_id = 1;
+  string machine_id = 2;
+  string measured_at = 3;
+  double temperature_celsius = 4;
+  int64 count = 5;
+  bool is_ok = 6;
+  optional string note = 7;
+}
+"""
+FORMATS: dict[str, Any] = {
+    "json": "json",
+    "avro": {"avro": {"schema": {"file": "reading.avsc"}, "encoding": "bare"}},
+    "protobuf": {"protobuf": {"file": "reading.proto", "message": "Reading"}},
+    "xml": "xml",
+}
+"""As streams.yml declares them."""
 Result = dict[str, Any]
 
 
@@ -73,9 +95,27 @@ def _avro() -> Callable[[Mapping[str, Any]], bytes]:
     return encode
 
 
+def _protobuf() -> Callable[[Mapping[str, Any]], bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "reading.proto")
+        file.write_text(PROTO)
+        message = message_class(compiled(file, project=file.parent), "Reading")
+    return lambda event: bytes(message(**event).SerializeToString())
+
+
+def _xml(event: Mapping[str, Any]) -> bytes:
+    root = ElementTree.Element("reading")
+    for name, value in event.items():
+        if value is not None:
+            ElementTree.SubElement(root, name).text = str(value)
+    return ElementTree.tostring(root)
+
+
 ENCODERS: dict[str, Callable[[Mapping[str, Any]], bytes]] = {
     "json": lambda event: json.dumps(event, separators=(",", ":")).encode(),
     "avro": _avro(),
+    "protobuf": _protobuf(),
+    "xml": _xml,
 }
 
 
@@ -87,8 +127,7 @@ def drain(name: str, options: dict[str, Any]) -> Result:
     from ingestion.lake.lake import Lake
     from ingestion.land.batch import Ingestor
 
-    said = {"avro": {"schema": {"file": "reading.avsc"}, "encoding": "bare"}} if name == "avro" else "json"
-    declared = {"name": "events", "source": {"kafka": name}, "format": said, "fields": {}}
+    declared = {"name": "events", "source": {"kafka": name}, "format": FORMATS[name], "fields": {}}
     settings = load_settings(**options["settings"])
     stream = Stream.model_validate(declared, context={FOLDER: options["folder"]})
     rows, steps = 0, Counter[str]()
@@ -124,6 +163,7 @@ def compare(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Resul
     kafka = KafkaServer(folder / "kafka", cache=REPOSITORY / ".pytest_cache")
     postgres = EmbeddedPostgres(folder / "postgres")
     (folder / "reading.avsc").write_text(json.dumps(SCHEMA))
+    (folder / "reading.proto").write_text(PROTO)
     results: dict[str, list[Result]] = {name: [] for name in ENCODERS}
     try:
         kafka.start()

@@ -53,8 +53,9 @@ from orchestration.dbt.served import Served, shown_by
 from orchestration.dbt.specs import dbt_specs
 from orchestration.keys import EVERY_MODEL, MODELS_METADATA
 from orchestration.run import stage
-from orchestration.run.cycles import Cycles, left_out, recorded
+from orchestration.run.cycles import Cycles, left_out
 from orchestration.run.progress import ModelledBatches
+from orchestration.run.recorded import recorded
 
 _FULL_REFRESH = "Rebuild the selected incremental models from all of raw, not from its new batches."
 MODELS_OP = "models"

@@ -12,18 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from dagster import (
-    AssetCheckEvaluation,
     AssetCheckResult,
     AssetExecutionContext,
     AssetKey,
-    AssetMaterialization,
-    DataVersion,
     Failure,
     JsonMetadataValue,
     MaterializeResult,
     MetadataValue,
 )
-from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from ingestion.clock import utc_now
 from ingestion.declare.logs import open_log
@@ -46,14 +42,14 @@ from orchestration.keys import (
 )
 from orchestration.run import stage
 from orchestration.run.land import RAW_VERSION, breaks, ingest_batch
+from orchestration.run.pace import Pace
+from orchestration.run.recorded import Event, materialization, recorded
 
-Event = AssetMaterialization | AssetCheckEvaluation
 Build = Callable[[AbstractSet[AssetKey]], Iterator[MaterializeResult[None] | AssetCheckResult]]
 """Builds some models and checks them."""
 
 _LOOK_SECONDS = 0.25
 _BROKER_SECONDS = 2.0
-_CYCLES_PER_BUDGET = 4.0
 
 
 @dataclass(frozen=True)
@@ -65,8 +61,7 @@ class Cycles:
         models: Stream → the models that follow from it.
         groups: The streams, apart where no table follows from both. Each group is ingested, built and checked
             by itself, so that no stream waits for another group's models.
-        budget_seconds: The shortest freshness that one of the models declares; a cycle begins at most
-            four times in it.
+        budget_seconds: The shortest freshness that one of the models declares; when cycles begin: pace.py.
         linger_seconds: How long a run waits for further events.
         longest_seconds: After this time the run ends and a new one begins: pages of runs stay short, and
             paused streams get their turn.
@@ -98,8 +93,9 @@ class Cycles:
         meter = LagMeter(session.settings, session.lake, timeout_seconds=_BROKER_SECONDS, clock=utc_now)
         with closing(meter), _Logs(session.settings) as logs:
             stage.begin(session.settings, context.run_id, "waiting for events")
+            pace = Pace(self.budget_seconds)
             while waiting := self._wait(
-                meter, streams, end=end, unchanged=lambda: of_project(session.settings) == code
+                meter, streams, pace, end=end, unchanged=lambda: of_project(session.settings) == code
             ):
                 began, faults = time.monotonic(), _Faults()
                 for group in self.groups:
@@ -112,18 +108,27 @@ class Cycles:
                     f"cycle of {names}: {seconds:.2f} s of a budget of {self.budget_seconds:g} s"
                 )
                 stage.begin(session.settings, context.run_id, "waiting for events")
-                time.sleep(max(0.0, self.budget_seconds / _CYCLES_PER_BUDGET - seconds))
+                pace.note(began=began, seconds=seconds)
 
     def _wait(
-        self, meter: LagMeter, streams: Sequence[Stream], *, end: float, unchanged: Callable[[], bool]
+        self,
+        meter: LagMeter,
+        streams: Sequence[Stream],
+        pace: Pace,
+        *,
+        end: float,
+        unchanged: Callable[[], bool],
     ) -> list[Stream]:
-        """The streams that have work as soon as one has; none when the run is to end."""
+        """The streams that have work as soon as one has and a cycle is due; none when the run is to end."""
         give_up = time.monotonic() + self.linger_seconds
         while time.monotonic() < min(give_up, end) and unchanged():
-            with_work = {lag.stream for lag in meter.measure(streams) if lag.has_work}
-            if with_work:
+            with_work = {lag.stream: lag.events for lag in meter.measure(streams) if lag.has_work}
+            rest = pace.rest(time.monotonic(), events=sum(with_work.values())) if with_work else _LOOK_SECONDS
+            if not rest:
                 return [stream for stream in streams if stream.name in with_work]
-            time.sleep(_LOOK_SECONDS)
+            if with_work:
+                give_up = time.monotonic() + self.linger_seconds
+            time.sleep(rest)
         return []
 
     def _cycle(
@@ -225,41 +230,3 @@ class _Logs:
     def __exit__(self, *_: object) -> None:
         for log in self._opened.values():
             log.close()
-
-
-def materialization(
-    key: AssetKey, metadata: Mapping[str, Any], *, version: DataVersion | None
-) -> AssetMaterialization:
-    """A materialisation with its data version, which Dagster itself adds to a step's own results only."""
-    tags = {} if version is None else {DATA_VERSION_TAG: version.value}
-    return AssetMaterialization(key, metadata=metadata, tags=tags)
-
-
-def recorded(
-    results: Iterable[MaterializeResult[None] | AssetCheckResult], *, key: AssetKey | None = None
-) -> Iterator[Event]:
-    """Results as separate events: Dagster accepts only one result per asset and check of a step.
-
-    Args:
-        results: Of a build, or the checks of one asset.
-        key: That asset.
-    """
-    for result in results:
-        asset = _key(result.asset_key or key)
-        if isinstance(result, MaterializeResult):
-            yield materialization(asset, result.metadata or {}, version=result.data_version)
-        else:
-            yield AssetCheckEvaluation(
-                asset_key=asset,
-                check_name=str(result.check_name),
-                passed=result.passed,
-                metadata=result.metadata,
-                severity=result.severity,
-                description=result.description,
-            )
-
-
-def _key(key: object) -> AssetKey:
-    if not isinstance(key, AssetKey):
-        raise TypeError(f"a result without an asset: {key!r}")
-    return key

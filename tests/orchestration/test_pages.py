@@ -33,8 +33,8 @@ from orchestration.dbt.lineage import NodeKeys
 from orchestration.dbt.results import NodeResult
 from orchestration.dbt.sources import render_sources
 from orchestration.records.system_state import ServiceRow, SystemState
-from orchestration.run.cycles import materialization
 from orchestration.run.page import preview
+from orchestration.run.recorded import materialization
 from orchestration.system.lock import only_system, publish
 
 SEEN = AssetKey(["marts", "seen"])
