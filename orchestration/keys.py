@@ -52,6 +52,9 @@ STREAM_METADATA = "millrace_stream"
 """On a step's failure: the streams that failed → why, if the step does more than one."""
 
 MODELS_METADATA = "millrace_models"
+
+CPU_METADATA = "cpu_seconds"
+"""Of a batch, a model or a check: the CPU-seconds that the run's process spent on it."""
 """On a step's failure: the models that failed, or EVERY_MODEL → why."""
 
 EVERY_MODEL = "*"

@@ -39,6 +39,7 @@ ALLOWED = {
     "dbt": {
         "orchestration/dbt/attaching.py",
         "orchestration/dbt/call.py",
+        "orchestration/dbt/events.py",
         "orchestration/dbt/extracting.py",
         "orchestration/dbt/flushing.py",
         "orchestration/dbt/manifest.py",

@@ -22,7 +22,7 @@ from orchestration.checks.dbt_tests import result_of_test
 from orchestration.dbt.lineage import NodeKeys
 from orchestration.dbt.project import ParsedModels
 from orchestration.dbt.results import NodeResult
-from orchestration.keys import raw_key
+from orchestration.keys import CPU_METADATA, raw_key
 from orchestration.run.land import size_metadata
 from orchestration.run.page import preview
 
@@ -61,6 +61,8 @@ def model_results(
         asset_key, check_key = nodes.assets.get(result.unique_id), nodes.checks.get(result.unique_id)
         if asset_key is not None and result.status in DONE:
             metadata: dict[str, Any] = {"seconds": round(result.seconds, 3), "snapshot_id": snapshot_id}
+            if result.cpu_seconds is not None:
+                metadata[CPU_METADATA] = round(result.cpu_seconds, 3)
             if result.rows_affected is not None:
                 metadata["rows_written"] = result.rows_affected
             if result.relation:

@@ -5,7 +5,7 @@ from dagster import AssetCheckKey, AssetCheckResult, AssetCheckSeverity
 from orchestration.checks.adapter import reproduction
 from orchestration.checks.reproduce import at_version
 from orchestration.dbt.results import NodeResult
-from orchestration.keys import WARNING
+from orchestration.keys import CPU_METADATA, WARNING
 
 
 def result_of_test(node: NodeResult, key: AssetCheckKey, snapshot_id: int) -> AssetCheckResult:
@@ -29,6 +29,7 @@ def result_of_test(node: NodeResult, key: AssetCheckKey, snapshot_id: int) -> As
             "threshold": "0 failing rows",
             "seconds": round(node.seconds, 3),
             "snapshot_id": snapshot_id,
+            **({} if node.cpu_seconds is None else {CPU_METADATA: round(node.cpu_seconds, 3)}),
             **reproduction(
                 at_version(node.sql, snapshot_id) if node.sql and outcome in ("failed", "warned") else ""
             ),

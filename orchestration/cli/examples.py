@@ -21,7 +21,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "millrace add orders --from kafka:orders --field 'price=decimal(10,2)' --no-mart --yes",
     ),
     "schema": ("millrace schema streams > streams.schema.json",),
-    "status": ("millrace status", "millrace status --json"),
+    "status": ("millrace status", "millrace status --json", "millrace status --cost"),
     "logs": (
         "millrace logs",
         "millrace logs --errors --since 1d",

@@ -62,6 +62,7 @@ def call_dbt(
     manifest: Any,
     on_event: Callable[[Event], None] | None,
     target_path: Path,
+    costs: dict[str, float] | None = None,
 ) -> Any:
     """Run one dbt command; one at a time, as dbt keeps global state.
 
@@ -71,13 +72,14 @@ def call_dbt(
         manifest: dbt's Manifest, which a run writes on; None lets dbt parse the project.
         on_event: Called with each of dbt's events.
         target_path: Folder for compiled SQL.
+        costs: Gets the CPU-seconds of each node by dbt's id, where no events are asked for.
 
     Returns:
         dbt's own outcome (dbtRunnerResult), a failed one included.
     """
     from dbt.cli.main import dbtRunner
 
-    from orchestration.dbt.events import without_debug_events
+    from orchestration.dbt.events import NodeCosts, without_debug_events
 
     project.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     command = [
@@ -93,10 +95,13 @@ def call_dbt(
         command.append(f"--target={project.target}")
     deferred = DeferredException()
     runner = dbtRunner(manifest=manifest, callbacks=[deferred.guard(on_event)] if on_event else [])
-    quiet = without_debug_events() if on_event is None else nullcontext()
+    spent = NodeCosts()
+    quiet = without_debug_events(spent) if on_event is None else nullcontext()
     with exported(project.environment), deferred.interrupts(), quiet:
         outcome = runner.invoke(command)
     deferred.release()
+    if costs is not None:
+        costs |= spent.seconds
     if outcome.exception is not None and not isinstance(outcome.exception, Exception):
         raise outcome.exception
     return outcome

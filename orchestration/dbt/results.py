@@ -6,6 +6,7 @@ Read from dbt's own result objects; nothing here runs dbt (runner.py).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ class NodeResult:
         failures: rows a test found; None for other nodes.
         relation: the table or view, quoted; None for a test.
         sql: the compiled statement; a test's selects the failing rows. None for a seed.
+        cpu_seconds: of all threads of this process meanwhile; None where it was not measured.
     """
 
     unique_id: str
@@ -40,6 +42,7 @@ class NodeResult:
     failures: int | None
     relation: str | None
     sql: str | None = None
+    cpu_seconds: float | None = None
 
     @property
     def failed(self) -> bool:
@@ -70,9 +73,15 @@ class DbtFailed(MillraceError):
         self.nodes = nodes
 
 
-def read_nodes(result: Any) -> tuple[NodeResult, ...]:
-    """Read the results of nodes from what dbtRunner returns; empty for commands that run no nodes."""
-    return tuple(_read(one) for one in getattr(result, "results", None) or ())
+def read_nodes(result: Any, costs: Mapping[str, float] | None = None) -> tuple[NodeResult, ...]:
+    """Read the results of nodes from what dbtRunner returns; empty for commands that run no nodes.
+
+    Args:
+        result: dbt's.
+        costs: CPU-seconds of each node, by dbt's id.
+    """
+    found, costs = getattr(result, "results", None) or (), costs or {}
+    return tuple(_read(one, costs.get(one.node.unique_id)) for one in found)
 
 
 def failure(command: str, nodes: tuple[NodeResult, ...], exception: Exception | None) -> DbtFailed:
@@ -112,7 +121,7 @@ def _one_line(text: str) -> str:
     return " ".join(text.split()).rstrip(".")
 
 
-def _read(one: Any) -> NodeResult:
+def _read(one: Any, cpu_seconds: float | None) -> NodeResult:
     rows = (one.adapter_response or {}).get("rows_affected")
     node = one.node
     is_test = node.resource_type in ("test", "unit_test")
@@ -126,4 +135,5 @@ def _read(one: Any) -> NodeResult:
         failures=one.failures,
         relation=None if is_test else getattr(node, "relation_name", None),
         sql=getattr(node, "compiled_code", None),
+        cpu_seconds=cpu_seconds,
     )

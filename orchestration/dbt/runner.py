@@ -90,6 +90,7 @@ def invoke(
     """
     if manifest is None:
         manifest = load_manifest(project)
+    costs: dict[str, float] = {}
     outcome = call_dbt(
         project,
         [*args, "--no-write-json", "--cache-selected-only"],
@@ -97,8 +98,9 @@ def invoke(
         manifest=copy_for_run(manifest),
         on_event=on_event,
         target_path=project.state_dir / "target",
+        costs=costs,
     )
-    nodes = read_nodes(outcome.result)
+    nodes = read_nodes(outcome.result, costs)
     if not outcome.success:
         raise failure(f"dbt {' '.join(args)}", nodes, outcome.exception)
     return DbtResult(nodes)

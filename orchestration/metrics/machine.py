@@ -2,14 +2,13 @@
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
-import psutil
 from prometheus_client.core import Metric
 
 from orchestration.metrics.families import Name, family
 from orchestration.records.system_state import ServiceRow
+from orchestration.records.usage import usage
 
 
 def machine_families(services: Iterable[ServiceRow], folders: Mapping[str, Path]) -> Iterator[Metric]:
@@ -19,10 +18,10 @@ def machine_families(services: Iterable[ServiceRow], folders: Mapping[str, Path]
         services: The processes.
         folders: What is kept there → a folder.
     """
-    used = {row.name: found for row in services if row.pid and (found := _used(row.pid)) is not None}
+    used = {row.name: found for row in services if row.pid and (found := usage(row.pid)) is not None}
     yield family(
         Name("service_memory_bytes", "Memory with its children, what is shared counted once.", ("service",)),
-        (((name,), float(memory)) for name, (memory, _) in used.items()),
+        (((name,), float(each.memory_bytes)) for name, each in used.items()),
     )
     yield family(
         Name(
@@ -31,7 +30,7 @@ def machine_families(services: Iterable[ServiceRow], folders: Mapping[str, Path]
             ("service",),
             grows=True,
         ),
-        (((name,), seconds) for name, (_, seconds) in used.items()),
+        (((name,), each.cpu_seconds) for name, each in used.items()),
     )
     disks = {what: shutil.disk_usage(path) for what, path in folders.items() if path.exists()}
     yield family(
@@ -42,26 +41,3 @@ def machine_families(services: Iterable[ServiceRow], folders: Mapping[str, Path]
         Name("disk_size_bytes", "Size of that disk.", ("of",)),
         (((what,), float(disk.total)) for what, disk in disks.items()),
     )
-
-
-def _used(pid: int) -> tuple[int, float] | None:
-    """Bytes and CPU-seconds of a process with its children; None when it has ended."""
-    try:
-        process = psutil.Process(pid)
-        memory, times = _memory(process), process.cpu_times()
-        children = process.children(recursive=True)
-    except psutil.Error:
-        return None
-    seconds = times.user + times.system + times.children_user + times.children_system
-    for child in children:
-        with suppress(psutil.Error):
-            memory += _memory(child)
-            own = child.cpu_times()
-            seconds += own.user + own.system + own.children_user + own.children_system
-    return memory, seconds
-
-
-def _memory(process: psutil.Process) -> int:
-    """Bytes; of what forks share each has its part, where the system knows that."""
-    full = process.memory_full_info()
-    return int(getattr(full, "pss", full.rss))

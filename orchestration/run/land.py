@@ -4,6 +4,7 @@ How a batch works is in ingestion/land/batch.py. A run's first batch of a stream
 (assets/raw.py), the later ones are parts of its cycles (cycles.py).
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ from ingestion.log.port import Log
 from orchestration.checks.adapter import run_contract
 from orchestration.checks.ledger import prove_ledger
 from orchestration.checks.raw_contracts import raw_contract
-from orchestration.keys import raw_key
+from orchestration.keys import CPU_METADATA, raw_key
 from orchestration.run import stage
 from orchestration.run.progress import CheckedBatches
 
@@ -79,7 +80,7 @@ def ingest_batch(
 def _ingest(
     session: LakeSession, instance: DagsterInstance, stream: Stream, log: Log, *, run_id: str
 ) -> Landed:
-    key, contract = raw_key(stream.name), raw_contract(stream)
+    began, key, contract = time.process_time(), raw_key(stream.name), raw_contract(stream)
     report = session.ingestor.run(stream, log, decode=decoder_of(stream, session.settings))
     stage.begin(session.settings, run_id, f"checking a batch of '{stream.name}'", computes=True)
     checked = CheckedBatches(instance)
@@ -96,7 +97,8 @@ def _ingest(
         checked.advance({stream.name: newest})
     if newest and not any(breaks(result) for result in results):
         session.released[stream.name] = newest
-    return Landed(_lag(stream, report, log) | _metadata(report, session), results)
+    spent = {CPU_METADATA: round(time.process_time() - began, 3)}
+    return Landed(_lag(stream, report, log) | _metadata(report, session) | spent, results)
 
 
 def breaks(check: AssetCheckResult) -> bool:

@@ -1,5 +1,6 @@
 """What a cycle made, as events that Dagster records."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from dagster import (
     MaterializeResult,
 )
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
+
+from orchestration.keys import CPU_METADATA
 
 Event = AssetMaterialization | AssetCheckEvaluation
 
@@ -29,23 +32,28 @@ def recorded(
 ) -> Iterator[Event]:
     """Results as separate events: Dagster accepts only one result per asset and check of a step.
 
+    Each check gets the CPU-seconds that were spent until it was there, unless it says them itself.
+
     Args:
         results: Of a build, or the checks of one asset.
         key: That asset.
     """
+    began = time.process_time()
     for result in results:
         asset = _key(result.asset_key or key)
         if isinstance(result, MaterializeResult):
             yield materialization(asset, result.metadata or {}, version=result.data_version)
         else:
+            spent = {CPU_METADATA: round(time.process_time() - began, 3)}
             yield AssetCheckEvaluation(
                 asset_key=asset,
                 check_name=str(result.check_name),
                 passed=result.passed,
-                metadata=result.metadata,
+                metadata={**spent, **(result.metadata or {})},
                 severity=result.severity,
                 description=result.description,
             )
+        began = time.process_time()
 
 
 def _key(key: object) -> AssetKey:

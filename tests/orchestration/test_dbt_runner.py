@@ -180,6 +180,7 @@ def test_build_reports_each_node(project: DbtProject) -> None:
     assert nodes["total"].status == "success"
     assert nodes["total"].relation == '"tiny"."main"."total"'
     assert nodes["total"].seconds > 0
+    assert all(0 < (node.cpu_seconds or 0) < 60 for node in nodes.values())
     (test,) = [node for node in result.nodes if node.unique_id.startswith("test.")]
     assert (test.status, test.failures, test.relation) == ("pass", 0, None)
     assert rows(project, f"select count(*) from ({test.sql})") == [(0,)]

@@ -19,12 +19,20 @@ def status(
     check: Annotated[
         bool, typer.Option("--check", help="Exit 1 unless it runs and everything works, for other programs.")
     ] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Show the CPU that services, streams, models and checks take.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what does not work, what runs, how far each stream is, and what was built and checked last.
 
     Answers within five seconds, whatever hangs.
     """
+    if cost:
+        from orchestration.cli.costs import show_costs
+
+        show_costs(context.obj.settings(), as_json=as_json)
+        return
     from orchestration.cli.status import status as show_status
 
     raise typer.Exit(show_status(context.obj.settings(), as_json=as_json, check=check))
