@@ -46,6 +46,7 @@ class Condition:
         closed: When it was found no more, UTC; None while it is open.
         alerted: Whether its opening was posted.
         settled: Whether nothing is to be posted of it any more.
+        lasted: Whether it was seen to last as long as an alert takes.
     """
 
     number: int
@@ -54,6 +55,7 @@ class Condition:
     closed: datetime | None = None
     alerted: bool = False
     settled: bool = False
+    lasted: bool = False
 
     @property
     def text(self) -> str:

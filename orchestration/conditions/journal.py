@@ -103,6 +103,15 @@ class Journal:
         self._add({"op": "settled", "number": condition.number})
         self.write()
 
+    def lasted(self, condition: Condition) -> None:
+        """Note that a condition was seen to last as long as an alert takes.
+
+        Raises:
+            StorageError: As `note` does.
+        """
+        self._add({"op": "lasted", "number": condition.number})
+        self.write()
+
     def write(self) -> None:
         """Append what is not in the file yet, and flush it.
 
@@ -153,6 +162,8 @@ class Journal:
 def _written(condition: Condition) -> Iterator[Mapping[str, object]]:
     number = condition.number
     yield {"op": "open", "number": number, "at": condition.opened.isoformat(), **asdict(condition.finding)}
+    if condition.lasted:
+        yield {"op": "lasted", "number": number}
     if condition.alerted:
         yield {"op": "alerted", "number": number}
     if condition.closed is not None:
@@ -188,6 +199,8 @@ def _apply(conditions: dict[int, Condition], line: Mapping[str, Any]) -> None:
             conditions[number] = replace(conditions[number], closed=datetime.fromisoformat(line["at"]))
         elif done == "alerted":
             conditions[number] = replace(conditions[number], alerted=True)
+        elif done == "lasted":
+            conditions[number] = replace(conditions[number], lasted=True)
         elif done == "settled":
             conditions[number] = replace(conditions[number], settled=True)
     except (KeyError, TypeError, ValueError):

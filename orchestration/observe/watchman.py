@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from ingestion.errors import StorageError
 from orchestration.conditions.condition import Condition, Finding
 from orchestration.conditions.journal import Journal
 from orchestration.conditions.kinds import KINDS
@@ -38,6 +40,8 @@ class Watchman:
         self._journal = Journal(data_dir)
         self._posts = posts
         self._lock = threading.Lock()
+        # Open when the process before this one ended. The time until now is not a time it was seen to last.
+        self._inherited = {each.number for each in self._journal.open()}
 
     def note(self, findings: Iterable[Finding], *, unknown: Iterable[str] = (), now: datetime) -> None:
         """Take in everything that is wrong now (Journal.note).
@@ -46,7 +50,10 @@ class Watchman:
             StorageError: The journal cannot be written; the list in memory is right all the same.
         """
         with self._lock:
-            self._journal.note(findings, unknown=unknown, now=now)
+            found = tuple(findings)
+            keys = {each.key for each in found}
+            self._inherited -= {each.number for each in self._journal.open() if each.finding.key in keys}
+            self._journal.note(found, unknown=unknown, now=now)
 
     def open(self) -> tuple[Condition, ...]:
         """The open conditions, the most important first."""
@@ -67,12 +74,13 @@ class Watchman:
             for condition in list(self._journal.conditions.values()):
                 if condition.settled or not KINDS[condition.finding.name].alerted:
                     continue
-                lasted = (condition.closed or now) - condition.opened
-                patience = timedelta(seconds=KINDS[condition.finding.name].patience_seconds)
                 if condition.alerted:
                     if condition.closed is not None:
                         return Alert(condition, opening=False, open_count=open_count)
-                elif self._posts and not timedelta(0) <= lasted < patience:  # the clock may be set back
+                elif self._posts and self._is_due(condition, now=now):
+                    if not condition.lasted:
+                        with suppress(StorageError):  # a full disk holds up no alert
+                            self._journal.lasted(condition)
                     return Alert(condition, opening=True, open_count=open_count)
                 elif condition.closed is not None:
                     self._journal.settled(condition)
@@ -89,3 +97,12 @@ class Watchman:
                 self._journal.alerted(alert.condition)
             else:
                 self._journal.settled(alert.condition)
+
+    def _is_due(self, condition: Condition, *, now: datetime) -> bool:
+        """Whether it has lasted long enough for an alert."""
+        patience = timedelta(seconds=KINDS[condition.finding.name].patience_seconds)
+        if condition.lasted or not patience:
+            return True
+        lasted = (condition.closed or now) - condition.opened
+        is_seen = condition.number not in self._inherited
+        return is_seen and not timedelta(0) <= lasted < patience  # the clock may be set back

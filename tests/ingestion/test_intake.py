@@ -103,6 +103,18 @@ def test_a_full_spool_says_so_until_it_is_drained(intake: Intake[str], tmp_path:
     assert intake.held("a") is None
 
 
+def test_what_waits_gets_another_receipt_or_is_dropped(intake: Intake[str], tmp_path: Path) -> None:
+    for number in range(2):
+        stored(intake, "a", f"a{number}")
+    for receipt in ("before", "dropped"):
+        assert stored(intake, "a", receipt) == []
+    intake.revise(lambda receipt: {"before": "after"}.get(receipt))
+    assert intake.waiting_of("a") == 1
+    SpoolReader(tmp_path / "a").trim(2)
+    assert intake.commit(at_once=True) == ["after"]
+    assert intake.positions == {"a": 3, "b": 0}
+
+
 def test_what_a_spool_keeps_is_given_from_any_place_on(tmp_path: Path) -> None:
     made: Intake[str] = Intake(tmp_path, ["a", "b"], limits=Limits(), unrouted="x.unrouted")
     events = [SpoolEvent(b"t", str(number).encode(), '{"n": 1}', 1_000_000 + number) for number in range(4)]

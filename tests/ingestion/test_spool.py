@@ -138,6 +138,15 @@ def test_all_columns_come_back(tmp_path: Path) -> None:
     ]
 
 
+def test_small_frames_are_read_together_until_a_chunk_is_full(tmp_path: Path) -> None:
+    write(tmp_path / "s", [2] * 5)
+    with closing(SpoolReader(tmp_path / "s")) as reader:
+        by_events = [(first, table.num_rows) for first, table in reader.read(0, 10, chunk_events=3)]
+        by_bytes = [(first, table.num_rows) for first, table in reader.read(0, 10, chunk_bytes=1)]
+    assert by_events == [(0, 4), (4, 4), (8, 2)]
+    assert by_bytes == [(0, 2), (2, 2), (4, 2), (6, 2), (8, 2)]
+
+
 def test_a_tail_torn_at_any_byte_is_not_there_and_then_cut(tmp_path: Path) -> None:
     write(tmp_path / "whole", [3])
     first_frame = segment_path(tmp_path / "whole", 0).stat().st_size

@@ -38,10 +38,12 @@ _LOGS = (
     "tests/ingestion/test_recognition.py",
     "tests/conformance/test_logs.py",
 )
+_NOTATIONS = ("tests/values/test_origins.py",)
 _REPAIRS = (
     "tests/ingestion/test_rejects.py",
     "tests/ingestion/test_replay.py",
     "tests/ingestion/test_unrouted.py",
+    "tests/fakes/test_a_format_is_a_file.py",
 )
 _LAKE = (
     "tests/ingestion/test_lake.py",
@@ -57,7 +59,7 @@ _LAKE = (
 )
 _KILLS = ("tests/fault/test_kills.py",)
 ROOMS: Mapping[str, tuple[str, ...]] = {
-    "ingestion/log": (*_LOGS, *_BATCHES, "tests/conformance/test_looking_and_sending.py"),
+    "ingestion/log": (*_LOGS, *_NOTATIONS, *_BATCHES, "tests/conformance/test_looking_and_sending.py"),
     "ingestion/spool": (*_SPOOLS, *_LOGS[-1:], *_COLLECTED, "tests/ingestion/test_backup.py"),
     "ingestion/collect": (*_SPOOLS[1:2], *_COLLECTED),
     "ingestion/land": (*_BATCHES, "tests/ingestion/test_adoption.py", *_REPAIRS, *_KILLS),

@@ -100,12 +100,48 @@ def test_a_process_that_is_back_at_once_wakes_nobody(watchman: Watchman) -> None
     assert alert.condition.number == 2
 
 
+def test_what_a_killed_system_saw_for_a_moment_and_the_next_one_does_not_see_is_not_posted(
+    tmp_path: Path,
+) -> None:
+    Watchman(tmp_path, posts=True).note([DAEMON], now=NOON)
+    started = NOON + timedelta(minutes=2)  # longer than an alert takes
+    after = Watchman(tmp_path, posts=True)
+    assert after.due(now=started) is None, "nobody has looked yet"
+    after.note([], now=started)
+    assert after.due(now=started) is None
+    assert after.open() == ()
+
+
+def test_what_the_next_system_finds_too_is_posted(tmp_path: Path) -> None:
+    Watchman(tmp_path, posts=True).note([DAEMON], now=NOON)
+    started = NOON + timedelta(minutes=2)
+    after = Watchman(tmp_path, posts=True)
+    after.note([DAEMON], now=started)
+    assert after.due(now=started) is not None
+
+
+def test_an_alert_that_was_due_is_posted_by_the_next_system_when_all_is_over(tmp_path: Path) -> None:
+    before = Watchman(tmp_path, posts=True)
+    before.note([DAEMON], now=NOON)
+    before.due(now=NOON + timedelta(minutes=1))  # and nobody took it
+    after = Watchman(tmp_path, posts=True)
+    after.note([], now=NOON + timedelta(minutes=2))
+    opening = after.due(now=NOON + timedelta(minutes=2))
+    assert opening is not None
+    assert opening.opening
+    after.posted(opening)
+    end = after.due(now=NOON + timedelta(minutes=2))
+    assert end is not None
+    assert not end.opening
+
+
 def test_nothing_of_the_time_before_a_webhook_is_posted(tmp_path: Path) -> None:
     before = Watchman(tmp_path, posts=False)
     before.note([MODEL, DAEMON], now=NOON)
     before.note([DAEMON], now=NOON + timedelta(hours=1))
     assert before.due(now=NOON + timedelta(hours=1)) is None
     after = Watchman(tmp_path, posts=True)
+    after.note([DAEMON], now=NOON + timedelta(hours=2))
     alert = after.due(now=NOON + timedelta(hours=2))
     assert alert is not None
     assert alert.condition.finding == DAEMON, "what is open still is worth an alert"

@@ -117,6 +117,16 @@ MUTANTS = (
         (f"{_ALERTS}::test_an_opening_and_its_end_are_posted_once_each",),
     ),
     Mutant(
+        "the time in which nothing ran counts as time that a condition lasted",
+        "orchestration/observe/watchman.py",
+        "        self._inherited = {each.number for each in self._journal.open()}\n",
+        "        self._inherited = set[int]()\n",
+        "what a killed system saw for a moment is not posted by the next one",
+        (
+            f"{_ALERTS}::test_what_a_killed_system_saw_for_a_moment_and_the_next_one_does_not_see_is_not_posted",
+        ),
+    ),
+    Mutant(
         "that all is well again is told to nobody",
         "orchestration/observe/watchman.py",
         "                    if condition.closed is not None:\n"
