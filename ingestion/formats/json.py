@@ -21,7 +21,7 @@ from ingestion.formats.json_schema import JsonSchemaFile
 from ingestion.formats.likeness import CERTAIN, LIKELY, STRUCTURE, Likeness, Sample, likeness
 from ingestion.formats.looks import count_lines, is_bare_text
 from ingestion.formats.port import VIOLATES_SCHEMA, FormatOptions, Refusal, Surroundings, Texts
-from ingestion.formats.prefix import NEEDS_REGISTRY, after_prefix
+from ingestion.formats.prefix import after_prefix, likeness_of_prefix
 from ingestion.formats.schema_registry.reading import REASONS, ReadNamed, read_registered
 from ingestion.formats.schema_registry.registry import Registered
 from ingestion.formats.text import NOT_UTF8, as_utf8, utf16_hint
@@ -78,7 +78,7 @@ class JsonFormat:
         whole = found["document"] + found["single"] + found["lines"]
         if not whole:
             what = "JSON after a schema registry's prefix (00 and the schema's number)"
-            return likeness(CERTAIN, found["prefixed"], samples, what, needs=NEEDS_REGISTRY)
+            return likeness_of_prefix(self.name, CERTAIN, found["prefixed"], samples, what)
         level = STRUCTURE if found["document"] or found["lines"] else LIKELY
         what = "JSON" if level == STRUCTURE else "JSON, but single numbers, texts or words,"
         options = {}

@@ -1,13 +1,17 @@
 """Which format samples are of: all formats are asked, and the surest answer counts.
 
-What each looks for is in its own file. Who shows it: `millrace add` and `millrace peek`.
+What each looks for is in its own file; values that name a registry's schema are its to say (kinds.py).
+Who shows it: `millrace add` and `millrace peek`.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from ingestion.formats.likeness import Likeness, Sample
+from ingestion.formats.likeness import CERTAIN, Likeness, Sample, likeness
+from ingestion.formats.prefix import BY_REGISTRY
 from ingestion.formats.registry import FormatChoice, choose_format, find_format, formats
+from ingestion.formats.schema_registry.kinds import SchemaKinds
 from ingestion.formats.unpack import unpack
 from ingestion.libraries import installed
 
@@ -51,12 +55,15 @@ class Recognised:
         return said
 
 
-def recognise(samples: Iterable[Sample], *, max_bytes: int = 1 << 20) -> Recognised | None:
+def recognise(
+    samples: Iterable[Sample], *, max_bytes: int = 1 << 20, kinds: SchemaKinds | None = None
+) -> Recognised | None:
     """Ask every format about some samples.
 
     Args:
         samples: As they came; the first 200 that hold anything are looked at.
         max_bytes: What a value may hold once it is unpacked.
+        kinds: What the system's schema registry says; None where there is no system.
 
     Returns:
         The likeliest format; None where no sample holds anything.
@@ -73,15 +80,32 @@ def recognise(samples: Iterable[Sample], *, max_bytes: int = 1 << 20) -> Recogni
         return None
     found: dict[str, Likeness] = {}
     not_asked: list[str] = []
+    registered = _by_registry(shown, kinds) if kinds else {}
     for name in formats():
         asked = find_format(name)
         if len(installed(asked.libraries)) < len(asked.libraries):
             not_asked.append(f"{name} (extra {asked.extra})")
-        elif answer := asked.recognise(shown):
+        elif answer := registered.get(name) or asked.recognise(shown):
             found[name] = answer
     if not found:
         return None
     best = max(found, key=lambda name: found[name].confidence)
     enough = _NEAR * found[best].confidence
     others = tuple(name for name, each in found.items() if name != best and each.confidence >= enough)
-    return Recognised(best, found[best], others, tuple(not_asked))
+    answer = found[best]
+    if kinds and kinds.problem and answer.needs and answer.options == BY_REGISTRY:
+        answer = replace(answer, needs=f"its schema is in a schema registry; {kinds.problem}")
+    return Recognised(best, answer, others, tuple(not_asked))
+
+
+def _by_registry(samples: Sequence[Sample], kinds: SchemaKinds) -> dict[str, Likeness]:
+    """The format of the samples that name a schema which the registry knows."""
+    found = Counter(name for each in samples if (name := kinds.format_of(each.value, each.headers)))
+    answers = {
+        name: likeness(
+            CERTAIN, count, samples, f"the name of a schema that the registry has as {name.upper()}",
+            options=BY_REGISTRY,
+        )
+        for name, count in found.items()
+    }  # fmt: skip
+    return {name: answer for name, answer in answers.items() if answer}

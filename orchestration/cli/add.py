@@ -19,6 +19,7 @@ from ingestion.errors import ConfigError, SourceUnavailable
 from ingestion.formats.likeness import Sample as Shown
 from ingestion.formats.recognise import Recognised, recognise
 from ingestion.formats.registry import FormatChoice
+from ingestion.formats.schema_registry.kinds import SchemaKinds
 from ingestion.settings import Settings
 from orchestration.cli.context import Globals, err, out
 from orchestration.cli.messages import printable
@@ -100,7 +101,7 @@ def _take_sample(source: SourceSpec, settings: Settings, look: Look, decoding: F
             f"some, wait longer with --for, or look with 'millrace peek'"
         )
     samples = [Shown(each.value, each.headers, each.key) for each in messages if each.value is not None]
-    found = None if decoding else recognise(samples, max_bytes=most)
+    found = None if decoding else recognise(samples, max_bytes=most, kinds=SchemaKinds(settings))
     if found and not found.choice():
         raise ConfigError(
             f"messages of {source.origin} look like {found.name}: {found.sentence}; nothing was written. "

@@ -6,6 +6,7 @@ from ingestion.declare.stream import DEFAULT_FORMAT
 from ingestion.formats.likeness import Sample
 from ingestion.formats.recognise import MOST_SAMPLES, Recognised, recognise
 from ingestion.formats.registry import FormatChoice
+from ingestion.formats.schema_registry.kinds import SchemaKinds
 from ingestion.settings import Settings
 
 _FIRST = 20
@@ -22,7 +23,7 @@ class Reader:
 
     def __init__(self, chosen: FormatChoice | None, settings: Settings) -> None:
         self._choice, self._is_given = chosen or DEFAULT_FORMAT, chosen is not None
-        self._settings = settings
+        self._settings, self._kinds = settings, SchemaKinds(settings)
         self._samples: list[Sample] = []
         self._found: Recognised | None = None
 
@@ -39,7 +40,8 @@ class Reader:
         self._samples.append(Sample(message.value, message.headers, message.key))
         if len(self._samples) > _FIRST and not seen.reason:
             return seen
-        self._found = recognise(self._samples, max_bytes=self._settings.payload_max_bytes)
+        most = self._settings.payload_max_bytes
+        self._found = recognise(self._samples, max_bytes=most, kinds=self._kinds)
         choice = (self._found.choice() if self._found else None) or DEFAULT_FORMAT
         if choice != self._choice:
             self._choice = choice

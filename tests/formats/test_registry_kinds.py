@@ -13,8 +13,12 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from ingestion.declare.stream import Stream
+from ingestion.formats.likeness import Sample
+from ingestion.formats.recognise import Recognised, recognise
+from ingestion.formats.schema_registry.kinds import SchemaKinds
 from ingestion.settings import Settings, load_settings
-from tests.formats.registering import avro, client, declared, decode, record, rows, texts
+from tests.formats.registering import avro, avro_in_header, client, declared, decode, record, rows, texts
+from tests.servers.ports import free_ports
 from tests.servers.schema_registry import SchemaRegistry
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -130,3 +134,55 @@ def test_a_schema_of_another_kind_says_so(at: Settings, registry: SchemaRegistry
     decoded = decode(declared(at, format={"json": {"schema": "prefix"}}, fields={}), at, rows(value))
     assert decoded.rejects["reason"].to_pylist() == ["unusable_schema"]
     assert "is of kind AVRO, not JSON" in decoded.rejects["detail"][0].as_py()
+
+
+def written(registry: SchemaRegistry) -> dict[str, bytes]:
+    """A value of each kind, as Confluent's serializers write it."""
+    of_type = messages()["shop.Order"]
+    write = ProtobufSerializer(of_type, client(registry), {"use.deprecated.format": False})
+    return {
+        "avro": avro(registry, record(("id", "long"), name="Seen"))({"id": 7}),
+        "json": JSONSerializer(json.dumps(SCHEMA), client(registry))({"id": 7}, place("json")),
+        "protobuf": write(of_type(id=7), place("protobuf")),
+    }
+
+
+def recognised(settings: Settings, *samples: Sample) -> Recognised:
+    found = recognise(samples, kinds=SchemaKinds(settings))
+    assert found is not None
+    return found
+
+
+def test_the_registry_says_which_format_a_value_is_of(at: Settings, registry: SchemaRegistry) -> None:
+    for name, value in written(registry).items():
+        found = recognised(at, Sample(value), Sample(value))
+        choice = found.choice()
+        assert choice is not None
+        assert choice.declared() == {name: {"schema": "prefix"}}
+        assert found.sentence == (
+            f"the name of a schema that the registry has as {name.upper()} in 2 of 2 messages"
+        )
+    value, headers = avro_in_header(registry, record(("id", "long"), name="Beside"))({"id": 7})
+    assert value is not None
+    beside = recognised(at, Sample(value, headers)).choice()
+    assert beside is not None
+    assert beside.declared() == {"avro": {"schema": "prefix"}}
+
+
+def test_why_the_registry_does_not_say_it_is_said(
+    at: Settings, registry: SchemaRegistry, tmp_path: Path
+) -> None:
+    sample = Sample(written(registry)["json"])
+    unknown = recognised(at, Sample(b"\0\0\x01\0\0" + sample.value[5:]))
+    assert (unknown.name, unknown.choice()) == ("json", None)
+    assert "the schema registry does not know schema 65536: register it" in unknown.sentence
+    nowhere = load_settings(project=tmp_path, data_dir=tmp_path / "none")
+    assert "set MILLRACE_SCHEMA_REGISTRY_URL" in recognised(nowhere, sample).sentence
+    assert "--format '{json: {schema: prefix}}'" in recognised(nowhere, sample).sentence
+    url = f"http://127.0.0.1:{free_ports(1)[0]}"
+    away = load_settings(project=tmp_path, data_dir=tmp_path / "away", schema_registry_url=url)
+    assert f"the schema registry gives no answer ({url} does not answer" in recognised(away, sample).sentence
+    assert recognised(away, sample).choice() is None
+    # Values that name none of its schemas are recognised without it.
+    assert recognised(away, Sample(b'{"a": 1}')).sentence == "JSON in the message"
+    assert recognised(at, Sample(b"\xff\xd8\xff\xe0")).name == "binary"

@@ -23,10 +23,12 @@ from orchestration.dbt.meta import fields_meta
 from orchestration.dbt.prepared import prepare_project
 from orchestration.scaffold.new import create_project
 from tests.dbt_project.conftest import explain, run_dbt
+from tests.formats.registering import avro, record
 from tests.ingestion.helpers import ingest, produce
 from tests.names import numbers
 from tests.orchestration.checks.helpers import not_passed
 from tests.servers.apache_kafka import ApacheKafka
+from tests.servers.schema_registry import SchemaRegistry
 
 _numbers = numbers()
 Add = Callable[..., tuple[int, str, str]]
@@ -328,3 +330,21 @@ def test_a_counter_of_each_device_is_proposed_as_a_comment_that_holds(
     (stream,) = load_streams(file)
     assert stream.sequence
     assert (stream.sequence.per, stream.sequence.field) == (("device",), "n")
+
+
+def test_values_that_name_schemas_are_asked_about_at_the_registry(
+    add: Add, topic: str, apache_kafka: ApacheKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = SchemaRegistry(tmp_path / "registry", first_id=900).start()
+    try:
+        value = avro(registry, record(("id", "long"), ("celsius", "double")))({"id": 7, "celsius": 21.5})
+        produce(apache_kafka.bootstrap_servers, topic, [value])
+        code, _, error = add(topic, "--from", f"kafka:{topic}")
+        assert code != 0
+        assert "set MILLRACE_SCHEMA_REGISTRY_URL" in " ".join(error.split())
+        monkeypatch.setenv("MILLRACE_SCHEMA_REGISTRY_URL", registry.url)
+        code, shown, error = add(topic, "--from", f"kafka:{topic}", "--json")
+    finally:
+        registry.stop()
+    assert code == 0, error
+    assert "format: {avro: {schema: prefix}}" in json.loads(shown)["declaration"]

@@ -18,7 +18,7 @@ from ingestion.formats.deep import deeper_stack
 from ingestion.formats.each import array_of, read_each
 from ingestion.formats.likeness import CERTAIN, LIKELY, Likeness, Sample, likeness
 from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
-from ingestion.formats.prefix import NEEDS_REGISTRY, after_prefix
+from ingestion.formats.prefix import after_prefix, likeness_of_prefix
 from ingestion.formats.schema_registry.reading import REASONS, UNKNOWN_SCHEMA, read_registered
 from ingestion.formats.unpack import UNPACKS_TOO_LARGE
 
@@ -68,7 +68,7 @@ class AvroFormat:
             )
         prefixed = sum(after_prefix(each.value) is not None for each in samples)
         what = "a schema registry's prefix (00 and the schema's number), after which Avro is the usual thing,"
-        return likeness(LIKELY, prefixed, samples, what, needs=NEEDS_REGISTRY)
+        return likeness_of_prefix(self.name, LIKELY, prefixed, samples, what)
 
 
 class _Reading:
