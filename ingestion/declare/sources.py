@@ -3,8 +3,8 @@
 A stream's log, which batches read, is opened in logs.py.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ from ingestion.connectors.spec import SourceSpec
 from ingestion.declare.decoding import decoder_of
 from ingestion.declare.stream import Stream, suggest
 from ingestion.errors import ConfigError
-from ingestion.formats.decode import decoder
+from ingestion.formats.decode import NOTHING, decoder
 from ingestion.formats.registry import FormatChoice
 from ingestion.log.envelope import SOURCE_SCHEMA
 from ingestion.settings import Settings
@@ -88,6 +88,7 @@ class Seen:
         reason: Why it is refused; empty otherwise.
         detail: What exactly is wrong.
         format: The name of the format that reads it.
+        states: What the next messages are decoded by, where it changed that.
     """
 
     message: Message
@@ -96,6 +97,7 @@ class Seen:
     reason: str = ""
     detail: str = ""
     format: str = ""
+    states: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_message(
@@ -104,6 +106,7 @@ def read_message(
     *,
     max_bytes: int,
     settings: Settings | None = None,
+    states: Mapping[str, str] = NOTHING,
 ) -> Seen:
     """Decode a message as a batch would.
 
@@ -112,6 +115,7 @@ def read_message(
         chosen: The format, or the stream whose format it is.
         max_bytes: A larger value is refused.
         settings: How what the format needs is reached.
+        states: What the messages before it have left (Seen.states), of a format that keeps state.
 
     Raises:
         FormatUnavailable: What the format needs does not answer.
@@ -124,13 +128,26 @@ def read_message(
     decode = decoder_of(chosen, settings) if isinstance(chosen, Stream) else decoder(chosen, settings)
     decoded = decode(
         pa.Table.from_pylist([row], schema=SOURCE_SCHEMA),
-        stream="", batch_id=0, ingested_at=utc_now(), max_bytes=max_bytes,
+        stream="", batch_id=0, ingested_at=utc_now(), max_bytes=max_bytes, states=states,
     )  # fmt: skip
     if decoded.rejects.num_rows:
         (refused,) = decoded.rejects.to_pylist()
-        return Seen(message, refused["event_key"], None, refused["reason"], refused["detail"], name)
+        said = (refused["reason"], refused["detail"], name)
+        return Seen(message, refused["event_key"], None, *said, states=decoded.states)
     (event,) = decoded.events.to_pylist()
-    return Seen(message, event["event_key"], event["payload"], format=name)
+    return Seen(message, event["event_key"], event["payload"], format=name, states=decoded.states)
+
+
+def read_messages(
+    messages: Iterable[Message], chosen: FormatChoice | Stream | str, *, max_bytes: int,
+    settings: Settings | None = None,
+) -> Iterator[Seen]:  # fmt: skip
+    """Decode messages in the order in which they came, as `read_message` does each."""
+    states = dict[str, str]()
+    for message in messages:
+        seen = read_message(message, chosen, max_bytes=max_bytes, settings=settings, states=states)
+        states |= seen.states
+        yield seen
 
 
 def messages_of(events: pa.Table) -> list[Message]:

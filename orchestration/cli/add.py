@@ -13,7 +13,7 @@ from rich.text import Text
 from ingestion.connectors.messages import Look, Message
 from ingestion.connectors.spec import SourceSpec
 from ingestion.declare.sources import peek as peek_at
-from ingestion.declare.sources import read_message, read_source
+from ingestion.declare.sources import read_messages, read_source
 from ingestion.declare.stream import DEFAULT_FORMAT
 from ingestion.errors import ConfigError, SourceUnavailable
 from ingestion.formats.likeness import Sample as Shown
@@ -108,7 +108,7 @@ def _take_sample(source: SourceSpec, settings: Settings, look: Look, decoding: F
             "--format binary would keep their bytes until then"
         )
     decoding = decoding or (found.choice() if found else None) or DEFAULT_FORMAT
-    seen = [read_message(each, decoding, max_bytes=most, settings=settings) for each in messages]
+    seen = list(read_messages(messages, decoding, max_bytes=most, settings=settings))
     refused = Counter(each.reason for each in seen if each.reason)
     heads = found.likeness.heads if found else ()
     landing = [each for each in seen if each.payload is not None]

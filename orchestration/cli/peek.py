@@ -13,7 +13,7 @@ from rich.text import Text
 from ingestion.connectors.messages import Look
 from ingestion.connectors.registry import is_collected
 from ingestion.declare.logs import open_log
-from ingestion.declare.sources import is_source, messages_of, read_message, read_source
+from ingestion.declare.sources import is_source, messages_of, read_messages, read_source
 from ingestion.declare.sources import peek as peek_at
 from ingestion.declare.stream import Stream, suggest
 from ingestion.errors import ConfigError, MillraceError
@@ -153,8 +153,8 @@ def look_at_stream(
         log.close()
         if own is not None:
             own.close()
-    for message, (partition, position) in zip(messages, places, strict=True):
-        seen = read_message(message, stream, max_bytes=settings.payload_max_bytes, settings=settings)
+    read = read_messages(messages, stream, max_bytes=settings.payload_max_bytes, settings=settings)
+    for seen, (partition, position) in zip(read, places, strict=True):
         yield seen, found.get(f"{partition}@{position}")
 
 

@@ -23,7 +23,7 @@ from ingestion.declare.sources import (
     is_source,
     messages_of,
     open_sender,
-    read_message,
+    read_messages,
     read_source,
 )
 from ingestion.declare.stream import DEFAULT_FORMAT, Stream
@@ -162,7 +162,7 @@ def _last_payloads(stream: Stream, settings: Settings) -> list[Any]:
     finally:
         log.close()
     most = settings.payload_max_bytes
-    seen = [read_message(each, stream, max_bytes=most, settings=settings) for each in messages]
+    seen = list(read_messages(messages, stream, max_bytes=most, settings=settings))
     payloads = [json.loads(each.payload) for each in seen if each.payload is not None]
     return [payload for payload in payloads if isinstance(payload, dict)]
 

@@ -26,6 +26,7 @@ class Reader:
         self._settings, self._kinds = settings, SchemaKinds(settings)
         self._samples: list[Sample] = []
         self._found: Recognised | None = None
+        self._states: dict[str, str] = {}
 
     @property
     def sentence(self) -> str:
@@ -50,4 +51,8 @@ class Reader:
 
     def _read(self, message: Message) -> Seen:
         most = self._settings.payload_max_bytes
-        return read_message(message, self._choice, max_bytes=most, settings=self._settings)
+        seen = read_message(
+            message, self._choice, max_bytes=most, settings=self._settings, states=self._states
+        )
+        self._states |= seen.states
+        return seen

@@ -3,9 +3,11 @@
 import gzip
 import math
 import struct
+import tracemalloc
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,12 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestion.clock import utc_now
+from ingestion.connectors.messages import Message
+from ingestion.declare.sources import read_messages
 from ingestion.formats.decode import Decoded, decoder
 from ingestion.formats.likeness import Sample
 from ingestion.formats.recognise import recognise
 from ingestion.formats.registry import choose_format
 from ingestion.formats.sparkplug import births
 from ingestion.log.envelope import SOURCE_SCHEMA
+from ingestion.settings import load_settings
+from orchestration.cli.reading import Reader
 from tests.formats import edge_node as made
 from tests.formats.edge_node import EdgeNode, metric, number, part, payload
 
@@ -234,6 +240,34 @@ def test_a_small_message_cannot_become_a_large_text() -> None:
     sent = [(node.topic("NBIRTH"), born), (node.topic("NDATA"), many)]
     decoded = decode(sent, max_bytes=20_000)
     assert decoded.rejects["reason"].to_pylist() == ["unpacks_too_large"]
+    # JSON writes six characters for each of these.
+    written = [(node.topic("NBIRTH"), payload(metric("m", "string", "\1" * 300, datatype=made.STRING)))]
+    assert decode(written, max_bytes=1_500).rejects["reason"].to_pylist() == ["unpacks_too_large"]
+
+
+def test_nor_take_much_memory_before_it_is_refused() -> None:
+    many = payload(*[metric()] * 200_000)
+    tracemalloc.start()
+    decoded = decode([("spBv1.0/plant/NDATA/edge", many)])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert decoded.rejects["reason"].to_pylist() == ["unpacks_too_large"]
+    assert peak < 40 << 20
+
+
+def test_births_without_aliases_give_types_in_later_batches_too() -> None:
+    node = EdgeNode()
+    twice = [
+        metric("Load", "int", 1, alias=4, datatype=made.INT8),
+        metric("Load", "int", 1, datatype=made.INT32),
+    ]
+    born = payload(metric("Off", "int", 1, datatype=made.INT8), *twice)
+    states = dict(decode([(node.topic("NBIRTH"), born)]).states)
+    data = payload(metric("Off", "int", -1), metric("Load", "int", -2), metric(None, "int", -3, alias=4))
+    (event,) = events(decode([(node.topic("NDATA"), data)], states))
+    assert [(m["name"], m["datatype"], m["value"]) for m in event["metrics"]] == [
+        ("Off", "Int8", -1), ("Load", "Int32", -2), ("Load", "Int8", -3),
+    ]  # fmt: skip
 
 
 _message = st.sampled_from(["birth", "data", "measured", "death", "lost", "swap"])
@@ -280,10 +314,13 @@ def test_what_does_not_change_births_changes_no_state() -> None:
 def test_births_of_strangers_do_not_grow_without_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(births, "MOST_METRICS", 20)
     known = [EdgeNode(name=f"edge{n}") for n in range(50)]
-    states = decode([each for node in known for each in node.birth()]).states
+    again = [*known, known[-5]]
+    states = decode([each for node in again for each in node.birth()]).states
     kept = orjson.loads(states["spool-0"])["nodes"]
     assert 1 < len(kept) <= 8
-    assert kept[-1][1] == "edge49", "the oldest went"
+    assert [node[1] for node in kept[-2:]] == ["edge49", "edge45"], (
+        "the oldest birth went, not the first node"
+    )
 
 
 def test_a_rebirth_is_asked_for_if_declared_and_once_in_a_while() -> None:
@@ -321,7 +358,7 @@ def test_it_is_recognised_by_topic_and_payload() -> None:
 _topics = st.sampled_from([EdgeNode().topic(kind) for kind in ("NBIRTH", "NDATA", "NDEATH", "NCMD")])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(sent=st.lists(st.tuples(_topics, st.none() | st.binary(max_size=40)), max_size=6))
 def test_any_bytes_end_in_exactly_one_place(sent: list[tuple[str, bytes | None]]) -> None:
     decoded = decode(sent, max_bytes=600)
@@ -335,7 +372,7 @@ def test_any_bytes_end_in_exactly_one_place(sent: list[tuple[str, bytes | None]]
 _metrics = st.lists(st.binary(max_size=12).map(lambda value: part(2, value)), max_size=4).map(b"".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(sent=st.lists(st.tuples(_topics, _metrics), max_size=6))
 def test_any_metrics_end_in_exactly_one_place_and_their_state_is_read_again(
     sent: list[tuple[str, bytes]],
@@ -344,3 +381,15 @@ def test_any_metrics_end_in_exactly_one_place_and_their_state_is_read_again(
     assert decoded.events.num_rows + decoded.rejects.num_rows == len(sent)
     for text in decoded.states.values():
         assert births.Births(text).text == text
+
+
+def test_who_looks_at_a_source_sees_the_names_of_the_births_that_it_has_shown(tmp_path: Path) -> None:
+    node = EdgeNode()
+    sent = [node.data(1), *node.birth(), node.measured(2)]
+    shown = [Message("", None, topic.encode(), value, None, MOMENT) for topic, value in sent]
+    seen = [orjson.loads(each.payload or "") for each in read_messages(shown, "sparkplug", max_bytes=1 << 20)]
+    assert [[each["name"] for each in event["metrics"]] for event in seen] == [
+        [None], ["bdSeq", "Load"], ["Temp"], ["Temp"],
+    ]  # fmt: skip
+    reading = Reader(None, load_settings(data_dir=tmp_path))
+    assert [orjson.loads(reading.read(each).payload or "{}")["unresolved"] for each in shown] == [1, 0, 0, 0]
