@@ -188,6 +188,51 @@ def test_a_known_stream_goes_on_without_the_registry_and_a_new_one_waits(tmp_pat
         declared(fresh, **left_out)
 
 
+def test_another_registry_with_the_same_ids_is_not_read_by_the_first_one_s_schemas(tmp_path: Path) -> None:
+    first, other, empty = (SchemaRegistry(tmp_path / name).start() for name in ("first", "other", "empty"))
+    try:
+        value = avro(first, FIRST)({"id": 1})
+        strange = avro(other, record(("celsius", "double"), name="Strange"))({"celsius": 21.5})
+        assert value[:5] == strange[:5], "both count from 1"
+
+        def read_at(*urls: str, kept: str = "data") -> list[object]:
+            said = {"schema_registry_url": ",".join(urls), "data_dir": tmp_path / kept}
+            settings = load_settings(project=tmp_path, source_timeout_seconds=20, **said)
+            shown = strange if kept == "of its own" else value
+            return texts(decode(declared(settings, format=PREFIX, fields={}), settings, rows(shown)))
+
+        assert read_at(first.url) == [{"id": 1}]
+        with pytest.raises(
+            FormatUnavailable, match=f"{other.url} is another schema registry than {first.url}"
+        ):
+            read_at(other.url)
+        with pytest.raises(FormatUnavailable, match="it knows none of them"):
+            read_at(empty.url)
+        assert read_at(other.url, kept="of its own") == [{"celsius": 21.5}]
+        # Back at the first one, a replay finds the schemas of then; an address may join it.
+        assert read_at(first.url, other.url) == [{"id": 1}]
+    finally:
+        for server in (first, other, empty):
+            server.stop()
+
+
+def test_a_registry_that_moves_to_another_address_is_the_same(tmp_path: Path) -> None:
+    server = SchemaRegistry(tmp_path / "registry").start()
+    value = avro(server, FIRST)({"id": 1})
+    before = settings_of(tmp_path, server.url)
+    assert texts(decode(declared(before, format=PREFIX, fields={}), before, rows(value))) == [{"id": 1}]
+    server.stop()
+    moved = SchemaRegistry(tmp_path / "registry")
+    after = settings_of(tmp_path, moved.url)
+    assert moved.url != server.url
+    with pytest.raises(FormatUnavailable, match="does not answer"):  # so nobody knows which one it is
+        decode(declared(after, format=PREFIX, fields={}), after, rows(value))
+    moved.start()
+    assert texts(decode(declared(after, format=PREFIX, fields={}), after, rows(value))) == [{"id": 1}]
+    moved.stop()
+    assert texts(decode(declared(after, format=PREFIX, fields={}), after, rows(value))) == [{"id": 1}]
+
+
 def test_a_stream_is_added_beside_one_whose_fields_are_in_the_registry(
     at: Settings, registry: SchemaRegistry
 ) -> None:

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import structlog
 
@@ -28,7 +28,7 @@ class Kept:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def read(self, *names: str) -> dict[str, Any] | None:
         """An answer; None where there is none."""
@@ -37,6 +37,11 @@ class Kept:
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None
+
+    def names(self, kind: str) -> list[str]:
+        """What is kept of a kind, the newest last."""
+        found = [(each.stat().st_mtime_ns, unquote(each.stem)) for each in (self.folder / kind).glob("*.yml")]
+        return [name for _, name in sorted(found)]
 
     def write(self, *names: str, answer: dict[str, Any]) -> None:
         """Keep an answer; a file that has it already is left as it is, and so is its time."""
@@ -71,7 +76,7 @@ class Kept:
             return  # it is asked about once more
 
     def _path(self, names: tuple[str, ...]) -> Path:
-        return self._folder.joinpath(*map(_file_name, names)).with_name(f"{_file_name(names[-1])}.yml")
+        return self.folder.joinpath(*map(_file_name, names)).with_name(f"{_file_name(names[-1])}.yml")
 
     def _mark(self, names: tuple[str, ...]) -> Path:
         return self._path(names).with_suffix(".asked")

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from ingestion.errors import FormatUnavailable
 from ingestion.formats.schema_registry.access import SchemaRegistryAccess, registry_access
+from ingestion.formats.schema_registry.belonging import IDS, confirm
 from ingestion.formats.schema_registry.client import RegistryClient
 from ingestion.formats.schema_registry.kept import Kept
 from ingestion.settings import REGISTERED_FOLDER, Settings
@@ -62,6 +63,7 @@ class SchemaRegistry:
         self._client = RegistryClient(access, timeout_seconds=timeout_seconds)
         self._short = RegistryClient(access, timeout_seconds=min(timeout_seconds, _LATEST_TIMEOUT_SECONDS))
         self._kept, self._known, self._lock = Kept(folder), dict[str, Registered](), threading.Lock()
+        self._urls, self._is_confirmed = access.urls, False
 
     def find(self, ids: Collection[str]) -> dict[str, Registered]:
         """The schemas of some ids; what the registry does not know is asked for once more, and then left out.
@@ -70,9 +72,11 @@ class SchemaRegistry:
             ids: The most important ones first: of those that are not known, only some are asked for.
 
         Raises:
-            FormatUnavailable: It does not answer, and one of them is not kept.
+            FormatUnavailable: It does not answer, and one of them is not kept; or it is another registry than
+                the one whose answers are kept.
         """
         with self._lock:
+            self._confirm()
             found = {each: schema for each in ids if (schema := self._here(each))}
             unknown = list[str]()
             for each in ids:
@@ -92,9 +96,10 @@ class SchemaRegistry:
         """A subject's latest version, as it was at most a minute ago, or when the registry last answered.
 
         Raises:
-            FormatUnavailable: It does not answer, and no version is kept.
+            FormatUnavailable: It does not answer, and no version is kept; or it is another registry.
         """
         with self._lock:
+            self._confirm()
             kept = self._kept.read(SUBJECTS, subject)
             if kept and self._kept.age_seconds(SUBJECTS, subject) < LATEST_AGE_SECONDS:
                 return _schema(kept)
@@ -113,9 +118,10 @@ class SchemaRegistry:
         """A version of a subject.
 
         Raises:
-            FormatUnavailable: It does not answer, and the version is not kept.
+            FormatUnavailable: It does not answer, and the version is not kept; or it is another registry.
         """
         with self._lock:
+            self._confirm()
             place = ("versions", f"{subject}@{version}")
             answer = self._kept.read(*place)
             if answer is None:
@@ -124,16 +130,22 @@ class SchemaRegistry:
                     self._kept.write(*place, answer=answer)
             return _schema(answer) if answer else None
 
+    def _confirm(self) -> None:
+        """Once a process: what is kept is of this registry."""
+        if not self._is_confirmed:
+            confirm(self._kept, self._urls, lambda name: self._whole(self._short, _path(name)))
+            self._is_confirmed = True
+
     def _here(self, name: str) -> Registered | None:
         """The schema of an id that was asked for before."""
-        if name not in self._known and (answer := self._kept.read("ids", name)):
+        if name not in self._known and (answer := self._kept.read(IDS, name)):
             self._known[name] = _schema(answer, name)
         return self._known.get(name)
 
     def _ask(self, name: str) -> Registered | None:
-        answer = self._whole(self._client, f"/schemas/{'ids' if name.isdigit() else 'guids'}/{name}")
+        answer = self._whole(self._client, _path(name))
         if answer is not None:
-            self._kept.write("ids", name, answer=answer)
+            self._kept.write(IDS, name, answer=answer)
             self._known[name] = _schema(answer, name)
         return self._known.get(name)
 
@@ -186,6 +198,10 @@ def open_registry(settings: Settings | None) -> SchemaRegistry:
 @lru_cache(maxsize=_OPENED)
 def _opened(access: SchemaRegistryAccess, folder: Path, timeout_seconds: float) -> SchemaRegistry:
     return SchemaRegistry(access, folder, timeout_seconds=timeout_seconds)
+
+
+def _path(name: str) -> str:
+    return f"/schemas/{'ids' if name.isdigit() else 'guids'}/{name}"
 
 
 def _asked(client: RegistryClient, path: str) -> dict[str, Any] | None:
