@@ -14,7 +14,7 @@ from ingestion.clock import utc_now
 from ingestion.connectors.port import Finding
 from ingestion.data_folder import demo_has_ended
 from ingestion.errors import MillraceError
-from orchestration.cli import examinations, examine_durability, examine_sources
+from orchestration.cli import examinations, examine_durability, examine_registry, examine_sources
 from orchestration.cli.context import Globals, err, out
 from orchestration.cli.declared import declared_or_in_use
 from orchestration.cli.errors import sentence
@@ -47,6 +47,7 @@ def examine(options: Globals) -> list[Finding]:
         "lake": lambda: examinations.lake(settings),
         "sources": lambda: examine_sources.sources(settings, streams),
         "brokers": lambda: examine_sources.brokers(settings, streams),
+        "schema registry": lambda: examine_registry.registry(settings, streams),
         "durability": lambda: examine_durability.brokers(settings, streams, now=utc_now()),
         "space": lambda: examine_durability.space(settings, now=utc_now()),
         "web UI": lambda: examinations.web_ui(settings),
