@@ -1,7 +1,7 @@
 """Sparkplug B from a log into the lake: what births said is committed with the batch, and read again."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -13,9 +13,10 @@ from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove, read_format_states
 from ingestion.land.redecode import redecode
 from ingestion.land.resolutions import retry
+from ingestion.log.port import Chunk, Window
 from ingestion.settings import Settings
 from tests.fakes.registered import fakes
-from tests.fakes.tape import Deck
+from tests.fakes.tape import Deck, TapeLog
 from tests.formats.edge_node import INT8, EdgeNode, metric, payload
 from tests.ingestion.helpers import ingest
 
@@ -54,14 +55,27 @@ def again(lake: Lake, at: Settings) -> Any:
     return redecode(lake, "plant", decode=decoder_of(STREAM, at, with_keys=False))
 
 
-def test_a_birth_names_what_comes_in_later_batches(
-    lake: Lake, at: Settings, deck: Deck, node: EdgeNode
+def one_event_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches then have many chunks."""
+    whole = TapeLog.read
+
+    def read(log: TapeLog, windows: Mapping[str, Window]) -> Iterator[Chunk]:
+        for chunk in whole(log, windows):
+            for row in range(chunk.events.num_rows):
+                events = chunk.events.slice(row, 1)
+                yield Chunk(events, {"reel-0": events["position"][0].as_py() + 1})
+
+    monkeypatch.setattr(TapeLog, "read", read)
+
+
+def test_a_birth_names_what_comes_in_later_chunks_and_batches(
+    lake: Lake, at: Settings, deck: Deck, node: EdgeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send(deck, *node.birth())
+    one_event_at_a_time(monkeypatch)
+    send(deck, *node.birth(), node.data(0), node.measured(0))
     ingest(lake, STREAM, at)
-    for said in (1, 2):
-        send(deck, node.data(said), node.measured(said))
-        ingest(lake, STREAM, at)
+    send(deck, node.data(1), node.measured(1))
+    ingest(lake, STREAM, at)
     assert names(lake)[2:] == [["Load"], ["Temp"], ["Load"], ["Temp"]]
     assert lake.query("select batch_id from raw.batches where format_state is not null") == [(1,)], (
         "a batch without a birth writes none"
