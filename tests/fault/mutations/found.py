@@ -44,6 +44,7 @@ _REPAIRS = (
     "tests/ingestion/test_replay.py",
     "tests/ingestion/test_unrouted.py",
     "tests/fakes/test_a_format_is_a_file.py",
+    "tests/fakes/test_sparkplug_in_a_lake.py",
 )
 _LAKE = (
     "tests/ingestion/test_lake.py",
