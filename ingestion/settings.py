@@ -74,6 +74,10 @@ class Settings(BaseSettings):
     serving: SecretStr | None = Field(
         default=None, description="postgresql:// URL of the database for BI tools; off; empty: embedded"
     )
+    serving_port: int | None = Field(
+        default=None, ge=1, le=65535, description="where the embedded one listens; empty: on its socket only"
+    )
+    serving_host: str = "127.0.0.1"
 
     batch_max_events: int = Field(default=200_000, ge=1, description="per stream and batch")
     batch_max_bytes: int = Field(default=256 * 2**20, ge=2**20, description="payload bytes per batch")

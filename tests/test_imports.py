@@ -71,6 +71,7 @@ ALLOWED = {
         "ingestion/migrate/prepare.py",
         "ingestion/serve/instants.py",
         "orchestration/serving/address.py",
+        "orchestration/serving/look.py",
         "orchestration/serving/publication.py",
         "orchestration/serving/publisher.py",
         "orchestration/serving/role.py",

@@ -28,7 +28,7 @@ from orchestration.services.postgres_cluster import (
     require_version,
     write_settings,
 )
-from orchestration.services.postgres_folder import PORT, USER, PostgresFolder
+from orchestration.services.postgres_folder import PORT, USER, PostgresFolder, Tcp
 from orchestration.services.process import (
     ChildProcess,
     ProcessSpec,
@@ -53,6 +53,7 @@ class EmbeddedPostgres:
         max_connections: int = 100,
         binaries: Path | None = None,
         die_with_parent: bool = True,
+        tcp: Tcp | None = None,
     ) -> None:
         """Describe a server; nothing is made or started.
 
@@ -62,6 +63,7 @@ class EmbeddedPostgres:
             max_connections: How many clients may be connected at once.
             binaries: Folder of PostgreSQL's programs; None for those in the wheel.
             die_with_parent: Whether the server shuts down when the thread that starts it ends (Linux).
+            tcp: Where BI tools reach it over TCP; None for the socket alone. As of the next start.
         """
         for database in databases:
             if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", database):
@@ -72,6 +74,7 @@ class EmbeddedPostgres:
         self._max_connections = max_connections
         self._binaries = binaries
         self._die_with_parent = die_with_parent
+        self._tcp = tcp
         self._child: ChildProcess | None = None
 
     @property
@@ -173,6 +176,7 @@ class EmbeddedPostgres:
             socket_folder=socket_folder,
             max_connections=self._max_connections,
             major=major,
+            tcp=self._tcp,
         )
         if self._child is not None:
             self._child.stop()
@@ -180,6 +184,7 @@ class EmbeddedPostgres:
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while True:
             try:
+                self._name_socket()
                 return self._child.start()
             except ServiceError as error:
                 # Workers of a server that was killed hold its shared memory for a moment longer.
@@ -224,9 +229,15 @@ class EmbeddedPostgres:
 
     def _clear_stale_locks(self) -> None:
         # No server of this folder lives: a pid that went to another program must not stop us.
-        socket = self.folder.socket_folder / f".s.PGSQL.{PORT}"
-        for path in (self.folder.data / "postmaster.pid", socket, Path(f"{socket}.lock")):
-            path.unlink(missing_ok=True)
+        (self.folder.data / "postmaster.pid").unlink(missing_ok=True)
+        for left in self.folder.socket_folder.glob(".s.PGSQL.*"):
+            left.unlink(missing_ok=True)
+
+    def _name_socket(self) -> None:
+        # PostgreSQL names its socket by the port it listens on: clients of the socket need not know it.
+        if self._tcp is not None and self._tcp.port != PORT:
+            self.folder.socket.unlink(missing_ok=True)
+            self.folder.socket.symlink_to(f".s.PGSQL.{self._tcp.port}")
 
     def _answers(self) -> bool:
         try:

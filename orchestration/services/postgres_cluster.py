@@ -15,7 +15,15 @@ from importlib.resources import files
 from pathlib import Path
 
 from orchestration.services.launch import Account, launch_prefix
-from orchestration.services.postgres_folder import PORT, USER, PostgresFolder, give_to, write_private
+from orchestration.services.postgres_folder import (
+    PORT,
+    READER,
+    USER,
+    PostgresFolder,
+    Tcp,
+    give_to,
+    write_private,
+)
 from orchestration.services.process import ServiceError
 
 # A whole environment of our own: PGPORT, PGDATA and their kin must not steer the server.
@@ -139,7 +147,13 @@ def renew_password(folder: PostgresFolder, *, binaries: Path, account: Account |
 
 
 def write_settings(
-    folder: PostgresFolder, *, account: Account | None, socket_folder: Path, max_connections: int, major: int
+    folder: PostgresFolder,
+    *,
+    account: Account | None,
+    socket_folder: Path,
+    max_connections: int,
+    major: int,
+    tcp: Tcp | None = None,
 ) -> None:
     """Write the two configuration files; a change takes effect with the next start."""
     settings: dict[str, str | int] = {
@@ -149,13 +163,17 @@ def write_settings(
         "unix_socket_directories": f'"{socket_folder}"',
         "max_connections": max_connections,
     }
+    access = ["local all all scram-sha-256"]
+    if tcp is not None:
+        settings |= {"listen_addresses": tcp.host, "port": tcp.port}
+        access.append(f"host {tcp.database} {READER} all scram-sha-256")
     if major >= 18:
         # On two cores three more processes for reading ahead cost more than they bring.
         settings["io_method"] = "sync"
     group = account.gid if account is not None else None
     lines = (f"{name} = '{_escaped(str(value))}'\n" for name, value in settings.items())
     write_private(folder.config, "".join(lines), group=group)
-    write_private(folder.access, "local all all scram-sha-256\n", group=group)
+    write_private(folder.access, "".join(f"{line}\n" for line in access), group=group)
 
 
 def _escaped(value: str) -> str:

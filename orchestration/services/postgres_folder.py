@@ -23,10 +23,27 @@ from orchestration.services.launch import Account, launch_prefix, setpriv
 from orchestration.services.process import ServiceError, wait_until
 
 USER = "millrace"
+READER = "millrace_reader"
+"""The role of BI tools, the only one that is let in over TCP."""
 PORT = 5432
 # sun_path of sockaddr_un holds 108 bytes with the final NUL on Linux, 104 on the BSDs.
 _SOCKET_PATH_LIMIT_BYTES = 103
 _LOCK_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tcp:
+    """Where the server listens besides its socket.
+
+    Attributes:
+        host: An address of this machine.
+        port: To listen on.
+        database: The one that may be read there, by READER.
+    """
+
+    host: str
+    port: int
+    database: str = "serving"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +83,11 @@ class PostgresFolder:
     def config(self) -> Path:
         """The server's configuration file, written at every start."""
         return self.root / "postgresql.conf"
+
+    @property
+    def socket(self) -> Path:
+        """The socket by the name that every client knows, whichever port the server listens on."""
+        return self.socket_folder / f".s.PGSQL.{PORT}"
 
     @property
     def access(self) -> Path:

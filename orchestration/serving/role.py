@@ -10,9 +10,9 @@ from psycopg2 import sql
 
 from ingestion.durable import make_folder
 from ingestion.settings import Settings
+from orchestration.services.postgres_folder import READER
 from orchestration.serving.address import BESIDE_SCHEMA, SCHEMA
 
-READER = "millrace_reader"
 _IDLE = "5min"
 
 

@@ -83,6 +83,7 @@ class System:
         self.ui_port = services.choose_ui_port(settings) if ui else None
         self.page_port = services.choose_page_port(settings) if ui else None
         services.require_metrics_door(settings)
+        services.require_serving_door(settings)
         self._mode = mode
         self._progress = progress
         self._alive = alive
@@ -124,7 +125,9 @@ class System:
         self._log = own_log(services.log_folder(self.settings))
         base = list(self._brokers)
         if self.settings.catalog is None:
-            postgres = EmbeddedPostgres(self.settings.data_dir / "postgres")
+            postgres = EmbeddedPostgres(
+                self.settings.data_dir / "postgres", tcp=services.serving_door(self.settings)
+            )
             self._runtime["catalog"] = postgres.dsn("lake")
             if self.settings.serving is None:
                 self._runtime["serving"] = postgres.dsn("serving")

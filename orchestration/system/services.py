@@ -20,10 +20,11 @@ from ingestion.project import PRODUCT_DIR
 from ingestion.settings import Settings, child_environment
 from orchestration.metrics.access import door
 from orchestration.observe.probes import ANSWER_SECONDS, Question, answers_grpc, answers_line
+from orchestration.services.postgres_folder import Tcp
 from orchestration.services.process import ChildProcess, ProcessSpec
 from orchestration.system.code_server import CodeServer
 from orchestration.system.instance import dagster_environment, dagster_home, launcher_socket
-from orchestration.web.access import access
+from orchestration.web.access import access, is_loopback
 from orchestration.web.client import WebClient, local_host
 
 DEFINITIONS = "orchestration.definitions"
@@ -196,6 +197,38 @@ def require_metrics_door(settings: Settings) -> None:
     if opened is not None:
         _listenable(
             opened.host, opened.port, "the exporter of metrics", "set MILLRACE_METRICS_PORT to a free port"
+        )
+
+
+def serving_door(settings: Settings) -> Tcp | None:
+    """Where the embedded PostgreSQL lets BI tools in over TCP; None where the settings name no port.
+
+    It has no TLS of its own: the wheel's PostgreSQL is built without.
+
+    Raises:
+        ConfigError: Passwords and rows would cross a network in the open.
+    """
+    if settings.serving_port is None:
+        return None
+    if not (is_loopback(settings.serving_host) or settings.ui_tls_elsewhere):
+        raise ConfigError(
+            f"marts would be read on {settings.serving_host} without TLS, which the embedded PostgreSQL does "
+            "not have: leave MILLRACE_SERVING_HOST at 127.0.0.1, name a server of yours in MILLRACE_SERVING, "
+            "or set MILLRACE_UI_TLS_ELSEWHERE where a proxy or a network of its own encrypts"
+        )
+    return Tcp(settings.serving_host, settings.serving_port)
+
+
+def require_serving_door(settings: Settings) -> None:
+    """Require that the embedded PostgreSQL can listen where the settings say, if it is to.
+
+    Raises:
+        ConfigError: Another program listens there, the address is not this machine's, or it would be open.
+    """
+    opened = serving_door(settings)
+    if opened is not None and settings.catalog is None:
+        _listenable(
+            opened.host, opened.port, "PostgreSQL for BI tools", "set MILLRACE_SERVING_PORT to a free port"
         )
 
 

@@ -35,3 +35,14 @@ def export(
     path = to.expanduser()
     done = write(context.obj.settings(), mart, path, at=at, replace=force)
     show(done, mart, path, as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def serving(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show where BI tools read the marts in PostgreSQL, as whom, and how far those are behind the lake.
+
+    No password is printed; the name of its file is.
+    """
+    from orchestration.cli.serving import serving as look
+
+    look(context.obj.settings(), as_json=as_json)
