@@ -141,12 +141,6 @@ def _values(stream: Stream | None, sending: Sending, settings: Settings) -> Iter
             f"made-up events are {DEFAULT_FORMAT}, but stream '{stream.name}' is {stream.format}: "
             "name a --file"
         )
-    if stream.elements is not None or any(
-        isinstance(step, int) for each in stream.fields.values() if each.place for step in each.place.steps
-    ):
-        raise ConfigError(
-            f"made-up events hold no arrays, but stream '{stream.name}' reads some: name a --file"
-        )
     if not stream.fields:
         raise ConfigError(f"stream '{stream.name}' declares no fields to make events up of: name a --file")
     return _made_up(stream, _last_payloads(stream, settings))
@@ -171,7 +165,9 @@ def _made_up(stream: Stream, like: list[Any]) -> Iterator[list[bytes]]:
     random, number = Random(), time.time_ns() // 1_000_000  # noqa: S311  # a simulation, not a secret
     while True:
         number += 1
-        yield [orjson.dumps(example_payload(stream, number=number, now=utc_now(), random=random, like=like))]
+        payload = example_payload(stream, number=number, now=utc_now(), random=random, like=like)
+        are_lines = stream.format.options.makes_arrays
+        yield [b"\n".join(map(orjson.dumps, payload)) if are_lines else orjson.dumps(payload)]
 
 
 def _lines(file: Path, *, repeat: bool) -> Iterator[list[bytes]]:

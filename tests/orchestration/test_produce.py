@@ -13,6 +13,7 @@ from ingestion.connectors.messages import Look
 from ingestion.declare.examples import example_payload
 from ingestion.declare.file import load_streams
 from ingestion.declare.sources import peek, read_source
+from ingestion.declare.stream import Stream
 from ingestion.settings import load_settings
 from orchestration.cli.app import run
 from tests.names import numbers
@@ -34,6 +35,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "doors: {source: {mqtt: home/+/door}}\n"
         "many: {source: {kafka: [a, b]}}\n"
         "pattern: {source: {kafka: ^x}}\n"
+        "elements: {source: {kafka: orders}, unnest: readings, business_id: id, fields: {id: varchar}}\n"
+        "lines: {source: {kafka: orders}, format: {json: {lines: true}}, business_id: id,"
+        " fields: {id: bigint}}\n"
     )
     return tmp_path
 
@@ -112,6 +116,40 @@ def test_every_type_can_be_made_up() -> None:
             for part in field.path.split("."):
                 value = value[part]
             assert value is not None
+
+
+def made(**said: object) -> object:
+    body = {"name": "plant", "source": {"kafka": "plant"}, "business_id": "id", "fields": {"id": "bigint"}}
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    return example_payload(Stream.model_validate(body | said), number=7, now=now, random=Random(1))
+
+
+def test_arrays_of_events_can_be_made_up() -> None:
+    assert made(unnest=".") == [{"id": 13}, {"id": 14}]
+    assert made(format={"json": {"lines": True}}) == [{"id": 13}, {"id": 14}]
+    fields = {"id": "bigint", "on": {"type": "date", "path": "^meta.on"}}
+    whole = {"meta": {"on": "2026-03-01"}, "data": {"readings": [{"id": 13}, {"id": 14}]}}
+    assert made(unnest="data.readings", fields=fields) == whole
+    assert made(unnest=".", fields={"id": {"type": "bigint", "path": "."}}) == [13, 14]
+    by_index = {
+        "id": "bigint",
+        "third": {"type": "date", "path": "days[2].on"},
+        "last": {"type": "date", "path": "ends[-1]"},
+    }
+    expected = {"id": 7, "days": [None, None, {"on": "2026-03-01"}], "ends": ["2026-03-01"]}
+    assert made(fields=by_index) == expected
+    assert made(fields={"id": "bigint", "below": {"type": "date", "path": "id.x.y"}}) == {"id": 7}
+
+
+def test_made_up_elements_and_lines_each_have_an_identity(topic: str, project: Path) -> None:
+    assert run(["produce", "elements", "--count", "2"]) == 0
+    assert run(["produce", "lines", "--count", "2"]) == 0
+    values = [value or b"" for _, value, _ in sent(topic)]
+    arrays = [json.loads(value)["readings"] for value in values[:2]]
+    lines = [[json.loads(line) for line in value.split(b"\n")] for value in values[2:]]
+    ids = [event["id"] for group in (*arrays, *lines) for event in group]
+    assert len(ids) == 8
+    assert len(set(map(str, ids[:4]))) == len(set(map(str, ids[4:]))) == 4
 
 
 def test_a_topic_that_is_missing_is_made_where_one_wants_it(
