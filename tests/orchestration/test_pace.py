@@ -33,7 +33,7 @@ def test_what_comes_just_after_a_cycle_read_is_shown_within_the_budget(budget: f
         pace.note(began=began, seconds=seconds)
         following = begins(pace, after=began + seconds, events=1, limit=1e9)
         oldest = following + seconds - began
-        assert oldest <= max(0.8 * budget, seconds + max(seconds, budget / 4)) + 1e-6
+        assert oldest <= max(0.85 * budget, seconds + max(seconds, budget / 4)) + 1e-6
         assert following >= began + budget / 4 - 1e-6
         began = following
 
@@ -41,16 +41,20 @@ def test_what_comes_just_after_a_cycle_read_is_shown_within_the_budget(budget: f
 def test_a_handful_of_events_waits_and_many_do_not() -> None:
     pace = Pace(5.0)
     pace.note(began=0.0, seconds=1.0)
-    assert begins(pace, after=1.0, events=13) == pytest.approx(3.0)
+    assert begins(pace, after=1.0, events=13) == pytest.approx(3.25)
     assert begins(pace, after=1.0, events=2_500) == pytest.approx(1.25)
     assert begins(pace, after=2.0, events=2_500) == 2.0
 
 
-def test_a_slow_cycle_is_believed_for_a_while() -> None:
+def test_one_slow_cycle_changes_little_and_slow_ones_begin_earlier() -> None:
     pace = Pace(5.0)
-    pace.note(began=0.0, seconds=3.5)
-    pace.note(began=4.0, seconds=1.0)
-    assert begins(pace, after=5.0, events=1) == pytest.approx(5.25)
+    for began, seconds in ((0.0, 1.0), (4.0, 1.0), (8.0, 3.5)):
+        pace.note(began=began, seconds=seconds)
+    assert begins(pace, after=11.5, events=1) == 11.5
+    pace.note(began=12.0, seconds=1.0)
+    assert begins(pace, after=13.0, events=1) == pytest.approx(15.25)
     for cycle in range(8):
-        pace.note(began=10.0 + cycle, seconds=1.0)
-    assert begins(pace, after=18.0, events=1) == pytest.approx(20.0)
+        pace.note(began=20.0 + cycle, seconds=2.5)
+    assert begins(pace, after=29.0, events=1) == 29.0
+    pace.note(began=30.0, seconds=2.5)
+    assert begins(pace, after=31.0, events=1) == pytest.approx(31.75)
