@@ -17,6 +17,7 @@ from ingestion.errors import CatalogUnavailable
 from ingestion.project import DBT_FOLDER, DISTRIBUTION
 from ingestion.settings import Settings
 from orchestration.cli.examine_catalog import clock, durability
+from orchestration.cli.examine_columns import wide_integers
 
 _LITTLE_SPACE_BYTES = 5 * 2**30
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^;\s]+)$")
@@ -157,6 +158,7 @@ def lake(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 "lake", "note", f"'millrace up' migrates the lake to version {newest()}, after a backup"
             )
+        yield from wide_integers(lake)
     except CatalogUnavailable as error:
         yield Finding("lake", "note", str(error))
     finally:
