@@ -8,13 +8,19 @@ from typing import Any
 from ingestion.connectors.kafka.access import KafkaAccess
 from ingestion.declare.stream import Stream
 from ingestion.settings import Settings
+from tests.fault.worker import REFUSED
 from tests.repository import REPOSITORY
 
 
 class Worker:
-    """The forking process; `run` returns a child's exit code."""
+    """The forking process; `run` returns a child's exit code.
+
+    Attributes:
+        refused: Why the last run was refused; empty when it was not.
+    """
 
     def __init__(self, module: str = "tests.fault.worker") -> None:
+        self.refused = ""
         self._process = subprocess.Popen(
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
@@ -25,9 +31,13 @@ class Worker:
 
     def run(self, **order: Any) -> int:
         assert self._process.stdout is not None
+        self.refused = ""
         self.tell(order)
         while not (answer := self._process.stdout.readline()).lstrip("-").strip().isdigit():
             assert answer, "the worker has ended"  # else a line of the product's log
+            if answer.startswith(REFUSED):
+                self.refused = answer.removeprefix(REFUSED).strip()
+                print(self.refused, file=sys.stderr)
         return int(answer)
 
     def tell(self, message: dict[str, Any]) -> None:

@@ -150,7 +150,7 @@ def test_what_was_confirmed_is_there_as_promised_whatever_is_killed(
         _until_landed(runs, lake)
         if collector is not None:
             assert collector.stop() == 0, collector.said
-        assert runs.drain() == 0
+        assert runs.drain() == 0, runs.refused
         seconds = time.monotonic() - began
         rows = rows_of(lake, "s", mark=source.mark)
         found = violations(rows, source.sent, once=source.once, kept=source.kept())
@@ -196,7 +196,7 @@ def _until_landed(runs: Runs, lake: Lake) -> None:
         ((count,),) = lake.query("select count(distinct payload) from raw.s")
         if count > landed:
             landed, came_at = count, time.monotonic()
-        print(f"\rdrained with {code}, {count:,} are in raw", end="", flush=True)
+        print(f"\rdrained with {code} {runs.refused}, {count:,} are in raw", end="", flush=True)
 
 
 def _build_staging(lake: Lake, stream: Stream, project: Path) -> None:

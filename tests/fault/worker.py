@@ -31,6 +31,8 @@ from ingestion.upkeep.maintenance import Limits, maintain
 from orchestration.services.process import is_alive, wait_until
 
 EXIT_DONE, EXIT_REFUSED = 0, 3
+REFUSED = "refused: "
+"""Before the sentence of a run that ends with EXIT_REFUSED; a line of standard output."""
 _ON_THE_WAY = [
     "confluent_kafka",
     "dlt.sources.helpers.requests",
@@ -84,7 +86,7 @@ def _ingest(order: dict[str, Any]) -> int:
             if order.get("upkeep"):
                 maintain(lake, [stream], now=utc_now() + timedelta(days=30), limits=Limits(least_files=2))
     except MillraceError as error:
-        print(error, file=sys.stderr, flush=True)
+        print(f"{REFUSED}{' '.join(str(error).splitlines())}", flush=True)
         return EXIT_REFUSED
     return EXIT_DONE
 

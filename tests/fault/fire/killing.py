@@ -133,6 +133,11 @@ class Runs:
         """Ingest what there is, unharmed."""
         return self._worker.run(**self._order)
 
+    @property
+    def refused(self) -> str:
+        """Why the last run was refused."""
+        return self._worker.refused
+
     def _go(self) -> None:
         tries = 0
         while not self._stop.is_set():
