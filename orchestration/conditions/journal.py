@@ -15,11 +15,15 @@ from typing import Any
 from ingestion.durable import make_folder, replace_file, sync_folder
 from ingestion.errors import StorageError
 from orchestration.conditions.condition import Condition, Finding, by_importance
+from orchestration.conditions.kinds import KINDS
 
 JOURNAL_FILE = Path("conditions") / "journal.jsonl"
 _MOST_LINES = 2000
 _MOST_BYTES = 64 * 2**20
+_GIVEN_UP = "given_up"
 _KEPT_CLOSED = 200
+_KEPT_OWED = 5000
+"""Closed ones of which something is still to be posted; a webhook may be away for days."""
 
 
 def read_conditions(data_dir: Path) -> list[Condition]:
@@ -43,14 +47,18 @@ class Journal:
 
     Attributes:
         conditions: What it holds, by number; also what could not be written yet.
+        given_up: How many closed ones were dropped although something was to be posted of them.
     """
 
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / JOURNAL_FILE
         self.conditions: dict[int, Condition] = {}
         self._unwritten: list[Mapping[str, object]] = []
-        self._count = 0
+        self._count = self._whole = 0
+        self.given_up = 0
         for line in _lines(self._path):
+            if line.get("op") == _GIVEN_UP and isinstance(line.get("count"), int):
+                self.given_up = line["count"]
             _apply(self.conditions, line)
             self._count += 1
         # Its end may be torn, or not on the disk although it can be read: it is written again as a whole.
@@ -94,13 +102,18 @@ class Journal:
         self._add({"op": "alerted", "number": condition.number})
         self.write()
 
-    def settled(self, condition: Condition) -> None:
-        """Note that nothing is to be posted of a closed condition any more.
+    def owed(self) -> list[Condition]:
+        """The closed conditions of which something may still be posted, in the order in which they opened."""
+        return [each for each in self.conditions.values() if each.closed is not None and _is_owed(each)]
+
+    def settle(self, conditions: Iterable[Condition]) -> None:
+        """Note that nothing is to be posted of closed conditions any more.
 
         Raises:
             StorageError: As `note` does.
         """
-        self._add({"op": "settled", "number": condition.number})
+        for condition in conditions:
+            self._add({"op": "settled", "number": condition.number})
         self.write()
 
     def lasted(self, condition: Condition) -> None:
@@ -122,7 +135,8 @@ class Journal:
             return
         try:
             make_folder(self._path.parent)
-            if self._damaged or self._count + len(self._unwritten) > _MOST_LINES:
+            # Twice as long as it need be is long enough: else a long one would be written with every line.
+            if self._damaged or self._count + len(self._unwritten) > max(_MOST_LINES, 2 * self._whole):
                 self._rewrite()
             else:
                 self._append()
@@ -150,13 +164,22 @@ class Journal:
         self._count += len(self._unwritten)
 
     def _rewrite(self) -> None:
-        """Begin a new file with what is open and what closed last."""
-        closed = [each for each in self.conditions.values() if each.closed is not None]
-        for condition in closed[:-_KEPT_CLOSED]:
+        """Begin a new file with what is open, what is to be posted, and what closed last."""
+        owed = self.owed()
+        done = [each for each in self.conditions.values() if each.closed is not None and not _is_owed(each)]
+        given_up = owed[:-_KEPT_OWED]
+        for condition in done[:-_KEPT_CLOSED] + given_up:
             del self.conditions[condition.number]
+        self.given_up += len(given_up)
         lines = [line for each in self.conditions.values() for line in _written(each)]
+        if self.given_up:
+            lines.insert(0, {"op": _GIVEN_UP, "count": self.given_up})
         replace_file(self._path, "".join(f"{json.dumps(line)}\n" for line in lines).encode())
-        self._count = len(lines)
+        self._count = self._whole = len(lines)
+
+
+def _is_owed(condition: Condition) -> bool:
+    return KINDS[condition.finding.name].alerted and not condition.settled
 
 
 def _written(condition: Condition) -> Iterator[Mapping[str, object]]:

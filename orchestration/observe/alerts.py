@@ -11,11 +11,11 @@ from pydantic import SecretStr
 
 from ingestion.errors import StorageError
 from orchestration.conditions.condition import Finding
-from orchestration.conditions.webhook import post
+from orchestration.conditions.webhook import POST_SECONDS, post
 from orchestration.observe.watchman import Alert, Watchman
 from orchestration.observe.worker import Worker
 
-_PATIENCE_SECONDS = 6.0  # a post takes five at most
+_PATIENCE_SECONDS = POST_SECONDS + 1.0
 _LOOK_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 300.0
@@ -46,11 +46,13 @@ class Poster:
         why = self._why
         if not why:
             return []
+        given_up = self._watchman.given_up
         return [
             Finding(
                 "alert_undelivered", "MILLRACE_ALERT_WEBHOOK_URL",
                 f"alerts cannot be posted to the webhook: {why}",
-                "They are kept and tried again, every five minutes at the least.",
+                "They are kept and tried again, every five minutes at the least."
+                + f" There were too many: the {given_up:,} oldest were given up." * bool(given_up),
             )
         ]  # fmt: skip
 

@@ -54,6 +54,13 @@ class Watchman:
             keys = {each.key for each in found}
             self._inherited -= {each.number for each in self._journal.open() if each.finding.key in keys}
             self._journal.note(found, unknown=unknown, now=now)
+            if not self._posts:  # nobody is owed what ended before there was somebody to post to
+                self._journal.settle(each for each in self._journal.owed() if not each.alerted)
+
+    @property
+    def given_up(self) -> int:
+        """How many alerts were dropped undelivered because there were too many."""
+        return self._journal.given_up
 
     def open(self) -> tuple[Condition, ...]:
         """The open conditions, the most important first."""
@@ -83,7 +90,7 @@ class Watchman:
                             self._journal.lasted(condition)
                     return Alert(condition, opening=True, open_count=open_count)
                 elif condition.closed is not None:
-                    self._journal.settled(condition)
+                    self._journal.settle([condition])
             return None
 
     def posted(self, alert: Alert) -> None:
@@ -96,7 +103,7 @@ class Watchman:
             if alert.opening:
                 self._journal.alerted(alert.condition)
             else:
-                self._journal.settled(alert.condition)
+                self._journal.settle([alert.condition])
 
     def _is_due(self, condition: Condition, *, now: datetime) -> bool:
         """Whether it has lasted long enough for an alert."""

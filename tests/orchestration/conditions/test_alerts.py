@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from orchestration.conditions import webhook
 from orchestration.conditions.condition import Finding
 from orchestration.conditions.webhook import post
 from orchestration.observe import alerts
@@ -17,6 +18,7 @@ from tests.waiting import eventually
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MODEL = Finding("model_failing", "marts/orders", "Model marts/orders failed: a reason.", "It is tried again.")
+EVENTS = ("condition_opened", "condition_closed")
 DAEMON = Finding("service_down", "daemon", "daemon does not run")
 
 
@@ -145,6 +147,33 @@ def test_nothing_of_the_time_before_a_webhook_is_posted(tmp_path: Path) -> None:
     alert = after.due(now=NOON + timedelta(hours=2))
     assert alert is not None
     assert alert.condition.finding == DAEMON, "what is open still is worth an alert"
+
+
+def test_a_webhook_that_was_away_for_hundreds_of_alerts_gets_them_all(
+    tmp_path: Path, hook: Webhook
+) -> None:
+    before = Watchman(tmp_path, posts=True)
+    models = [Finding("model_failing", f"marts/{number}", "It failed.") for number in range(301)]
+    for model in models:
+        before.note([model], now=NOON)
+    before.note([], now=NOON)
+    poster = Poster(Watchman(tmp_path, posts=True), SecretStr(hook.url), data_dir="/data")
+    poster.worker.start()
+    eventually(lambda: len(hook.taken) == 602, "all are posted")
+    poster.worker.stop()
+    assert [(event, f"marts/{number}") for number in range(301) for event in EVENTS] == hook.events()
+
+
+def test_an_answer_that_points_elsewhere_is_no_delivery(hook: Webhook) -> None:
+    hook.redirect = True
+    assert post(SecretStr(hook.url), {}) == "127.0.0.1 answers 302"
+
+
+def test_a_receiver_that_drips_is_given_up(hook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook, "POST_SECONDS", 0.5)
+    hook.drips = True
+    assert post(SecretStr(hook.url), {}) == "there was no whole answer within 0.5 s"
+    hook.drips = False
 
 
 @pytest.mark.parametrize(

@@ -84,12 +84,36 @@ def test_the_file_keeps_a_bounded_length_and_all_that_is_open(
     journal = Journal(tmp_path)
     for number in range(200):
         journal.note([DAEMON] if number % 2 else [DAEMON, ORDERS], now=NOON + timedelta(seconds=number))
+        journal.settle(journal.owed())
         assert len((tmp_path / JOURNAL_FILE).read_bytes().splitlines()) <= 51
     assert [each.finding for each in open_conditions(tmp_path)] == [DAEMON]
     assert open_conditions(tmp_path)[0].opened == NOON
     assert Journal(tmp_path).conditions.keys() == journal.conditions.keys()
     journal.note([DAEMON, ORDERS], now=LATER)
     assert max(journal.conditions) == 102, "a number is never given twice"
+
+
+def test_what_is_to_be_posted_is_kept_up_to_a_bound_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journals, "_MOST_LINES", 50)
+    monkeypatch.setattr(journals, "_KEPT_CLOSED", 5)
+    monkeypatch.setattr(journals, "_KEPT_OWED", 150)
+    journal = Journal(tmp_path)
+
+    def open_and_close(times: int) -> None:
+        for number in range(2 * times):
+            journal.note([] if number % 2 else [ORDERS], now=NOON + timedelta(seconds=number))
+
+    open_and_close(100)
+    assert [each.number for each in Journal(tmp_path).owed()] == list(range(1, 101))
+    assert journal.given_up == 0
+    open_and_close(400)
+    reread = Journal(tmp_path)
+    assert reread.given_up == journal.given_up > 0
+    assert [each.number for each in reread.owed()] == list(range(journal.given_up + 1, 501))
+    journal.settle(journal.owed()[:-1])
+    assert [each.number for each in Journal(tmp_path).owed()] == [500]
 
 
 def test_what_a_full_disk_refused_is_written_once_there_is_room(tmp_path: Path) -> None:
