@@ -133,6 +133,16 @@ class Runs:
         """Ingest what there is, unharmed."""
         return self._worker.run(**self._order)
 
+    def settle(self) -> None:
+        """Ingest, unharmed, until a run finds nothing left: a broker that was killed may need a while.
+
+        Raises:
+            AssertionError: They are all refused, and why.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.drain() != 0:
+            assert time.monotonic() < deadline, f"refused for {PATIENCE_SECONDS:g} s: {self.refused}"
+
     @property
     def refused(self) -> str:
         """Why the last run was refused."""
