@@ -31,6 +31,9 @@ _THINGS = re.compile(
     r"|source|name|type|kind)($|_)"
 )
 """Names of things that send many events: alone they identify none of them."""
+_NUMBERS = re.compile(r"(^|_)(number|no|nr|num|serial|ref|reference|key|code)$")
+_LIKE_AN_IDENTIFIER = re.compile(r"(?=.*\d)[\w.:/+=-]{1,64}", re.ASCII)
+"""A word with a digit, as in INV-2026/17."""
 _TEXTS = ("varchar", "bigint", "decimal(38,0)")
 
 
@@ -118,10 +121,21 @@ def _choices(
     for name in ids:
         if _EVENTS.search(name) or (enough and not _THINGS.search(name)):
             yield (name,)
+    if enough:  # an `invoice` of i17: unique alone is better than two that are so together
+        yield from ((field.name,) for field in fields if _is_like_an_identifier(field))
     if event_time:
         things = [name for name in texts if name not in ids and _THINGS.search(name)]
         yield from ((name, event_time) for name in (*ids, *things))
         yield from ((*pair, event_time) for pair in combinations(ids, 2))
+
+
+def _is_like_an_identifier(field: Proposed) -> bool:
+    """Whether a field's values look like identifiers, though its name is none of the usual ones."""
+    if _THINGS.search(field.name) or _IDENTIFIERS.search(field.name):
+        return False
+    if field.type != "varchar":
+        return field.type in _TEXTS and bool(_NUMBERS.search(field.name))
+    return all(text is not None and _LIKE_AN_IDENTIFIER.fullmatch(text) for text in field.texts)
 
 
 def may_be_a_thing(field: Proposed) -> bool:

@@ -194,6 +194,13 @@ def test_the_time_of_the_event_is_the_likeliest_one() -> None:
             ("device_id", "at"),
         ),
         ([{"at": f"2026-03-01T06:{n:02}:00Z", "v": 1.5} for n in range(30)], ()),
+        (  # two invoices of one customer may be of one second
+            [{"invoice": f"i{n}", "customer_id": n % 7, "at": f"2026-03-01T06:{n:02}:00Z"} for n in range(30)],
+            ("invoice",),
+        ),
+        ([{"invoice_no": n, "customer_id": n % 7} for n in range(30)], ("invoice_no",)),
+        ([{"invoice": f"i{n}", "v": n} for n in range(10)], ()),
+        ([{"text": f"note {n}", "count": n} for n in range(30)], ()),
         ([{"id": n if n else None} for n in range(30)], ()),
     ],
 )

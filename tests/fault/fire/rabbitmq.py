@@ -17,6 +17,9 @@ from tests.servers.rabbitmq import RabbitMq
 
 UNCONFIRMED = 2_000
 """So many may be under way at once."""
+_SILENT_SECONDS = 15.0
+"""A channel that confirms nothing for so long is given up. RabbitMQ 3.10 starts a stream's writer several times when it
+comes back from a crash, and one that was found by a channel in between never answers it."""
 _QUIET_SECONDS = 5.0
 _PERSISTENT = pika.BasicProperties(delivery_mode=2)
 
@@ -95,6 +98,7 @@ class Publisher:
     def run(self) -> list[int]:
         """Send until all is confirmed or the connection ends; what was sent then and not confirmed."""
         self._under_way, self._tag, self._channel = {}, 0, None
+        self._heard_at = time.monotonic()
         options = pika.ConnectionParameters(self._broker.host, self._broker.port, heartbeat=10)
         connection = pika.SelectConnection(
             options, on_open_callback=self._opened, on_open_error_callback=self._ended,
@@ -111,10 +115,18 @@ class Publisher:
 
     def _begin(self, channel: Any) -> None:
         self._channel = channel
+        self._watch()
         channel.add_on_close_callback(lambda channel, _: channel.connection.ioloop.stop())
         channel.confirm_delivery(self._answered)
         channel.add_on_return_callback(lambda *event: self._returned.add(number_of(event[3])))
         self._send_more()
+
+    def _watch(self) -> None:
+        connection = self._channel.connection
+        if connection.is_open and time.monotonic() - self._heard_at > _SILENT_SECONDS:
+            connection.close()
+        elif connection.is_open:
+            connection.ioloop.call_later(1.0, self._watch)
 
     def _send_more(self) -> None:
         while self.left and len(self._under_way) < UNCONFIRMED:
@@ -126,6 +138,7 @@ class Publisher:
             self._channel.connection.close()
 
     def _answered(self, frame: Any) -> None:
+        self._heard_at = time.monotonic()
         tag, is_refusal = frame.method.delivery_tag, isinstance(frame.method, pika.spec.Basic.Nack)
         if frame.method.multiple:
             tags = [each for each in self._under_way if each <= tag]
