@@ -86,7 +86,7 @@ def test_a_merged_shard_waits_for_both(settings: Settings, service: KinesisServi
     service.stalled.add(right)
     with collecting(settings) as collector:
         # One shard is read at first too: the one that was split, which holds nothing.
-        wait_until(lambda: 0 < collector.status()["positions"]["s"])
+        wait_until(lambda: collector.status()["positions"]["s"] > 0)
         wait_until(lambda: collector.status()["shards"] == {"s": 1})
         assert collector.status()["positions"]["s"] < 60
         service.stalled.clear()

@@ -8,7 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pika.exceptions import ConnectionWrongStateError
 
+from ingestion.connectors.messages import Look
+from ingestion.connectors.rabbitmq.access import RabbitAccess
 from ingestion.connectors.rabbitmq.connection import exchange
+from ingestion.connectors.rabbitmq.declare import RabbitSource
+from ingestion.connectors.rabbitmq.peek import peek
 from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.errors import LogTruncated, SourceMissing, SourceUnavailable
@@ -136,6 +140,14 @@ def test_a_queue_is_not_read_as_a_stream_and_keeps_its_messages(
     ):
         log.bounds()
     assert rabbitmq.take(name) == [b"1", b"2"]
+
+
+def test_peeking_at_a_stream_as_a_queue_says_how_it_is_named(rabbitmq: RabbitMq, name: str) -> None:
+    rabbitmq.declare(name, "stream")
+    source = RabbitSource.model_validate({"rabbitmq": {"queue": name}})
+    access = RabbitAccess(host=rabbitmq.host, port=rabbitmq.port)
+    with pytest.raises(SourceUnavailable, match=f"is a stream, not a queue: name it rabbitmq:stream:{name}"):
+        list(peek(source, access, Look(limit=1)))
 
 
 def test_an_empty_stream_is_made_only_where_it_is_asked(

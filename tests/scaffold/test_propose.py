@@ -195,7 +195,7 @@ def test_the_time_of_the_event_is_the_likeliest_one() -> None:
         ),
         ([{"at": f"2026-03-01T06:{n:02}:00Z", "v": 1.5} for n in range(30)], ()),
         (  # two invoices of one customer may be of one second
-            [{"invoice": f"i{n}", "customer_id": n % 7, "at": f"2026-03-01T06:{n:02}:00Z"} for n in range(30)],
+            [{"invoice": f"i{n}", "user_id": n % 7, "at": f"2026-03-01T06:{n:02}:00Z"} for n in range(30)],
             ("invoice",),
         ),
         ([{"invoice_no": n, "customer_id": n % 7} for n in range(30)], ("invoice_no",)),

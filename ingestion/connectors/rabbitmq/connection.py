@@ -8,7 +8,12 @@ from pika import BlockingConnection, exceptions
 
 from ingestion.connectors.rabbitmq.access import RabbitAccess, parameters
 from ingestion.connectors.rabbitmq.declare import Place, RabbitSource
-from ingestion.connectors.rabbitmq.refusals import NOT_FOUND, not_connected, refused_channel
+from ingestion.connectors.rabbitmq.refusals import (
+    NOT_FOUND,
+    not_connected,
+    refused_channel,
+    refused_connection,
+)
 from ingestion.errors import SourceMissing, SourceUnavailable
 
 CONNECTION_ERRORS = (exceptions.AMQPConnectionError, exceptions.ConnectionWrongStateError, OSError)
@@ -60,7 +65,7 @@ def translated(access: RabbitAccess, place: Place, *, who: str = "") -> Iterator
         kind = SourceMissing if error.reply_code == NOT_FOUND else SourceUnavailable
         raise kind(who + refused_channel(access, place, error)) from None
     except (*CONNECTION_ERRORS, exceptions.AMQPError) as error:
-        raise SourceUnavailable(who + not_connected(access, error)) from None
+        raise SourceUnavailable(who + refused_connection(access, place, error)) from None
 
 
 def exists(connection: Any, name: str) -> bool:

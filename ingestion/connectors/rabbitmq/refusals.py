@@ -12,6 +12,7 @@ from ingestion.connectors.rabbitmq.access import RabbitAccess
 from ingestion.connectors.rabbitmq.declare import Place
 
 NOT_FOUND, _REFUSED, _LOCKED, _PRECONDITION, _NOT_ALLOWED = 404, 403, 405, 406, 530
+_NOT_IMPLEMENTED = 540
 
 
 def not_connected(access: RabbitAccess, error: BaseException) -> str:
@@ -51,6 +52,18 @@ def not_connected(access: RabbitAccess, error: BaseException) -> str:
         f"RabbitMQ at {access.address} cannot be reached ({what}); check that it runs, and "
         "MILLRACE_RABBITMQ_HOST, MILLRACE_RABBITMQ_PORT and MILLRACE_RABBITMQ_TLS"
     )
+
+
+def refused_connection(access: RabbitAccess, place: Place, error: BaseException) -> str:
+    """Why no connection came about or why it ended, when it was asked for one place."""
+    cause = _cause(error)
+    code, text = getattr(cause, "reply_code", 0), str(getattr(cause, "reply_text", ""))
+    if code == _NOT_IMPLEMENTED and "stream" in text:
+        return (
+            f"{access.place}: '{place.name}' is a stream, not a queue: name it rabbitmq:stream:{place.name}, "
+            f"in streams.yml {{stream: {place.name}}}"
+        )
+    return not_connected(access, error)
 
 
 def refused_channel(access: RabbitAccess, place: Place, error: exceptions.ChannelClosedByBroker) -> str:

@@ -149,9 +149,7 @@ def test_nothing_of_the_time_before_a_webhook_is_posted(tmp_path: Path) -> None:
     assert alert.condition.finding == DAEMON, "what is open still is worth an alert"
 
 
-def test_a_webhook_that_was_away_for_hundreds_of_alerts_gets_them_all(
-    tmp_path: Path, hook: Webhook
-) -> None:
+def test_a_webhook_that_was_away_for_hundreds_of_alerts_gets_them_all(tmp_path: Path, hook: Webhook) -> None:
     before = Watchman(tmp_path, posts=True)
     models = [Finding("model_failing", f"marts/{number}", "It failed.") for number in range(301)]
     for model in models:
