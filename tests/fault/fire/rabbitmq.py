@@ -18,8 +18,8 @@ from tests.servers.rabbitmq import RabbitMq
 UNCONFIRMED = 2_000
 """So many may be under way at once."""
 _SILENT_SECONDS = 15.0
-"""A channel that confirms nothing for so long is given up. RabbitMQ 3.10 starts a stream's writer several times
-when it comes back from a crash, and one that a channel has found in between never answers."""
+"""A channel that confirms nothing for so long is given up. RabbitMQ 3.10 starts a stream's writer several
+times when it comes back from a crash, and one that a channel has found in between never answers."""
 _QUIET_SECONDS = 5.0
 _PERSISTENT = pika.BasicProperties(delivery_mode=2)
 
