@@ -7,15 +7,17 @@ from typing import Any, cast
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from ingestion.formats.avro.columns import columns_of
 from ingestion.formats.avro.containers import MAGIC, UnpacksTooLarge, open_container
 from ingestion.formats.avro.mapping import converter
 from ingestion.formats.avro.options import AvroOptions
-from ingestion.formats.avro.registered import reader_of
+from ingestion.formats.avro.registered import quick_of, reader_of
 from ingestion.formats.avro.schema import AvroSchema, SchemaRefused, parse
 from ingestion.formats.avro.whole import NOT_AVRO, refusal, require_end, whole_of
 from ingestion.formats.deep import deeper_stack
-from ingestion.formats.each import array_of, read_each
+from ingestion.formats.each import Quick, array_of, read_each, read_quickly
 from ingestion.formats.likeness import CERTAIN, LIKELY, Likeness, Sample, likeness
 from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
 from ingestion.formats.prefix import after_prefix, likeness_of_prefix
@@ -45,11 +47,16 @@ class AvroFormat:
         """Decode each value."""
         declared = cast(AvroOptions, options)
         if declared.registered is not None:
-            read_schema = reader_of(declared.registered, declared.subjects, around)
+            how = (declared.registered, declared.subjects, around)
             with deeper_stack():
-                return read_registered(events, around, kind="AVRO", not_named=NOT_AVRO, reader_of=read_schema)
+                return read_registered(
+                    events, around, kind="AVRO", not_named=NOT_AVRO, reader_of=reader_of(*how),
+                    quick_of=quick_of(*how),
+                )  # fmt: skip
         reading = _Reading(declared, around.max_bytes)
         with deeper_stack():
+            if (quick := reading.quick()) is not None:
+                return read_quickly(events, around, quick, lambda value, _: reading.text(value))
             return read_each(events, around, lambda value, _: reading.text(value))
 
     def recognise(self, samples: Sequence[Sample]) -> Likeness | None:
@@ -105,6 +112,20 @@ class _Reading:
         except Exception as error:  # hostile bytes raise whatever the reader of their type does
             return refusal(error)
         return text
+
+    def quick(self) -> Quick | None:
+        """Reads bare values many at a time; None where that cannot be."""
+        columns = None if self._reader is None else columns_of(self._reader, self._reader)
+        if columns is None or self._encoding not in (None, "bare"):
+            return None
+        marks = self._marks
+
+        def read(values: pa.Array) -> pa.Array | None:
+            if any(pc.any(pc.starts_with(values, mark)).as_py() for mark in marks):
+                return None
+            return columns.texts(values)
+
+        return read
 
     def _reader_of(self, writer: AvroSchema) -> _Read:
         """Reads what was written with a schema, as the declared one says it."""

@@ -4,12 +4,14 @@ from typing import Any
 
 import orjson
 
+from ingestion.formats.avro.columns import columns_of
 from ingestion.formats.avro.schema import AvroSchema, Mismatch, SchemaRefused, parse, type_of
 from ingestion.formats.avro.unions import branch_name
 from ingestion.formats.avro.whole import refusal, whole_of
+from ingestion.formats.each import Quick
 from ingestion.formats.port import Refusal, Surroundings
 from ingestion.formats.schema_registry.choice import Place, Strategy, own_schema
-from ingestion.formats.schema_registry.reading import ReaderOf, ReadNamed, SchemaUnusable
+from ingestion.formats.schema_registry.reading import QuickOf, ReaderOf, ReadNamed, SchemaUnusable
 from ingestion.formats.schema_registry.registry import Registered
 from ingestion.formats.schema_registry.wire import Named
 
@@ -24,12 +26,7 @@ def reader_of(place: Place, strategy: Strategy, around: Surroundings) -> ReaderO
     """
 
     def made(schema: Registered, topic: str) -> ReadNamed:
-        writer = registered(schema)
-        reader = writer
-        if place != "prefix":
-            name = branch_name(writer.resolve(writer.root))
-            own = own_schema(place, strategy, around, topic=topic, record=name)
-            reader = registered(own) if own else writer
+        writer, reader = _pair(schema, topic, place, strategy, around)
         try:
             whole = whole_of(writer, reader)
         except Mismatch as error:
@@ -44,6 +41,31 @@ def reader_of(place: Place, strategy: Strategy, around: Surroundings) -> ReaderO
         return read
 
     return made
+
+
+def quick_of(place: Place, strategy: Strategy, around: Surroundings) -> QuickOf:
+    """Makes what reads many values of a schema at once, where that can be; the arguments are reader_of's."""
+
+    def made(schema: Registered, topic: str) -> Quick | None:
+        try:
+            columns = columns_of(*_pair(schema, topic, place, strategy, around))
+        except SchemaUnusable:
+            return None  # reader_of says why
+        return None if columns is None else columns.texts
+
+    return made
+
+
+def _pair(
+    schema: Registered, topic: str, place: Place, strategy: Strategy, around: Surroundings
+) -> tuple[AvroSchema, AvroSchema]:
+    """The schema by which values were written, and the one by which they are read."""
+    writer = registered(schema)
+    if place == "prefix":
+        return writer, writer
+    name = branch_name(writer.resolve(writer.root))
+    own = own_schema(place, strategy, around, topic=topic, record=name)
+    return writer, registered(own) if own else writer
 
 
 def registered(schema: Registered) -> AvroSchema:

@@ -1,0 +1,174 @@
+"""The quick way for flat records: bytes → columns by pyruhvro (Rust), columns → JSON text by Arrow.
+
+It says what the way of whole.py says, to the byte, or nothing: then the events are read one by one. It is
+for schemas without nesting, read as they were written, for values that are written in the shortest form and
+end where their record ends, and for bytes without a fault. tests/formats/test_avro_columns.py compares both.
+"""
+
+from functools import lru_cache, reduce
+from typing import Any, NamedTuple
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingestion.formats.avro.mapping import converter
+from ingestion.formats.avro.schema import AvroSchema, type_of, without_null
+from ingestion.formats.avro.values import Convert
+
+# `bytes` and `fixed` are not there: pyruhvro 0.4.0 has no columns for them, and panics.
+_WIRE = {
+    "boolean": "boolean",
+    "int": "long",  # the same bytes; what an int cannot hold is seen
+    "long": "long",
+    "float": "float",
+    "double": "double",
+    "string": "string",
+    "enum": "long",
+}
+_SIZES = {"boolean": 1, "float": 4, "double": 8}
+_ESCAPED = r'["\\\x00-\x1f]'
+_LONGEST = 10
+"""Bytes of a number; one so long may be too large for 64 bits."""
+
+
+class _Column(NamedTuple):
+    """A field: where its text begins, its type's word, whether it may be null, its values' function."""
+
+    prefix: str
+    kind: str
+    nullable: bool
+    convert: Convert | None
+
+
+class Columns:
+    """Reads values of one schema; made by `columns_of`."""
+
+    def __init__(self, schema: str, columns: tuple[_Column, ...]) -> None:
+        self._schema, self._columns = schema, columns
+
+    def texts(self, values: pa.Array) -> pa.Array | None:
+        """The JSON text of each value.
+
+        Args:
+            values: Binary, without nulls.
+
+        Returns:
+            Strings, as many; None where the values have to be read one by one.
+        """
+        from pyruhvro import deserialize_array
+
+        if not len(values):
+            return pa.array([], pa.string())
+        try:
+            batch = deserialize_array(values.to_pylist(), self._schema)
+            if not self._is_whole(batch, values):
+                return None
+            parts = [
+                part
+                for column, array in zip(self._columns, batch.columns, strict=True)
+                for part in (column.prefix, _text(array, column))
+            ]
+        except BaseException as error:  # the other way has the reason
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # of Rust
+                raise
+            return None
+        return pc.binary_join_element_wise(*parts, "}", "")
+
+    def _is_whole(self, batch: pa.RecordBatch, values: pa.Array) -> bool:
+        """Whether each value is as long as its fields, and no text is damaged."""
+        batch.validate(full=True)
+        sizes = []
+        for column, array in zip(self._columns, batch.columns, strict=True):
+            found = _sizes(array, column.kind)
+            if found is None:
+                return False
+            sizes.append(pc.add(pc.fill_null(found, 0), 1) if column.nullable else found)
+        return bool(pc.all(pc.equal(reduce(pc.add, sizes), pc.binary_length(values))).as_py())
+
+
+@lru_cache(maxsize=64)
+def columns_of(writer: AvroSchema, reader: AvroSchema) -> Columns | None:
+    """The quick way for a pair of schemas; None where there is none, or pyruhvro is not installed."""
+    if writer != reader or writer.is_recursive or type_of(writer.root) not in ("record", "error"):
+        return None
+    try:
+        import pyruhvro  # noqa: F401 - whether it is there
+    except ImportError:
+        return None
+    fields = writer.root["fields"]
+    if not fields or len({field["name"] for field in fields}) < len(fields):
+        return None
+    columns: list[_Column] = []
+    wire: list[dict[str, Any]] = []
+    for number, field in enumerate(fields):
+        node = writer.resolve(field["type"])
+        nullable = isinstance(node, list)
+        if nullable and (len(node) != 2 or len(without_null(node)) != 1):
+            return None
+        inner = writer.resolve(without_null(node)[0]) if nullable else node
+        kind = type_of(inner)
+        if kind not in _WIRE:
+            return None
+        prefix = f"{',' if number else '{'}{orjson.dumps(field['name']).decode()}:"
+        columns.append(_Column(prefix, kind, nullable, _function(writer, number)))
+        plain = _WIRE[kind]
+        types = [plain if type_of(each) != "null" else "null" for each in node] if nullable else plain
+        wire.append({"name": f"f{number}", "type": types})
+    schema = orjson.dumps({"type": "record", "name": "t", "fields": wire}).decode()
+    return Columns(schema, tuple(columns))
+
+
+def _function(schema: AvroSchema, number: int) -> Convert | None:
+    """What whole.py makes of one field's value: the function of a record of this field alone."""
+    field = schema.root["fields"][number]
+    alone = AvroSchema(
+        f"{schema.text}#{number}", {**schema.root, "fields": [field]}, schema.names, None, False, False
+    )
+    whole = converter(alone, alone)
+    name = field["name"]
+    return None if whole is None else lambda value: whole({name: value})[name]
+
+
+def _sizes(array: pa.Array, kind: str) -> pa.Array | None:
+    """How many bytes each value takes, null for a null; None where that is not certain."""
+    if kind in _SIZES:
+        return pc.if_else(pc.is_valid(array), pa.scalar(_SIZES[kind], pa.int64()), None)
+    if kind == "string":
+        lengths = pc.binary_length(array).cast(pa.int64())
+        return pc.add(lengths, _number_sizes(lengths))
+    sizes = _number_sizes(array)
+    return None if pc.max(sizes).as_py() == _LONGEST else sizes
+
+
+def _number_sizes(array: pa.Array) -> pa.Array:
+    """Bytes of numbers in the zigzag notation of Avro, seven bits a byte."""
+    zigzag = pc.bit_wise_xor(pc.shift_left(array, 1), pc.shift_right(array, 63)).view(pa.uint64())
+    sizes = pc.if_else(pc.is_valid(array), pa.scalar(1, pa.int64()), None)
+    most = pc.max(zigzag).as_py() or 0
+    for bits in range(7, 64, 7):
+        if most < 1 << bits:
+            break
+        over = pc.greater_equal(zigzag, pa.scalar(1 << bits, pa.uint64()))
+        sizes = pc.add(sizes, over.cast(pa.int64()))
+    return sizes
+
+
+def _text(array: pa.Array, column: _Column) -> pa.Array:
+    """A column's values as JSON text; orjson writes what Arrow would write otherwise."""
+    if column.kind in ("float", "double") and column.convert is not None:
+        every = array.to_pylist()
+        if not pc.all(pc.is_finite(array)).as_py():
+            every = [column.convert(value) for value in every]
+        # Texts among them are NaN and infinities, which have no comma.
+        return pa.array(orjson.dumps(every)[1:-1].split(b","), pa.string())
+    if column.convert is not None:
+        found = [orjson.dumps(column.convert(value)) for value in array.to_pylist()]
+        return pa.array(found, pa.string())
+    if column.kind == "string":
+        if pc.any(pc.match_substring_regex(array, _ESCAPED)).as_py():
+            return pa.array([orjson.dumps(value) for value in array.to_pylist()], pa.string())
+        text = pc.binary_join_element_wise('"', array, '"', "")
+    else:
+        text = array.cast(pa.string())
+    return pc.fill_null(text, "null") if column.nullable else text
