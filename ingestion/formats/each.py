@@ -12,7 +12,7 @@ from ingestion.formats.unpack import UNPACKS_TOO_LARGE
 _TEXTS_AT_ONCE = 100
 """Kept as Python objects: of more of them, orjson's spare memory costs as much as decoding them."""
 
-_ROWS_AT_ONCE = 1_000
+_ROWS_AT_ONCE = 4_000
 Read = Callable[[bytes, str | None], bytes | Refusal]
 """A value and its headers → JSON text, or why there is none."""
 

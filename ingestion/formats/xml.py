@@ -6,7 +6,6 @@ nothing is fetched.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal, cast
 
 import orjson
@@ -69,11 +68,12 @@ class XmlFormat:
 
     def texts(self, events: pa.Table, options: FormatOptions, around: Surroundings) -> Texts:
         """Read each document."""
-        return read_each(events, around, partial(_read, options=cast(XmlOptions, options)))
+        return read_each(events, around, _Reader(cast(XmlOptions, options)).text)
 
     def recognise(self, samples: Sequence[Sample]) -> Likeness | None:
         """Whether they are documents, and which of their elements are arrays."""
-        texts = [_read(each.value, each.headers, options=XmlOptions()) for each in samples]
+        reader = _Reader(XmlOptions())
+        texts = [reader.text(each.value, each.headers) for each in samples]
         found = [orjson.loads(text) for text in texts if isinstance(text, bytes)]
         said = [each.value for each in samples if each.value.lstrip(_BEFORE).startswith(b"<?xml")]
         if len(said) > len(found):
@@ -87,38 +87,59 @@ class _Refused(Exception):
     """The document is not taken; the message says why."""
 
 
-def _read(value: bytes, headers: str | None, *, options: XmlOptions) -> bytes | Refusal:
-    if not value.strip(b" \t\r\n"):
-        return Refusal("empty", "nothing but spaces" if value else "no bytes")
-    from lxml import etree
+class _Reader:
+    """Reads one document after another; for one thread."""
 
-    encoding = None
-    if charset_of(headers) and not marked_encoding(value):
-        text = as_utf8(value, headers)  # it counts more than the document's own declaration (RFC 7303, 3.2)
-        if isinstance(text, Refusal):
-            return text
-        value, encoding = text, "utf-8"
-    # The language's own entities have to be resolved, or attributes show '&#38;' for '&'; others are none.
-    parser = etree.XMLParser(
-        target=_Builder(options),
-        encoding=encoding,
-        resolve_entities="internal",
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-    )
-    try:
-        found = etree.fromstring(value, parser)
-    except _Refused as error:
-        return Refusal(NOT_XML, str(error))
-    except (etree.XMLSyntaxError, ValueError, LookupError) as error:
-        return Refusal(NOT_XML, str(error).removesuffix(" (<string>, line 1)") or type(error).__name__)
-    wrong = options.place.violation(value, encoding) if options.place else ""
-    if wrong:
-        return Refusal(VIOLATES_SCHEMA, wrong)
-    if options.record is not None and not found:
-        return Refusal("empty", f"no element '{options.record}'")
-    return as_json(found)
+    def __init__(self, options: XmlOptions) -> None:
+        self._options = options
+        self._builder = _Builder(options)
+        self._parsers: dict[str | None, Any] = {}
+
+    def text(self, value: bytes, headers: str | None) -> bytes | Refusal:
+        """A document as JSON text, or why it has none."""
+        if not value.strip(b" \t\r\n"):
+            return Refusal("empty", "nothing but spaces" if value else "no bytes")
+        from lxml import etree
+
+        encoding = None
+        if charset_of(headers) and not marked_encoding(value):
+            text = as_utf8(value, headers)  # it counts more than the document's declaration (RFC 7303, 3.2)
+            if isinstance(text, Refusal):
+                return text
+            value, encoding = text, "utf-8"
+        options = self._options
+        try:
+            found = etree.fromstring(value, self._parser(encoding))
+        except _Refused as error:
+            self._parsers.clear()  # what a parser is like that was broken off is not said anywhere
+            return Refusal(NOT_XML, str(error))
+        except (etree.XMLSyntaxError, ValueError, LookupError) as error:
+            self._parsers.clear()
+            return Refusal(NOT_XML, str(error).removesuffix(" (<string>, line 1)") or type(error).__name__)
+        wrong = options.place.violation(value, encoding) if options.place else ""
+        if wrong:
+            return Refusal(VIOLATES_SCHEMA, wrong)
+        if options.record is not None and not found:
+            return Refusal("empty", f"no element '{options.record}'")
+        return as_json(found)
+
+    def _parser(self, encoding: str | None) -> Any:
+        """One a charset, made once: lxml asks Python's inspect about the builder each time."""
+        from lxml import etree
+
+        self._builder.begin()
+        if encoding not in self._parsers:
+            # The language's own entities have to be resolved, or attributes show '&#38;' for '&'; others
+            # are none.
+            self._parsers[encoding] = etree.XMLParser(
+                target=self._builder,
+                encoding=encoding,
+                resolve_entities="internal",
+                no_network=True,
+                load_dtd=False,
+                huge_tree=False,
+            )
+        return self._parsers[encoding]
 
 
 @dataclass
@@ -146,6 +167,10 @@ class _Builder:
         self._arrays = [tuple(path.split("/")) for path in options.arrays]
         declared = options.namespaces if isinstance(options.namespaces, dict) else {}
         self._declared = {namespace: prefix for prefix, namespace in declared.items()}
+        self.begin()
+
+    def begin(self) -> None:
+        """The next document."""
         self._open: list[_Element] = []
         self._records: list[Any] = []
         self._root: Any = None

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestion.formats.registry import choose_format
+from tests.formats.avro_bytes import decode
 from tests.formats.reading import read
 
 RSS = b"""<?xml version="1.0" encoding="UTF-8"?>
@@ -167,3 +168,10 @@ def test_what_is_hostile_or_none_is_refused_with_the_reason(
 def test_a_path_that_is_none_is_refused_where_it_is_declared(options: Any) -> None:
     with pytest.raises(ValueError, match="write names with / between them"):
         choose_format({"xml": options})
+
+
+def test_documents_of_one_batch_are_read_each_by_itself() -> None:
+    values = [b"<a><r>1</r></a>", b"<a><r>2", b"<a><r>3</r><r>4</r></a>", b"<a/>", b"<a><r>5</r></a>"]
+    decoded = decode({"xml": {"record": "a/r"}}, values)
+    assert decoded.events["payload"].to_pylist() == ['["1"]', '["3","4"]', '["5"]']
+    assert decoded.rejects["reason"].to_pylist() == ["not_xml", "empty"]

@@ -19,6 +19,7 @@ from ingestion.formats.likeness import ANYTHING, GUESS, Likeness, Sample, is_tex
 from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
 from ingestion.formats.protobuf.descriptors import message_class
 from ingestion.formats.protobuf.fields import is_wrapper
+from ingestion.formats.protobuf.flat import flat
 from ingestion.formats.protobuf.options import ProtobufOptions
 from ingestion.formats.protobuf.registered import reader_of
 from ingestion.formats.protobuf.wire import fields_on_the_wire
@@ -99,6 +100,11 @@ def _read_one(value: bytes, headers: str | None, *, of_type: Any, max_bytes: int
 
 def _said(value: bytes, of_type: Any, max_bytes: int) -> bytes:
     message = of_type.FromString(value)
+    if (say := flat(of_type.DESCRIPTOR)) is not None:
+        text = orjson.dumps(say(message))
+        if len(text) > max_bytes:
+            raise _TooLarge
+        return text
     if not message.IsInitialized():
         missing = ", ".join(message.FindInitializationErrors()[:5])
         raise ValueError(f"required fields are missing: {missing}")

@@ -109,4 +109,20 @@ MUTANTS = (
         "limits hold whichever way a value is read",
         (f"{_TESTS}avro_columns.py::test_a_text_that_is_too_long_is_refused_as_ever",),
     ),
+    Mutant(
+        "a field of a flat message that was not sent shows its zero",
+        f"{_FORMATS}protobuf/flat.py",
+        "            if not message.HasField(name):\n",
+        "            if False:\n",
+        "what was not sent is not there",
+        (f"{_TESTS}protobuf_flat.py::test_it_says_what_the_general_way_says",),
+    ),
+    Mutant(
+        "the document before is kept when the next one begins",
+        f"{_FORMATS}xml.py",
+        "        self._builder.begin()\n",
+        "",
+        "each document is read by itself",
+        (f"{_TESTS}xml.py::test_documents_of_one_batch_are_read_each_by_itself",),
+    ),
 )
