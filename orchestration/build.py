@@ -21,6 +21,7 @@ from orchestration.assets.full_scans import full_scan_checks
 from orchestration.assets.left_out import left_out_keys, left_out_specs
 from orchestration.assets.models import models_asset
 from orchestration.assets.raw import ledger_specs, raw_asset, source_specs
+from orchestration.assets.rule_alerts import alert_models
 from orchestration.checks.adapter import contract_audit
 from orchestration.checks.conditions import conditions_checks, conditions_spec
 from orchestration.checks.contracts import Contract, read_contracts
@@ -28,6 +29,7 @@ from orchestration.checks.freshness import declared_budgets
 from orchestration.checks.ledger import ledger_audit
 from orchestration.checks.raw_contracts import batches_contract, rejects_contract
 from orchestration.conditions.reports import report, report_checks
+from orchestration.conditions.rule_alerts import forget_rule_alerts
 from orchestration.dbt.broken import project_findings
 from orchestration.dbt.call import DbtProject
 from orchestration.dbt.lineage import Lineage
@@ -127,6 +129,9 @@ def build_defs(
         write_served(
             settings().data_dir, (each.mart for each in served_models(project.parsed, project.lineage))
         )
+        if not project.parsed.broken.problems:  # what is left out now may have open alerts
+            alerts = alert_models(project.parsed, project.lineage)
+            forget_rule_alerts(settings().data_dir, keep=(each.name for each in alerts if each.severities))
         report_checks(settings().data_dir, [(key.asset_key.to_user_string(), key.name) for key in checks])
     return Definitions(
         assets=assets,

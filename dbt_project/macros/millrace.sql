@@ -23,3 +23,5 @@
 {% macro time_ranges() %}{{ return(millrace.time_ranges(*varargs, **kwargs)) }}{% endmacro %}
 {% macro within() %}{{ return(millrace.within(*varargs, **kwargs)) }}{% endmacro %}
 {% macro replaces() %}{{ return(millrace.replaces(*varargs, **kwargs)) }}{% endmacro %}
+{% macro alert_runs() %}{{ return(millrace.alert_runs(*varargs, **kwargs)) }}{% endmacro %}
+{% macro alerts() %}{{ return(millrace.alerts(*varargs, **kwargs)) }}{% endmacro %}

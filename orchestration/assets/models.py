@@ -37,6 +37,7 @@ from orchestration.assets.model_results import (
     model_results,
     relation_name,
 )
+from orchestration.assets.rule_alerts import AlertModel, alert_models, look_at_alerts
 from orchestration.checks.adapter import check_specs
 from orchestration.checks.contracts import Contract
 from orchestration.checks.due_contracts import DueContracts
@@ -79,6 +80,7 @@ class Parts:
         staged: Staging model → its stream.
         served: The marts that programs read.
         lineage: What follows from what.
+        alerts: The models whose rows are alerts.
     """
 
     project: DbtProject
@@ -93,6 +95,7 @@ class Parts:
     staged: Mapping[AssetKey, Stream]
     served: list[Served]
     lineage: Lineage
+    alerts: list[AlertModel]
 
 
 def models_asset(
@@ -124,7 +127,7 @@ def models_asset(
     staged = staged_streams(cycles.streams, nodes.assets.values())
     parts = Parts(
         parsed.project, nodes, data_versions(parsed), contracts, budgets, lineage.tables_of(), cycles,
-        run_dbt, declared_descriptions(parsed), staged, served, lineage,
+        run_dbt, declared_descriptions(parsed), staged, served, lineage, alert_models(parsed, lineage),
     )  # fmt: skip
 
     @multi_asset(
@@ -264,6 +267,7 @@ class ModelsRun:
             if result.status in DONE and result.unique_id in assets
         }
         self._freshness.built(self._session.lake, built, began_at=began_at, visible_at=utc_now())
+        look_at_alerts(self._session.lake, self._parts.alerts, built=built)
         if shown := shown_by(self._parts.served, built, released):
             with suppress(
                 StorageError

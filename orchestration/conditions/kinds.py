@@ -64,6 +64,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("job_failing", "a job's last run failed"),
         Kind("run_stuck", "a run does not go on"),
         Kind("check_failing", "a check failed"),
+        Kind("rule_alert", "a rule of the project has an open alert"),
         Kind("alert_undelivered", "alerts do not reach the webhook", alerted=False),
     )
 }

@@ -10,6 +10,7 @@ from ingestion.settings import Settings
 from orchestration.conditions.condition import Condition, Finding
 from orchestration.conditions.gaps import gap_findings
 from orchestration.conditions.reports import Reporter, reported
+from orchestration.conditions.rule_alerts import rule_alert_findings
 from orchestration.observe import machine
 from orchestration.observe.alerts import Poster
 from orchestration.observe.observer import Observer, Seen
@@ -101,6 +102,7 @@ class Watch:
         found += reported(data_dir, by="loading") or ()
         now = datetime.now(UTC)
         found += gap_findings(data_dir, self._streams(), now=now)
+        found += rule_alert_findings(data_dir)
         stale = is_stale(self._settings)
         for reporter, kinds in _REPORTED_KINDS.items():
             sentences = reported(data_dir, by=reporter)

@@ -1,0 +1,123 @@
+"""Which models hold alerts, and a look at their open ones after what they show was built.
+
+What becomes of them: conditions/rule_alerts.py. What a rule is: docs/rules.md.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+from dagster import AssetKey
+
+from ingestion.errors import StorageError
+from ingestion.lake.lake import CATALOG_NAME, Lake
+from orchestration.conditions.rule_alerts import OpenAlert, note_rule_alerts
+from orchestration.dbt.lineage import Lineage
+from orchestration.dbt.project import ParsedModels
+
+_log = logging.getLogger(__name__)
+_MOST_ROWS = 100_000
+"""No more open alerts of one model are looked at: what is beyond changes no condition."""
+
+
+@dataclass(frozen=True)
+class AlertModel:
+    """A model whose rows are alerts.
+
+    Attributes:
+        name: Its name.
+        relation: Schema and name of its table or view.
+        key: The column that says what breaks the rule.
+        severities: Those that are conditions.
+        after: The models after whose build it may show something new; none: after every one.
+    """
+
+    name: str
+    relation: str
+    key: str
+    severities: tuple[str, ...]
+    after: frozenset[AssetKey]
+
+
+def alert_models(parsed: ParsedModels, lineage: Lineage) -> list[AlertModel]:
+    """The models with `meta: {rule_alerts: …}`, by name.
+
+    Args:
+        parsed: The project.
+        lineage: What follows from what.
+    """
+    return sorted(_alert_models(parsed, lineage), key=lambda each: each.name)
+
+
+def _alert_models(parsed: ParsedModels, lineage: Lineage) -> Iterator[AlertModel]:
+    for unique_id, node in parsed.manifest["nodes"].items():
+        declared = node["config"].get("meta", {}).get("rule_alerts")
+        asset = lineage.keys.get(unique_id)
+        if node["resource_type"] != "model" or not isinstance(declared, Mapping) or asset is None:
+            continue
+        before = {key for key, models in lineage.following.items() if asset in models} | {asset}
+        after = before if before & lineage.tables else ()  # a view of the ledger changes without a build
+        yield AlertModel(
+            node["name"],
+            f"{_quoted(CATALOG_NAME)}.{_quoted(node['schema'])}.{_quoted(node['alias'])}",
+            str(declared.get("key", "key")),
+            _listed(declared.get("conditions")),
+            frozenset(after),
+        )
+
+
+def look_at_alerts(lake: Lake, models: Sequence[AlertModel], *, built: AbstractSet[AssetKey]) -> None:
+    """Note the open alerts of models that may show something new; what cannot be read stays as it was.
+
+    Args:
+        lake: The lake.
+        models: The models of alerts.
+        built: What has just been built.
+    """
+    for model in models:
+        if not model.severities or (model.after and not model.after & built):
+            continue
+        try:
+            note_rule_alerts(lake.settings.data_dir, model.name, _open_alerts(lake, model))
+        except (duckdb.Error, StorageError) as error:
+            _log.warning("The open alerts of %s are not known: %s", model.name, str(error).splitlines()[0])
+
+
+def _open_alerts(lake: Lake, model: AlertModel) -> list[OpenAlert]:
+    wanted = ", ".join("?" for _ in model.severities)
+    # A column that a model lacks is none of its table's: the outer name gives null in its place.
+    sql = f"""
+        select rule_id, key, severity, epoch_us(opened_at), description
+        from (
+            select
+                rule_id::varchar as rule_id, {_quoted(model.key)}::varchar as key, severity,
+                opened_at::timestamptz as opened_at, description::varchar as description
+            from (select * from {model.relation} union all by name select null as description where false)
+            where closed_at is null and severity in ({wanted})
+        )
+        where rule_id is not null and key is not null
+        order by opened_at, rule_id, key
+        limit {_MOST_ROWS}
+    """
+    rows = lake.query(sql, [*model.severities])
+    return [OpenAlert(rule, key, severity, _time(at), text or "") for rule, key, severity, at, text in rows]
+
+
+def _time(microseconds: int | None) -> datetime | None:
+    try:
+        return None if microseconds is None else datetime.fromtimestamp(microseconds / 1e6, UTC)
+    except (OverflowError, ValueError, OSError):  # an infinite time
+        return None
+
+
+def _listed(severities: Any) -> tuple[str, ...]:
+    names = [severities] if isinstance(severities, str) else severities or ()
+    return tuple(str(name) for name in names)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,167 @@
+"""The open alerts of a project's rules, as a build left them: a file for each model of alerts.
+
+The supervisor reads them without the lake. A rule that thousands of keys break at once becomes one condition
+beside the first few: what a rule is stands in docs/rules.md.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ingestion.json_file import write_json
+from orchestration.conditions.condition import Finding
+
+MOST_KEYS = 20
+"""How many keys of a rule get conditions of their own; at half as many open ones, each new one does again."""
+MOST_RULES = 50
+"""How many rules of a model are kept apart; more count as one, named by the model."""
+_FOLDER = Path("conditions") / "rules"
+_LONGEST = 120
+
+
+@dataclass(frozen=True)
+class OpenAlert:
+    """An alert that a rule has open.
+
+    Attributes:
+        rule: The rule.
+        key: What breaks it: a machine, an order.
+        severity: As the rule declares it.
+        opened_at: Since when, UTC.
+        description: What it means; may be empty.
+    """
+
+    rule: str
+    key: str
+    severity: str
+    opened_at: datetime | None
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What is shown of a model's open alerts.
+
+    Attributes:
+        named: Those with a condition of their own.
+        many: Rule → that more keys break it than are named.
+    """
+
+    named: tuple[OpenAlert, ...] = ()
+    many: frozenset[str] = frozenset()
+
+
+def chosen(model: str, alerts: Iterable[OpenAlert], *, before: Noted) -> Noted:
+    """Which open alerts get a condition of their own.
+
+    Args:
+        model: The model.
+        alerts: All that are open.
+        before: What was chosen last; its alerts keep their conditions until they close.
+    """
+    groups = defaultdict[str, list[OpenAlert]](list)
+    for alert in alerts:
+        groups[alert.rule].append(alert)
+    if len(groups) > MOST_RULES:
+        groups = defaultdict(list, {model: [alert for group in groups.values() for alert in group]})
+    known = {(alert.rule, alert.key) for alert in before.named}
+    named: list[OpenAlert] = []
+    many = set[str]()
+    for rule, group in groups.items():
+        group.sort(key=lambda each: (each.opened_at or datetime.min.replace(tzinfo=UTC), each.rule, each.key))
+        kept = [alert for alert in group if (alert.rule, alert.key) in known]
+        was_many = rule in before.many
+        if len(group) > (MOST_KEYS // 2 if was_many else MOST_KEYS):
+            many.add(rule)
+            others = () if was_many else (each for each in group if (each.rule, each.key) not in known)
+            named += sorted([*kept, *others][:MOST_KEYS], key=lambda each: (each.rule, each.key))
+        else:
+            named += group
+    return Noted(tuple(named), frozenset(many))
+
+
+def note_rule_alerts(data_dir: Path, model: str, alerts: Iterable[OpenAlert]) -> None:
+    """Replace what is known of a model's open alerts; an unchanged file stays.
+
+    Args:
+        data_dir: The data folder.
+        model: The model.
+        alerts: All that are open and that its project wants as conditions.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    file = data_dir / _FOLDER / f"{model}.json"
+    before = _read(file)
+    noted = chosen(model, alerts, before=before or Noted())
+    if noted != before:
+        write_json(file, {"named": [_row(each) for each in noted.named], "many": sorted(noted.many)})
+
+
+def forget_rule_alerts(data_dir: Path, *, keep: Iterable[str]) -> None:
+    """Drop what is known of models that there are no more.
+
+    Args:
+        data_dir: The data folder.
+        keep: The models of alerts.
+    """
+    kept = frozenset(keep)
+    for file in (data_dir / _FOLDER).glob("*.json"):
+        if file.stem not in kept:
+            with suppress(OSError):
+                file.unlink()
+
+
+def rule_alert_findings(data_dir: Path) -> Iterator[Finding]:
+    """The open alerts that are conditions.
+
+    Args:
+        data_dir: The data folder.
+    """
+    for file in sorted((data_dir / _FOLDER).glob("*.json")):
+        noted, model = _read(file) or Noted(), file.stem
+        for alert in noted.named:
+            who, rule = _short(alert.key), _short(alert.rule)
+            since = f" since {alert.opened_at:%Y-%m-%d %H:%M:%S} UTC" if alert.opened_at else ""
+            meaning = f": {_short(alert.description)}" if alert.description else ""
+            yield Finding(
+                "rule_alert", f"{rule} of {who}",
+                f"'{who}' breaks the rule '{rule}' ({_short(alert.severity)}){since}{meaning}",
+                f"The mart '{model}' has its values.",
+            )  # fmt: skip
+        for rule in sorted(noted.many):
+            yield Finding(
+                "rule_alert", _short(rule),
+                f"More than {MOST_KEYS} keys broke the rule '{_short(rule)}' at once; further ones get no "
+                f"condition of their own until at most {MOST_KEYS // 2} do",
+                f"The mart '{model}' has all of them.",
+            )  # fmt: skip
+
+
+def _short(text: str) -> str:
+    """A name from a payload, fit for a sentence in one line."""
+    line = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+
+
+def _row(alert: OpenAlert) -> Sequence[str | None]:
+    opened = alert.opened_at.isoformat() if alert.opened_at else None
+    return [alert.rule, alert.key, alert.severity, opened, alert.description]
+
+
+def _read(file: Path) -> Noted | None:
+    """What a file holds; None where it is missing, torn or of another release."""
+    try:
+        content: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        named = [
+            OpenAlert(rule, key, severity, opened and datetime.fromisoformat(opened), description)
+            for rule, key, severity, opened, description in content["named"]
+        ]
+        return Noted(tuple(named), frozenset(content["many"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,83 @@
+"""Which open alerts of a project's rules are conditions, and that thousands of keys are a few."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from orchestration.conditions.rule_alerts import (
+    MOST_KEYS,
+    MOST_RULES,
+    OpenAlert,
+    forget_rule_alerts,
+    note_rule_alerts,
+    rule_alert_findings,
+)
+from orchestration.observe.watchman import Watchman
+
+START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
+
+
+def alert(number: int, *, rule: str = "hot", at: datetime | None = None) -> OpenAlert:
+    return OpenAlert(rule, f"m-{number:04}", "critical", at or START + timedelta(seconds=number))
+
+
+def subjects(data_dir: Path, alerts: Iterable[OpenAlert]) -> set[str]:
+    note_rule_alerts(data_dir, "alerts", alerts)
+    return {each.subject for each in rule_alert_findings(data_dir)}
+
+
+def names(numbers: Iterable[int]) -> set[str]:
+    return {f"hot of m-{number:04}" for number in numbers}
+
+
+def test_each_open_alert_is_a_condition_and_closes_with_it(tmp_path: Path) -> None:
+    assert subjects(tmp_path, [alert(1), alert(2)]) == names([1, 2])
+    assert subjects(tmp_path, [alert(2)]) == names([2])
+    assert subjects(tmp_path, []) == set()
+
+
+def test_an_alert_that_is_found_to_have_begun_earlier_is_not_posted_again(tmp_path: Path) -> None:
+    watchman = Watchman(tmp_path, posts=True)
+    posted = list[str]()
+    for at in (START, START - timedelta(hours=1), START):
+        note_rule_alerts(tmp_path, "alerts", [alert(1, at=at)])
+        watchman.note(rule_alert_findings(tmp_path), now=START)
+        while due := watchman.due(now=START):
+            posted.append(due.condition.finding.sentence)
+            watchman.posted(due)
+    assert len(posted) == 1
+    assert "since 2026-03-01 08:00:00 UTC" in posted[0]
+
+
+def test_thousands_of_keys_are_a_few_conditions_however_they_come_and_go(tmp_path: Path) -> None:
+    seen = set[str]()
+    for least in range(0, 3000, 10):
+        found = subjects(tmp_path, [alert(number) for number in range(least, 3000)])
+        assert len(found) <= MOST_KEYS + 1
+        assert "hot" in found or 3000 - least <= MOST_KEYS // 2
+        seen |= found
+    assert len(seen) <= MOST_KEYS + MOST_KEYS // 2 + 1
+    assert names(range(MOST_KEYS)) <= seen, "the oldest have a condition of their own"
+    assert names(range(2990, 3000)) <= seen, "those that are left have one"
+
+
+def test_many_rules_are_one(tmp_path: Path) -> None:
+    found = subjects(tmp_path, [alert(1, rule=f"r-{number}") for number in range(MOST_RULES + 1)])
+    assert len(found) == MOST_KEYS + 1
+    assert "alerts" in found
+
+
+def test_a_name_from_a_payload_stays_one_short_line(tmp_path: Path) -> None:
+    note_rule_alerts(tmp_path, "alerts", [OpenAlert("hot", "a\nb" + "x" * 5000, "critical", None)])
+    (finding,) = rule_alert_findings(tmp_path)
+    assert "a?bx" in finding.subject
+    assert len(finding.sentence) < 500
+    assert finding.sentence.isprintable()
+
+
+def test_a_torn_file_and_a_model_that_is_gone_say_nothing(tmp_path: Path) -> None:
+    assert subjects(tmp_path, [alert(1)]) == names([1])
+    (tmp_path / "conditions" / "rules" / "torn.json").write_text('{"named": [[1')
+    assert subjects(tmp_path, [alert(1)]) == names([1])
+    forget_rule_alerts(tmp_path, keep=["others"])
+    assert list(rule_alert_findings(tmp_path)) == []
