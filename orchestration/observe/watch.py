@@ -11,6 +11,7 @@ from orchestration.conditions.condition import Condition, Finding
 from orchestration.conditions.gaps import gap_findings
 from orchestration.conditions.reports import Reporter, reported
 from orchestration.conditions.rule_alerts import rule_alert_findings
+from orchestration.conditions.silence import silence_findings
 from orchestration.observe import machine
 from orchestration.observe.alerts import Poster
 from orchestration.observe.observer import Observer, Seen
@@ -30,6 +31,9 @@ _REPORTED_KINDS: Mapping[Reporter, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+_HEARING_SECONDS = 120.0  # what came while nothing ran is in the lake by then
+
+
 class Watch:
     """One a running system; `look` is called from its main loop, about once a second.
 
@@ -43,6 +47,7 @@ class Watch:
         self._services: tuple[ServiceRow, ...] = ()
         self._restarts = machine.Restarts(settings.data_dir / "logs")
         self._unwritable = ""
+        self._began = time.monotonic()
         self._streams: Callable[[], Sequence[Stream]] = tuple
         self._observer: Observer | None = None
         self._poster: Poster | None = None
@@ -108,6 +113,11 @@ class Watch:
             sentences = reported(data_dir, by=reporter)
             found += [each for each in sentences or () if not (stale and each.name == "source_unreachable")]
             unknown |= set() if sentences is not None else set(kinds)
+        if stale or time.monotonic() - self._began < _HEARING_SECONDS:
+            unknown.add("stream_silent")
+        else:
+            streams = {stream.name for stream in self._streams()}
+            found += silence_findings(data_dir, streams, troubled={each.subject for each in found}, now=now)
         try:
             self._watchman.note(found, unknown=unknown, now=now)
             self._unwritable = ""

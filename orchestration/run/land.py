@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from ingestion.clock import utc_now
 from ingestion.declare.decoding import decoder_of
 from ingestion.declare.stream import Stream
-from ingestion.errors import CatalogUnavailable, MillraceError
+from ingestion.errors import CatalogUnavailable, MillraceError, StorageError
 from ingestion.lake.sizes import TableSize
 from ingestion.land.report import BatchReport
 from ingestion.land.session import LakeSession
@@ -35,6 +35,7 @@ from ingestion.log.port import Log
 from orchestration.checks.adapter import run_contract
 from orchestration.checks.ledger import prove_ledger
 from orchestration.checks.raw_contracts import raw_contract
+from orchestration.conditions.silence import note_heard
 from orchestration.keys import CPU_METADATA, raw_key
 from orchestration.run import stage
 from orchestration.run.progress import CheckedBatches
@@ -82,6 +83,11 @@ def _ingest(
 ) -> Landed:
     began, key, contract = time.process_time(), raw_key(stream.name), raw_contract(stream)
     report = session.ingestor.run(stream, log, decode=decoder_of(stream, session.settings))
+    if report.events_read:
+        with suppress(
+            StorageError, duckdb.Error
+        ):  # the batch is in the lake; a full disk is reported elsewhere
+            note_heard(session.lake, stream.name, now=utc_now())
     stage.begin(session.settings, run_id, f"checking a batch of '{stream.name}'", computes=True)
     checked = CheckedBatches(instance)
     since, newest = checked.last(stream.name), report.newest_batch_id

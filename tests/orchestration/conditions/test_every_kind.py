@@ -6,9 +6,9 @@ from orchestration.conditions.kinds import KINDS
 from tests.repository import REPOSITORY
 
 MADE_ELSEWHERE: frozenset[str] = frozenset(
-    {"spool_blocked", "stream_stalled", "rejects_flood", "serving_behind", "rule_alert"}
+    {"spool_blocked", "stream_stalled", "rejects_flood", "serving_behind", "rule_alert", "stream_silent"}
 )
-"""Kinds that only a test of their own part makes: test_stuck.py, test_serving.py, test_rule_alerts.py."""
+"""Kinds that only a test of their own part makes: stuck, serving, rule_alerts, silence."""
 
 
 def test_every_kind_has_its_trouble() -> None:

@@ -7,6 +7,7 @@ _NOTED = "orchestration/conditions/rule_alerts.py"
 _LAW = "tests/dbt_project/test_alert_runs.py"
 _PAGE = "tests/scaffold/test_rules_page.py"
 _CONDITIONS = "tests/orchestration/conditions/test_rule_alerts.py"
+_SILENCE = "tests/orchestration/conditions/test_silence.py"
 
 MUTANTS = (
     Mutant(
@@ -48,5 +49,21 @@ MUTANTS = (
         "            where severity in",
         "a condition closes with its alert",
         (_PAGE,),
+    ),
+    Mutant(
+        "one outage makes the next one usual",
+        "ingestion/watch/silence.py",
+        "limit 1 offset 1)",
+        "limit 1)",
+        "a stream that falls silent is named",
+        (_SILENCE,),
+    ),
+    Mutant(
+        "a stream is silent while nothing of Millrace runs",
+        "ingestion/watch/silence.py",
+        "epoch(first_at - max(last_at) over",
+        "epoch(read_at - max(read_at) over",
+        "silence is the stream's own",
+        (_SILENCE,),
     ),
 )
