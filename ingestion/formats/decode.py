@@ -36,7 +36,8 @@ class Decoded:
         events: Rows of EVENT_SCHEMA.
         rejects: Rows of REJECT_SCHEMA.
         event_bytes: Bytes received of each row of `events`, in the same order; 0 for a tombstone.
-        schemas: Which schemas of a registry the values were written with, in the order in which they came.
+        schemas: Which schemas of a registry the values (not the keys) were written with, in the order in
+            which they came.
         states: Partition → what the next events are decoded by, where that has changed (Texts.states).
         requests: What is to be sent to the source once the events are in the lake.
     """
@@ -126,8 +127,8 @@ class _Decoder:
         keys = shared["event_key"]
         if self.key is not None:
             around = replace(around, is_key=True, states=NOTHING)
-            keys, refused, schemas = read_keys(events, shared["event_key"], self.key, around)
-            texts = replace(texts, refused={**refused, **texts.refused}, schemas=(*texts.schemas, *schemas))
+            keys, refused = read_keys(events, shared["event_key"], self.key, around)
+            texts = replace(texts, refused={**refused, **texts.refused})
         found = _split(events, sizes, texts, shared, keys, stream=stream, keeps_bytes=of_name.keeps_bytes)
         return replace(found, states=texts.states, requests=texts.requests)
 

@@ -6,8 +6,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, WithJso
 
 from ingestion.errors import ConfigError
 from ingestion.formats.json_schema import EXTRA, LIBRARY, JsonSchemaFile, fields_of
-from ingestion.formats.port import FormatOptions, SchemaField, Surroundings
-from ingestion.formats.schema_registry.choice import PLACES, Place, own_schema, read_place
+from ingestion.formats.port import FormatOptions, NamedSchema, SchemaField, Surroundings
+from ingestion.formats.schema_registry.choice import PLACES, Place, kept_of, own_schema, read_place
 from ingestion.formats.text import Encoding
 from ingestion.libraries import require
 
@@ -78,6 +78,18 @@ class JsonOptions(FormatOptions):
     def registered(self) -> Place | None:
         """Which schema of a registry the fields are those of; None where values do not name theirs."""
         return None if isinstance(self.place, JsonSchemaFile) else self.place
+
+    @property
+    def names_schemas(self) -> bool:
+        """Values of a registry do."""
+        return self.registered is not None
+
+    def named_schema(self, name: str, around: Surroundings) -> NamedSchema | None:
+        """The properties of the schema."""
+        found = kept_of(name, self.registered, around, kind="JSON")
+        if found is None:
+            return None
+        return NamedSchema(found.subject, found.version, "", fields_of(found.text))
 
     def fields(self, around: Surroundings) -> tuple[SchemaField, ...]:
         """The properties of the schema."""

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from ingestion.formats.port import Refusal, Surroundings
 from ingestion.formats.registry import FormatChoice, find_format
 
-Keys = tuple[pa.Array, dict[int, Refusal], tuple[str, ...]]
-"""JSON texts, why events are refused by row, and the schemas that the keys were written with."""
+Keys = tuple[pa.Array, dict[int, Refusal]]
+"""JSON texts, and why events are refused by row."""
 
 
 def read_keys(events: pa.Table, as_they_came: pa.Array, chosen: FormatChoice, around: Surroundings) -> Keys:
@@ -30,7 +30,7 @@ def read_keys(events: pa.Table, as_they_came: pa.Array, chosen: FormatChoice, ar
     as_values = events.set_column(at, events.schema.field("value"), events["event_key"])
     found = find_format(chosen.name).texts(as_values.combine_chunks(), chosen.options, around)
     if not found.refused:
-        return found.payload, {}, found.schemas
+        return found.payload, {}
     rows = pa.array(sorted(found.refused), pa.int64())
     mask = pc.is_in(pa.array(range(events.num_rows), pa.int64()), value_set=rows)
     texts = pc.if_else(mask, as_they_came, found.payload)
@@ -39,4 +39,4 @@ def read_keys(events: pa.Table, as_they_came: pa.Array, chosen: FormatChoice, ar
         for row, refusal in found.refused.items()
         if events["value"][row].is_valid
     }
-    return texts, refused, found.schemas
+    return texts, refused

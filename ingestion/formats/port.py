@@ -37,6 +37,22 @@ class SchemaField(NamedTuple):
     doc: str = ""
 
 
+class NamedSchema(NamedTuple):
+    """What is known here of a schema that values name.
+
+    Attributes:
+        subject: Under which subject of the registry it stands; empty where that is not known.
+        version: Its version there; 0 where that is not known.
+        record: Full name of what it describes; empty where it has none.
+        fields: What it declares.
+    """
+
+    subject: str
+    version: int
+    record: str
+    fields: tuple[SchemaField, ...]
+
+
 class FormatOptions(BaseModel):
     """What a stream may declare about its format, as in `format: {json: {or_text: true}}`."""
 
@@ -52,6 +68,28 @@ class FormatOptions(BaseModel):
             FormatUnavailable: The schema is elsewhere, and nothing is known of it here.
         """
         return ()
+
+    @property
+    def names_schemas(self) -> bool:
+        """Whether every value names its schema in a registry."""
+        return False
+
+    @property
+    def shows_one_schema(self) -> bool:
+        """Whether payloads have the fields of one schema, whichever one their values name."""
+        return False
+
+    def named_schema(self, name: str, around: "Surroundings") -> NamedSchema | None:
+        """A schema that a value has named, as it is kept here; nobody is asked.
+
+        Args:
+            name: As Texts.schemas has it.
+            around: Where the stream is.
+
+        Returns:
+            None where nothing of it is kept, or what is kept cannot be used.
+        """
+        return None
 
     @property
     def makes_arrays(self) -> bool:

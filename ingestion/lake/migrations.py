@@ -43,11 +43,16 @@ def _keep_states(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("alter table raw.batches add column if not exists format_state varchar")
 
 
+def _name_schemas(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("alter table raw.batches add column if not exists schemas varchar")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "the ledger counts the positions that retention deleted unread", _count_gaps),
     Migration(2, "the ledger notes the partitions that a stream reads no more", _retire_partitions),
     Migration(3, "the ledger holds what a log is recognised by", _recognise_logs),
     Migration(4, "the ledger keeps what a format needs to know from batch to batch", _keep_states),
+    Migration(5, "the ledger names the schemas of a registry that a batch's values have", _name_schemas),
 )
 
 

@@ -3,6 +3,7 @@
 Pure: columns in, columns out. What the columns mean: log/envelope.py.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -33,6 +34,7 @@ class Reading:
         last_events: Partition → its last event that was read.
         states: Partition → what the format decodes the next events by, where that has changed.
         requests: What is to be sent to the source once all this is in the lake.
+        schemas: The schemas of a registry that the values name, each once, in the order in which they came.
     """
 
     positions: dict[str, int]
@@ -42,6 +44,7 @@ class Reading:
     last_events: dict[str, LastEvent] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
+    schemas: dict[str, None] = field(default_factory=dict)
 
     def add(self, events: pa.Table, decoded: Decoded, positions: Mapping[str, int]) -> None:
         """Take in a chunk: rows of SOURCE_SCHEMA, what they decoded to, and where partitions then stand."""
@@ -52,6 +55,7 @@ class Reading:
         self.last_events |= last_events(events)
         self.states |= decoded.states
         self.requests += decoded.requests
+        self.schemas |= dict.fromkeys(decoded.schemas)
         self.bytes += int(pc.sum(sizes).as_py() or 0)
 
     @property
@@ -96,6 +100,7 @@ def batch_rows(
     """
     landed, rejected = _count(tables[stream]), _count(tables["rejects"])
     spans = _spans(reading.sizes, received_at=ingested_at, tolerance=tolerance)
+    schemas = json.dumps(list(reading.schemas)) if reading.schemas else None
     rows = [
         {
             "stream": stream,
@@ -116,6 +121,7 @@ def batch_rows(
             ),
             "log_end_proof": bounds[name].proof,
             "format_state": reading.states.get(name),
+            "schemas": schemas if name in landed or name in rejected else None,
         }
         | spans.get(name, {"bytes_read": 0, "first_event_time": None, "last_event_time": None})
         for name, window in sorted(windows.items())

@@ -76,6 +76,7 @@ BATCH_SCHEMA = pa.schema(
         ("last_event", pa.string()),
         ("log_end_proof", pa.string()),
         ("format_state", pa.string()),
+        ("schemas", pa.string()),
     ]
 )
 """raw.batches: the ledger, one row per batch and partition. Windows are [start, end).
@@ -84,7 +85,8 @@ BATCH_SCHEMA = pa.schema(
 `millrace adopt` accepted that (null in rows older than the column). `retired` says why the stream does not
 read the partition on from here (positions.py); null: it does. A later batch recognises the log by
 `last_event` (recognition.py) and `log_end_proof` (Bounds.proof). `format_state` is what a format that keeps
-state decodes the partition's next events by; null: what an earlier row says still holds.
+state decodes the partition's next events by; null: what an earlier row says still holds. `schemas` is a JSON
+list of the schemas of a registry that the batch's values name; null: of none, or read before the column.
 """
 
 RESOLUTION_SCHEMA = pa.schema(

@@ -62,6 +62,8 @@ def overview_tables(overview: Overview, *, now: datetime) -> RenderableType:
         parts += [Text(), services_table(overview.services)]
     if overview.streams:
         parts += [Text(), streams_table(overview.streams, now=now)]
+    if any(row.schemas for row in overview.streams):
+        parts += [Text(), schemas_table(overview.streams, now=now)]
     if overview.models:
         parts += [Text(), models_table(overview.models, overview.checks, now=now)]
     if overview.runs:
@@ -148,6 +150,23 @@ def streams_table(
             age(row.last_event_at, now=now),
             f"[red]{_first(row.error)}[/]" if unknown else _rebuilt(row),
         )
+    return rows
+
+
+def schemas_table(streams: Sequence[StreamRow], *, now: datetime) -> FittedTable:
+    """The newest schema of a registry in each stream, and what it changed."""
+    rows = table("stream", "schema", "in use since", "in use", "seen", "", right=("in use", "seen"))
+    for row in streams:
+        for each in row.schemas:
+            newest = each.newest
+            rows.add_row(
+                row.stream,
+                escape(each.label(newest)),
+                age(newest.since, now=now),
+                str(sum(version.in_use for version in each.versions)),
+                str(len(each.versions)),
+                f"[yellow]{escape(newest.changes)}[/]" if newest.breaks else escape(newest.changes),
+            )
     return rows
 
 

@@ -58,6 +58,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("stream_paused", "a stream fails and waits for its next try"),
         Kind("rejects_flood", "much of what a stream brings cannot be decoded"),
         Kind("stream_silent", "a stream brings nothing for longer than usual"),
+        Kind("schema_changed", "senders' newest schema lacks declared fields"),
         Kind("sequence_gap", "events that a sender has numbered are missing"),
         Kind("project_file_broken", "a file of the dbt project is left out"),
         Kind("model_failing", "a model fails when it is built"),

@@ -56,6 +56,7 @@ BATCH_COLUMNS = {
     "log_end_proof": "By what the log itself recognises its end at log_end_position; empty: by nothing.",
     "format_state": "What a format knows from batch to batch, such as the names of births; null: as in the "
     "row before.",
+    "schemas": "The schemas of a registry that the batch's values name, a JSON list; null: none.",
     "_dlt_load_id": _ARRIVAL["_dlt_load_id"],
 }
 

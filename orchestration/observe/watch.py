@@ -25,8 +25,8 @@ from orchestration.web.client import WebClient
 _REPORTED_KINDS: Mapping[Reporter, tuple[str, ...]] = {
     "definitions": ("project_file_broken",),
     "arrivals": (
-        "stream_paused", "stream_stalled", "rejects_flood", "model_failing", "source_unreachable",
-        "partition_stopped",
+        "stream_paused", "stream_stalled", "rejects_flood", "schema_changed", "model_failing",
+        "source_unreachable", "partition_stopped",
     ),
 }  # fmt: skip
 

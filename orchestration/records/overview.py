@@ -16,8 +16,10 @@ from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import WATCHER_SECONDS, Lake
 from ingestion.settings import Settings
+from ingestion.watch.evolution import Evolution, evolutions
 from ingestion.watch.lag import LagMeter, StreamLag
 from ingestion.watch.rebuilds import rebuilds
+from ingestion.watch.schemas_used import SchemasUsed
 from orchestration.conditions.condition import Condition
 from orchestration.conditions.journal import open_conditions
 from orchestration.records.part import Part
@@ -54,6 +56,7 @@ class StreamRow:
         last_event_at: Broker's time of the newest event, UTC; not after it was read.
         error: Why something is unknown; empty otherwise.
         rebuilt_rows: Rows so far of a staging table that is built beside the one that is read; None: of none.
+        schemas: How the schemas that its values name have changed; empty where they name none.
     """
 
     stream: str
@@ -69,6 +72,7 @@ class StreamRow:
     last_event_at: datetime | None = None
     error: str = ""
     rebuilt_rows: int | None = None
+    schemas: tuple[Evolution, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,7 @@ class OverviewReader:
             for group in sorted(declared)
         }
         self.records = DagsterRecords(settings)
+        self._schemas = SchemasUsed()
         self._counted: tuple[StreamRow, ...] = ()
         self._asked: tuple[Part[Any], ...] = ()
 
@@ -205,6 +210,12 @@ class OverviewReader:
         except duckdb.CatalogException:  # a lake of an earlier release has no resolutions yet
             waiting = {name: row[1] for name, row in counts.items()}
         rebuilt = rebuilds(self.lake)
+        used = self._schemas.look(self.lake, self._streams)
+        schemas = {
+            stream.name: evolutions(stream, used[stream.name], self._settings)
+            for stream in self._streams
+            if stream.name in used
+        }
 
         def rows(lags: Mapping[str, StreamLag]) -> tuple[StreamRow, ...]:
             return tuple(
@@ -212,6 +223,7 @@ class OverviewReader:
                     _row(stream, lags[stream.name], counts.get(stream.name)),
                     open_rejects=waiting.get(stream.name, 0),
                     rebuilt_rows=rebuilt.get(stream.name),
+                    schemas=schemas.get(stream.name, ()),
                 )
                 for stream in self._streams
             )

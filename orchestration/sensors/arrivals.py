@@ -34,6 +34,7 @@ from orchestration.run.plan import RefreshPlan, Repairs
 from orchestration.sensors.backoff import Schedule
 from orchestration.sensors.lost_runs import end_lost_runs
 from orchestration.sensors.outcomes import review
+from orchestration.sensors.schema_changes import schema_changes
 from orchestration.sensors.standstill import Standstill, floods
 from orchestration.sensors.watch import Watch
 
@@ -183,6 +184,7 @@ class _Ticks:
         """How far each stream is, or why that is not known; what does not work is published."""
         try:
             lags, rejects = self.watch.look(), self.watch.rejects()
+            schemas = self.watch.schemas()
         except CatalogUnavailable as error:  # the supervisor sees that, too
             return None, str(error)
         except MillraceError as error:
@@ -204,10 +206,11 @@ class _Ticks:
         ]
         stalled = self.standstill.look(lags, paused=schedule.pauses, now_s=time.monotonic())
         flooded = floods(self.streams, rejects)
+        changed = schema_changes(schemas, now=utc_now())
         stopped = [
             Finding("partition_stopped", lag.stream, "; ".join(lag.notes)) for lag in lags if lag.notes
         ]
-        self.publish([*schedule.findings(), *away, *stopped, *stalled, *flooded])
+        self.publish([*schedule.findings(), *away, *stopped, *stalled, *flooded, *changed])
         self.away.clear()
         self.away.update(each.subject for each in away)
         return lags, ""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 
+import duckdb
 from dagster import DagsterInstance, SensorEvaluationContext
 from dagster._core.instance.ref import InstanceRef
 
@@ -15,12 +16,15 @@ from ingestion.clock import utc_now
 from ingestion.declare.stream import Stream
 from ingestion.lake.lake import WATCHER_SECONDS, Lake
 from ingestion.settings import Settings
+from ingestion.watch.evolution import Evolution, evolutions
 from ingestion.watch.lag import LagMeter, StreamLag
+from ingestion.watch.schemas_used import SchemasUsed, SchemaUse
 from orchestration.run.progress import ModelledBatches
 from orchestration.sensors.standstill import FLOOD_SECONDS
 
 _BROKER_SECONDS = 2.0
 _REJECTS_SECONDS = 30.0
+_SCHEMAS_SECONDS = 30.0
 
 
 class Watch:
@@ -42,6 +46,9 @@ class Watch:
         self._missing_since: dict[tuple[str, int], float] = {}
         self._rejects: Mapping[str, tuple[int, int]] = {}
         self._rejects_at = float("-inf")
+        self._used, self._schemas_at = SchemasUsed(), float("-inf")
+        self._seen: Mapping[str, tuple[SchemaUse, ...]] = {}
+        self._schemas: Mapping[str, tuple[Evolution, ...]] = {}
         self._lock = threading.Lock()
         self._meter: LagMeter | None = None
         self._lake: Lake | None = None
@@ -116,6 +123,29 @@ class Watch:
                 )
                 self._rejects = {stream: (int(read), int(rejected)) for stream, read, rejected in rows}
             return self._rejects
+
+    def schemas(self) -> Mapping[str, tuple[Evolution, ...]]:
+        """Stream → how the schemas of its values have changed, asked now and then.
+
+        Raises:
+            MillraceError: The lake cannot be read.
+        """
+        with self._lock:
+            now = time.monotonic()
+            if self._lake is not None and now >= self._schemas_at + _SCHEMAS_SECONDS:
+                self._schemas_at = now
+                try:
+                    used = self._used.look(self._lake, self._streams)
+                except duckdb.Error as error:
+                    raise self._lake.explain(error) from None
+                if used != self._seen:
+                    self._seen, settings = used, self._lake.settings
+                    self._schemas = {
+                        stream.name: evolutions(stream, used[stream.name], settings)
+                        for stream in self._streams
+                        if used.get(stream.name)
+                    }
+            return self._schemas
 
     def _reset(self) -> None:
         if self._meter is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pyarrow as pa
+import pytest
 
 from ingestion.connectors.messages import Look, Message, Outgoing
 from ingestion.connectors.port import Access, Finding
@@ -194,3 +195,16 @@ class TapeConnector:
 
 
 TAPE = TapeConnector()
+
+
+def one_event_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches then have many chunks."""
+    whole = TapeLog.read
+
+    def read(log: TapeLog, windows: Mapping[str, Window]) -> Iterator[Chunk]:
+        for chunk in whole(log, windows):
+            for row in range(chunk.events.num_rows):
+                events = chunk.events.slice(row, 1)
+                yield Chunk(events, {"reel-0": events["position"][0].as_py() + 1})
+
+    monkeypatch.setattr(TapeLog, "read", read)

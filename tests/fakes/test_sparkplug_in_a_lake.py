@@ -1,7 +1,7 @@
 """Sparkplug B from a log into the lake: what births said is committed with the batch, and read again."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,10 +13,9 @@ from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove, read_format_states
 from ingestion.land.redecode import redecode
 from ingestion.land.resolutions import retry
-from ingestion.log.port import Chunk, Window
 from ingestion.settings import Settings
 from tests.fakes.registered import fakes
-from tests.fakes.tape import Deck, TapeLog
+from tests.fakes.tape import Deck, one_event_at_a_time
 from tests.formats.edge_node import INT8, EdgeNode, metric, payload
 from tests.ingestion.helpers import ingest
 
@@ -53,19 +52,6 @@ def names(lake: Lake) -> list[list[str | None]]:
 
 def again(lake: Lake, at: Settings) -> Any:
     return redecode(lake, "plant", decode=decoder_of(STREAM, at, with_keys=False))
-
-
-def one_event_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches then have many chunks."""
-    whole = TapeLog.read
-
-    def read(log: TapeLog, windows: Mapping[str, Window]) -> Iterator[Chunk]:
-        for chunk in whole(log, windows):
-            for row in range(chunk.events.num_rows):
-                events = chunk.events.slice(row, 1)
-                yield Chunk(events, {"reel-0": events["position"][0].as_py() + 1})
-
-    monkeypatch.setattr(TapeLog, "read", read)
 
 
 def test_a_birth_names_what_comes_in_later_chunks_and_batches(

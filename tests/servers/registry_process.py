@@ -78,6 +78,14 @@ class Store:
             raise NotFound(40403, f"Schema {number + self._first} not found")
         return _formatted(self.data["schemas"][number], form) | {"guid": self._guid(number)}
 
+    def subjects_of(self, number: int) -> list[dict[str, Any]]:
+        self.by_id(number, "")
+        return [
+            {"subject": subject, "version": versions.index(number - self._first) + 1}
+            for subject, versions in self.data["subjects"].items()
+            if number - self._first in versions
+        ]
+
     def by_guid(self, guid: str, form: str) -> dict[str, Any]:
         for number in range(len(self.data["schemas"])):
             if self._guid(number) == guid:
@@ -151,6 +159,8 @@ class Handler(BaseHTTPRequestHandler):
                 return store.shown(subject, newest if version == "latest" else int(version), form)
             case "GET", "schemas", "ids", number:
                 return store.by_id(int(number), form)
+            case "GET", "schemas", "ids", number, "versions":
+                return store.subjects_of(int(number))
             case "GET", "schemas", "guids", guid:
                 return store.by_guid(guid, form)
             case "POST", "compatibility", "subjects", subject, "versions", _:

@@ -17,8 +17,18 @@ from pydantic import (
 from ingestion.formats.avro.fields import fields_of
 from ingestion.formats.avro.registered import registered
 from ingestion.formats.avro.schema import AvroSchema, SchemaRefused, parse
-from ingestion.formats.port import FOLDER, FormatOptions, SchemaField, Surroundings
-from ingestion.formats.schema_registry.choice import PLACES, Place, Strategy, own_schema, read_place
+from ingestion.formats.avro.unions import branch_name
+from ingestion.formats.port import FOLDER, FormatOptions, NamedSchema, SchemaField, Surroundings
+from ingestion.formats.schema_registry.choice import (
+    PLACES,
+    Place,
+    Strategy,
+    SubjectSchema,
+    kept_of,
+    own_schema,
+    read_place,
+)
+from ingestion.formats.schema_registry.reading import SchemaUnusable
 
 _PATHS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}], "default": []}
 _PLACES: dict[str, Any] = {
@@ -116,6 +126,28 @@ class AvroOptions(FormatOptions):
     def registered(self) -> Place | None:
         """Which schema of a registry is the stream's own; None where values do not name theirs."""
         return None if isinstance(self.place, SchemaFile) else self.place
+
+    @property
+    def names_schemas(self) -> bool:
+        """Values of a registry do."""
+        return self.registered is not None
+
+    def named_schema(self, name: str, around: Surroundings) -> NamedSchema | None:
+        """The record that the schema is of."""
+        found = kept_of(name, self.registered, around, kind="AVRO")
+        if found is None:
+            return None
+        try:
+            schema = registered(found)
+        except SchemaUnusable:
+            return None
+        record = branch_name(schema.resolve(schema.root))
+        return NamedSchema(found.subject, found.version, record, fields_of(schema))
+
+    @property
+    def shows_one_schema(self) -> bool:
+        """Values are resolved to a version that is named."""
+        return isinstance(self.place, SubjectSchema) and self.place.version is not None
 
     @property
     def writers(self) -> tuple[AvroSchema, ...]:

@@ -13,12 +13,13 @@ from pydantic import (
     model_validator,
 )
 
-from ingestion.formats.port import FOLDER, FormatOptions, SchemaField, Surroundings
+from ingestion.formats.port import FOLDER, FormatOptions, NamedSchema, SchemaField, Surroundings
 from ingestion.formats.protobuf.compiled import SUFFIX, compiled
 from ingestion.formats.protobuf.descriptors import DescriptorsRefused, message_class
 from ingestion.formats.protobuf.fields import fields_of
 from ingestion.formats.protobuf.registered import message_of
-from ingestion.formats.schema_registry.choice import PLACES, Place, own_schema, read_place
+from ingestion.formats.schema_registry.choice import PLACES, Place, kept_of, own_schema, read_place
+from ingestion.formats.schema_registry.reading import SchemaUnusable
 
 
 class ProtobufOptions(FormatOptions):
@@ -73,6 +74,22 @@ class ProtobufOptions(FormatOptions):
     def descriptors(self) -> bytes:
         """What was in the file when it was declared."""
         return self._descriptors
+
+    @property
+    def names_schemas(self) -> bool:
+        """Values of a registry do."""
+        return self.place is not None
+
+    def named_schema(self, name: str, around: Surroundings) -> NamedSchema | None:
+        """The fields of `message`, or of the file's first one."""
+        found = kept_of(name, self.place, around, kind="PROTOBUF")
+        if found is None:
+            return None
+        try:
+            message = message_of(found, self.message).DESCRIPTOR
+        except SchemaUnusable:
+            return None
+        return NamedSchema(found.subject, found.version, message.full_name, fields_of(message))
 
     def fields(self, around: Surroundings) -> tuple[SchemaField, ...]:
         """The fields of the message."""

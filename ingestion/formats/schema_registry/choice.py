@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ingestion.errors import FormatUnavailable
 from ingestion.formats.port import Surroundings
-from ingestion.formats.schema_registry.registry import Registered, open_registry
+from ingestion.formats.schema_registry.registry import Registered, kept_schema, open_registry
 
 Word = Literal["prefix", "latest"]
 WORDS = ("prefix", "latest")
@@ -92,3 +92,20 @@ def own_schema(
             "{schema: {subject: …}}"
         )
     return found
+
+
+def kept_of(name: str, place: object, around: Surroundings, *, kind: str) -> Registered | None:
+    """A schema that a value has named, as it is kept here; of its subjects, the stream's own.
+
+    Args:
+        name: Its number or GUID.
+        place: What `schema:` says.
+        around: Where the stream is.
+        kind: What the registry calls the format.
+    """
+    if isinstance(place, SubjectSchema):
+        own = place.subject
+    else:
+        own = subject_of("topic", topic=around.topic, record="", is_key=around.is_key)
+    found = kept_schema(name, around.settings, subject=own)
+    return found if found is not None and found.kind == kind else None

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from functools import cached_property
 from http.client import HTTPException
-from typing import Any
+from typing import Any, TypeVar
 
 from ingestion.errors import FormatUnavailable
 from ingestion.formats.schema_registry.access import SchemaRegistryAccess
@@ -21,6 +21,9 @@ _FORBIDDEN = (401, 403)
 _NOT_FOUND = 404
 _UNKNOWN = (40401, 40402, 40403)
 """The API's codes for a subject, a version and a schema that there is not; a wrong path has none of them."""
+
+
+_Answer = TypeVar("_Answer", dict[str, Any], list[Any])
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -53,6 +56,15 @@ class RegistryClient:
         Raises:
             FormatUnavailable: None answers, or the login is refused: place and remedy.
         """
+        found = self._first(path, dict)
+        return None if found is None else dict(found)
+
+    def get_list(self, path: str) -> list[Any] | None:
+        """The same of a question whose answer is a list."""
+        found = self._first(path, list)
+        return None if found is None else list(found)
+
+    def _first(self, path: str, kind: type[_Answer]) -> _Answer | None:
         if not self._access.urls:
             raise FormatUnavailable(
                 "no schema registry is configured: set MILLRACE_SCHEMA_REGISTRY_URL to its address"
@@ -60,7 +72,7 @@ class RegistryClient:
         reasons = []
         for url in self._access.urls:
             try:
-                return self._ask(url, path)
+                return self._ask(url, path, kind)
             except _Failed as failure:
                 reasons.append(f"{url} {failure}")
         raise FormatUnavailable(
@@ -68,7 +80,7 @@ class RegistryClient:
             "MILLRACE_SCHEMA_REGISTRY_URL and its login; nothing is rejected until then"
         )
 
-    def _ask(self, url: str, path: str) -> dict[str, Any] | None:
+    def _ask(self, url: str, path: str, kind: type[_Answer]) -> _Answer | None:
         headers = {"Accept": _ACCEPT, **self._login}
         request = urllib.request.Request(url + path, headers=headers)  # noqa: S310 — access.py checks it
         try:
@@ -83,9 +95,9 @@ class RegistryClient:
         except (OSError, HTTPException) as error:
             raise _Failed(f"does not answer: {error or type(error).__name__}") from None
         found = _json(body)
-        if len(body) > _MOST_BYTES or not isinstance(found, dict):
+        if len(body) > _MOST_BYTES or not isinstance(found, kind):
             raise _Failed("answers what a schema registry does not")
-        return dict(found)
+        return found
 
     @cached_property
     def _login(self) -> dict[str, str]:

@@ -51,6 +51,7 @@ def read_registered(
     asked = [name for name, _ in names.most_common()]
     found = open_registry(around.settings).find(asked) if asked else {}
     readers: dict[tuple[str, str], ReadNamed] = {}
+    usable = set[str]()
     every_topic = _topics(events, around)
     topics = iter(every_topic)
     with_headers = may_have_header(events)
@@ -62,9 +63,11 @@ def read_registered(
         if schema.kind != kind:
             return _refusing(UNUSABLE_SCHEMA, f"schema {name} is of kind {schema.kind}, not {kind}")
         try:
-            return reader_of(schema, topic)
+            reads = reader_of(schema, topic)
         except SchemaUnusable as error:
             return _refusing(UNUSABLE_SCHEMA, f"schema {name} cannot be used: {error}")
+        usable.add(name)
+        return reads
 
     def read(value: bytes, headers: str | None) -> bytes | Refusal:
         topic = next(topics)
@@ -82,8 +85,9 @@ def read_registered(
         schema = found.get(asked[0])
         whole = None if schema is None or schema.kind != kind else quick_of(schema, every_topic[0])
         quick = None if whole is None else _after_the_prefix(events["value"], whole)
+        usable.update(asked if quick is not None else ())
     texts = read_each(events, around, read) if quick is None else read_quickly(events, around, quick, read)
-    return Texts(texts.payload, texts.refused, schemas=tuple(each for each in names if each in found))
+    return Texts(texts.payload, texts.refused, schemas=tuple(each for each in names if each in usable))
 
 
 def _after_the_prefix(values: pa.ChunkedArray, quick: Quick) -> Quick | None:

@@ -6,7 +6,7 @@ Only what was never seen here is asked for. A subject's latest version is asked 
 import threading
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from ingestion.formats.schema_registry.kept import Kept
 from ingestion.settings import REGISTERED_FOLDER, Settings
 
 SUBJECTS = "subjects"
+NAMED_BY = "named_by"
+"""Which subjects' versions a schema is."""
 LATEST_AGE_SECONDS = 60.0
 _LATEST_TIMEOUT_SECONDS = 5.0
 MOST_UNKNOWN = 20
@@ -147,7 +149,19 @@ class SchemaRegistry:
         if answer is not None:
             self._kept.write(IDS, name, answer=answer)
             self._known[name] = _schema(answer, name)
+            self._note_subjects(name)
         return self._known.get(name)
+
+    def _note_subjects(self, name: str) -> None:
+        """Keep which subjects' versions a schema is, for those who look; reading needs no answer."""
+        if not name.isdigit():
+            return
+        try:
+            found = self._short.get_list(f"{_path(name)}/versions")
+        except FormatUnavailable:
+            return
+        if found:
+            self._kept.write(NAMED_BY, name, answer={"versions": found})
 
     def _whole(self, client: RegistryClient, path: str) -> dict[str, Any] | None:
         """An answer with the texts of all that it refers to."""
@@ -193,6 +207,26 @@ def open_registry(settings: Settings | None) -> SchemaRegistry:
     return _opened(
         registry_access(settings), settings.data_dir / REGISTERED_FOLDER, settings.source_timeout_seconds
     )
+
+
+def kept_schema(name: str, settings: Settings | None, *, subject: str = "") -> Registered | None:
+    """A schema that was read here before, with its subject and version where the registry said them.
+
+    Args:
+        name: Its number or GUID.
+        settings: Of the system; None: nothing is kept.
+        subject: Of several subjects that have it, the one that is preferred.
+    """
+    if settings is None:
+        return None
+    kept = Kept(settings.data_dir / REGISTERED_FOLDER)
+    answer = kept.read(IDS, name)
+    if answer is None:
+        return None
+    found, places = _schema(answer, name), (kept.read(NAMED_BY, name) or {}).get("versions") or []
+    said = [(str(each["subject"]), int(each["version"])) for each in places]
+    said.sort(key=lambda each: each[0] != subject)
+    return replace(found, subject=said[0][0], version=said[0][1]) if said else found
 
 
 @lru_cache(maxsize=_OPENED)

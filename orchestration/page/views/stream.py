@@ -30,6 +30,8 @@ def stream_tiles(look: Look, content: StreamContent | None, *, name: str) -> dic
         "newest": _newest(look, content),
         "rejects": _rejects(look, content, row),
     }
+    if row and row.schemas:
+        tiles["schemas"] = _schemas(look, row)
     if content.gaps is not None:
         tiles["gaps"] = _gaps(look, content)
     return {**tiles, "staged": _staged(content), "fields": _fields(content), "checks": _checks(look, content)}
@@ -118,6 +120,21 @@ def _rejects(look: Look, content: StreamContent, row: StreamRow | None) -> Html:
     )
     note = f"the newest {len(rows)} of {total:,}" if total > len(rows) else f"{total}"
     return tile("Open rejects", shown, way, note=note, kind="wide")
+
+
+def _schemas(look: Look, row: StreamRow) -> Html:
+    """The versions of the schemas that its values name, the newest first."""
+    rows = [
+        (
+            printable(each.label(one)),
+            since(one.since, now=look.at),
+            since(one.last_at, now=look.at),
+            printable(one.changes),
+        )
+        for each in row.schemas
+        for one in reversed(each.versions)
+    ]
+    return tile("Schemas", table(("schema", "since", "last", ""), rows), kind="wide")
 
 
 def _gaps(look: Look, content: StreamContent) -> Html:

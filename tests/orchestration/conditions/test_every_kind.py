@@ -6,9 +6,17 @@ from orchestration.conditions.kinds import KINDS
 from tests.repository import REPOSITORY
 
 MADE_ELSEWHERE: frozenset[str] = frozenset(
-    {"spool_blocked", "stream_stalled", "rejects_flood", "serving_behind", "rule_alert", "stream_silent"}
+    {
+        "spool_blocked",
+        "stream_stalled",
+        "rejects_flood",
+        "schema_changed",
+        "serving_behind",
+        "rule_alert",
+        "stream_silent",
+    }
 )
-"""Kinds that only a test of their own part makes: stuck, serving, rule_alerts, silence."""
+"""Kinds that only a test of their own part makes: stuck, schema_changes, serving, rule_alerts, silence."""
 
 
 def test_every_kind_has_its_trouble() -> None:

@@ -3,6 +3,7 @@
 from tests.fault.mutations.mutant import Mutant
 
 _FORMATS, _TESTS = "ingestion/formats/", "tests/formats/test_"
+_CHANGES = "tests/fakes/test_schema_changes.py"
 
 MUTANTS = (
     Mutant(
@@ -124,5 +125,29 @@ MUTANTS = (
         "",
         "each document is read by itself",
         (f"{_TESTS}xml.py::test_documents_of_one_batch_are_read_each_by_itself",),
+    ),
+    Mutant(
+        "a declared field that is gone from the schema closes nothing and opens nothing",
+        "ingestion/watch/evolution.py",
+        "        if top not in now:\n",
+        "        if False:\n",
+        "who declared a field is shown which version of the schema lacks it",
+        (f"{_CHANGES}::test_a_breaking_change_is_a_condition_and_a_compatible_one_is_shown",),
+    ),
+    Mutant(
+        "the newest version counts although its senders went back",
+        "ingestion/watch/evolution.py",
+        "            use.last_at >= latest - IN_USE,\n",
+        "            True,\n",
+        "a change that was taken back is over",
+        (f"{_CHANGES}::test_senders_that_go_back_close_it",),
+    ),
+    Mutant(
+        "a batch of several chunks names the schemas of its last one",
+        "ingestion/land/rows.py",
+        "        self.schemas |= dict.fromkeys(decoded.schemas)\n",
+        "        self.schemas = dict.fromkeys(decoded.schemas)\n",
+        "the ledger names every schema of a batch",
+        (f"{_CHANGES}::test_a_batch_of_several_chunks_names_the_schemas_of_all",),
     ),
 )
