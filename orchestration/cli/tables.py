@@ -15,6 +15,7 @@ from orchestration.records.reader import AssetRecord, CheckRecord, RunRecord
 from orchestration.records.system_state import ServiceRow
 
 _HOPS = ("waiting", "reading", "loading", "building")
+_PUBLISHING = "publishing"
 _COLOURS = {
     "passed": "green",
     "SUCCESS": "green",
@@ -65,7 +66,10 @@ def overview_tables(overview: Overview, *, now: datetime) -> RenderableType:
     if any(row.schemas for row in overview.streams):
         parts += [Text(), schemas_table(overview.streams, now=now)]
     if overview.models:
-        parts += [Text(), models_table(overview.models, overview.checks, now=now)]
+        parts += [
+            Text(),
+            models_table(overview.models, overview.checks, now=now, publishing=overview.publishing),
+        ]
     if overview.runs:
         parts += [Text(), runs_table(overview.runs, now=now)]
     if overview.checks:
@@ -177,17 +181,31 @@ def _rebuilt(row: StreamRow) -> str:
 
 
 def models_table(
-    models: Sequence[AssetRecord], checks: Sequence[CheckRecord], *, now: datetime
+    models: Sequence[AssetRecord],
+    checks: Sequence[CheckRecord],
+    *,
+    now: datetime,
+    publishing: Mapping[str, float] | None = None,
 ) -> FittedTable:
-    """The models; for marts with a budget, how old an event was when it was last seen there, and why."""
-    names = ["budget s", "spent s", *_HOPS]
-    rows = table("model", "built", *names, right=names, least=_HOPS)
+    """The models; for marts with a budget, how old an event was when it was last seen there, and why.
+
+    Args:
+        models: When each was built.
+        checks: Those of freshness have the numbers.
+        now: UTC, for ages.
+        publishing: Mart → seconds from there to PostgreSQL; a column where anything is published.
+    """
+    hops = (*_HOPS, _PUBLISHING) if publishing else _HOPS
+    names = ["budget s", "spent s", *hops]
+    rows = table("model", "built", *names, right=names, least=hops)
     freshness = {check.asset: check for check in checks if "budget_seconds" in check.numbers}
     for record in models:
         check = freshness.get(record.asset)
         numbers = check.numbers if check else {}
         figures = [numbers.get(name) for name in ("measured", *(f"{hop}_seconds" for hop in _HOPS))]
         colour = _COLOURS[check.outcome] if check and check.outcome in _COLOURS else ""
+        if publishing:
+            figures.append(publishing.get(record.asset.rpartition("/")[2]))
         cells = ["" if figure is None else f"{figure:.1f}" for figure in figures]
         rows.add_row(
             escape(record.asset),

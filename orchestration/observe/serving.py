@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ingestion.clock import StampAges
 from orchestration.conditions.condition import Finding
+from orchestration.records.serving_status import read_status
 from orchestration.records.system_state import ServiceRow
-from orchestration.serving.status import read_status
 
 _LATE = timedelta(minutes=1)
 _UNFINISHED = timedelta(minutes=10)

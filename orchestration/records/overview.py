@@ -5,7 +5,7 @@ Showing it belongs to cli/tables.py. A part that cannot be read says why instead
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from orchestration.conditions.condition import Condition
 from orchestration.conditions.journal import open_conditions
 from orchestration.records.part import Part
 from orchestration.records.reader import AssetRecord, CheckRecord, DagsterRecords, RunRecord
+from orchestration.records.serving_status import publishing_seconds, read_status
 from orchestration.records.system_state import ServiceRow, read_system_state
 
 _STREAM_COUNTS = (
@@ -93,6 +94,8 @@ class Overview:
         errors: A sentence for each part that could not be read now.
         silent: Which parts these are: lake, dagster.
         page_url: Address of the live page; empty without one.
+        publishing: Mart → seconds from the run that built and checked it until PostgreSQL showed it, of its
+            newest instant; so far, while that waits. Empty where nothing is published.
     """
 
     data_dir: str
@@ -108,6 +111,7 @@ class Overview:
     errors: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
     page_url: str = ""
+    publishing: Mapping[str, float] = field(default_factory=dict)
 
 
 class OverviewReader:
@@ -189,6 +193,7 @@ class OverviewReader:
             errors=tuple(dict.fromkeys(errors)),
             silent=tuple(silent),
             page_url=state.page_url if state else "",
+            publishing=_publishing(settings) if state else {},
         )
 
     def _recorded(self) -> tuple[list[AssetRecord], list[CheckRecord], list[RunRecord]]:
@@ -245,6 +250,12 @@ class OverviewReader:
             meter.close()
         self.lake.close()
         self.records.close()
+
+
+def _publishing(settings: Settings) -> dict[str, float]:
+    """As the publisher says in its file: nothing is asked, so nothing can hang."""
+    status = read_status(settings.data_dir)
+    return publishing_seconds(status, now=time.time()) if status else {}
 
 
 def _not_models() -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import logging
 import os
 import select
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -22,10 +22,10 @@ from ingestion.serve.consumers import SERVING, note_read
 from ingestion.serve.instants import CHANNEL, Instant, read_instants, unfinished_models
 from ingestion.serve.shelf import Mart, served_marts
 from ingestion.settings import Settings
+from orchestration.records.serving_status import ServingStatus, read_status, write_status
 from orchestration.serving.address import connect
 from orchestration.serving.publication import MartChanged, Publication, publish, wanted_versions
 from orchestration.serving.role import prepare_reader
-from orchestration.serving.status import ServingStatus, write_status
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 5.0
@@ -48,7 +48,8 @@ class Publisher:
         self._catalog: Connection | None = None
         self._target: Connection | None = None
         self._whole = set[str]()
-        self._status = ServingStatus(os.getpid(), time.time())
+        before = read_status(settings.data_dir) or ServingStatus(0, 0.0)
+        self._status = ServingStatus(os.getpid(), time.time(), noted=before.noted, shown=before.shown)
 
     def run(self, stop: int, ended: Callable[[], bool]) -> None:
         """Go on until it is ended.
@@ -86,11 +87,20 @@ class Publisher:
         gone = self._status.versions.keys() - marts.keys()
         done = None
         if waiting or gone or self._status.published_at is None:
-            self._say(waits_since=min((each.noted_at for each in waiting), default=None))
+            self._await(wanted, waiting)
             done = self._publish(catalog, marts, instants)
         unfinished = unfinished_models(catalog)
         self._say(waits_since=None, unfinished=unfinished, error="")
         return done
+
+    def _await(self, wanted: Mapping[str, Instant], waiting: Iterable[Instant]) -> None:
+        """Say what waits, and since when; an instant that an earlier process has published does not."""
+        noted, known = {name: each.noted_at for name, each in wanted.items()}, self._status
+        self._say(
+            waits_since=min((each.noted_at for each in waiting), default=None),
+            noted=noted,
+            shown={mart: at for mart, at in known.shown.items() if noted.get(mart) == known.noted.get(mart)},
+        )
 
     def close(self) -> None:
         """Close its connections."""
@@ -130,9 +140,11 @@ class Publisher:
         self._whole.clear()
         if done.versions:
             note_read(catalog, SERVING, min(done.versions.values()))
+        published_at = time.time()
         self._say(
-            published_at=time.time(),
+            published_at=published_at,
             versions=done.versions,
+            shown={mart: self._status.shown.get(mart, published_at) for mart in self._status.noted},
             rows=sum(done.rows.values()),
             seconds=done.seconds,
         )

@@ -75,6 +75,18 @@ def test_a_mart_has_its_freshness_its_hops_and_how_far_it_follows_its_latest_str
     assert "ops_lag 9s ago" in shown(tile)
 
 
+def test_the_way_to_postgresql_is_the_last_hop_and_outside_the_budget() -> None:
+    tile = overview_tiles(replace(BUSY, overview=replace(BUSY.overview, publishing={"totals": 10.0})))[
+        "marts"
+    ]
+    (drawing,) = [given for name, given in elements(tile) if name == "svg"]
+    assert drawing["aria-label"].endswith("building 2.0 s, publishing 10.0 s")
+    widths = [given["width"] for name, given in elements(tile) if name == "rect"]
+    assert widths == ["30.00", "5.00", "5.00", "10.00", "50.00", "0.6"]
+    assert "building publishing budget" in shown(tile)
+    assert "publishing" not in shown(overview_tiles(BUSY)["marts"])
+
+
 def test_what_is_wrong_is_said_with_sentence_age_and_remedy_and_the_worst_first() -> None:
     found = [
         Condition(1, Finding("check_failing", "raw/orders", "a check failed", "look at it"), ago(60)),

@@ -11,9 +11,9 @@ from ingestion.lake.lake import Lake
 from ingestion.serve.instants import Builder
 from ingestion.serve.shelf import Mart, write_served
 from ingestion.settings import Settings, load_settings
+from orchestration.records.serving_status import ServingStatus, read_status
 from orchestration.serving.publication import Publication
 from orchestration.serving.publisher import Publisher
-from orchestration.serving.status import ServingStatus, read_status
 
 STREAM = "orders"
 TABLES = ("orders", "lines")

@@ -12,6 +12,7 @@ from ingestion.errors import ServingUnavailable
 from ingestion.faultpoints import install_hook
 from ingestion.upkeep.maintenance import Limits, maintain
 from ingestion.upkeep.versions import read_versions
+from orchestration.records.serving_status import publishing_seconds
 from orchestration.serving.role import READER, password_file
 from tests.serving.shop import MARTS, Shop, new_shop, reading, secret
 
@@ -45,6 +46,19 @@ def test_nothing_is_published_before_a_run_has_ended_well(shop: Shop) -> None:
     assert shop.published().versions == dict.fromkeys(MARTS, version)
     assert shop.agrees(version)
     assert shop.publish() is None
+
+
+def test_how_long_a_mart_took_to_postgresql_outlives_the_publisher(open_for_business: Shop) -> None:
+    shop = open_for_business
+    shop.build("insert into lake.marts.orders values (20, 'new')")
+    shop.published()
+    status = shop.status()
+    took = publishing_seconds(status, now=status.looked_at + 3_600)
+    assert took.keys() == set(MARTS)
+    assert 0 <= max(took.values()) < 3_600
+    shop.restart()
+    shop.published()
+    assert publishing_seconds(shop.status(), now=status.looked_at + 7_200) == took
 
 
 def test_only_changed_rows_are_written(open_for_business: Shop) -> None:

@@ -10,6 +10,8 @@ from orchestration.records.overview import StreamRow
 from orchestration.records.reader import CheckRecord
 
 HOPS = ("waiting", "reading", "loading", "building")
+PUBLISHING = "publishing"
+"""The last hop, to PostgreSQL: outside the budget, which is the lake's."""
 _BUDGET = "budget_seconds"
 
 
@@ -97,20 +99,30 @@ def _marts(look: Look) -> Html:
     if not assets:
         return tile("Marts", nothing("No mart is built yet; the first events build them."), kind="wide")
     ordered = sorted(assets, key=lambda asset: (asset not in freshness, assets[asset]))
-    full = max((_spent(freshness.get(asset)) for asset in ordered), default=0.0)
+    published = look.overview.publishing
+    full = max(
+        (_spent(freshness.get(asset)) + published.get(assets[asset], 0.0) for asset in ordered), default=0.0
+    )
     rows = []
     for asset in ordered:
         check, reach = freshness.get(asset), look.reaches.get(assets[asset])
         rows.append(
             (
                 assets[asset], since(built.get(_name(asset)), now=look.at, never="not yet"), _measured(check),
-                f"{check.numbers[_BUDGET]:g} s" if check else "", waterfall(check, full=full),
+                f"{check.numbers[_BUDGET]:g} s" if check else "",
+                waterfall(check, full=full, publishing=published.get(assets[asset])),
                 clock(reach.fresh if reach else None), clock(reach.complete if reach else None),
             )
         )  # fmt: skip
     columns = ("mart", "built", "freshness", "budget", "where the time went", "fresh to", "complete to")
     shown = table(columns, rows, right=("freshness", "budget"))
-    return tile("Marts", shown, _legend() if freshness else None, note=version(look), kind="wide")
+    return tile(
+        "Marts",
+        shown,
+        _legend(is_published=bool(published)) if freshness else None,
+        note=version(look),
+        kind="wide",
+    )
 
 
 def _name(asset: str) -> str:
@@ -134,17 +146,20 @@ def _hops(check: CheckRecord) -> list[float]:
     return [max(0.0, check.numbers.get(f"{hop}_seconds", 0.0)) for hop in HOPS]
 
 
-def waterfall(check: CheckRecord | None, *, full: float) -> Html | None:
+def waterfall(check: CheckRecord | None, *, full: float, publishing: float | None = None) -> Html | None:
     """The hops of a mart's newest events one after another, and a mark at its budget.
 
     Args:
         check: Its freshness; None where it has no budget.
         full: Seconds of the whole width.
+        publishing: Seconds from the lake to PostgreSQL; None where the mart is not published.
     """
     if check is None or not any(_hops(check)):
         return None
     scale, at, parts = 100.0 / max(full, 0.001), 0.0, list[Html]()
-    for hop, spent in zip(HOPS, _hops(check), strict=True):
+    hops = [*zip(HOPS, _hops(check), strict=True)]
+    hops += [] if publishing is None else [(PUBLISHING, publishing)]
+    for hop, spent in hops:
         width = spent * scale
         title = tag("title", f"{hop} {spent:.2f} s")
         parts.append(
@@ -153,15 +168,16 @@ def waterfall(check: CheckRecord | None, *, full: float) -> Html | None:
         at += width
     mark = min(100.0, check.numbers[_BUDGET] * scale)
     parts.append(tag("rect", x=f"{max(0.0, mark - 0.6):.2f}", y=0, width="0.6", height=14, class_="budget"))
-    spoken = ", ".join(f"{hop} {spent:.1f} s" for hop, spent in zip(HOPS, _hops(check), strict=True))
+    spoken = ", ".join(f"{hop} {spent:.1f} s" for hop, spent in hops)
     return tag(
         "svg", parts, class_="waterfall", viewBox="0 0 100 14", preserveAspectRatio="none", role="img",
         aria_label=spoken,
     )  # fmt: skip
 
 
-def _legend() -> Html:
-    marks = [tag("span", tag("i", class_=f"key {hop}"), hop) for hop in HOPS]
+def _legend(*, is_published: bool) -> Html:
+    hops = (*HOPS, PUBLISHING) if is_published else HOPS
+    marks = [tag("span", tag("i", class_=f"key {hop}"), hop) for hop in hops]
     return tag("p", marks, tag("span", tag("i", class_="key budget"), "budget"), class_="legend")
 
 

@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 from orchestration.observe.serving import Serving
+from orchestration.records.serving_status import ServingStatus, publishing_seconds, write_status
 from orchestration.records.system_state import ServiceRow
-from orchestration.serving.status import ServingStatus, write_status
 
 RUNNING = [ServiceRow("serving", True, 7, 0, "")]
 
@@ -28,3 +28,9 @@ def test_what_stands_is_said_and_why(tmp_path: Path) -> None:
     assert "same streams as orders stay" in unfinished
     assert said(tmp_path, [], error="what an earlier process said") == []
     assert said(tmp_path, pid=8, error="what an earlier process said") == []
+
+
+def test_what_waits_grows_and_what_is_published_stays() -> None:
+    status = ServingStatus(7, 100.0, noted={"orders": 90.0, "lines": 95.0}, shown={"orders": 92.5})
+    assert publishing_seconds(status, now=100.0) == {"orders": 2.5, "lines": 5.0}
+    assert publishing_seconds(status, now=160.0) == {"orders": 2.5, "lines": 65.0}
