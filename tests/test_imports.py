@@ -73,6 +73,7 @@ ALLOWED = {
         "orchestration/serving/address.py",
         "orchestration/serving/look.py",
         "orchestration/serving/publication.py",
+        "orchestration/serving/published.py",
         "orchestration/serving/publisher.py",
         "orchestration/serving/role.py",
         "orchestration/services/postgres.py",

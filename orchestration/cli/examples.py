@@ -51,7 +51,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "millrace export orders --to orders.hyper --force",
         "millrace export orders --to orders.parquet --at 1234",
     ),
-    "serving": ("millrace serving", "millrace serving --json"),
+    "serving": ("millrace serving", "millrace serving --files bi", "millrace serving --json"),
     "tables": ("millrace tables", "millrace tables --json"),
     "attach": ("millrace attach > lake.sql", "millrace attach > lake.sql && duckdb -init lake.sql"),
     "verify": ("millrace verify", "millrace verify orders --from 2026-03-01"),

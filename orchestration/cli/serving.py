@@ -4,12 +4,14 @@ import json
 import shlex
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 
 import typer
 from rich.table import Table
 
 from ingestion.settings import Settings
 from orchestration.cli.context import out
+from orchestration.export.tools import write_tool_files
 from orchestration.serving.look import Door, Shown, look
 
 _SWITCH_ON = (
@@ -36,6 +38,22 @@ def serving(settings: Settings, *, as_json: bool) -> None:
     for mart in marts:
         table.add_row(*_cells(mart))
     out.print(table)
+
+
+def hand_out(settings: Settings, folder: Path, *, as_json: bool) -> None:
+    """Write the files with which BI tools open the marts, and print their names.
+
+    Raises:
+        ServingUnavailable: The database does not answer, or listens on no port.
+        ConfigError: There is something in the folder.
+        StorageError: The files cannot be written.
+    """
+    written = write_tool_files(settings, folder)
+    if as_json:
+        typer.echo(json.dumps([str(folder / path) for path in written], indent=2))
+        return
+    for path in written:
+        out.print(str(folder / path), markup=False, soft_wrap=True)
 
 
 def psql(where: Door) -> str:

@@ -38,11 +38,23 @@ def export(
 
 
 @app.command(rich_help_panel=PANEL)
-def serving(context: typer.Context, as_json: AsJson = False) -> None:
+def serving(
+    context: typer.Context,
+    files: Annotated[
+        Path | None,
+        typer.Option("--files", help="Write files for Tableau and Power BI to a new folder.", metavar="DIR"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Show where BI tools read the marts in PostgreSQL, as whom, and how far those are behind the lake.
 
-    No password is printed; the name of its file is.
+    No password is printed or written; the name of its file is printed.
     """
+    if files is not None:
+        from orchestration.cli.serving import hand_out
+
+        hand_out(context.obj.settings(), files.expanduser(), as_json=as_json)
+        return
     from orchestration.cli.serving import serving as look
 
     look(context.obj.settings(), as_json=as_json)
