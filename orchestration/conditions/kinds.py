@@ -63,6 +63,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("project_file_broken", "a file of the dbt project is left out"),
         Kind("model_failing", "a model fails when it is built"),
         Kind("serving_behind", "marts in PostgreSQL are not the newest", _OUTAGE_SECONDS),
+        Kind("budget_broken", "a mart is later than it promises"),
         Kind("job_failing", "a job's last run failed"),
         Kind("run_stuck", "a run does not go on"),
         Kind("check_failing", "a check failed"),

@@ -1,17 +1,18 @@
 """What does not work according to Dagster's storage: sensors, the daemon, jobs, runs, checks."""
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from orchestration.conditions.condition import Finding
 from orchestration.conditions.pulse import feel
 from orchestration.keys import ARRIVALS_SENSOR
+from orchestration.observe.budgets import Budgets
 from orchestration.records.health import active_runs, failed_jobs, heartbeats, instigators
-from orchestration.records.reader import DagsterRecords
+from orchestration.records.reader import CheckRecord, DagsterRecords
 
 Age = Callable[[datetime], timedelta]
-KINDS = ("sensor_off", "sensor_failing", "job_failing", "run_stuck", "check_failing")
+KINDS = ("sensor_off", "sensor_failing", "job_failing", "run_stuck", "check_failing", "budget_broken")
 """The kinds that this looks for."""
 
 _HEARTBEAT = timedelta(seconds=120)  # the daemon's own rhythm is 30 s
@@ -22,7 +23,9 @@ _REMEMBERED = timedelta(hours=24)  # a job that is run by hand may have no later
 _LOOKED_AFTER = "refresh"  # its failures are streams' and models', which the sensor reports by name
 
 
-def look(records: DagsterRecords, *, checks: Set[tuple[str, str]] | None, age: Age) -> list[Finding]:
+def look(
+    records: DagsterRecords, *, checks: Set[tuple[str, str]] | None, age: Age, budgets: Budgets | None = None
+) -> list[Finding]:
     """Everything that is wrong.
 
     Args:
@@ -30,11 +33,14 @@ def look(records: DagsterRecords, *, checks: Set[tuple[str, str]] | None, age: A
         checks: The checks that there are, as asset and name; None when that is unknown. Dagster remembers
             results of checks that are gone.
         age: How long ago something was stamped.
+        budgets: Knows which marts have been late for long; None leaves them out.
 
     Raises:
         CatalogUnavailable: The storage does not answer.
     """
-    return [*_instigators(records), *_jobs(records, age), *_runs(records, age), *_checks(records, checks)]
+    known = [each for each in records.latest_checks() if checks is None or (each.asset, each.check) in checks]
+    late = budgets.look(known, age=age) if budgets is not None else ()
+    return [*_instigators(records), *_jobs(records, age), *_runs(records, age), *_checks(known), *late]
 
 
 def silent_daemon(records: DagsterRecords, *, within: timedelta, age: Age) -> Finding | None:
@@ -124,10 +130,9 @@ def _runs(records: DagsterRecords, age: Age) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _checks(records: DagsterRecords, known: Set[tuple[str, str]] | None) -> Iterator[Finding]:
-    for check in records.latest_checks():
-        is_there = known is None or (check.asset, check.check) in known
-        if is_there and check.outcome in ("failed", "could_not_run"):
+def _checks(known: Iterable[CheckRecord]) -> Iterator[Finding]:
+    for check in known:
+        if check.outcome in ("failed", "could_not_run"):
             verb = "failed" if check.outcome == "failed" else "could not run"
             reason = f": {check.message.strip().splitlines()[0]}" if check.message.strip() else ""
             yield Finding(

@@ -15,6 +15,7 @@ from ingestion.settings import Settings
 from orchestration.conditions.condition import Finding
 from orchestration.conditions.reports import known_checks
 from orchestration.observe import dagster, machine
+from orchestration.observe.budgets import Budgets
 from orchestration.observe.collecting import Collecting
 from orchestration.observe.probes import Probes, Question
 from orchestration.observe.serving import Serving
@@ -83,6 +84,7 @@ class Observer:
         self._probes = Probes(questions or {})
         self._sources = Sources(settings, streams)
         self._ages = StampAges()
+        self._budgets = Budgets()
         # A look that hangs when it stops is left to end with the process.
         self.workers = (
             Worker("observer", self._look_once, pause_s=lambda: 1.0, patience_s=_PATIENCE_SECONDS),
@@ -137,14 +139,14 @@ class Observer:
         findings = [*self._lake_catalog()]
         try:
             checks = known_checks(self._settings.data_dir)
-            findings += dagster.look(self._records, checks=checks, age=self._ages.of)
+            findings += dagster.look(self._records, checks=checks, age=self._ages.of, budgets=self._budgets)
             findings += self._silent()
         except CatalogUnavailable as error:
             self._answers_since = None
             if not findings:
                 findings.append(Finding("catalog_unreachable", "Dagster's storage", str(error), _AGAIN))
             return Seen(tuple(findings), _DATABASE_KINDS - {"catalog_unreachable"})
-        return Seen(tuple(findings), frozenset())
+        return Seen(tuple(findings), frozenset({"budget_broken"} if self._budgets.is_learning else ()))
 
     def _look_once(self) -> None:
         self._machine = self.look_at_machine()

@@ -14,9 +14,10 @@ MADE_ELSEWHERE: frozenset[str] = frozenset(
         "serving_behind",
         "rule_alert",
         "stream_silent",
+        "budget_broken",
     }
 )
-"""Kinds that only a test of their own part makes: stuck, schema_changes, serving, rule_alerts, silence."""
+"""Kinds that a test of their part makes: stuck, schema_changes, serving, rule_alerts, silence, budgets."""
 
 
 def test_every_kind_has_its_trouble() -> None:

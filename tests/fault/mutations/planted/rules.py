@@ -66,4 +66,12 @@ MUTANTS = (
         "silence is the stream's own",
         (_SILENCE,),
     ),
+    Mutant(
+        "a mart that was late once is late for ever",
+        "orchestration/observe/budgets.py",
+        '            and check.outcome == "warned"\n',
+        "",
+        "a good report ends what was late",
+        ("tests/orchestration/conditions/test_budgets.py",),
+    ),
 )
