@@ -55,6 +55,7 @@ from orchestration.dbt.specs import dbt_specs
 from orchestration.keys import EVERY_MODEL, MODELS_METADATA
 from orchestration.run import stage
 from orchestration.run.cycles import Cycles, left_out
+from orchestration.run.earlier import EarlierFailures
 from orchestration.run.progress import ModelledBatches
 from orchestration.run.recorded import recorded
 
@@ -139,7 +140,7 @@ def models_asset(
         config_schema={"full_refresh": Field(bool, default_value=False, description=_FULL_REFRESH)},
     )
     def models(context: AssetExecutionContext) -> Iterator[Any]:
-        yield from ModelsRun(parts, context).events()
+        yield from EarlierFailures().remembered(ModelsRun(parts, context).events())
 
     return models
 

@@ -198,6 +198,8 @@ def _services(look: Look) -> Html:
 
 _WORSE = ("failed", "could_not_run", "warned")
 _SAID = {"failed": "failed", "could_not_run": "could not run", "warned": "warned", "passed": "passed"}
+_BEFORE = "failed_before"
+"""Of a check that passes: how often it failed earlier in its run (run/earlier.py)."""
 _CLASSES = {"failed": "bad", "could_not_run": "bad", "warned": "warn", "passed": "good"}
 
 
@@ -212,7 +214,7 @@ def _checks(look: Look) -> Html:
             counts.append(tag("span", f"{number:,} {words}", class_=_CLASSES[outcome]))
     wrong = sorted(
         (check for check in checks if check.outcome in _WORSE), key=lambda each: _WORSE.index(each.outcome)
-    )
+    ) + [check for check in checks if check.outcome == "passed" and _BEFORE in check.numbers]
     rows = [
         (
             check.asset, check.check, tag("span", _SAID[check.outcome], class_=_CLASSES[check.outcome]),

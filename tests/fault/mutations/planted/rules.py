@@ -74,4 +74,12 @@ MUTANTS = (
         "a good report ends what was late",
         ("tests/orchestration/conditions/test_budgets.py",),
     ),
+    Mutant(
+        "what failed in an earlier cycle is forgotten",
+        "orchestration/run/earlier.py",
+        "        if not times:\n",
+        "        if True:\n",
+        "a failure that a later cycle passes can still be seen",
+        ("tests/orchestration/test_earlier.py",),
+    ),
 )
