@@ -14,6 +14,8 @@ PACKAGES = ("ingestion", "orchestration")
 STREAMS_FILE = "streams.yml"
 PAGE_FILE = "page.yml"
 """Of a project, for the tiles of its live page; it may be missing."""
+REACTIONS_FILE = "reactions.yml"
+"""Of a project, for whom its alerts reach; it may be missing."""
 DBT_FOLDER = "dbt_project"
 SCHEMAS_FOLDER = "schemas"
 """Of a project, for schemas of formats: a running system notices changes there."""

@@ -111,6 +111,7 @@ class Settings(BaseSettings):
 
     _variables: Mapping[str, SecretStr] = PrivateAttr(default_factory=dict)
     """Name without the prefix, lower case → value, of every variable that is not one of the fields above."""
+    _env_file: Path | None = PrivateAttr(default=None)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -144,6 +145,17 @@ class Settings(BaseSettings):
             return model.model_validate(values, context={"project": self.project})
         except ValidationError as error:
             raise _wrong(error, prefix=f"{kind}_") from None
+
+    def secret(self, name: str) -> SecretStr | None:
+        """The value of a variable that a file of the project names, read now; None where it has none.
+
+        Args:
+            name: The whole name. The environment wins over .env.
+        """
+        found = os.environ.get(name)
+        if found is None and self._env_file is not None and self._env_file.is_file():
+            found = dotenv_values(self._env_file).get(name)
+        return SecretStr(found) if found else None
 
     def replaced(self, **overrides: object) -> "Settings":
         """The same with other values, of fields or of brokers' variables; None unsets a variable."""
@@ -214,6 +226,7 @@ def load_settings(**overrides: object) -> Settings:
         settings = Settings(_env_file=tuple(files), **fields)  # type: ignore[arg-type, call-arg]
     except ValidationError as error:
         raise _wrong(error, prefix="") from None
+    settings._env_file = env_file
     variables = {} if is_demo(data_dir) else _read_variables(_sources(files))
     return _with_variables(settings, variables | overrides)
 

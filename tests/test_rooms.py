@@ -60,6 +60,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "garbage",
             "keys fingerprint",
             "conditions",
+            "reactions",
             "dbt",
             "checks",
             "records",

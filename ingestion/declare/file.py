@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from ingestion.connectors.registry import connectors
 from ingestion.declare.fields import FieldSpec
+from ingestion.declare.lines import line_of, refuse_duplicate_keys
 from ingestion.declare.sequence import SequenceSpec
 from ingestion.declare.stream import Stream, suggest
 from ingestion.errors import ConfigError
@@ -62,12 +63,12 @@ def load_streams(
         return ()
     if not isinstance(root, yaml.MappingNode) or not isinstance(declared, dict):
         raise ConfigError(f"{path.name} line 1: a mapping of stream names is expected, as in 'my_stream:'")
-    _refuse_duplicate_keys(path, root)
+    refuse_duplicate_keys(path, root)
     streams = []
     for name, body in declared.items():
         try:
             if isinstance(body, dict) and "name" in body:
-                line = _line(root, (name, "name"))
+                line = line_of(root, (name, "name"))
                 raise ConfigError(f"{path.name} line {line}: a stream's name is its key; remove 'name'")
             body = body | {"name": str(name)} if isinstance(body, dict) else body
             context = {FOLDER: project or path.parent, SETTINGS: settings}
@@ -90,7 +91,7 @@ def _config_error(path: Path, root: yaml.Node, stream: str, body: Any, error: Va
         message = f"unknown key '{location[-1]}'{suggest(str(location[-1]), _known_keys(location, body))}"
     elif location and problem["type"] not in ("value_error", "source_kind", "format_kind"):
         message = f"{'.'.join(map(str, location))}: {message[0].lower()}{message[1:]}"
-    return ConfigError(f"{path.name} line {_line(root, (stream, *location))}, stream '{stream}': {message}")
+    return ConfigError(f"{path.name} line {line_of(root, (stream, *location))}, stream '{stream}': {message}")
 
 
 def _known_keys(location: tuple[int | str, ...], body: Mapping[str, Any]) -> list[str]:
@@ -105,34 +106,3 @@ def _known_keys(location: tuple[int | str, ...], body: Mapping[str, Any]) -> lis
     if location[0] == "source":
         models = [each.spec for each in connectors() if each.kind in body["source"]]
     return sorted({key for model in models for key in model.model_fields} - {"name"})
-
-
-def _line(root: yaml.Node, location: tuple[int | str, ...]) -> int:
-    """1-based line of the deepest part of a location that the file has."""
-    node, line = root, root.start_mark.line + 1
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            match = next((pair for pair in node.value if pair[0].value == str(part)), None)
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            match = (node.value[part], node.value[part])
-        else:
-            match = None
-        if match is None:
-            break
-        line, node = match[0].start_mark.line + 1, match[1]
-    return line
-
-
-def _refuse_duplicate_keys(path: Path, node: yaml.Node) -> None:
-    """YAML silently keeps the last of two equal keys; a stream would vanish."""
-    if not isinstance(node, yaml.MappingNode):
-        return
-    seen: dict[str, int] = {}
-    for key, value in node.value:
-        line = key.start_mark.line + 1
-        if key.value in seen:
-            raise ConfigError(
-                f"{path.name} line {line}: '{key.value}' stands already on line {seen[key.value]}; remove one"
-            )
-        seen[key.value] = line
-        _refuse_duplicate_keys(path, value)

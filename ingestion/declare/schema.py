@@ -22,18 +22,18 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 def streams_schema() -> dict[str, Any]:
     """The schema of a whole file, with every installed kind of source and format."""
-    field = _schema_of(FieldSpec)
+    field = schema_of(FieldSpec)
     field.pop("required", None)  # the path is the name where none is given
     field["oneOf"] = [
         {"required": ["type"], "not": _any_of(ORIGINS)},
         *({"required": [each], "not": _any_of({"path", *ORIGINS} - {each})} for each in ORIGINS),
     ]
     field["dependentSchemas"] = {"broker_time": {"properties": {"type": {"enum": list(TIME_TYPES)}}}}
-    stream = _schema_of(Stream)
+    stream = schema_of(Stream)
     properties = stream["properties"]
     del properties["name"]
     stream["required"].remove("name")
-    kinds = [_schema_of(each.spec) for each in connectors()]
+    kinds = [schema_of(each.spec) for each in connectors()]
     properties["source"] = {"description": "Where events come from.", "anyOf": kinds}
     for name in ("format", "key"):
         properties[name] = _format_schema(properties[name]["description"])
@@ -42,8 +42,8 @@ def streams_schema() -> dict[str, Any]:
         "propertyNames": name_schema(without=STAGING_COLUMNS),
         "additionalProperties": {"anyOf": [type_schema(), field]},
     }
-    properties["cast_errors"] = _schema_of(CastErrorLimits)
-    properties["sequence"] = _schema_of(SequenceSpec)
+    properties["cast_errors"] = schema_of(CastErrorLimits)
+    properties["sequence"] = schema_of(SequenceSpec)
     properties["sequence"]["examples"] = [{"per": "device_id", "field": "n"}]
     properties["fields"].pop("patternProperties")  # says the same, less precisely
     return {
@@ -59,7 +59,7 @@ def streams_schema() -> dict[str, Any]:
 def _format_schema(description: str) -> dict[str, Any]:
     """The schema of `format`: a word, or one format with its options."""
     options = {name: find_format(name).options for name in formats()}
-    said = {name: _schema_of(model) for name, model in options.items() if model.model_fields}
+    said = {name: schema_of(model) for name, model in options.items() if model.model_fields}
     mapping = {"type": "object", "properties": said, "additionalProperties": False,
                "minProperties": 1, "maxProperties": 1}  # fmt: skip
     return {"description": description, "anyOf": [{"enum": list(options)}, mapping]}
@@ -69,7 +69,7 @@ def _any_of(keys: Iterable[str]) -> dict[str, Any]:
     return {"anyOf": [{"required": [key]} for key in sorted(keys)]}
 
 
-def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
     """A model's schema with the descriptions of its docstring and without generated titles."""
     schema = _inlined(model.model_json_schema())
     schema["description"] = (model.__doc__ or "").strip().partition("\n")[0]

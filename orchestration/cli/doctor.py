@@ -43,6 +43,7 @@ def examine(options: Globals) -> list[Finding]:
         "data folder": lambda: examinations.data_folder(settings),
         "system": lambda: examinations.system(settings),
         "conditions": lambda: examinations.conditions(settings),
+        "reactions": lambda: examinations.reactions(settings),
         "catalog": lambda: examinations.catalog(settings),
         "lake": lambda: examinations.lake(settings),
         "sources": lambda: examine_sources.sources(settings, streams),

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from ingestion.connectors.port import Finding
 from ingestion.data_folder import demo_has_ended, demo_hint, system_is_running
 from ingestion.declare.stream import Stream
-from ingestion.errors import CatalogUnavailable
-from ingestion.project import DBT_FOLDER, DISTRIBUTION
+from ingestion.errors import CatalogUnavailable, MillraceError
+from ingestion.project import DBT_FOLDER, DISTRIBUTION, REACTIONS_FILE
 from ingestion.settings import Settings
 from orchestration.cli.examine_catalog import clock, durability
 from orchestration.cli.examine_columns import wide_integers
@@ -122,6 +122,28 @@ def conditions(settings: Settings) -> Iterator[Finding]:
         yield Finding("conditions", "problem", condition.text)
     if not found:
         yield Finding("conditions", "ok", "the running system finds nothing wrong")
+
+
+def reactions(settings: Settings) -> Iterator[Finding]:
+    """Whether everybody who is to hear of conditions can be reached, as far as the files say."""
+    from orchestration.reactions.declared import load_reactions, own_reaction
+    from orchestration.reactions.ways import open_way
+
+    found = load_reactions(settings.project / REACTIONS_FILE)
+    if settings.alert_webhook_url is not None:
+        found = (own_reaction(), *found)
+    for reaction in found:
+        try:
+            open_way(reaction, settings).close()
+        except MillraceError as error:
+            yield Finding("reactions", "problem", str(error))
+    if found:
+        yield Finding("reactions", "ok", f"alerts go to {', '.join(each.name for each in found)}")
+    else:
+        yield Finding(
+            "reactions", "note",
+            f"nobody hears of conditions: write {REACTIONS_FILE}, or set MILLRACE_ALERT_WEBHOOK_URL",
+        )  # fmt: skip
 
 
 def catalog(settings: Settings) -> Iterator[Finding]:

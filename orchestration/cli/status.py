@@ -6,10 +6,13 @@ import os
 import sys
 from datetime import UTC, datetime
 
+from ingestion.errors import ConfigError
+from ingestion.project import REACTIONS_FILE
 from ingestion.settings import Settings
 from orchestration.cli.context import err, out
 from orchestration.cli.declared import declared_or_in_use
 from orchestration.cli.tables import overview_tables
+from orchestration.reactions.declared import load_reactions
 from orchestration.records.overview import Overview, OverviewReader
 
 _BROKER_SECONDS = 2.0
@@ -31,8 +34,9 @@ def status(settings: Settings, *, as_json: bool, check: bool) -> int:
     streams = known or ()
     reader = OverviewReader(settings, streams, broker_seconds=_BROKER_SECONDS)
     overview = reader.read(within_seconds=_WITHIN_SECONDS)
-    if error and not any(error == condition.finding.sentence for condition in overview.conditions):
-        overview = dataclasses.replace(overview, errors=(error, *overview.errors))
+    said = {condition.finding.sentence for condition in overview.conditions}
+    if unsaid := tuple(each for each in (error, _reactions_mistake(settings)) if each and each not in said):
+        overview = dataclasses.replace(overview, errors=(*unsaid, *overview.errors))
     show(overview, as_json=as_json)
     code = int(check and not is_well(overview))
     if reader.hangs:  # closing would wait for what hangs
@@ -59,6 +63,15 @@ def show(overview: Overview, *, as_json: bool) -> None:
         sys.stdout.write("\n")
     else:
         out.print(overview_tables(overview, now=datetime.now(UTC)))
+
+
+def _reactions_mistake(settings: Settings) -> str:
+    """What is wrong with reactions.yml; empty when nothing is."""
+    try:
+        load_reactions(settings.project / REACTIONS_FILE)
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def _plain(value: object) -> object:

@@ -44,8 +44,8 @@ class Condition:
         finding: As it was last found.
         opened: When it was first found, UTC.
         closed: When it was found no more, UTC; None while it is open.
-        alerted: Whether its opening was posted.
-        settled: Whether nothing is to be posted of it any more.
+        alerted_to: The reactions that were given its opening.
+        settled: Whether no reaction is to be given anything of it any more.
         lasted: Whether it was seen to last as long as an alert takes.
     """
 
@@ -53,7 +53,7 @@ class Condition:
     finding: Finding
     opened: datetime
     closed: datetime | None = None
-    alerted: bool = False
+    alerted_to: tuple[str, ...] = ()
     settled: bool = False
     lasted: bool = False
 

@@ -20,13 +20,11 @@ class Kind:
         name: As in the journal, in JSON and in alerts.
         title: What is the matter, in a few words.
         patience_seconds: How long it has to last before it is worth an alert; it is shown at once.
-        alerted: Whether it is posted to the webhook.
     """
 
     name: str
     title: str
     patience_seconds: float = 0.0
-    alerted: bool = True
 
     @property
     def docs(self) -> str:
@@ -68,7 +66,8 @@ KINDS: Mapping[str, Kind] = {
         Kind("run_stuck", "a run does not go on"),
         Kind("check_failing", "a check failed"),
         Kind("rule_alert", "a rule of the project has an open alert"),
-        Kind("alert_undelivered", "alerts do not reach the webhook", alerted=False),
+        Kind("reactions_file_refused", "reactions.yml cannot be used"),
+        Kind("alert_undelivered", "alerts do not reach somebody", _OUTAGE_SECONDS),
     )
 }
 

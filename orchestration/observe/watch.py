@@ -1,4 +1,4 @@
-"""Everything that watches a running system, put together: observer, journal, alerts, web UI."""
+"""Everything that watches a running system, put together: observer, journal, reactions, web UI."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,9 +13,9 @@ from orchestration.conditions.reports import Reporter, reported
 from orchestration.conditions.rule_alerts import rule_alert_findings
 from orchestration.conditions.silence import silence_findings
 from orchestration.observe import machine
-from orchestration.observe.alerts import Poster
 from orchestration.observe.observer import Observer, Seen
 from orchestration.observe.probes import Question
+from orchestration.observe.reacting import Reacting
 from orchestration.observe.sources import is_stale
 from orchestration.observe.ui import UiReporter
 from orchestration.observe.watchman import Watchman
@@ -43,14 +43,14 @@ class Watch:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._watchman = Watchman(settings.data_dir, posts=settings.alert_webhook_url is not None)
+        self._watchman = Watchman(settings.data_dir)
+        self._reacting = Reacting(settings)
         self._services: tuple[ServiceRow, ...] = ()
         self._restarts = machine.Restarts(settings.data_dir / "logs")
         self._unwritable = ""
         self._began = time.monotonic()
         self._streams: Callable[[], Sequence[Stream]] = tuple
         self._observer: Observer | None = None
-        self._poster: Poster | None = None
         self._ui: UiReporter | None = None
 
     @property
@@ -66,7 +66,7 @@ class Watch:
         questions: Mapping[str, Question],
         streams: Callable[[], Sequence[Stream]],
     ) -> None:
-        """Begin to observe and to post; everything has been started.
+        """Begin to observe and to send alerts; everything has been started.
 
         Args:
             settings: With the addresses of what is embedded.
@@ -77,9 +77,7 @@ class Watch:
         self._settings, self._streams = settings, streams
         self._observer = Observer(settings, lambda: self._services, questions=questions, streams=streams)
         self._observer.start()
-        if settings.alert_webhook_url is not None:
-            self._poster = Poster(self._watchman, settings.alert_webhook_url, data_dir=str(settings.data_dir))
-            self._poster.worker.start()
+        self._reacting.start(settings)
         if web is not None:
             self._ui = UiReporter(self._watchman, web)
             self._ui.worker.start()
@@ -99,8 +97,7 @@ class Watch:
         seen = self.seen()
         unknown = set(seen.unknown)
         found = [*self._restarts.down(services, now_s=time.monotonic()), *seen.findings, *findings]
-        if self._poster is not None:
-            found += self._poster.findings()
+        found += self._reacting.findings()
         if self._unwritable:
             found.append(Finding("files_not_writable", "conditions", self._unwritable))
         data_dir = self._settings.data_dir
@@ -119,15 +116,18 @@ class Watch:
             streams = {stream.name for stream in self._streams()}
             found += silence_findings(data_dir, streams, troubled={each.subject for each in found}, now=now)
         try:
-            self._watchman.note(found, unknown=unknown, now=now)
+            try:
+                self._watchman.note(found, unknown=unknown, now=now)
+            finally:
+                self._reacting.look(self._watchman, now=now)
             self._unwritable = ""
         except StorageError as error:
             self._unwritable = str(error)
 
     def stop(self) -> None:
         """End."""
-        for part in (self._ui, self._poster):
-            if part is not None:
-                part.worker.stop()
+        if self._ui is not None:
+            self._ui.worker.stop()
+        self._reacting.stop()
         if self._observer is not None:
             self._observer.stop()

@@ -1,44 +1,35 @@
-"""Keeps the journal of a running system, and says what is to be posted of it. For use by several threads."""
+"""Keeps the journal of a running system, and hands over to reactions what has lasted long enough.
+
+For use by several threads.
+"""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from ingestion.errors import StorageError
+from ingestion.faultpoints import faultpoint
 from orchestration.conditions.condition import Condition, Finding
 from orchestration.conditions.journal import Journal
 from orchestration.conditions.kinds import KINDS
-
-
-@dataclass(frozen=True)
-class Alert:
-    """That a condition opened, or that it closed.
-
-    Attributes:
-        condition: As it is now.
-        opening: Whether it is about its opening.
-        open_count: How many conditions are open now.
-    """
-
-    condition: Condition
-    opening: bool
-    open_count: int
+from orchestration.reactions.alert import Event, notice
+from orchestration.reactions.declared import Reaction
+from orchestration.reactions.ledger import Ledger, Notice
 
 
 class Watchman:
     """One a running system.
 
     Args:
-        data_dir: Its data folder.
-        posts: Whether there is somebody to post to.
+        data_dir: Its data folder, named in every alert.
     """
 
-    def __init__(self, data_dir: Path, *, posts: bool) -> None:
+    def __init__(self, data_dir: Path) -> None:
+        self._system = str(data_dir)
         self._journal = Journal(data_dir)
-        self._posts = posts
         self._lock = threading.Lock()
         # Open when the process before this one ended. The time until now is not a time it was seen to last.
         self._inherited = {each.number for each in self._journal.open()}
@@ -54,56 +45,76 @@ class Watchman:
             keys = {each.key for each in found}
             self._inherited -= {each.number for each in self._journal.open() if each.finding.key in keys}
             self._journal.note(found, unknown=unknown, now=now)
-            if not self._posts:  # nobody is owed what ended before there was somebody to post to
-                self._journal.settle(each for each in self._journal.owed() if not each.alerted)
-
-    @property
-    def given_up(self) -> int:
-        """How many alerts were dropped undelivered because there were too many."""
-        return self._journal.given_up
 
     def open(self) -> tuple[Condition, ...]:
         """The open conditions, the most important first."""
         with self._lock:
             return tuple(self._journal.open())
 
-    def due(self, *, now: datetime) -> Alert | None:
-        """The oldest alert that has to be posted now; conditions that were too short for one are settled.
+    def hand_over(self, reactions: Sequence[Reaction], ledger: Ledger, *, now: datetime) -> None:
+        """Note in the ledger what reactions are to hear of; conditions that were too short are settled.
+
+        The ledger is written first: after a crash between the two it knows what the journal does not.
 
         Args:
+            reactions: Those that are in use.
+            ledger: The ledger.
             now: UTC.
 
         Raises:
-            StorageError: The journal cannot be written.
+            StorageError: A file cannot be written; reactions hear of it all the same.
         """
         with self._lock:
-            open_count = len(self._journal.open())
+            notices: list[Notice] = []
+            marks: list[Callable[[], None]] = []
             for condition in list(self._journal.conditions.values()):
-                if condition.settled or not KINDS[condition.finding.name].alerted:
-                    continue
-                if condition.alerted:
-                    if condition.closed is not None:
-                        return Alert(condition, opening=False, open_count=open_count)
-                elif self._posts and self._is_due(condition, now=now):
-                    if not condition.lasted:
-                        with suppress(StorageError):  # a full disk holds up no alert
-                            self._journal.lasted(condition)
-                    return Alert(condition, opening=True, open_count=open_count)
-                elif condition.closed is not None:
-                    self._journal.settle([condition])
-            return None
+                if not condition.settled:
+                    self._judge(condition, reactions, notices, marks, now=now)
+            if notices:
+                ledger.note(notices)
+            for mark in marks:
+                mark()
 
-    def posted(self, alert: Alert) -> None:
-        """Note that an alert has reached somebody.
+    def _judge(
+        self,
+        condition: Condition,
+        reactions: Sequence[Reaction],
+        notices: list[Notice],
+        marks: list[Callable[[], None]],
+        *,
+        now: datetime,
+    ) -> None:
+        """Add who is to hear what of a condition, and how the journal remembers that."""
+        heard, fresh = condition.alerted_to, list[str]()
+        # Nobody hears of what was over before the reaction was there.
+        if (condition.closed is None or not heard) and self._is_due(condition, now=now):
+            takers = (each.name for each in reactions if each.takes(condition.finding))
+            fresh = [name for name in takers if name not in heard]
+        if fresh:
+            if not condition.lasted:
+                with suppress(StorageError):  # a full disk holds up no alert
+                    self._journal.lasted(condition)
+            notices += [self._notice(condition, "opened", name, now) for name in fresh]
+            marks.append(partial(self._alerted, condition, (*heard, *fresh)))
+        if condition.closed is not None:
+            hear = {*heard, *fresh}
+            names = [each.name for each in reactions if each.name in hear and each.all_well]
+            notices += [self._notice(condition, "closed", name, now) for name in names]
+            marks.append(partial(self._settled, condition))
 
-        Raises:
-            StorageError: The journal cannot be written.
-        """
-        with self._lock:
-            if alert.opening:
-                self._journal.alerted(alert.condition)
-            else:
-                self._journal.settle([alert.condition])
+    def _alerted(self, condition: Condition, names: Sequence[str]) -> None:
+        self._journal.alerted(condition, to=names)
+        faultpoint("reactions.alerted")
+
+    def _settled(self, condition: Condition) -> None:
+        self._journal.settle([condition])
+        faultpoint("reactions.settled")
+
+    def _notice(self, condition: Condition, event: Event, reaction: str, now: datetime) -> Notice:
+        return notice(
+            condition, event, reaction, journal=self._journal.id, open_count=len(self._journal.open()),
+            system=self._system, now=now,
+        )  # fmt: skip
 
     def _is_due(self, condition: Condition, *, now: datetime) -> bool:
         """Whether it has lasted long enough for an alert."""

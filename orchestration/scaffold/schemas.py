@@ -7,6 +7,7 @@ from typing import Any
 from ingestion.declare.schema import streams_schema
 from orchestration.checks.contract_schema import contract_schema
 from orchestration.dbt.sources import replace_text
+from orchestration.reactions.schema import reactions_schema
 
 FOLDER = ".millrace_schemas"
 CONTRACT_LINE = f"# yaml-language-server: $schema=../../{FOLDER}/contract.json\n"
@@ -15,7 +16,7 @@ CONTRACT_LINE = f"# yaml-language-server: $schema=../../{FOLDER}/contract.json\n
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Name → schema."""
-    return {"streams": streams_schema(), "contract": contract_schema()}
+    return {"streams": streams_schema(), "contract": contract_schema(), "reactions": reactions_schema()}
 
 
 def write_schemas(project: Path) -> None:

@@ -38,11 +38,15 @@ NO_YAML = {"the file is not YAML", "a YAML tag"}
 
 
 class _AsEditors(yaml.SafeLoader):
-    """Editors read YAML as JSON: a time is a text."""
+    """Editors read YAML 1.2, as JSON: a time is a text, and so is `on`."""
 
 
 _AsEditors.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:timestamp"]
+    first: [
+        (tag, pattern)
+        for tag, pattern in known
+        if tag != "tag:yaml.org,2002:timestamp" and (tag != "tag:yaml.org,2002:bool" or first in "tTfF")
+    ]
     for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 
@@ -113,6 +117,7 @@ def test_a_project_s_files_name_schemas_that_are_there(tmp_path: Path, example: 
     assert named >= 1
     assert sorted(path.name for path in (tmp_path / "p" / FOLDER).iterdir()) == [
         "contract.json",
+        "reactions.json",
         "streams.json",
     ]
 

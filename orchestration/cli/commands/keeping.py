@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from orchestration.cli import reactions
 from orchestration.cli.commands.options import AsJson
 
 PANEL = "Upkeep"
 app = typer.Typer()
+app.add_typer(reactions.app, name="reactions", rich_help_panel=PANEL)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -11,7 +11,7 @@ PANEL = "Projects"
 app = typer.Typer()
 
 Example = Literal["plant", "shop", "none"]
-Schema = Literal["streams", "contract"]
+Schema = Literal["streams", "contract", "reactions"]
 
 
 @app.command(rich_help_panel=PANEL)
@@ -106,9 +106,11 @@ def add(
 
 @app.command(rich_help_panel=PANEL)
 def schema(
-    name: Annotated[Schema, typer.Argument(help="Of which file: streams.yml, or a mart's contract.")],
+    name: Annotated[
+        Schema, typer.Argument(help="Of which file: streams.yml, a mart's contract, or reactions.yml.")
+    ],
 ) -> None:
-    """Print a JSON Schema for editors; 'new', 'add' and 'upgrade-project' write both into the project."""
+    """Print a JSON Schema for editors; 'new', 'add' and 'upgrade-project' write all into the project."""
     import json
 
     from orchestration.scaffold.schemas import schemas

@@ -15,9 +15,10 @@ MADE_ELSEWHERE: frozenset[str] = frozenset(
         "rule_alert",
         "stream_silent",
         "budget_broken",
+        "reactions_file_refused",
     }
 )
-"""Kinds that a test of their part makes: stuck, schema_changes, serving, rule_alerts, silence, budgets."""
+"""Kinds that a test of their own part makes, as test_stuck.py or ../reactions."""
 
 
 def test_every_kind_has_its_trouble() -> None:

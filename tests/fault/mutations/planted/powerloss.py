@@ -7,7 +7,7 @@ _WRITER, _PUBLISHED, _DURABLE = (
     "ingestion/spool/published.py",
     "ingestion/durable.py",
 )
-_JOURNAL, _BACKUP_FILES = "orchestration/conditions/journal.py", "ingestion/backup/files.py"
+_LINES, _BACKUP_FILES = "orchestration/conditions/lines.py", "ingestion/backup/files.py"
 _SPOOL, _FILES, _BACKUP = (f"tests/powerloss/test_{name}.py" for name in ("spool", "files", "backup"))
 _FAILED = "tests/powerloss/test_flushes_that_failed.py"
 _JOURNAL_TESTS = "tests/orchestration/conditions/test_journal.py"
@@ -111,7 +111,7 @@ MUTANTS = (
     ),
     Mutant(
         "a condition is not flushed",
-        _JOURNAL,
+        _LINES,
         "            os.fsync(file.fileno())\n",
         "            pass\n",
         "what was opened is open after a power loss",
@@ -119,8 +119,8 @@ MUTANTS = (
     ),
     Mutant(
         "the next process writes after a torn line",
-        _JOURNAL,
-        "        self._damaged = self._path.exists()\n",
+        _LINES,
+        "        self._damaged = path.exists()\n",
         "        self._damaged = False\n",
         "a line that follows a torn one is not lost with it",
         (_JOURNAL_TESTS, _FILES),

@@ -1,0 +1,79 @@
+"""The ways out: how a notice reaches somebody. Each is opened when it is needed first, with its library."""
+
+import json
+import time
+from typing import Protocol
+
+from pydantic import SecretStr
+
+from ingestion.errors import ConfigError
+from ingestion.settings import Settings
+from orchestration.conditions.webhook import Answer, post_bytes
+from orchestration.reactions.declared import OWN, Reaction, Webhook
+from orchestration.reactions.ledger import Notice
+from orchestration.reactions.signature import headers, secret_bytes
+
+
+class Way(Protocol):
+    """A way out."""
+
+    def send(self, notice: Notice) -> Answer:
+        """Send a notice once; it has arrived when the answer has no `why`.
+
+        Raises:
+            MillraceError: It has not; the sentence shows no secret.
+        """
+        ...
+
+    def close(self) -> None:
+        """Leave."""
+        ...
+
+
+def open_way(reaction: Reaction, settings: Settings) -> Way:
+    """Open the way that a reaction declares.
+
+    Args:
+        reaction: The reaction.
+        settings: Hold the secrets.
+
+    Raises:
+        ConfigError: A variable is not set or holds something else, or a library is missing.
+    """
+    send = reaction.send
+    if send.webhook is not None:
+        return WebhookWay(reaction, send.webhook, settings)
+    raise ConfigError(f"reaction '{reaction.name}' says nowhere to send to")
+
+
+class WebhookWay:
+    """Posts to an address (signature.py)."""
+
+    def __init__(self, reaction: Reaction, way: Webhook, settings: Settings) -> None:
+        own = settings.alert_webhook_url if reaction.name == OWN else None
+        self._url = own or require_secret(settings, way.url_env, reaction=reaction.name)
+        self._secret: bytes | None = None
+        if way.secret_env is not None:
+            secret = require_secret(settings, way.secret_env, reaction=reaction.name)
+            self._secret = secret_bytes(secret, variable=way.secret_env)
+
+    def send(self, notice: Notice) -> Answer:
+        """Post it once."""
+        body = json.dumps(notice.content).encode()
+        signed = headers(notice.key, body, now_s=int(time.time()), secret=self._secret)
+        return post_bytes(self._url, body, signed)
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+
+def require_secret(settings: Settings, variable: str, *, reaction: str) -> SecretStr:
+    """What a variable holds.
+
+    Raises:
+        ConfigError: It is not set.
+    """
+    found = settings.secret(variable)
+    if found is None:
+        raise ConfigError(f"{variable}, which reaction '{reaction}' names, is not set: set it in .env")
+    return found
