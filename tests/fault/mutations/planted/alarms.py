@@ -150,4 +150,23 @@ MUTANTS = (
         "a database that hangs is found",
         (f"{_CONDITIONS}/test_machine.py::test_a_database_that_hangs_is_found_while_the_look_at_it_hangs",),
     ),
+    Mutant(
+        "an alert is handed over before the ledger has it",
+        "orchestration/reactions/ledger.py",
+        "                    self._add(_written(notice))\n            self._file.write()\n",
+        "                    self._add(_written(notice))\n",
+        "a kill after the journal's line loses no alert",
+        ("tests/fault/test_kills_reactions.py",),
+    ),
+    Mutant(
+        "ends do not wait for their opening",
+        "orchestration/observe/courier.py",
+        "            blocked.add(entry.notice.about)\n",
+        "            pass\n",
+        "of one condition the opening is taken before the end",
+        (
+            "tests/orchestration/reactions/test_delivery.py"
+            "::test_one_alert_that_is_refused_holds_up_no_other_and_has_a_way_back",
+        ),
+    ),
 )
