@@ -10,6 +10,7 @@ from rich.text import Text
 from orchestration.cli.fitted import FittedTable
 from orchestration.cli.hanging import HangingSentences
 from orchestration.conditions.condition import Condition
+from orchestration.reactions.counts import STATES
 from orchestration.records.overview import Overview, StreamRow
 from orchestration.records.reader import AssetRecord, CheckRecord, RunRecord
 from orchestration.records.system_state import ServiceRow
@@ -70,6 +71,8 @@ def overview_tables(overview: Overview, *, now: datetime) -> RenderableType:
             Text(),
             models_table(overview.models, overview.checks, now=now, publishing=overview.publishing),
         ]
+    if any(sum(counts.values()) for counts in overview.reactions.values()):
+        parts += [Text(), reactions_table(overview.reactions)]
     if overview.runs:
         parts += [Text(), runs_table(overview.runs, now=now)]
     if overview.checks:
@@ -214,6 +217,14 @@ def models_table(
             f"[{colour}]{cells[0]}[/]" if colour else cells[0],
             *cells[1:],
         )
+    return rows
+
+
+def reactions_table(reactions: Mapping[str, Mapping[str, int]]) -> FittedTable:
+    """What each reaction got, and waits for."""
+    rows = table("reaction", *STATES, right=STATES, least=("dismissed", "given_up"))
+    for name, counts in reactions.items():
+        rows.add_row(escape(name), *(f"{counts.get(state, 0):,}" for state in STATES))
     return rows
 
 

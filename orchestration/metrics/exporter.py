@@ -17,6 +17,7 @@ from orchestration.conditions.journal import open_conditions
 from orchestration.metrics.families import model_families, stream_families, system_families
 from orchestration.metrics.ledger import LedgerFigures
 from orchestration.metrics.machine import machine_families
+from orchestration.reactions.counts import reaction_counts
 from orchestration.records.overview import Overview, OverviewReader
 from orchestration.records.part import Part
 from orchestration.records.system_state import read_system_state, streams_in_use
@@ -111,6 +112,7 @@ class Exporter(Collector):
             conditions=tuple(open_conditions(data_dir)),
             services=state.services if state else (),
             silent=("lake", "dagster"),
+            reactions=reaction_counts(self._settings),
         )
 
     def _folders(self) -> dict[str, Path]:

@@ -11,6 +11,7 @@ from datetime import datetime
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from orchestration.conditions.kinds import KINDS
+from orchestration.reactions.counts import STATES
 from orchestration.records.overview import Overview
 from orchestration.records.reader import CheckRecord
 
@@ -61,6 +62,18 @@ def system_families(overview: Overview) -> Iterator[Metric]:
     yield family(
         Name("open_conditions", "Open conditions of each kind; 0: all is well in that respect.", ("kind",)),
         (((kind,), float(found[kind])) for kind in KINDS),
+    )
+    yield family(
+        Name(
+            "reaction_alerts",
+            "Alerts of each reaction, ever, by what became of them: pending and failed ones wait.",
+            ("reaction", "state"),
+        ),
+        (
+            ((name, state), float(counts.get(state, 0)))
+            for name, counts in overview.reactions.items()
+            for state in STATES
+        ),
     )
     services = overview.services
     yield family(

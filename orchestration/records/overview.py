@@ -22,6 +22,7 @@ from ingestion.watch.rebuilds import rebuilds
 from ingestion.watch.schemas_used import SchemasUsed
 from orchestration.conditions.condition import Condition
 from orchestration.conditions.journal import open_conditions
+from orchestration.reactions.counts import reaction_counts
 from orchestration.records.part import Part
 from orchestration.records.reader import AssetRecord, CheckRecord, DagsterRecords, RunRecord
 from orchestration.records.serving_status import publishing_seconds, read_status
@@ -96,6 +97,7 @@ class Overview:
         page_url: Address of the live page; empty without one.
         publishing: Mart → seconds from the run that built and checked it until PostgreSQL showed it, of its
             newest instant; so far, while that waits. Empty where nothing is published.
+        reactions: Reaction → state → how many alerts, ever (reactions/counts.py).
     """
 
     data_dir: str
@@ -112,6 +114,7 @@ class Overview:
     silent: tuple[str, ...] = ()
     page_url: str = ""
     publishing: Mapping[str, float] = field(default_factory=dict)
+    reactions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 class OverviewReader:
@@ -194,6 +197,7 @@ class OverviewReader:
             silent=tuple(silent),
             page_url=state.page_url if state else "",
             publishing=_publishing(settings) if state else {},
+            reactions=reaction_counts(settings),
         )
 
     def _recorded(self) -> tuple[list[AssetRecord], list[CheckRecord], list[RunRecord]]:

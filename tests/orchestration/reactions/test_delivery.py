@@ -2,15 +2,20 @@
 
 import base64
 import hmac
+import io
+from collections.abc import Mapping
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from orchestration.cli.app import run
+from orchestration.cli.tables import reactions_table
 from orchestration.conditions import webhook
 from orchestration.observe import courier
+from orchestration.reactions.counts import reaction_counts
 from orchestration.reactions.ledger import LEDGER_FILE
 from tests.orchestration.reactions.desk import DISK, EVENTS, MODEL, Desk
 from tests.servers.receiver import BUSY, HANG, NEVER, REFUSE, RESET, SLOW, Receiver
@@ -27,6 +32,16 @@ SCRIPTS = {
 PAGER = """
 pager: {send: {webhook: {url_env: PAGER_URL, secret_env: PAGER_SECRET}}}
 """
+
+
+SHOWN = ["reaction", "pending", "delivered", "failed", "dismissed", "given_up"]
+
+
+def shown(counts: Mapping[str, Mapping[str, int]]) -> str:
+    """Their table in `status`."""
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(reactions_table(counts))
+    return console.export_text()
 
 
 def equal(desk: Desk, receiver: Receiver) -> None:
@@ -106,6 +121,9 @@ def test_one_alert_that_is_refused_holds_up_no_other_and_has_a_way_back(
             desk.note([DISK])
             eventually(lambda: ("condition_opened", "/data") in receiver.events(), "others go on")
             assert "1 alerts for 'pager' were set aside" in desk.said()["pager"]
+            counts = reaction_counts(desk.settings)
+            assert counts == {"pager": {"failed": 1, "pending": 1, "delivered": 1}}
+            assert shown(counts).split() == [*SHOWN, "pager", "1", "1", "1", "0", "0"]
             assert ("condition_closed", "marts/orders") not in receiver.events(), "ends wait for openings"
             assert run(["--data-dir", str(desk.settings.data_dir), "reactions", "retry", "pager"]) == 0
             desk.look()
