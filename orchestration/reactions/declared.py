@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ingestion.declare.lines import line_of, refuse_duplicate_keys
+from ingestion.declare.sources import read_source
 from ingestion.declare.stream import suggest
 from ingestion.errors import ConfigError
 from ingestion.project import REACTIONS_FILE
@@ -65,14 +66,47 @@ class Webhook(_Model):
     secret_env: Variable | None = None
 
 
+class Publish(_Model):
+    """A place at a broker that the project's settings reach.
+
+    Attributes:
+        to: kind:place, as in kafka:alerts or mqtt:plant/alerts.
+    """
+
+    to: Annotated[str, Field(min_length=3, max_length=500)]
+
+    @field_validator("to")
+    @classmethod
+    def _is_a_place(cls, place: str) -> str:
+        try:
+            read_source(place)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return place
+
+
+class Apprise(_Model):
+    """People, by one of apprise's services: mail, Slack, Teams, Telegram, ntfy and a hundred more.
+
+    Attributes:
+        url_env: The environment variable that holds the service's address, which holds its secrets.
+    """
+
+    url_env: Variable
+
+
 class Send(_Model):
     """Where to: one of these.
 
     Attributes:
         webhook: An address to which JSON is posted.
+        publish: A broker to which JSON is sent.
+        apprise: People, by mail or chat.
     """
 
     webhook: Webhook | None = None
+    publish: Publish | None = None
+    apprise: Apprise | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "Send":

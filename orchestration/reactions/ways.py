@@ -4,14 +4,16 @@ import json
 import time
 from typing import Protocol
 
-from pydantic import SecretStr
-
+from ingestion.connectors.messages import Outgoing
+from ingestion.declare.sources import open_sender, read_source
 from ingestion.errors import ConfigError
 from ingestion.settings import Settings
 from orchestration.conditions.webhook import Answer, post_bytes
-from orchestration.reactions.declared import OWN, Reaction, Webhook
+from orchestration.reactions.declared import OWN, Publish, Reaction, Webhook
 from orchestration.reactions.ledger import Notice
+from orchestration.reactions.people import AppriseWay
 from orchestration.reactions.signature import headers, secret_bytes
+from orchestration.reactions.variables import require_secret
 
 
 class Way(Protocol):
@@ -43,6 +45,10 @@ def open_way(reaction: Reaction, settings: Settings) -> Way:
     send = reaction.send
     if send.webhook is not None:
         return WebhookWay(reaction, send.webhook, settings)
+    if send.publish is not None:
+        return PublishWay(send.publish, settings)
+    if send.apprise is not None:
+        return AppriseWay(reaction, send.apprise, settings)
     raise ConfigError(f"reaction '{reaction.name}' says nowhere to send to")
 
 
@@ -67,13 +73,20 @@ class WebhookWay:
         """Nothing is kept."""
 
 
-def require_secret(settings: Settings, variable: str, *, reaction: str) -> SecretStr:
-    """What a variable holds.
+class PublishWay:
+    """Sends to a broker, which acknowledges it, by what `millrace produce` sends with."""
 
-    Raises:
-        ConfigError: It is not set.
-    """
-    found = settings.secret(variable)
-    if found is None:
-        raise ConfigError(f"{variable}, which reaction '{reaction}' names, is not set: set it in .env")
-    return found
+    def __init__(self, way: Publish, settings: Settings) -> None:
+        source = read_source(way.to)
+        self._place, self._sender = source.destination(""), open_sender(source, settings)
+        self._sender.prepare(self._place, create=False)
+
+    def send(self, notice: Notice) -> Answer:
+        """Send it once; its key stands in the JSON, since not every broker has headers."""
+        body = json.dumps(notice.content).encode()
+        self._sender.send([Outgoing(self._place, body)])
+        return Answer(said="acknowledged")
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._sender.close()

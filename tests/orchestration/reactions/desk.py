@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ingestion.settings import load_settings
 from orchestration.conditions.condition import Finding
@@ -24,11 +25,12 @@ class Desk:
 
     Args:
         url: Where the setting's alerts go; empty for nowhere.
+        more: Further settings.
     """
 
-    def __init__(self, folder: Path, url: str = "") -> None:
+    def __init__(self, folder: Path, url: str = "", **more: Any) -> None:
         self.folder = folder
-        self.settings = load_settings(project=folder, data_dir=folder / "data", alert_webhook_url=url)
+        self.settings = load_settings(project=folder, data_dir=folder / "data", alert_webhook_url=url, **more)
         self.watchman, self.reacting = Watchman(self.settings.data_dir), Reacting(self.settings)
 
     def note(self, findings: Sequence[Finding] = (), *, now: datetime = NOON) -> None:
