@@ -4,8 +4,9 @@ What a stream may declare is in stream.py.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,7 +16,7 @@ from ingestion.declare.fields import FieldSpec
 from ingestion.declare.lines import line_of, refuse_duplicate_keys
 from ingestion.declare.sequence import SequenceSpec
 from ingestion.declare.stream import Stream, suggest
-from ingestion.errors import ConfigError
+from ingestion.errors import ConfigError, FormatUnavailable
 from ingestion.formats.port import FOLDER, SETTINGS
 from ingestion.formats.registry import find_format, option_names
 from ingestion.settings import Settings
@@ -23,22 +24,65 @@ from ingestion.settings import Settings
 _MESSAGE_CHARACTERS = 300
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A declared stream of which too little is known to use it.
+
+    Attributes:
+        name: Its name.
+        sentence: Where it is declared, what is missing and what to do.
+    """
+
+    name: str
+    sentence: str
+
+
+class Declared(NamedTuple):
+    """What streams.yml declares.
+
+    Attributes:
+        streams: Those that can be used.
+        waiting: Those whose fields are a schema's that nobody gives now.
+    """
+
+    streams: tuple[Stream, ...]
+    waiting: tuple[Waiting, ...] = ()
+
+
 def declared_streams(settings: Settings, path: Path | None = None) -> tuple[Stream, ...]:
-    """The streams of a system.
+    """The streams of a system that can be used; who has to name the others asks `read_declared`.
 
     Args:
         settings: Its settings.
         path: Another file than its streams.yml.
 
     Raises:
-        ConfigError: As load_streams says.
+        ConfigError: As read_streams says.
     """
-    return load_streams(path or settings.streams_file, project=settings.project, settings=settings)
+    return read_declared(settings, path).streams
+
+
+def read_declared(settings: Settings, path: Path | None = None) -> Declared:
+    """The streams of a system, and those that wait.
+
+    Args:
+        settings: Its settings.
+        path: Another file than its streams.yml.
+
+    Raises:
+        ConfigError: As read_streams says.
+    """
+    return read_streams(path or settings.streams_file, project=settings.project, settings=settings)
 
 
 def load_streams(
     path: Path, *, project: Path | None = None, settings: Settings | None = None
 ) -> tuple[Stream, ...]:
+    """The streams of a file that can be used; arguments and errors as of read_streams."""
+    return read_streams(path, project=project, settings=settings).streams
+
+
+def read_streams(path: Path, *, project: Path | None = None, settings: Settings | None = None) -> Declared:
     """Read and validate streams.yml.
 
     Args:
@@ -60,22 +104,37 @@ def load_streams(
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path.name} line {line} is not YAML: {error.problem}") from None
     if root is None:
-        return ()
+        return Declared(())
     if not isinstance(root, yaml.MappingNode) or not isinstance(declared, dict):
         raise ConfigError(f"{path.name} line 1: a mapping of stream names is expected, as in 'my_stream:'")
     refuse_duplicate_keys(path, root)
-    streams = []
+    streams, waiting = [], []
+    context = {FOLDER: project or path.parent, SETTINGS: settings}
     for name, body in declared.items():
         try:
             if isinstance(body, dict) and "name" in body:
                 line = line_of(root, (name, "name"))
                 raise ConfigError(f"{path.name} line {line}: a stream's name is its key; remove 'name'")
             body = body | {"name": str(name)} if isinstance(body, dict) else body
-            context = {FOLDER: project or path.parent, SETTINGS: settings}
             streams.append(Stream.model_validate(body, context=context))
         except ValidationError as error:
             raise _config_error(path, root, str(name), body, error) from None
-    return tuple(streams)
+        except FormatUnavailable as error:
+            _refuse_other_mistakes(path, root, str(name), body, context)
+            place = f"{path.name} line {line_of(root, (name, 'format'))}, stream '{name}'"
+            waiting.append(Waiting(str(name), f"{place}: {error}"))
+    return Declared(tuple(streams), tuple(waiting))
+
+
+def _refuse_other_mistakes(
+    path: Path, root: yaml.Node, name: str, body: Mapping[str, Any], context: Mapping[str, Any]
+) -> None:
+    """Mistakes of a stream whose fields are not known; what names a field cannot be judged yet."""
+    try:
+        Stream.model_validate({**body, "fields": {}}, context=dict(context))
+    except ValidationError as error:
+        if any(each["loc"] for each in error.errors(include_url=False)):
+            raise _config_error(path, root, name, body, error) from None
 
 
 def _config_error(path: Path, root: yaml.Node, stream: str, body: Any, error: ValidationError) -> ConfigError:

@@ -40,14 +40,17 @@ def fields_of(
         taken: Names that a field may not have.
 
     Raises:
-        ValueError: The schema is elsewhere, and nothing is known of it here.
+        FormatUnavailable: The schema is elsewhere, and nothing is known of it here.
     """
     settings: Settings | None = (context or {}).get(SETTINGS)
     around = Surroundings(settings.payload_max_bytes if settings else 0, settings, topic=topic)
     try:
         found = choose_format(declared, _folder(context)).options.fields(around)
     except FormatUnavailable as error:
-        raise ValueError(f"its fields are those of a schema, and {error}; or declare 'fields'") from None
+        # Pydantic lets it pass: it is not a mistake in what is declared.
+        raise FormatUnavailable(
+            f"its fields are those of a schema, and {error}; or declare 'fields'"
+        ) from None
     except (ValidationError, PydanticCustomError, PydanticKnownError, ValueError):
         return {}
     fields: dict[str, Mapping[str, str]] = {}

@@ -73,10 +73,13 @@ class Globals:
         )
 
     def streams(self, settings: "Settings") -> "tuple[Stream, ...]":
-        """The declared streams."""
-        from ingestion.declare.file import declared_streams
+        """The declared streams; those that wait for their schema are named on stderr and left out."""
+        from ingestion.declare.file import read_declared
 
-        return declared_streams(settings)
+        found = read_declared(settings)
+        for each in found.waiting:
+            complain(f"{each.sentence}; it is left out until then")
+        return found.streams
 
 
 def log_to_stderr(*, verbose: bool) -> None:

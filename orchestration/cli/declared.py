@@ -1,22 +1,36 @@
 """The declared streams for commands that examine: with a mistake in streams.yml, those that are in use."""
 
-from ingestion.declare.file import declared_streams
+from typing import NamedTuple
+
+from ingestion.declare.file import read_declared
 from ingestion.declare.stream import Stream
 from ingestion.errors import MillraceError
 from ingestion.settings import Settings
 from orchestration.records.system_state import streams_in_use
 
 
-def declared_or_in_use(settings: Settings) -> tuple[tuple[Stream, ...] | None, str]:
-    """The streams, and what is wrong with their file.
+class Known(NamedTuple):
+    """What is known of the streams.
 
-    Returns:
-        The declared streams and an empty text; else those that are in use, or None where that is unknown.
+    Attributes:
+        streams: The declared ones; with a mistake those that are in use, or None where that is unknown.
+        mistake: What is wrong with their file; empty where it is right.
+        waiting: A sentence for each stream that is left out until its schema can be had.
     """
+
+    streams: tuple[Stream, ...] | None
+    mistake: str = ""
+    waiting: tuple[str, ...] = ()
+
+
+def declared_or_in_use(settings: Settings) -> Known:
+    """The streams, and what is wrong with their file."""
     try:
-        return declared_streams(settings), ""
+        found = read_declared(settings)
     except MillraceError as error:
         try:
-            return declared_streams(settings, streams_in_use(settings.data_dir)), str(error)
+            found = read_declared(settings, streams_in_use(settings.data_dir))
         except MillraceError:
-            return None, str(error)
+            return Known(None, str(error))
+        return Known(found.streams, str(error))
+    return Known(found.streams, waiting=tuple(each.sentence for each in found.waiting))

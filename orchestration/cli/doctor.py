@@ -30,7 +30,7 @@ def examine(options: Globals) -> list[Finding]:
         settings = options.settings()
     except MillraceError as error:
         return [*findings, Finding("settings", "problem", str(error))]
-    known, mistake = declared_or_in_use(settings)
+    known, mistake, waiting = declared_or_in_use(settings)
     streams = known or ()
     names = ", ".join(stream.name for stream in streams) or "none"
     findings.append(
@@ -38,6 +38,8 @@ def examine(options: Globals) -> list[Finding]:
         if mistake
         else Finding("streams", "ok", f"{settings.streams_file} declares {names}")
     )
+    reads_dbt = not mistake and not waiting
+    findings += [Finding("streams", "problem", sentence) for sentence in waiting]
     parts: dict[str, Examination] = {
         "extensions": examinations.extensions,
         "data folder": lambda: examinations.data_folder(settings),
@@ -57,7 +59,7 @@ def examine(options: Globals) -> list[Finding]:
         del parts["sources"], parts["brokers"], parts["durability"]
     if demo_has_ended(settings.data_dir):  # with everything else that could answer
         parts = {part: parts[part] for part in ("extensions", "data folder", "system")}
-    if findings[-1].state == "ok":  # else dbt would only miss the sources that the streams are
+    if reads_dbt:  # else dbt would only miss the sources that the streams are
         parts["dbt"] = lambda: examinations.dbt(settings, streams)
     for part, examination in parts.items():
         with err.status(f"examining {part} …"):

@@ -30,13 +30,14 @@ def status(settings: Settings, *, as_json: bool, check: bool) -> int:
     Returns:
         The exit code: 0; with `check`, 1 when nothing runs, a condition is open or a part did not answer.
     """
-    known, error = declared_or_in_use(settings)
-    streams = known or ()
+    known = declared_or_in_use(settings)
+    streams = known.streams or ()
     reader = OverviewReader(settings, streams, broker_seconds=_BROKER_SECONDS)
     overview = reader.read(within_seconds=_WITHIN_SECONDS)
     said = {condition.finding.sentence for condition in overview.conditions}
-    if unsaid := tuple(each for each in (error, _reactions_mistake(settings)) if each and each not in said):
-        overview = dataclasses.replace(overview, errors=(*unsaid, *overview.errors))
+    sentences = (known.mistake, *known.waiting, _reactions_mistake(settings))
+    errors = [each for each in sentences if each and each not in said]
+    overview = dataclasses.replace(overview, errors=(*errors, *overview.errors))
     show(overview, as_json=as_json)
     code = int(check and not is_well(overview))
     if reader.hangs:  # closing would wait for what hangs

@@ -44,6 +44,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("files_not_writable", "a file of the data folder cannot be written"),
         Kind("disk_low", "a disk is nearly full"),
         Kind("streams_file_refused", "streams.yml cannot be used"),
+        Kind("stream_waiting", "a stream waits for the schema that its fields come from"),
         Kind("code_not_loaded", "edited files are not in use"),
         Kind("sensor_off", "a sensor was switched off"),
         Kind("sensor_failing", "a sensor fails", _OUTAGE_SECONDS),

@@ -115,7 +115,7 @@ class Reader:
             return None
 
     def _open(self) -> tuple[OverviewReader, Sources]:
-        streams = declared_or_in_use(self._settings)[0] or ()
+        streams = declared_or_in_use(self._settings).streams or ()
         if self._opened_for is None or self._opened_for[1].streams != streams:
             self._close_reader()
             overviews = OverviewReader(self._settings, streams)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ingestion.connectors.spec import SourceSpec
 from ingestion.declare.fields import FieldSpec
-from ingestion.declare.file import load_streams
+from ingestion.declare.file import load_streams, read_streams
 from ingestion.declare.origins import DEFAULT_TYPES
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError
@@ -112,8 +112,8 @@ def append_entry(file: Path, entry: Entry, *, settings: Settings | None = None) 
         StorageError: The file cannot be written.
     """
     before = file.read_text(encoding="utf-8")
-    declared = load_streams(file, settings=settings)
-    if entry.name in {stream.name for stream in declared}:
+    declared, waiting = read_streams(file, settings=settings)
+    if entry.name in {each.name for each in declared} | {each.name for each in waiting}:
         raise ConfigError(f"stream '{entry.name}' is declared already in {file.name}; choose another name")
     gap = "" if not before.strip() else "\n" if before.endswith("\n") else "\n\n"
     text = f"{before}{gap}{entry.text()}"

@@ -30,6 +30,7 @@ class Reloading:
         code: Files and folders that only processes read which `renew` starts; `prepare` may write there.
         prepare: Reads the declared streams and makes what they need. Any exception means that it failed.
         renew: Replaces the processes that read the files. Any exception means that it failed.
+        again: Whether `prepare` would find more now, although the files are as they were.
 
     Attributes:
         complaint: Why the files as they are now are not in use, as a sentence; empty when they are.
@@ -43,11 +44,12 @@ class Reloading:
         *,
         prepare: Callable[[], None],
         renew: Callable[[], None],
+        again: Callable[[], bool] = lambda: False,
     ) -> None:
         self.complaint = ""
         self.refused = False
         self._streams_file, self._code = streams_file, tuple(code)
-        self._prepare, self._renew = prepare, renew
+        self._prepare, self._renew, self._again = prepare, renew, again
         self._seen = self._files()
         self._loaded: _Files | None = None
         self._tried: _Files | None = None
@@ -68,7 +70,7 @@ class Reloading:
             settled, self._seen = now == self._seen, now
             if not settled or (now == self._tried and now_s < self._retry_at_s):
                 return
-            if now != self._loaded:
+            if now != self._loaded or self._again():
                 self._tried, self._retry_at_s = now, now_s + _RETRY_SECONDS
                 self._use(now)
             self.complaint = ""

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
-from ingestion.declare.file import declared_streams
+from ingestion.declare.file import read_declared
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, MillraceError
 from ingestion.lake.lake import Lake
@@ -28,6 +28,7 @@ from orchestration.services.process import Service, ServiceError, wait_until
 from orchestration.services.supervisor import Supervisor
 from orchestration.serving.address import serves
 from orchestration.system import services
+from orchestration.system.awaited import Awaited
 from orchestration.system.code_server import CodeServer
 from orchestration.system.collectors import Collectors
 from orchestration.system.data_folder import require_usable
@@ -77,8 +78,11 @@ class System:
             settings.watched_code,
             prepare=self._take_in,
             renew=self._renew,
+            again=lambda: self._awaited.has_come,
         )
-        self.streams: tuple[Stream, ...] = declared_streams(settings)
+        declared = read_declared(settings)
+        self.streams: tuple[Stream, ...] = declared.streams
+        self._awaited = Awaited(settings, declared.waiting)
         self._collectors = Collectors()
         self.ui_port = services.choose_ui_port(settings) if ui else None
         self.page_port = services.choose_page_port(settings) if ui else None
@@ -160,6 +164,7 @@ class System:
                 service.start()
             web, page = (self._client(port) for port in (self.ui_port, self.page_port))
             asked = services.questions(self.settings, path=self._socket, web=web, page=page)
+            self._awaited.start()
             self._watch.start(self.settings, web, questions=asked, streams=lambda: self.streams)
         except BaseException:
             self.stop()
@@ -185,12 +190,13 @@ class System:
         prepare_instance(self.settings)
 
     def _take_in(self) -> None:
-        streams = declared_streams(self.settings)
+        streams, waiting = read_declared(self.settings)
         self._require_settings()
         if not self._reloading.complaint:  # else it has been said
             self._progress(_news(self.streams, streams))
         self._prepare(streams)
         self.streams = streams
+        self._awaited.note(waiting)
 
     def _require_settings(self) -> None:
         """New processes read .env again: with a mistake there they would replace what works.
@@ -279,6 +285,7 @@ class System:
             yield Finding(kind, self.settings.streams_file.name, self._reloading.complaint, _IN_USE)
         if code:
             yield Finding("code_not_loaded", "edited code", code, _IN_USE)
+        yield from self._awaited.findings()
 
     def _unwritten(self) -> Iterator[Finding]:
         for part, sentence in self._failures.items():
@@ -315,6 +322,7 @@ class System:
     def stop(self) -> None:
         """Stop everything in reverse order."""
         self._watch.stop()
+        self._awaited.stop()
         try:
             self._supervisor.stop()
         finally:

@@ -183,7 +183,7 @@ def test_a_known_stream_goes_on_without_the_registry_and_a_new_one_waits(tmp_pat
     server.stop()
     fresh = settings_of(tmp_path / "fresh", server.url)
     with pytest.raises(
-        ValueError, match=r"its fields are those of a schema, and the schema registry gives no"
+        FormatUnavailable, match=r"its fields are those of a schema, and the schema registry gives no"
     ):
         declared(fresh, **left_out)
 

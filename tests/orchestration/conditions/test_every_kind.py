@@ -9,6 +9,7 @@ MADE_ELSEWHERE: frozenset[str] = frozenset(
     {
         "spool_blocked",
         "stream_stalled",
+        "stream_waiting",
         "rejects_flood",
         "schema_changed",
         "serving_behind",

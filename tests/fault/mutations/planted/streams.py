@@ -166,4 +166,20 @@ MUTANTS = (
         "a catalog that was away pauses no stream",
         ("tests/orchestration/test_lost_runs.py",),
     ),
+    Mutant(
+        "a stream that waits for its schema stays out until the next edit",
+        "orchestration/system/awaited.py",
+        "                self.has_come = any(each.name not in still for each in before)\n",
+        "",
+        "a stream comes in by itself when the registry is back",
+        ("tests/orchestration/test_awaited.py::test_it_waits_alone_and_comes_in_by_itself",),
+    ),
+    Mutant(
+        "a mistake in a stream is taken for a wait",
+        "ingestion/declare/file.py",
+        '        if any(each["loc"] for each in error.errors(include_url=False)):\n',
+        "        if False:\n",
+        "a mistake is refused with its line, whatever else is missing",
+        ("tests/orchestration/test_awaited.py::test_its_other_mistakes_are_refused_at_once",),
+    ),
 )
