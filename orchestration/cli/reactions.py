@@ -108,7 +108,7 @@ def _ask(
         ask(settings.data_dir, wish, chosen, note=note)
     runs = system_is_running(settings.data_dir)
     if as_json:
-        _write({"reaction": reaction, "wish": wish, "alerts": chosen, "system_runs": runs})
+        _write({"reaction": reaction, "wish": wish, "keys": chosen, "system_runs": runs})
         return
     when = "within seconds" if runs else "when 'millrace up' runs next: nothing runs now"
     done = "tried again" if wish == "retry" else "dismissed"

@@ -12,7 +12,7 @@ from orchestration.conditions.rule_alerts import (
     note_rule_alerts,
     rule_alert_findings,
 )
-from orchestration.observe.watchman import Watchman
+from tests.orchestration.reactions.desk import Desk
 
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 
@@ -37,16 +37,13 @@ def test_each_open_alert_is_a_condition_and_closes_with_it(tmp_path: Path) -> No
 
 
 def test_an_alert_that_is_found_to_have_begun_earlier_is_not_posted_again(tmp_path: Path) -> None:
-    watchman = Watchman(tmp_path, posts=True)
-    posted = list[str]()
+    desk = Desk(tmp_path, "http://127.0.0.1:1/")
+    folder = desk.settings.data_dir
     for at in (START, START - timedelta(hours=1), START):
-        note_rule_alerts(tmp_path, "alerts", [alert(1, at=at)])
-        watchman.note(rule_alert_findings(tmp_path), now=START)
-        while due := watchman.due(now=START):
-            posted.append(due.condition.finding.sentence)
-            watchman.posted(due)
-    assert len(posted) == 1
-    assert "since 2026-03-01 08:00:00 UTC" in posted[0]
+        note_rule_alerts(folder, "alerts", [alert(1, at=at)])
+        desk.note(list(rule_alert_findings(folder)), now=START)
+    (entry,) = desk.entries()
+    assert "since 2026-03-01 08:00:00 UTC" in entry.notice.content["sentence"]
 
 
 def test_thousands_of_keys_are_a_few_conditions_however_they_come_and_go(tmp_path: Path) -> None:
