@@ -146,11 +146,12 @@ def test_what_was_confirmed_is_there_as_promised_whatever_is_killed(
         fire.burn(EVENTS, rounds=ROUNDS, seconds=STRETCH_SECONDS)
     finally:
         runs.close()
+    runs.settle(source.heal)
     with Lake(settings) as lake:
         _until_landed(runs, lake)
         if collector is not None:
             assert collector.stop() == 0, collector.said
-        runs.settle()
+        runs.settle(source.heal)
         seconds = time.monotonic() - began
         rows = rows_of(lake, "s", mark=source.mark)
         found = violations(rows, source.sent, once=source.once, kept=source.kept())

@@ -45,6 +45,9 @@ class HttpUnderFire:
     def strike(self) -> str:
         return ""
 
+    def heal(self) -> None:
+        """Nothing of the kind was seen."""
+
     def kept(self) -> dict[Place, int] | None:
         return None
 

@@ -47,6 +47,9 @@ class KafkaUnderFire:
         self._server.start()
         return "broker"
 
+    def heal(self) -> None:
+        """Nothing of the kind was seen."""
+
     def kept(self) -> dict[Place, int]:
         consumer = KafkaConsumer(
             bootstrap_servers=self._server.bootstrap_servers, enable_auto_commit=False,

@@ -27,6 +27,7 @@ from tests.waiting import eventually
 COLLECTOR_PLACES = ("intake.commit", "spool.written", "spool.durable")
 BATCH_PLACES = ("batch.polled", "loader.extracted", "loader.normalized", "loader.loaded", "loader.committed")
 PATIENCE_SECONDS = 300.0
+_ENOUGH_SECONDS = 60.0
 _ARMED = """
 import os, signal, sys
 from ingestion import faultpoints
@@ -133,15 +134,22 @@ class Runs:
         """Ingest what there is, unharmed."""
         return self._worker.run(**self._order)
 
-    def settle(self) -> None:
-        """Ingest, unharmed, until a run finds nothing left: a broker that was killed may need a while.
+    def settle(self, heal: Callable[[], None]) -> None:
+        """Ingest, unharmed, until a run is not refused: a broker that was killed may need a while.
+
+        Args:
+            heal: Done once, when all were refused for a minute.
 
         Raises:
             AssertionError: They are all refused, and why.
         """
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        began, is_healed = time.monotonic(), False
         while self.drain() != 0:
-            assert time.monotonic() < deadline, f"refused for {PATIENCE_SECONDS:g} s: {self.refused}"
+            seconds = time.monotonic() - began
+            assert seconds < PATIENCE_SECONDS, f"refused for {seconds:.0f} s: {self.refused}"
+            if seconds > _ENOUGH_SECONDS and not is_healed:
+                is_healed = True
+                heal()
 
     @property
     def refused(self) -> str:

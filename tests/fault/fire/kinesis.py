@@ -46,6 +46,9 @@ class KinesisUnderFire:
         os.kill(self._moto.pid, signal.SIGCONT)
         return "broker (an emulator, frozen)"
 
+    def heal(self) -> None:
+        """Nothing of the kind was seen."""
+
     def kept(self) -> dict[Place, int] | None:
         return None
 

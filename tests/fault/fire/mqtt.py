@@ -58,6 +58,9 @@ class MqttUnderFire:
             self._server.start()
         return "broker"
 
+    def heal(self) -> None:
+        """Nothing of the kind was seen."""
+
     def kept(self) -> dict[Place, int] | None:
         return None
 

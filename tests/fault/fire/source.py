@@ -74,6 +74,9 @@ class Source(Protocol):
     def strike(self) -> str:
         """Kill the server and start it again; what was done, in a word or two. Empty: it has none."""
 
+    def heal(self) -> None:
+        """What an operator does with a server that runs and does not work; nothing where none is known."""
+
     def kept(self) -> dict[Place, int] | None:
         """What the log holds, place by place, read by another client; None for what is collected."""
 
