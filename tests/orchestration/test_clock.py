@@ -31,12 +31,12 @@ from ingestion.settings import Settings
 from orchestration.conditions.condition import Finding
 from orchestration.daemon.clock import TOLERANCE_SECONDS, forget_times_to_come, went_back
 from orchestration.keys import ARRIVALS_SENSOR
-from orchestration.observe.watchman import Watchman
 from orchestration.sensors.backoff import Schedule
 from orchestration.sensors.model_pauses import ModelPauses
 from orchestration.sensors.pause import Pause
 from orchestration.system.instance import dagster_environment, prepare_instance
 from tests.conftest import there
+from tests.orchestration.reactions.desk import Desk
 from tests.repository import REPOSITORY
 from tests.servers import ServerMissing
 
@@ -155,9 +155,7 @@ def test_the_daemon_s_process_ends_when_the_clock_is_set_back(tmp_path: Path) ->
 
 
 def test_an_alert_does_not_wait_for_a_time_that_was(tmp_path: Path) -> None:
-    watchman, now = Watchman(tmp_path, posts=True), datetime.now(UTC)
-    finding = Finding("stream_paused", "orders", "It stopped.", "")
-    watchman.note([finding], now=now)
-    alert = watchman.due(now=now - timedelta(days=1))
-    assert alert is not None
-    assert alert.condition.finding == finding
+    desk, now = Desk(tmp_path, "http://127.0.0.1:1/"), datetime.now(UTC)
+    desk.watchman.note([Finding("stream_paused", "orders", "It stopped.", "")], now=now)
+    desk.look(now=now - timedelta(days=1))
+    assert desk.noted() == [("condition_opened", "orders")]
