@@ -14,6 +14,7 @@ from ingestion.formats.avro import columns as quick_way
 from ingestion.formats.avro.columns import columns_of
 from ingestion.formats.avro.schema import AvroSchema, parse
 from ingestion.formats.avro.whole import whole_of
+from ingestion.formats.schema_registry.reading import _after_the_prefix
 from tests.formats.avro_bytes import declare, decode, encode, single_object
 
 _LONG = st.integers(-(2**63), 2**63 - 1)
@@ -182,6 +183,22 @@ def test_what_begins_as_a_single_object_is_not_read_as_a_bare_value(tmp_path: Pa
 def test_what_is_no_text_is_left_to_the_careful_way() -> None:
     schema = parse(json.dumps({"type": "record", "name": "R", "fields": [{"name": "a", "type": "string"}]}))
     assert quickly(schema, [b"\x02a", b"\x04\xff\xfe"]) is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 333, 2_000])
+def test_values_behind_a_schemas_number_are_read_without_it(count: int) -> None:
+    schema = parse(json.dumps(ORDER))
+    columns = columns_of(schema, schema)
+    assert columns is not None
+    bare = [encode(ORDER, {"id": n, "note": None}) for n in range(count)]
+    values = pa.array([b"\0\0\0\0\7" + value for value in bare], pa.binary())
+    quick = _after_the_prefix(pa.chunked_array([values]), columns.texts)
+    assert quick is not None
+    found = quick(values)
+    assert found is not None
+    assert found.to_pylist() == carefully(schema, bare)
+    others = pa.array([b"\0\0\0\0\7" + bare[0], b"\0\0\0\0\10" + bare[0]], pa.binary())
+    assert quick(others) is None
 
 
 def test_without_the_library_values_are_read_one_by_one(
