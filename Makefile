@@ -17,6 +17,8 @@ drill: env
 # Most tests wait rather than compute: more workers than cores. docs/testing.md says more.
 WORKERS ?= 4
 SLOW_WORKERS ?= 3
+# make hands on what its command line sets, and a test must not see it: libraries read names as plain as these.
+unexport WORKERS SLOW_WORKERS ARGS KILLS
 
 test: env
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)

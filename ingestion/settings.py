@@ -5,8 +5,7 @@ Settings.access. What is a property of a stream belongs into streams.yml. .env.e
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -24,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingestion.data_folder import demo_hint, demo_project, is_demo, system_is_running
+from ingestion.environment import prepare
 from ingestion.errors import ConfigError
 from ingestion.project import (
     DBT_FOLDER,
@@ -36,8 +36,7 @@ from ingestion.project import (
     find_project,
 )
 
-# dlt reads it before our settings reach it, and would call home from a plain `millrace ingest`.
-os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+prepare()
 
 RUNTIME_FILE = "runtime.env"
 REGISTERED_FOLDER = "schemas"
@@ -299,28 +298,3 @@ def _wrong(error: ValidationError, *, prefix: str) -> ConfigError:
 
 def _only(values: Mapping[str, object], *names: str) -> dict[str, object]:
     return {name: values[name] for name in names if name in values}
-
-
-@contextmanager
-def exported(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for libraries of this process while the block runs."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def take_variable(name: str) -> str:
-    """The value of a variable for this process alone: its children do not get it. Empty when it is unset."""
-    return os.environ.pop(name, "")
-
-
-def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment plus `extra`, for a child process."""
-    return {**os.environ, **extra}

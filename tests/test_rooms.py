@@ -18,7 +18,7 @@ Ladder = tuple[str, ...]
 LADDERS: dict[str, Sequence[Ladder]] = {
     "ingestion": [
         (
-            "errors",
+            "errors environment",
             "project",
             "libraries",
             "data_folder",

@@ -11,6 +11,10 @@ from typing import Any
 
 import dlt
 import pyarrow as pa
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.providers import CustomLoaderDocProvider
+from dlt.common.configuration.specs.config_providers_context import ConfigProvidersContainer
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.destinations.impl.ducklake.configuration import DuckLakeClientConfiguration, DuckLakeCredentials
 from dlt.destinations.impl.ducklake.ducklake import DuckLakeClient
 from dlt.destinations.impl.ducklake.factory import ducklake
@@ -20,21 +24,34 @@ from dlt.pipeline.exceptions import PipelineStepFailed as PipelineStepFailed
 from ingestion.faultpoints import faultpoint
 from ingestion.lake.lake import CATALOG_NAME, Lake
 
-_DLT_CONFIG: dict[str, Any] = {
-    "runtime.dlthub_telemetry": False,
-    "runtime.log_level": "ERROR",
-    "runtime.request_timeout": 10,
-    "normalize.parquet_normalizer.add_dlt_load_id": True,
+_CONFIG: dict[str, Any] = {
+    "runtime": {"dlthub_telemetry": False, "log_level": "ERROR", "request_timeout": 10},
+    "extract": {"workers": 1},
+    "normalize": {"workers": 1, "parquet_normalizer": {"add_dlt_load_id": True}},
+    "load": {
+        "workers": 1,
+        "delete_completed_jobs": True,
+        "raise_on_failed_jobs": True,
+        "raise_on_max_retries": 1,
+    },
     # Written once, read once, deleted: compressing it costs more than all the rest of writing it.
-    "data_writer.compression": "none",
-    "load.delete_completed_jobs": True,
-    "load.raise_on_failed_jobs": True,
-    "load.raise_on_max_retries": 1,
-    "load.workers": 1,
-    "normalize.workers": 1,
-    "extract.workers": 1,
+    "data_writer": {"compression": "none"},
     "restore_from_destination": False,
 }
+
+
+def _configure() -> None:
+    """Make `_CONFIG` all that dlt knows in this process.
+
+    By itself it asks the environment first, down to names without a section: a `WORKERS=0` that somebody
+    set for another program, or a `.dlt/config.toml` in some folder, would change how batches are loaded.
+    """
+    context = Container()[PluggableRunContext]
+    context.providers = ConfigProvidersContainer([CustomLoaderDocProvider("millrace", lambda: _CONFIG)])
+    context.context.reset_config()
+
+
+_configure()
 
 
 class _SharedSqlClient(DuckLakeSqlClient):
@@ -82,8 +99,6 @@ class _SharedClient(DuckLakeClient):
 
 def destination(lake: Lake) -> Any:
     """dlt's ducklake destination, bound to an open lake."""
-    for key, value in _DLT_CONFIG.items():
-        dlt.config[key] = value
 
     class client(_SharedClient):  # noqa: N801 - dlt derives names from it
         def __init__(self, schema: dlt.Schema, config: Any, capabilities: Any) -> None:

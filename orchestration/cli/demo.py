@@ -17,8 +17,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ingestion.data_folder import demo_folder, shown
+from ingestion.environment import exported
 from ingestion.errors import ConfigError
-from ingestion.settings import exported
 from orchestration.cli.context import Globals, err, out
 from orchestration.cli.live import Terminated, addresses, interruptible, progress, watch
 from orchestration.cli.tables import table
@@ -48,7 +48,7 @@ def demo(options: Globals, *, seconds: float | None, rate: float, ui: bool) -> i
     current = options.settings(needs_project=False)
     folder = current.data_dir if options.data_dir is not None else demo_folder(current.data_dir)
     webhook = current.alert_webhook_url
-    variables = dict(EMULATED)
+    variables = EMULATED.copy()
     if webhook is not None:
         variables["MILLRACE_ALERT_WEBHOOK_URL"] = webhook.get_secret_value()
     require_demo_folder(folder)

@@ -4,8 +4,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from ingestion.data_folder import demo_hint, is_demo
+from ingestion.environment import take_variable
 from ingestion.errors import ConfigError
-from ingestion.settings import Settings, take_variable
+from ingestion.settings import Settings
 from orchestration.cli.context import out
 from orchestration.cli.live import addresses, interruptible, progress, watch
 from orchestration.services.postgres import EmbeddedPostgres

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ingestion.settings import exported
+from ingestion.environment import exported
 from orchestration.dbt.interrupts import DeferredException
 
 _LOG_BYTES = 2 * 1024 * 1024

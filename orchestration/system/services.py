@@ -14,10 +14,11 @@ import yaml
 
 from ingestion.collect.members import Member
 from ingestion.connectors.registry import connectors
+from ingestion.environment import child_environment
 from ingestion.errors import ConfigError
 from ingestion.libraries import installed
 from ingestion.project import PRODUCT_DIR
-from ingestion.settings import Settings, child_environment
+from ingestion.settings import Settings
 from orchestration.metrics.access import door
 from orchestration.observe.probes import ANSWER_SECONDS, Question, answers_grpc, answers_line
 from orchestration.services.postgres_folder import Tcp

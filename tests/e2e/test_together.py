@@ -15,14 +15,14 @@ from ingestion.lake.engine import engine_config
 from tests.e2e.reader import LEDGER, QUERIES
 from tests.e2e.test_demo import MILLRACE, environment
 from tests.repository import REPOSITORY
-from tests.waiting import eventually
 
 SECONDS = 60
 READERS, CURSORS, PAUSE_SECONDS = 5, 4, 1.0  # processes, readers in each, between two reads
 DBT = str(Path(sys.executable).with_name("dbt"))
 
 
-def marts_are_there(folder: Path) -> bool:
+def what_is_missing(folder: Path) -> str:
+    """Why the marts cannot be read yet, or nothing."""
     try:
         with duckdb.connect(":memory:", config=engine_config(folder)) as connection:
             connection.execute("attach 'ducklake:millrace' as lake (read_only)")
@@ -32,9 +32,18 @@ def marts_are_there(folder: Path) -> bool:
                 "select (select count(*) from lake.marts.machine_minute), "
                 "(select count(*) from lake.marts.order_progress), (select count(*) from lake.marts.ops_lag)"
             ).fetchone()
-    except duckdb.Error:
-        return False
-    return counts is not None and all(counts)
+    except duckdb.Error as error:
+        return str(error)
+    return "" if counts is not None and all(counts) else f"rows: {counts}"
+
+
+def wait_for_marts(folder: Path, demo: "subprocess.Popen[bytes]", output: Path) -> None:
+    """Wait until every mart has rows; what stands in the way is said, and by a demo that ended at once."""
+    deadline = time.monotonic() + 300  # one minute by itself
+    while missing := what_is_missing(folder):
+        assert demo.poll() is None, output.read_text()
+        assert time.monotonic() < deadline, f"{missing}\n{output.read_text()}"
+        time.sleep(1)
 
 
 def command(name: str, *arguments: str, env: dict[str, str]) -> dict[str, Any]:
@@ -54,12 +63,14 @@ def command(name: str, *arguments: str, env: dict[str, str]) -> dict[str, Any]:
 def test_modeller_readers_and_a_backup_see_no_error_while_everything_runs(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     env = environment(folder)
-    demo = subprocess.Popen(
-        [*MILLRACE, "--data-dir", folder, "demo", "--no-ui"],
-        cwd=REPOSITORY, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+    output = tmp_path / "output"
+    with output.open("w") as file:  # a pipe that nobody reads would stop the demo when it is full
+        demo = subprocess.Popen(
+            [*MILLRACE, "--data-dir", folder, "demo", "--no-ui"],
+            cwd=REPOSITORY, env=env, stdout=file, stderr=file,
+        )  # fmt: skip
     try:
-        eventually(lambda: marts_are_there(folder), "the marts have rows", seconds=180)
+        wait_for_marts(folder, demo, output)
         deadline = time.monotonic() + SECONDS
         arguments = map(str, (folder, SECONDS, PAUSE_SECONDS, CURSORS))
         reader = [sys.executable, "-m", "tests.e2e.reader", *arguments]
@@ -88,9 +99,9 @@ def test_modeller_readers_and_a_backup_see_no_error_while_everything_runs(tmp_pa
         assert [run for run in overview["runs"] if run["status"] == "FAILURE"] == []
         assert {check["outcome"] for check in overview["checks"]} <= {"passed", "warned"}
         demo.send_signal(signal.SIGINT)
-        told, _ = demo.communicate(timeout=240)
-        assert demo.returncode == 0, told
-        assert "Good: every event sent over MQTT, Kafka" in told
+        demo.wait(timeout=240)
+        assert demo.returncode == 0, output.read_text()
+        assert "Good: every event sent over MQTT, Kafka" in output.read_text()
     finally:
         demo.terminate()
         demo.wait(timeout=120)

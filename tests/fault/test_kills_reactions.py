@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.settings import child_environment
+from ingestion.environment import child_environment
 from tests.orchestration.reactions.desk import EVENTS, Desk
 from tests.repository import REPOSITORY
 from tests.servers.receiver import REFUSE, RESET, Receiver

@@ -44,7 +44,8 @@ def open_client(access: KinesisAccess, *, timeout_seconds: float, connections: i
     try:
         session = boto3.session.Session(profile_name=access.profile, region_name=access.region)
     except ProfileNotFound as error:
-        raise ConfigError(f"MILLRACE_KINESIS_PROFILE: {error}") from None
+        variable = "MILLRACE_KINESIS_PROFILE" if access.profile else "AWS_PROFILE"
+        raise ConfigError(f"{variable}: {error}") from None
     # What listens on this machine is an emulator, which takes any: so `doctor` needs none beside a demo.
     any_will_do = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
     needs_none = access.is_local and session.get_credentials() is None

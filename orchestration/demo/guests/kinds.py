@@ -23,7 +23,13 @@ KINESIS = Guest(
     access=lambda port: {"region": "eu-central-1", "endpoint_url": f"http://127.0.0.1:{port}"},
     remedy="'moto[server]', which emulates it, and 'millrace-lakehouse[kinesis]'",
 )
-EMULATED = {"AWS_ACCESS_KEY_ID": "emulated", "AWS_SECRET_ACCESS_KEY": "emulated"}
+EMULATED: dict[str, str | None] = {
+    "AWS_ACCESS_KEY_ID": "emulated",
+    "AWS_SECRET_ACCESS_KEY": "emulated",
+    "AWS_SESSION_TOKEN": None,
+    "AWS_PROFILE": None,  # it would come before the keys
+    "AWS_DEFAULT_PROFILE": None,
+}
 """Credentials for the emulator, where boto3 finds them; a demo must not use a developer's own."""
 GUESTS = (RABBITMQ, KINESIS)
 
