@@ -23,11 +23,13 @@ from orchestration.assets.models import models_asset
 from orchestration.assets.raw import ledger_specs, raw_asset, source_specs
 from orchestration.assets.rule_alerts import alert_models
 from orchestration.checks.adapter import contract_audit
+from orchestration.checks.anomalies import anomaly_checks
 from orchestration.checks.conditions import conditions_checks, conditions_spec
 from orchestration.checks.contracts import Contract, read_contracts
 from orchestration.checks.freshness import declared_budgets
 from orchestration.checks.ledger import ledger_audit
 from orchestration.checks.raw_contracts import batches_contract, rejects_contract
+from orchestration.checks.staged import staged_streams
 from orchestration.conditions.reports import report, report_checks
 from orchestration.conditions.rule_alerts import forget_rule_alerts
 from orchestration.dbt.broken import project_findings
@@ -228,6 +230,7 @@ def _audits(project: Project) -> list[AssetChecksDefinition]:
         *scans,
         ledger_audit(project.streams),
         contract_audit("hourly_contracts", hourly),
+        anomaly_checks(project.streams, staged_streams(project.streams, project.lineage.keys.values())),
     ]
 
 

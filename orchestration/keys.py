@@ -53,6 +53,9 @@ STREAM_METADATA = "millrace_stream"
 
 MODELS_METADATA = "millrace_models"
 
+RUNS_METADATA = "runs"
+"""Of a check and its results: hourly, where the schedule runs it and not every build."""
+
 CPU_METADATA = "cpu_seconds"
 """Of a batch, a model or a check: the CPU-seconds that the run's process spent on it."""
 """On a step's failure: the models that failed, or EVERY_MODEL → why."""
@@ -71,6 +74,7 @@ OPS_GROUP = "ops"
 
 LEDGER_CHECK = "ledger_proof"
 LEDGER_AUDIT = "ledger_audit"
+ANOMALIES = "anomalies"
 FRESHNESS_CHECK = "freshness_budget"
 
 

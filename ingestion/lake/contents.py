@@ -66,7 +66,7 @@ from relations
 left join files on files.table_id = relations.id
 left join deletions on deletions.table_id = relations.id
 left join changes on changes.table_id = relations.id
-where name not in ('_dlt_loads', '_dlt_version', '_editions', '_conflicts', '_accepted_gaps')
+where name not in ('_dlt_loads', '_dlt_version', '_editions', '_conflicts', '_accepted_gaps', '_profiles')
 order by 1, 2
 """
 _COLUMNS = f"""

@@ -18,6 +18,7 @@ from ingestion.log.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA, RE
 
 LEDGER = "batches"
 ACCEPTED_GAPS = "_accepted_gaps"
+PROFILES = "_profiles"
 _OUR_TABLES = {"rejects": REJECT_SCHEMA, "reject_resolutions": RESOLUTION_SCHEMA, LEDGER: BATCH_SCHEMA}
 _DLT_TABLES = """
 create table if not exists raw._dlt_loads (
@@ -37,10 +38,13 @@ _DBT_TABLES = {
     "business_id varchar, found_at timestamptz",
     ACCEPTED_GAPS: "stream varchar, sender varchar, opened_until timestamptz, accepted_at timestamptz, "
     "note varchar",
+    PROFILES: "stream varchar, hour timestamptz, field varchar, events bigint, empty bigint, "
+    "different bigint, delay_seconds double",
 }
 """What dbt notes in the transactions that build models (orchestration/dbt/package/macros): by which
 declaration each was built (the row of the highest generation counts), and deliveries with one id and several
-payloads. And what an operator accepts as lost (ingestion/watch/sequences.py); dbt only reads it."""
+payloads. And what an operator accepts as lost (ingestion/watch/sequences.py), and what each hour of a stream
+was like (ingestion/watch/profiles.py)."""
 
 _READY = f"""
 select

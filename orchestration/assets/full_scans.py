@@ -12,7 +12,7 @@ from dagster import (
     multi_asset_check,
 )
 
-from orchestration.checks.audits import fails_with_its_checks
+from orchestration.checks.audits import fails_with_its_checks, hourly
 from orchestration.checks.dbt_tests import result_of_test
 from orchestration.dbt.lineage import NodeKeys
 from orchestration.dbt.project import FULL_SCAN, FULL_SCAN_TAG, NO_ASSETS, ParsedModels
@@ -32,7 +32,7 @@ def full_scan_checks(parsed: ParsedModels) -> AssetChecksDefinition:
     nodes = NodeKeys.of(specs.assets, scanning)
 
     @multi_asset_check(
-        name="full_scans", specs=scanning, can_subset=True, required_resource_keys={"lake_session"}
+        name="full_scans", specs=hourly(scanning), can_subset=True, required_resource_keys={"lake_session"}
     )
     @fails_with_its_checks
     def full_scans(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:

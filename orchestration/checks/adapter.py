@@ -15,7 +15,7 @@ from dagster import (
 
 from ingestion.lake.lake import Lake
 from ingestion.land.session import LakeSession
-from orchestration.checks.audits import fails_with_its_checks
+from orchestration.checks.audits import fails_with_its_checks, hourly
 from orchestration.checks.contracts import Contract, list_checks
 from orchestration.checks.soda import verify
 from orchestration.keys import WARNING
@@ -51,7 +51,9 @@ def contract_audit(name: str, contracts: Mapping[AssetKey, Contract]) -> AssetCh
         spec for key, contract in contracts.items() for spec in check_specs(contract, key, blocking=False)
     ]
 
-    @multi_asset_check(name=name, specs=specs, can_subset=True, required_resource_keys={"lake_session"})
+    @multi_asset_check(
+        name=name, specs=hourly(specs), can_subset=True, required_resource_keys={"lake_session"}
+    )
     @fails_with_its_checks
     def audit(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
         session: LakeSession = context.resources.lake_session

@@ -3,18 +3,33 @@
 Nothing is downstream of its checks, so they hold nothing back, and Dagster alone would report a success.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 
-from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetCheckSeverity, Failure
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    Failure,
+    MetadataValue,
+)
+
+from orchestration.keys import RUNS_METADATA
 
 Audit = Callable[[AssetCheckExecutionContext], Iterator[AssetCheckResult]]
 
 _NAMED = 5
+_HOURLY = {RUNS_METADATA: MetadataValue.text("hourly")}
+
+
+def hourly(specs: Iterable[AssetCheckSpec]) -> list[AssetCheckSpec]:
+    """The specs, with the note that their checks run by the schedule and not with every build."""
+    return [spec._replace(metadata={**(spec.metadata or {}), **_HOURLY}) for spec in specs]
 
 
 def fails_with_its_checks(audit: Audit) -> Audit:
-    """Yield all results, then fail if one of them is an error; warnings do not count.
+    """Yield all results as hourly ones, then fail if one of them is an error; warnings do not count.
 
     Args:
         audit: The op's function.
@@ -24,7 +39,7 @@ def fails_with_its_checks(audit: Audit) -> Audit:
     def failing(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
         failed: list[str] = []
         for result in audit(context):
-            yield result
+            yield result._replace(metadata={**result.metadata, **_HOURLY})
             if not result.passed and result.severity == AssetCheckSeverity.ERROR:
                 failed.append(_named(result))
         if failed:

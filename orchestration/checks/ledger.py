@@ -21,7 +21,7 @@ from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
 from ingestion.land.session import LakeSession
 from ingestion.watch.against_log import compare_with_log
-from orchestration.checks.audits import fails_with_its_checks
+from orchestration.checks.audits import fails_with_its_checks, hourly
 from orchestration.keys import LEDGER_AUDIT, LEDGER_CHECK, WARNING, raw_key
 
 _BROKER_SECONDS = 5.0
@@ -50,7 +50,7 @@ def ledger_audit(streams: Sequence[Stream]) -> AssetChecksDefinition:
     ]
 
     @multi_asset_check(
-        name=LEDGER_AUDIT, specs=specs, can_subset=True, required_resource_keys={"lake_session"}
+        name=LEDGER_AUDIT, specs=hourly(specs), can_subset=True, required_resource_keys={"lake_session"}
     )
     @fails_with_its_checks
     def audit(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:

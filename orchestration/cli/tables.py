@@ -252,19 +252,22 @@ def checks_line(checks: Sequence[CheckRecord]) -> Text:
     for name, count in counts.items():
         if count or name in ("passed", "failed"):
             line.append(f"{count} {name.replace('_', ' ')}  ", style=_COLOURS[name] if count else "dim")
+    if hourly := sum(check.hourly for check in checks):
+        line.append(f"({hourly} of them hourly)", style="dim")
     return line
 
 
 def checks_summary(checks: Sequence[CheckRecord]) -> RenderableType:
     """How many passed, every one that did not, and what those that passed have noted."""
     line = checks_line(checks)
-    bad = table("asset", "check", "result", "")
+    bad = table("asset", "check", "runs", "result", "")
     for check in checks:
+        name = (escape(check.asset), escape(check.check), "hourly" if check.hourly else "each build")
         if check.outcome == "passed" and check.message:
-            bad.add_row(escape(check.asset), escape(check.check), Text("noted", "dim"), _first(check.message))
+            bad.add_row(*name, Text("noted", "dim"), _first(check.message))
         if check.outcome != "passed":
             result = Text(check.outcome.replace("_", " "), _COLOURS.get(check.outcome, "cyan"))
-            bad.add_row(escape(check.asset), escape(check.check), result, _first(check.message))
+            bad.add_row(*name, result, _first(check.message))
     return Group(line, bad) if bad.row_count else line
 
 

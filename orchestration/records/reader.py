@@ -61,6 +61,7 @@ class CheckRecord:
         message: Why, if it did not pass.
         numbers: Its metadata that are numbers.
         checked_at: UTC.
+        hourly: Whether the schedule runs it, and not every build.
     """
 
     asset: str
@@ -69,6 +70,7 @@ class CheckRecord:
     message: str
     numbers: Mapping[str, float]
     checked_at: datetime
+    hourly: bool = False
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,14 @@ class DagsterRecords:
 
 def check_record(key: str, name: str, status: str, event: str | None, moment: datetime) -> CheckRecord:
     """A row of Dagster's asset_check_executions."""
-    return CheckRecord(_asset(key), name, *_outcome(status, event), checked_at=moment.replace(tzinfo=UTC))
+    entry = json.loads(event) if event else {}
+    evaluation = ((entry.get("dagster_event") or {}).get("event_specific_data")) or {}
+    metadata = evaluation.get("metadata") or {}
+    values = {name: value for name, value in metadata.items() if isinstance(value, dict)}
+    return CheckRecord(
+        _asset(key), name, *_outcome(status, evaluation, values), checked_at=moment.replace(tzinfo=UTC),
+        hourly=values.get("runs", {}).get("text") == "hourly",  # keys.RUNS_METADATA
+    )  # fmt: skip
 
 
 def _asset(key: str) -> str:
@@ -250,12 +259,10 @@ def _moment(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _outcome(status: str, event: str | None) -> tuple[Outcome, str, dict[str, float]]:
+def _outcome(
+    status: str, evaluation: Mapping[str, Any], values: Mapping[str, Mapping[str, Any]]
+) -> tuple[Outcome, str, dict[str, float]]:
     """Outcome, message and numbers of a recorded evaluation; a warning is a failure of lower severity."""
-    entry = json.loads(event) if event else {}
-    evaluation = ((entry.get("dagster_event") or {}).get("event_specific_data")) or {}
-    metadata = evaluation.get("metadata") or {}
-    values = {name: value for name, value in metadata.items() if isinstance(value, dict)}
     numbers = {
         name: float(value["value"])
         for name, value in values.items()

@@ -59,6 +59,7 @@ def test_an_audit_before_the_first_build_checks_what_is_there(
     invoke(dbt_project(known), build_args("run", select=["+order_progress", "ops_batches"]))
     second = audit()
     assert second.success
+    assert {check.metadata["runs"].value for check in second.get_asset_check_evaluations()} == {"hourly"}
     found = outcomes(second)
     built = {"staging/stg_production_orders", "marts/order_progress", "ops/ops_batches"}
     assert found.keys() == raw | built

@@ -21,6 +21,7 @@ from dagster import (
 
 from ingestion.settings import Settings
 from orchestration.build import build_defs
+from orchestration.checks.anomalies import DELAY_CHECK, VOLUME_CHECK
 from orchestration.keys import AUDIT_JOB, LEDGER_AUDIT, REFRESH_JOB, UPKEEP_JOB, raw_key
 
 Build = Callable[..., Definitions]
@@ -42,7 +43,8 @@ def test_an_asset_takes_the_place_of_the_one_with_its_key(build: Build) -> None:
     definitions = build(asset_overrides={ORDERS: nothing_new})
     graph = definitions.resolve_asset_graph()
     assert graph.get(ORDERS).assets_def.op.name == nothing_new.op.name
-    assert {key.name for key in graph.get(ORDERS).check_keys} == {LEDGER_AUDIT}  # an audit has it
+    audited = {LEDGER_AUDIT, VOLUME_CHECK, DELAY_CHECK}  # audits have them
+    assert {key.name for key in graph.get(ORDERS).check_keys} == audited
     assert nothing_new.op.name in {node.name for node in definitions.resolve_job_def(REFRESH_JOB).nodes}
 
 

@@ -112,6 +112,7 @@ def test_the_newest_batch_is_looked_at_and_status_shows_the_note(
     console = Console(width=400, file=StringIO())
     console.print(checks_summary([record]))
     assert note in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "each build" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_stream_whose_times_are_the_broker_s_has_no_such_check() -> None:
