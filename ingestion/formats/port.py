@@ -53,6 +53,30 @@ class NamedSchema(NamedTuple):
     fields: tuple[SchemaField, ...]
 
 
+class Completeness(NamedTuple):
+    """The keys of a payload by which a message shows what it lacks, and which messages never came.
+
+    Attributes:
+        unnamed: How many of a message's values have no known name or type.
+        what: These values in a few words, as in "metrics that no birth names".
+        sender: Who numbers messages; a session of its own where a number may begin again.
+        number: The number, which rises by one.
+        wraps_at: The highest; 0 follows.
+        kind: Which kind of message it is.
+        begins: The kind that may have any number: a sender begins with it.
+        remedy: What to do about values without a name.
+    """
+
+    unnamed: str
+    what: str
+    sender: tuple[str, ...]
+    number: str
+    wraps_at: int
+    kind: str
+    begins: str
+    remedy: str
+
+
 class FormatOptions(BaseModel):
     """What a stream may declare about its format, as in `format: {json: {or_text: true}}`."""
 
@@ -89,6 +113,11 @@ class FormatOptions(BaseModel):
         Returns:
             None where nothing of it is kept, or what is kept cannot be used.
         """
+        return None
+
+    @property
+    def completeness(self) -> Completeness | None:
+        """How payloads show what is missing in them and between them; None: they do not."""
         return None
 
     @property

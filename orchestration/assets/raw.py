@@ -11,6 +11,7 @@ from ingestion.declare.logs import open_log
 from ingestion.declare.stream import Stream
 from ingestion.land.session import LakeSession
 from orchestration.checks.adapter import check_specs
+from orchestration.checks.incomplete import incomplete_specs
 from orchestration.checks.ledger import ledger_check_spec
 from orchestration.checks.raw_contracts import raw_contract
 from orchestration.keys import RAW_GROUP, SOURCES_GROUP, raw_key, source_key
@@ -57,7 +58,11 @@ def raw_asset(stream: Stream) -> AssetsDefinition:
         tags=dict.fromkeys(stream.tags, ""),
         description=f"{stream.description}\n\nEvents of `{stream.source.origin}` as they came. "
         "One row per event.",
-        check_specs=[ledger_check_spec(stream), *check_specs(contract, key, blocking=True)],
+        check_specs=[
+            ledger_check_spec(stream),
+            *check_specs(contract, key, blocking=True),
+            *incomplete_specs(stream),
+        ],
         required_resource_keys={"lake_session"},
         op_tags={"millrace/stream": stream.name},
     )

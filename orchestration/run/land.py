@@ -33,6 +33,7 @@ from ingestion.land.session import LakeSession
 from ingestion.log.plausible import believed
 from ingestion.log.port import Log
 from orchestration.checks.adapter import run_contract
+from orchestration.checks.incomplete import incomplete_results
 from orchestration.checks.ledger import prove_ledger
 from orchestration.checks.raw_contracts import raw_contract
 from orchestration.conditions.silence import note_heard
@@ -103,6 +104,7 @@ def _ingest(
         checked.advance({stream.name: newest})
     if newest and not any(breaks(result) for result in results):
         session.released[stream.name] = newest
+    results += incomplete_results(session.lake, stream)  # of senders: it says nothing about the batch
     spent = {CPU_METADATA: round(time.process_time() - began, 3)}
     return Landed(_lag(stream, report, log) | _metadata(report, session) | spent, results)
 

@@ -11,7 +11,7 @@ from typing import cast
 import pyarrow as pa
 
 from ingestion.formats.likeness import CERTAIN, Likeness, Sample, likeness
-from ingestion.formats.port import FormatOptions, Refusal, Request, Surroundings, Texts
+from ingestion.formats.port import Completeness, FormatOptions, Refusal, Request, Surroundings, Texts
 from ingestion.formats.sparkplug.births import Births
 from ingestion.formats.sparkplug.command import rebirth
 from ingestion.formats.sparkplug.message import NotSparkplug, read_message
@@ -32,6 +32,24 @@ class SparkplugOptions(FormatOptions):
     """
 
     rebirth: bool = False
+
+    @property
+    def completeness(self) -> Completeness:
+        """By what the standard has in every message."""
+        remedy = (
+            "'format: {sparkplug: {rebirth: true}}' in streams.yml asks its edge node for the births, and "
+            "'millrace replay --from-raw' names what follows a birth that landed late"
+        )
+        if self.rebirth:
+            remedy = (
+                "its edge node has been asked for the births and has not sent them: see that the login of "
+                "MILLRACE_MQTT_USERNAME may publish to spBv1.0/<group>/NCMD/<node>, and that the node takes "
+                "'Node Control/Rebirth'"
+            )
+        return Completeness(
+            "unresolved", "metrics that no birth names", ("group", "node", "bd_seq"), "seq", 255,
+            "type", "NBIRTH", remedy,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -150,4 +150,15 @@ MUTANTS = (
         "the ledger names every schema of a batch",
         (f"{_CHANGES}::test_a_batch_of_several_chunks_names_the_schemas_of_all",),
     ),
+    Mutant(
+        "a late message counts as a whole round of the counter",
+        "ingestion/watch/incomplete.py",
+        "            when step < -{half} then step + {size}\n",
+        "            when step < 0 then step + {size}\n",
+        "what is missing by its number is what never came",
+        (
+            "tests/fakes/test_incomplete_messages.py"
+            "::test_numbers_that_are_left_out_are_counted_across_batches_and_late_ones_taken_back",
+        ),
+    ),
 )
