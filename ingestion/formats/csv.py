@@ -75,6 +75,7 @@ class CsvFormat:
     options: type[FormatOptions] = CsvOptions
     reasons: frozenset[str] = frozenset({NOT_UTF8, NOT_CSV, "empty"})
     keeps_bytes: bool = True
+    is_text: bool = True
     libraries: tuple[str, ...] = ()
     extra: str = ""
 

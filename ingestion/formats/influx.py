@@ -46,6 +46,7 @@ class InfluxFormat:
     options: type[FormatOptions] = InfluxOptions
     reasons: frozenset[str] = frozenset({NOT_INFLUX, NOT_UTF8, "empty"})
     keeps_bytes: bool = True
+    is_text: bool = True
     libraries: tuple[str, ...] = ()
     extra: str = ""
 

@@ -44,6 +44,7 @@ class JsonFormat:
     options: type[FormatOptions] = JsonOptions
     reasons: frozenset[str] = frozenset({"empty", NOT_UTF8, "not_json", VIOLATES_SCHEMA}) | REASONS
     keeps_bytes: bool = False
+    is_text: bool = True
     libraries: tuple[str, ...] = ("orjson",)
     extra: str = ""
 

@@ -2,17 +2,26 @@
 
 import orjson
 
+from ingestion.formats.port import reads_text
+from ingestion.formats.registry import find_format
 from ingestion.formats.text import marked_encoding
 from ingestion.formats.unpack import packed_as
 
 
-def form_of(value: bytes | None) -> str:
-    """What stands round the text: gzip, UTF-16, a NUL; empty for plain bytes."""
+def form_of(value: bytes | None, format_name: str) -> str:
+    """What stands round what a format reads: gzip; of text UTF-16 or a NUL, too; empty for plain bytes.
+
+    Args:
+        value: As received.
+        format_name: The format that reads it: in other bytes than text a mark or a NUL is a part of a value.
+    """
     if not value:
         return ""
     packed = packed_as(value)
     if packed:
         return packed
+    if not reads_text(find_format(format_name)):
+        return ""
     encoding = marked_encoding(value)
     if encoding:
         return f"{encoding.upper()} with a byte order mark"

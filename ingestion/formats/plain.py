@@ -36,6 +36,7 @@ class PlainFormat:
     options: type[FormatOptions] = PlainOptions
     reasons: frozenset[str] = frozenset({NOT_UTF8})
     keeps_bytes: bool = True
+    is_text: bool = True
     libraries: tuple[str, ...] = ()
     extra: str = ""
 

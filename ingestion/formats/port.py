@@ -202,6 +202,11 @@ def keeps_state(chosen: "Format") -> bool:
     return bool(getattr(chosen, "keeps_state", False))
 
 
+def reads_text(chosen: "Format") -> bool:
+    """Whether its bytes are text, whose marks and NULs it undoes: `is_text`, which a format may leave out."""
+    return bool(getattr(chosen, "is_text", False))
+
+
 class Format(Protocol):
     """One format. There is one value a format; the registry names it.
 

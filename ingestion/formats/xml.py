@@ -63,6 +63,7 @@ class XmlFormat:
     options: type[FormatOptions] = XmlOptions
     reasons: frozenset[str] = frozenset({NOT_XML, NOT_UTF8, VIOLATES_SCHEMA, "empty"})
     keeps_bytes: bool = True
+    is_text: bool = True
     libraries: tuple[str, ...] = ("lxml",)
     extra: str = "xml"
 
@@ -101,6 +102,8 @@ class _Reader:
             return Refusal("empty", "nothing but spaces" if value else "no bytes")
         from lxml import etree
 
+        if value.endswith(b"\0") and b"\0" not in (text_alone := value.rstrip(b"\0")):
+            value = text_alone  # as of any text (text.py); UTF-16 and UTF-32 have NULs elsewhere, too
         encoding = None
         if charset_of(headers) and not marked_encoding(value):
             text = as_utf8(value, headers)  # it counts more than the document's declaration (RFC 7303, 3.2)

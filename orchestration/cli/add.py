@@ -125,7 +125,7 @@ def _take_sample(source: SourceSpec, settings: Settings, look: Look, decoding: F
         tuple(whole),
         refused,
         len(seen) - len(landing) - refused.total(),
-        (*forms([each.value for each in samples]), *_notes(found)),
+        (*forms([each.value for each in samples], str(decoding)), *_notes(found)),
     )
 
 

@@ -66,7 +66,7 @@ def _document(seen: Seen, fate: Fate | None) -> dict[str, Any]:
         "key": seen.key,
         "headers": orjson.Fragment(message.headers) if message.headers else None,
         "note": message.note,
-        "form": form_of(message.value) or None,
+        "form": form_of(message.value, seen.format) or None,
         "format": seen.format or None,
         "payload": None if seen.payload is None else orjson.Fragment(_on_one_line(seen.payload)),
         "refused": {"reason": seen.reason, "detail": seen.detail} if seen.reason else None,
@@ -94,7 +94,7 @@ def _print(seen: Seen, fate: Fate | None) -> None:
         head.append(f"{message.sent_at:%Y-%m-%d %H:%M:%S}.{message.sent_at.microsecond // 1000:03}  ", "cyan")
     if seen.key is not None:
         head.append(f"key {printable(seen.key)}  ")
-    if notes := ", ".join(filter(None, (message.note, form_of(message.value)))):
+    if notes := ", ".join(filter(None, (message.note, form_of(message.value, seen.format)))):
         head.append(notes, style="yellow")
     out.print(head)
     if seen.payload is not None:

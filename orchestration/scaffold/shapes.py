@@ -44,9 +44,9 @@ class Events:
     messages: tuple[int, ...]
 
 
-def forms(values: Sequence[bytes]) -> list[str]:
-    """Sentences about what stands round the texts, which needs no declaration."""
-    found = Counter(form for form in map(form_of, values) if form)
+def forms(values: Sequence[bytes], format_name: str) -> list[str]:
+    """Sentences about what stands round what a format reads, which needs no declaration."""
+    found = Counter(form for value in values if (form := form_of(value, format_name)))
     return [
         f"{form} in {count} of {len(values)} messages: that is undone by itself"
         for form, count in found.items()

@@ -241,11 +241,11 @@ def test_every_element_of_an_array_is_shown(lake: Lake, capsys: pytest.CaptureFi
     assert [row["id"] for row in fate.elements] == list(range(1, 21))
     assert fate.staged == {"elements": 25, "batch_id": 1, "id": 1, "cast_errors": []}
     message = Message("s-0", 0, None, b"[]", None, None)
-    show([(Seen(message, None, "[]"), fate)], origin="Kafka t", nothing="", as_json=False)
+    show([(Seen(message, None, "[]", format="json"), fate)], origin="Kafka t", nothing="", as_json=False)
     shown = capsys.readouterr().out
     assert [f"staging  id {number}\n" in shown for number in (1, 2, 20, 21)] == [True, True, True, False]
     assert "and 5 more elements" in shown
-    show([(Seen(message, None, "[]"), fate)], origin="Kafka t", nothing="", as_json=True)
+    show([(Seen(message, None, "[]", format="json"), fate)], origin="Kafka t", nothing="", as_json=True)
     assert len(json.loads(capsys.readouterr().out)["elements"]) == 20
 
 

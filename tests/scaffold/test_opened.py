@@ -20,7 +20,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 def seen(key: bytes | None, value: bytes, headers: str | None = None, *, at: int = 0) -> Seen:
     """A message as it is looked at."""
     message = Message("", None, key, value, headers, START + timedelta(seconds=at))
-    return Seen(message, None if key is None else key.decode(), value.decode())
+    return Seen(message, None if key is None else key.decode(), value.decode(), format="json")
 
 
 def proposed(source: str, messages: list[Seen]) -> tuple[str, dict[str, str]]:
