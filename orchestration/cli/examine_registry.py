@@ -1,6 +1,6 @@
 """What `millrace doctor` finds out about the schema registry: each address, and the subjects of streams.yml.
 
-It is asked afresh: what the data folder keeps of it shows nothing about the registry.
+It is asked afresh; what the data folder keeps shows only whether it still has the same schemas.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,10 +13,14 @@ from ingestion.errors import ConfigError, FormatUnavailable
 from ingestion.formats.schema_registry.access import SchemaRegistryAccess, registry_access
 from ingestion.formats.schema_registry.choice import Strategy, SubjectSchema, is_registered, subject_of
 from ingestion.formats.schema_registry.client import RegistryClient
-from ingestion.settings import Settings
+from ingestion.formats.schema_registry.kept import Kept
+from ingestion.formats.schema_registry.refilled import IDS, changed, sentence
+from ingestion.formats.schema_registry.whole import path_of, whole_answer
+from ingestion.settings import REGISTERED_FOLDER, Settings
 
 PART = "schema registry"
 _SECONDS = 5.0
+_MOST_COMPARED = 20
 _ANY_ID = "/schemas/ids/1"
 """Whoever may read schemas gets an answer; that there is no such schema is one, too."""
 
@@ -38,6 +42,12 @@ def registry(settings: Settings, streams: Sequence[Stream]) -> Iterator[Finding]
         yield Finding(PART, "note", f"{reason}; until then the others are asked instead of {url}")
     lacking = 0
     client, asked = RegistryClient(access, timeout_seconds=_SECONDS), dict[str, bool]()
+    kept = Kept(settings.data_dir / REGISTERED_FOLDER)
+    newest = kept.names(IDS)[-_MOST_COMPARED:]
+    name = changed(kept, reversed(newest), lambda name: whole_answer(client, path_of(name)))
+    if name:
+        yield Finding(PART, "problem", sentence(name, ", ".join(access.urls), kept))
+        return
     for stream in reading:
         for subject, path in _subjects(stream):
             asked[path] = client.get(path) is not None

@@ -9,6 +9,7 @@ from confluent_kafka.schema_registry import Schema, SchemaReference, record_subj
 
 from ingestion.declare.file import load_streams
 from ingestion.errors import FormatUnavailable
+from ingestion.formats.schema_registry import refilled as refill
 from ingestion.formats.schema_registry import registry as product
 from ingestion.settings import Settings, load_settings
 from orchestration.scaffold.entry import Entry, append_entry
@@ -214,6 +215,55 @@ def test_another_registry_with_the_same_ids_is_not_read_by_the_first_one_s_schem
     finally:
         for server in (first, other, empty):
             server.stop()
+
+
+def refilled(server: SchemaRegistry, folder: Path, schema: dict[str, object]) -> bytes:
+    """The registry loses everything and counts from 1 again; a value of its new first schema."""
+    server.stop()
+    (folder / "schemas.json").unlink()
+    server.start()
+    return avro(server, schema)({"celsius": 21.5})
+
+
+@pytest.mark.parametrize("asked", ["for a new id", "once in a while", "for the latest version"])
+def test_a_registry_that_was_emptied_and_filled_again_stops_the_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    server = SchemaRegistry(tmp_path / "registry").start()
+    try:
+        at = settings_of(tmp_path, server.url)
+        before = avro(server, FIRST)({"id": 1})
+        shown = {"avro": {"schema": "latest" if "latest" in asked else "prefix"}}
+        stream = declared(at, format=shown, fields={})
+        assert texts(decode(stream, at, rows(before))) == [{"id": 1}]
+        strange = refilled(server, tmp_path / "registry", record(("celsius", "double"), name="Strange"))
+        assert strange[:5] == before[:5]
+        sent = rows(strange)
+        if asked == "for a new id":
+            sent = rows(avro(server, SECOND)({"id": 1, "cents": 2}), strange)
+        else:
+            monkeypatch.setattr(product, "LATEST_AGE_SECONDS", 0.0)
+            monkeypatch.setattr(refill, "CHECK_AGE_SECONDS", 0.0 if "while" in asked else 60.0)
+        for _ in range(2):  # it stays so
+            with pytest.raises(FormatUnavailable, match=f"{server.url} has another schema with id 1 than"):
+                decode(stream, at, sent)
+            product._opened.cache_clear()  # as a new process
+        server.stop()
+        (tmp_path / "registry" / "schemas.json").unlink()
+        server.start()
+        avro(server, FIRST)({"id": 1})
+        assert texts(decode(stream, at, rows(before))) == [{"id": 1}], "restored"
+    finally:
+        server.stop()
+
+
+def test_a_schema_in_another_spelling_and_a_deleted_one_show_nothing() -> None:
+    def answer(text: str) -> dict[str, object]:
+        return {"kind": "AVRO", "text": text, "references": []}
+
+    assert not refill.differs(answer('{"type":"long"}'), answer('{ "type": "long" }'))
+    assert refill.differs(answer('{"type":"long"}'), answer('{"type":"int"}'))
+    assert not refill.differs({"kind": "AVRO"} | answer('"int"'), answer('"int"'))
 
 
 def test_a_registry_that_moves_to_another_address_is_the_same(tmp_path: Path) -> None:

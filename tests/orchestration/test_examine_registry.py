@@ -7,7 +7,7 @@ import pytest
 
 from ingestion.settings import Settings, load_settings
 from orchestration.cli.examine_registry import registry as examine
-from tests.formats.registering import avro, client, declared, record
+from tests.formats.registering import avro, client, declared, decode, record, rows
 from tests.servers.ports import free_ports
 from tests.servers.schema_registry import SchemaRegistry
 
@@ -68,3 +68,27 @@ def test_what_is_wrong_names_the_stream_that_stops(tmp_path: Path, server: Schem
     assert refused.endswith(stops)
     (nowhere,) = found(settings_of(tmp_path, None))
     assert nowhere == f"problem: {stops}: set MILLRACE_SCHEMA_REGISTRY_URL to its address"
+
+
+def test_a_registry_that_was_emptied_and_filled_again_is_a_problem(tmp_path: Path) -> None:
+    server = SchemaRegistry(tmp_path / "registry").start()
+    try:
+        at = settings_of(tmp_path, server.url)
+        value = avro(server, record(("id", "long")))({"id": 1})
+        stream = declared(at, **(READS | {"format": {"avro": {"schema": "prefix"}}}))
+        assert decode(stream, at, rows(value)).events.num_rows == 1
+        (fine,) = examine(at, [stream])
+        assert fine.state == "ok"
+        server.stop()
+        (tmp_path / "registry" / "schemas.json").unlink()
+        server.start()
+        avro(server, record(("celsius", "double")))({"celsius": 1.0})
+        (found,) = examine(at, [stream])
+        assert found.state == "problem"
+        assert found.message.startswith(
+            f"the schema registry at {server.url} has another schema with id 1 than before: it was emptied "
+            "and filled again"
+        )
+        assert f"delete {at.data_dir / 'schemas'}. Nothing is read" in found.message
+    finally:
+        server.stop()

@@ -8,11 +8,10 @@ from typing import Any
 
 from ingestion.errors import FormatUnavailable
 from ingestion.formats.schema_registry.kept import Kept
+from ingestion.formats.schema_registry.refilled import IDS, differs
 
-IDS = "ids"
 _NOTE = "registry"
 _MOST_COMPARED = 20
-_PARTS = ("kind", "text", "references")
 
 
 def confirm(kept: Kept, urls: tuple[str, ...], ask: Callable[[str], dict[str, Any] | None]) -> None:
@@ -46,7 +45,7 @@ def _compare(kept: Kept, before: str, now: str, ask: Callable[[str], dict[str, A
         if ours is None or theirs is None:
             continue
         known += 1
-        if any(ours.get(part) != theirs.get(part) for part in _PARTS):
+        if differs(ours, theirs):
             raise FormatUnavailable(
                 f"{now} is another schema registry than {before}, whose schemas the data folder has: it has "
                 f"another schema with id {name}. Events would be read by wrong schemas: {remedy}"

@@ -8,6 +8,7 @@ import json
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -74,6 +75,11 @@ class Kept:
             self._mark(names).touch()
         except OSError:
             return  # it is asked about once more
+
+    def forget(self, *names: str) -> None:
+        """Undo `touch`: it is asked about again at once."""
+        with suppress(OSError):
+            self._mark(names).unlink(missing_ok=True)
 
     def _path(self, names: tuple[str, ...]) -> Path:
         return self.folder.joinpath(*map(_file_name, names)).with_name(f"{_file_name(names[-1])}.yml")

@@ -14,9 +14,11 @@ from urllib.parse import quote
 
 from ingestion.errors import FormatUnavailable
 from ingestion.formats.schema_registry.access import SchemaRegistryAccess, registry_access
-from ingestion.formats.schema_registry.belonging import IDS, confirm
+from ingestion.formats.schema_registry.belonging import confirm
 from ingestion.formats.schema_registry.client import RegistryClient
 from ingestion.formats.schema_registry.kept import Kept
+from ingestion.formats.schema_registry.refilled import IDS, Comparison, Refilled
+from ingestion.formats.schema_registry.whole import path_of, whole_answer
 from ingestion.settings import REGISTERED_FOLDER, Settings
 
 SUBJECTS = "subjects"
@@ -27,7 +29,6 @@ _LATEST_TIMEOUT_SECONDS = 5.0
 MOST_UNKNOWN = 20
 """Ids that the registry did not know, per call: bytes of something else are not asked about one by one."""
 _AGAIN_SECONDS = 1.0
-_MOST_REFERENCES = 200
 _OPENED = 8
 
 
@@ -66,6 +67,7 @@ class SchemaRegistry:
         self._short = RegistryClient(access, timeout_seconds=min(timeout_seconds, _LATEST_TIMEOUT_SECONDS))
         self._kept, self._known, self._lock = Kept(folder), dict[str, Registered](), threading.Lock()
         self._urls, self._is_confirmed = access.urls, False
+        self._comparison = Comparison(self._kept, access.urls, self._short_answer)
 
     def find(self, ids: Collection[str]) -> dict[str, Registered]:
         """The schemas of some ids; what the registry does not know is asked for once more, and then left out.
@@ -75,11 +77,13 @@ class SchemaRegistry:
 
         Raises:
             FormatUnavailable: It does not answer, and one of them is not kept; or it is another registry than
-                the one whose answers are kept.
+                the one whose answers are kept, or has other schemas than before under the same ids.
         """
         with self._lock:
             self._confirm()
             found = {each: schema for each in ids if (schema := self._here(each))}
+            compare = self._comparison.due if len(found) == len(ids) else self._comparison.now
+            compare(found)
             unknown = list[str]()
             for each in ids:
                 if each in found or len(unknown) == MOST_UNKNOWN:
@@ -107,7 +111,11 @@ class SchemaRegistry:
                 return _schema(kept)
             self._kept.touch(SUBJECTS, subject)  # also where it does not answer: not each batch shall wait
             try:
+                self._comparison.due()
                 answer = self._whole(self._short, f"/subjects/{quote(subject, safe='')}/versions/latest")
+            except Refilled:
+                self._kept.forget(SUBJECTS, subject)  # asked again at once: it stays so until somebody acts
+                raise
             except FormatUnavailable:
                 if kept is None:
                     raise
@@ -127,6 +135,7 @@ class SchemaRegistry:
             place = ("versions", f"{subject}@{version}")
             answer = self._kept.read(*place)
             if answer is None:
+                self._comparison.now()
                 answer = self._whole(self._client, f"/subjects/{quote(subject, safe='')}/versions/{version}")
                 if answer is not None:
                     self._kept.write(*place, answer=answer)
@@ -135,7 +144,7 @@ class SchemaRegistry:
     def _confirm(self) -> None:
         """Once a process: what is kept is of this registry."""
         if not self._is_confirmed:
-            confirm(self._kept, self._urls, lambda name: self._whole(self._short, _path(name)))
+            confirm(self._kept, self._urls, self._short_answer)
             self._is_confirmed = True
 
     def _here(self, name: str) -> Registered | None:
@@ -145,7 +154,7 @@ class SchemaRegistry:
         return self._known.get(name)
 
     def _ask(self, name: str) -> Registered | None:
-        answer = self._whole(self._client, _path(name))
+        answer = self._whole(self._client, path_of(name))
         if answer is not None:
             self._kept.write(IDS, name, answer=answer)
             self._known[name] = _schema(answer, name)
@@ -157,42 +166,22 @@ class SchemaRegistry:
         if not name.isdigit():
             return
         try:
-            found = self._short.get_list(f"{_path(name)}/versions")
+            found = self._short.get_list(f"{path_of(name)}/versions")
         except FormatUnavailable:
             return
         if found:
             self._kept.write(NAMED_BY, name, answer={"versions": found})
 
-    def _whole(self, client: RegistryClient, path: str) -> dict[str, Any] | None:
-        """An answer with the texts of all that it refers to."""
-        answer = _asked(client, path)
-        if answer is None:
-            return None
-        references = dict[str, str]()
-        self._refer(client, answer, references, ())
-        return {
-            "kind": str(answer.get("schemaType") or "AVRO"),
-            "text": str(answer.get("schema", "")),
-            "references": [[name, text] for name, text in references.items()],
-            "subject": str(answer.get("subject") or ""),
-            "version": int(answer.get("version") or 0),
-        }
+    def _short_answer(self, name: str) -> dict[str, Any] | None:
+        """What the registry says of an id now, within a short time."""
+        return whole_answer(self._short, path_of(name))
 
-    def _refer(
-        self, client: RegistryClient, answer: dict[str, Any], found: dict[str, str], inside: tuple[str, ...]
-    ) -> None:
-        for each in answer.get("references") or ():
-            name, subject, version = str(each["name"]), str(each["subject"]), int(each["version"])
-            if name in found or name in inside:
-                continue
-            referred = _asked(client, f"/subjects/{quote(subject, safe='')}/versions/{version}")
-            if referred is None or len(found) >= _MOST_REFERENCES:
-                raise FormatUnavailable(
-                    f"a schema refers to version {version} of subject '{subject}', which the registry "
-                    "does not have: register it again, and the same events are read again"
-                )
-            self._refer(client, referred, found, (*inside, name))
-            found[name] = str(referred.get("schema", ""))
+    def _whole(self, client: RegistryClient, path: str) -> dict[str, Any] | None:
+        """What the registry says of a subject or an id, where it does not show that ids have changed."""
+        answer = whole_answer(client, path)
+        if answer is not None and (number := answer.pop("id")):
+            self._comparison.answer(number, answer)
+        return answer
 
 
 def open_registry(settings: Settings | None) -> SchemaRegistry:
@@ -232,18 +221,6 @@ def kept_schema(name: str, settings: Settings | None, *, subject: str = "") -> R
 @lru_cache(maxsize=_OPENED)
 def _opened(access: SchemaRegistryAccess, folder: Path, timeout_seconds: float) -> SchemaRegistry:
     return SchemaRegistry(access, folder, timeout_seconds=timeout_seconds)
-
-
-def _path(name: str) -> str:
-    return f"/schemas/{'ids' if name.isdigit() else 'guids'}/{name}"
-
-
-def _asked(client: RegistryClient, path: str) -> dict[str, Any] | None:
-    """An answer; of Protobuf with descriptors, which the registry gives only where they are asked for."""
-    answer = client.get(path)
-    if answer is not None and answer.get("schemaType") == "PROTOBUF":
-        answer = client.get(f"{path}?format=serialized")
-    return answer
 
 
 def _schema(answer: dict[str, Any], name: str = "") -> Registered:

@@ -161,4 +161,12 @@ MUTANTS = (
             "::test_numbers_that_are_left_out_are_counted_across_batches_and_late_ones_taken_back",
         ),
     ),
+    Mutant(
+        "a registry with other schemas under the same ids is taken for the same",
+        "ingestion/formats/schema_registry/refilled.py",
+        "        if name:\n            self._refuse(name)\n",
+        "",
+        "no value is read by another registry's schema",
+        (f"{_TESTS}registry.py::test_a_registry_that_was_emptied_and_filled_again_stops_the_batch",),
+    ),
 )
