@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
 
 from ingestion.errors import ConfigError
-from ingestion.formats.json_schema import EXTRA, LIBRARY, JsonSchemaFile, fields_of
+from ingestion.formats.json_schema import EXTRA, LIBRARY, JsonSchemaFile, fields_of, fields_within
 from ingestion.formats.port import FormatOptions, NamedSchema, SchemaField, Surroundings
 from ingestion.formats.schema_registry.choice import PLACES, Place, kept_of, own_schema, read_place
 from ingestion.formats.text import Encoding
@@ -84,12 +84,14 @@ class JsonOptions(FormatOptions):
         """Values of a registry do."""
         return self.registered is not None
 
-    def named_schema(self, name: str, around: Surroundings) -> NamedSchema | None:
+    def named_schema(
+        self, name: str, around: Surroundings, *, within: tuple[str, ...] = ()
+    ) -> NamedSchema | None:
         """The properties of the schema."""
         found = kept_of(name, self.registered, around, kind="JSON")
         if found is None:
             return None
-        return NamedSchema(found.subject, found.version, "", fields_of(found.text))
+        return NamedSchema(found.subject, found.version, "", fields_within(found.text, within))
 
     def fields(self, around: Surroundings) -> tuple[SchemaField, ...]:
         """The properties of the schema."""

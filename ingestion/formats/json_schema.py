@@ -94,19 +94,47 @@ def fields_of(text: str) -> tuple[SchemaField, ...]:
     Args:
         text: A JSON document that is an object; anything else declares none.
     """
+    return fields_within(text, ()) or ()
+
+
+def fields_within(text: str, steps: Sequence[str]) -> tuple[SchemaField, ...] | None:
+    """The fields of an object inside; arrays on the way stand for their items.
+
+    Args:
+        text: A JSON document.
+        steps: The keys that lead there.
+
+    Returns:
+        Nothing where a described object has no such key; None where nothing describes what is there.
+    """
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError:
-        return ()
+        return None
     if not isinstance(document, dict):
-        return ()
-    root = _resolved(document, document)
-    if _types(root, document) == {"array"}:
-        root = _resolved(root.get("items"), document)
+        return None
+    properties = _properties(_item(document, document), document)
+    for step in steps:
+        if not properties:
+            return None
+        if step not in properties:
+            return ()
+        properties = _properties(_item(properties[step], document), document)
+    if not properties:
+        return None
     return tuple(
-        SchemaField(name, _type(each, document), _doc(each, document))
-        for name, each in _properties(root, document).items()
+        SchemaField(name, _type(each, document), _doc(each, document)) for name, each in properties.items()
     )
+
+
+def _item(node: Any, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a value is if it is not null, or each of its items."""
+    found = _or_null(node, document)
+    for _ in range(_MOST_STEPS):
+        if _types(found, document) - {"null"} != {"array"}:
+            break
+        found = _or_null(found.get("items"), document)
+    return found
 
 
 @lru_cache(maxsize=_KEPT)

@@ -44,13 +44,13 @@ class NamedSchema(NamedTuple):
         subject: Under which subject of the registry it stands; empty where that is not known.
         version: Its version there; 0 where that is not known.
         record: Full name of what it describes; empty where it has none.
-        fields: What it declares.
+        fields: What it declares there; None: it does not say what is there.
     """
 
     subject: str
     version: int
     record: str
-    fields: tuple[SchemaField, ...]
+    fields: tuple[SchemaField, ...] | None
 
 
 class Completeness(NamedTuple):
@@ -103,12 +103,15 @@ class FormatOptions(BaseModel):
         """Whether payloads have the fields of one schema, whichever one their values name."""
         return False
 
-    def named_schema(self, name: str, around: "Surroundings") -> NamedSchema | None:
+    def named_schema(
+        self, name: str, around: "Surroundings", *, within: tuple[str, ...] = ()
+    ) -> NamedSchema | None:
         """A schema that a value has named, as it is kept here; nobody is asked.
 
         Args:
             name: As Texts.schemas has it.
             around: Where the stream is.
+            within: The keys of an object, or of an array of objects, in the payload: its fields are wanted.
 
         Returns:
             None where nothing of it is kept, or what is kept cannot be used.

@@ -1,10 +1,10 @@
 """What changed from one version of a stream's schema to the next, and which declared fields that touches.
 
-Only what is kept in the data folder is compared, at the top of the payload. No registry is asked.
+Only what is kept in the data folder is compared, at the places of schema_places.py. No registry is asked.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,6 +12,7 @@ from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError
 from ingestion.formats.port import NamedSchema, Surroundings
 from ingestion.settings import Settings
+from ingestion.watch.schema_places import Types, inner_place, is_hidden, types_at, write_place
 from ingestion.watch.schemas_used import SchemaUse
 
 IN_USE = timedelta(hours=1)
@@ -20,9 +21,7 @@ MOST_COMPARED = 20
 """Versions of a stream: the newest ones."""
 _WHOLE_DIGITS = {"integer": 10, "bigint": 19}
 _DECIMAL = re.compile(r"decimal\((\d+), ?(\d+)\)")
-_Found = tuple[SchemaUse, NamedSchema | None]
-_Types = Mapping[str, str]
-"""Field at the top of a payload → type."""
+_Found = tuple[SchemaUse, NamedSchema | None, Types | None]
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,8 @@ def evolutions(stream: Stream, uses: Sequence[SchemaUse], settings: Settings) ->
     for use in sorted(uses, key=lambda each: each.first_at)[-MOST_COMPARED:]:
         schema = stream.format.options.named_schema(use.name, around)
         group = (schema.record or schema.subject) if schema else use.name
-        groups.setdefault(group, []).append((use, schema))
+        types = types_at(stream, use.name, schema, around) if schema else None
+        groups.setdefault(group, []).append((use, schema, types))
     return tuple(_evolution(stream, each) for each in groups.values())
 
 
@@ -155,13 +155,13 @@ def _digits(type_: str) -> tuple[int, int] | None:
 
 def _evolution(stream: Stream, found: list[_Found]) -> Evolution:
     """The versions of one thing in the order in which they were registered, else in that of their use."""
-    schemas = [schema for _, schema in found if schema]
+    schemas = [schema for _, schema, _ in found if schema]
     if len(schemas) == len(found) and all(each.version for each in schemas):
         found = sorted(found, key=lambda each: each[1].version if each[1] else 0)
-    elif all(use.name.isdigit() for use, _ in found):
+    elif all(use.name.isdigit() for use, _, _ in found):
         found = sorted(found, key=lambda each: int(each[0].name))
-    types = [{field.path: field.type for field in schema.fields} if schema else None for _, schema in found]
-    latest = max(use.last_at for use, _ in found)
+    types = [each for _, _, each in found]
+    latest = max(use.last_at for use, _, _ in found)
     versions = tuple(
         Version(
             use.name,
@@ -171,55 +171,56 @@ def _evolution(stream: Stream, found: list[_Found]) -> Evolution:
             use.last_at >= latest - IN_USE,
             *_changes(types[at - 1] if at else None, types[at]),
         )
-        for at, (use, schema) in enumerate(found)
+        for at, (use, schema, _) in enumerate(found)
     )
     subject = next((each.subject or each.record for each in reversed(schemas)), "")
     return Evolution(subject, versions, tuple(_touched(stream, versions, types)))
 
 
 def _changes(
-    before: _Types | None, now: _Types | None
+    before: Types | None, now: Types | None
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """What is added, gone, and of another type."""
     if before is None or now is None:
         return (), (), ()
     return (
-        tuple(f"{name} ({now[name]})" for name in now if name not in before),
-        tuple(name for name in before if name not in now),
+        tuple(f"{write_place(place)} ({now[place]})" for place in now if place not in before),
+        tuple(write_place(place) for place in before if place not in now),
         tuple(
-            f"{name} ({before[name]} → {type_})"
-            for name, type_ in now.items()
-            if before.get(name, type_) != type_
+            f"{write_place(place)} ({before[place]} → {type_})"
+            for place, type_ in now.items()
+            if before.get(place, type_) != type_
         ),
     )
 
 
-def _touched(
-    stream: Stream, versions: Sequence[Version], types: Sequence[_Types | None]
-) -> Iterator[Touched]:
+def _touched(stream: Stream, versions: Sequence[Version], types: Sequence[Types | None]) -> Iterator[Touched]:
     """The declared fields that the newest version in use does not have as an older one had them."""
     newest = max(at for at, each in enumerate(versions) if each.in_use)
     now = types[newest]
-    # Paths in an envelope or an array's elements do not begin at the top of what a schema declares.
-    if now is None or stream.envelope or stream.elements or stream.format.options.shows_one_schema:
+    if now is None or stream.format.options.shows_one_schema:
+        return
+    inside = inner_place(stream)
+    if inside is None:
         return
     for name, field in stream.fields.items():
         steps = field.place.steps if field.place else ()
         if not steps or not isinstance(steps[0], str):
             continue
-        top, declared = steps[0], field.type if len(steps) == 1 else "json"
+        within = () if field.place and field.place.encloses else inside
+        top, declared = (*within, steps[0]), field.type if len(steps) == 1 else "json"
         before = [
             (at, each[top])
             for at, each in enumerate(types[:newest])
             if each is not None and top in each and each[top] != now.get(top)
         ]
-        if not before:
+        if not before or is_hidden(top, now):
             continue
         at, type_ = before[-1]
         if top not in now:
-            what = f"'{top}' is gone"
+            what = f"'{write_place(top)}' is gone"
         elif _is_lost(declared, type_, now[top], is_inside=len(steps) > 1):
-            what = f"'{top}' is {now[top]} and no longer {type_}"
+            what = f"'{write_place(top)}' is {now[top]} and no longer {type_}"
         else:
             continue
         yield Touched(name, what, versions[at + 1].since, versions[at + 1])

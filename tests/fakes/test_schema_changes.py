@@ -1,13 +1,18 @@
 """A schema evolves: the ledger names it, `status` shows it, and a condition names what it breaks."""
 
+import base64
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from confluent_kafka.schema_registry import Schema
+from google.protobuf import descriptor_pb2
 from rich.console import Console
 
 from ingestion.declare.decoding import decoder_of
@@ -117,7 +122,7 @@ def test_a_batch_of_several_chunks_names_the_schemas_of_all(
     server.stop()
 
 
-Seen = tuple[dict[str, Any], float, float]
+Seen = tuple[dict[str, Any] | str, float, float]
 """A schema, and how many hours after noon its first and its newest batch came."""
 
 
@@ -127,11 +132,17 @@ def judge(at: Settings, tmp_path: Path) -> Iterator[Callable[..., list[Evolution
     server = SchemaRegistry(tmp_path / "registry", first_id=700).start()
     at = at.replaced(schema_registry_url=server.url)
 
-    def judged(stream: Stream, *seen: Seen, subjects: tuple[str, ...] = ()) -> list[Evolution]:
+    def judged(
+        stream: Stream, *seen: Seen, subjects: tuple[str, ...] = (), kind: str = "AVRO"
+    ) -> list[Evolution]:
         uses = []
         for number, (schema, first, last) in enumerate(seen):
             subject = subjects[number] if subjects else "reel-value"
-            name = str(client(server).register_schema(subject, Schema(json.dumps(schema), "AVRO")))
+            name = str(
+                client(server).register_schema(
+                    subject, Schema(schema if isinstance(schema, str) else json.dumps(schema), kind)
+                )
+            )
             open_registry(at).find([name])
             uses.append(SchemaUse(name, NOON + timedelta(hours=first), NOON + timedelta(hours=last)))
         return list(evolutions(stream, uses, at))
@@ -170,8 +181,9 @@ def test_records_of_one_topic_are_compared_apart(judge: Callable[..., list[Evolu
         {"fields": {"name": {"type": "varchar", "path": "elsewhere"}}},
         {"fields": {"name": {"type": "varchar", "header": "name"}}},
         {"fields": {"name": "varchar"}, "unnest": "lines"},
+        {"fields": {"name": "varchar"}, "unnest": "name[0]"},
     ],
-    ids=["one version shows all", "never sent", "a header", "inside elements"],
+    ids=["one version shows all", "never sent", "a header", "in elements that never were", "behind an index"],
 )
 def test_what_no_schema_changed_is_not_judged(
     judge: Callable[..., list[Evolution]], said: dict[str, Any]
@@ -204,3 +216,121 @@ def test_numbers_that_became_wider_are_read_by_their_unit_as_before(
     assert wider.touched == ()
     (other,) = judge(stream_of(fields=at_field), (narrow, 0, 1), (wide, 1, 1), (text, 1, 1))
     assert [each.what for each in other.touched] == ["'at' is varchar and no longer bigint"]
+
+
+LINE = ("sku", "string"), ("price", "int")
+
+
+def object_of(**properties: Any) -> dict[str, Any]:
+    """A JSON Schema."""
+    return {"type": "object", "properties": properties}
+
+
+def message_of(fields: str, *, more: str = "") -> str:
+    """The descriptors of a .proto file with one message, as the registry gives them."""
+    with TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "o.proto").write_text(f'syntax = "proto3"; message Order {{ {fields} }} {more}')
+        out = place / "out"
+        protoc = [sys.executable, "-m", "grpc_tools.protoc", f"-I{folder}", f"--descriptor_set_out={out}"]
+        subprocess.run([*protoc, str(place / "o.proto")], check=True)
+        (file,) = descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file
+    return base64.b64encode(file.SerializeToString()).decode()
+
+
+def test_versions_of_json_schema_are_compared(judge: Callable[..., list[Evolution]]) -> None:
+    first = object_of(id={"type": "integer"}, name={"type": "string"}, cents={"type": "integer"})
+    second = object_of(id={"type": "integer"}, cents={"type": "string"}, at={"type": "boolean"})
+    reads = stream_of(format={"json": {"schema": "prefix"}})
+    (found,) = judge(reads, (first, 0, 1), (second, 1, 1), kind="JSON")
+    assert found.label(found.newest) == "reel-value version 2 (schema 701)"
+    assert (found.newest.added, found.newest.gone) == (("at (boolean)",), ("name",))
+    assert found.newest.retyped == ("cents (bigint → varchar)",)
+    assert [(each.field, each.what) for each in found.touched] == [
+        ("customer", "'name' is gone"), ("cents", "'cents' is varchar and no longer bigint"),
+    ]  # fmt: skip
+
+
+def test_versions_of_protobuf_are_compared(judge: Callable[..., list[Evolution]]) -> None:
+    first = message_of("int64 id = 1; string name = 2; int32 cents = 3;")
+    second = message_of("int64 id = 1; string cents = 4; bool at = 5;")
+    reads = stream_of(format={"protobuf": {"schema": "prefix"}})
+    (found,) = judge(reads, (first, 0, 1), (second, 1, 1), kind="PROTOBUF")
+    assert found.subject == "reel-value"
+    assert (found.newest.added, found.newest.gone) == (("at (boolean)",), ("name",))
+    assert [each.field for each in found.touched] == ["customer", "cents"]
+
+
+def in_lines(kind: str, *fields: str) -> Any:
+    """A schema with an order's number and its lines, each of which has some texts."""
+    if kind == "JSON":
+        line = object_of(**{each: {"type": "string"} for each in fields})
+        return object_of(id={"type": "integer"}, lines={"type": ["array", "null"], "items": line})
+    if kind == "PROTOBUF":
+        texts = " ".join(f"string {each} = {n};" for n, each in enumerate(fields, 1))
+        return message_of("int64 id = 1; repeated Line lines = 2;", more=f"message Line {{ {texts} }}")
+    line = record(*((each, "string") for each in fields), name="Line")
+    return record(ID, ("lines", ["null", {"type": "array", "items": line}]))
+
+
+@pytest.mark.parametrize("kind", ["AVRO", "JSON", "PROTOBUF"])
+def test_elements_of_an_array_are_compared(judge: Callable[..., list[Evolution]], kind: str) -> None:
+    order = {"type": "bigint", "path": "^.id"}
+    reads = stream_of(
+        format={kind.lower(): {"schema": "prefix"}}, unnest="lines",
+        fields={"sku": "varchar", "note": "varchar", "order_id": order},
+    )  # fmt: skip
+    first, second = in_lines(kind, "sku", "note"), in_lines(kind, "sku", "more")
+    (found,) = judge(reads, (first, 0, 1), (second, 1, 1), kind=kind)
+    assert (found.newest.added, found.newest.gone) == (("lines.more (varchar)",), ("lines.note",))
+    assert [(each.field, each.what) for each in found.touched] == [("note", "'lines.note' is gone")]
+
+
+def test_what_encloses_the_elements_and_the_array_itself_are_compared(
+    judge: Callable[..., list[Evolution]],
+) -> None:
+    order = {"type": "bigint", "path": "^.id"}
+    reads = stream_of(unnest="lines", fields={"sku": "varchar", "order_id": order})
+    whole = in_lines("AVRO", "sku")
+    (found,) = judge(reads, (whole, 0, 1), (record(("more", "long")), 1, 1))
+    assert [(each.field, each.what) for each in found.touched] == [
+        ("sku", "'lines.sku' is gone"), ("order_id", "'id' is gone"),
+    ]  # fmt: skip
+
+
+def test_the_row_in_a_change_is_compared(judge: Callable[..., list[Evolution]]) -> None:
+    def change(*fields: tuple[str, Any]) -> dict[str, Any]:
+        row = record(*fields, name="Row")
+        return record(
+            ("op", "string"), ("before", ["null", row]), ("after", ["null", "Row"]), name="Envelope"
+        )
+
+    reads = stream_of(envelope="debezium", business_id="id", fields={"id": "bigint", "name": "varchar"})
+    (found,) = judge(reads, (change(ID, NAME), 0, 1), (change(ID, CENTS), 1, 1))
+    assert (found.newest.added, found.newest.gone) == (("after.cents (integer)",), ("after.name",))
+    assert [(each.field, each.what) for each in found.touched] == [("name", "'after.name' is gone")]
+
+
+@pytest.mark.parametrize("mode", ["attributes in headers", "attributes in the payload"])
+def test_the_data_of_a_cloudevent_is_compared(judge: Callable[..., list[Evolution]], mode: str) -> None:
+    def event(**properties: Any) -> dict[str, Any]:
+        data = object_of(**properties)
+        return data if "headers" in mode else object_of(specversion={"type": "string"}, data=data)
+
+    text, number = {"type": "string"}, {"type": "integer"}
+    reads = stream_of(
+        envelope="cloudevents",
+        format={"json": {"schema": "prefix"}},
+        fields={"id": "bigint", "name": "varchar"},
+    )
+    (found,) = judge(reads, (event(id=number, name=text), 0, 1), (event(id=number), 1, 1), kind="JSON")
+    assert [each.field for each in found.touched] == ["name"]
+
+
+def test_an_object_that_a_schema_no_longer_describes_says_nothing_of_its_fields(
+    judge: Callable[..., list[Evolution]],
+) -> None:
+    reads = stream_of(format={"json": {"schema": "prefix"}}, unnest="lines", fields={"sku": "varchar"})
+    free = object_of(id={"type": "integer"}, lines={"type": "array"})
+    (found,) = judge(reads, (in_lines("JSON", "sku"), 0, 1), (free, 1, 1), kind="JSON")
+    assert found.touched == ()

@@ -1,5 +1,8 @@
 """The fields that a record's schema declares, as streams.yml would: path, type, doc."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from ingestion.formats.avro.schema import AvroSchema, Node, type_of, without_null
 from ingestion.formats.avro.unions import is_tagged
 from ingestion.formats.avro.values import logical
@@ -15,11 +18,48 @@ _MOST_DIGITS = 38
 def fields_of(schema: AvroSchema) -> tuple[SchemaField, ...]:
     """One for each field of the record; none where the schema is of something else."""
     root = schema.resolve(schema.root)
-    if type_of(root) != "record":
-        return ()
+    return _fields(root, schema) if type_of(root) == "record" else ()
+
+
+def fields_within(schema: AvroSchema, steps: Sequence[str]) -> tuple[SchemaField, ...] | None:
+    """The fields of a record inside; arrays on the way stand for their items.
+
+    Args:
+        schema: Of a value.
+        steps: The names of the fields that lead there.
+
+    Returns:
+        Nothing where there is no such field; None where no single record is there.
+    """
+    node = _record(schema.root, schema)
+    for step in steps:
+        if node is None:
+            return None
+        found = next((field["type"] for field in node["fields"] if field["name"] == step), None)
+        if found is None:
+            return ()
+        node = _record(found, schema)
+    return None if node is None else _fields(node, schema)
+
+
+def _record(node: Node, schema: AvroSchema) -> dict[str, Any] | None:
+    """The record that a value is, or each item of it, if it is not null."""
+    node = schema.resolve(node)
+    while type_of(node) in ("array", "union"):
+        if isinstance(node, list):
+            branches = without_null(node)
+            if len(branches) != 1:
+                return None
+            node = schema.resolve(branches[0])
+        else:
+            node = schema.resolve(node["items"])
+    return node if type_of(node) == "record" else None
+
+
+def _fields(record: Node, schema: AvroSchema) -> tuple[SchemaField, ...]:
     return tuple(
         SchemaField(field["name"], _type(field["type"], schema), " ".join(str(field.get("doc", "")).split()))
-        for field in root["fields"]
+        for field in record["fields"]
     )
 
 

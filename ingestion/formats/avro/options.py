@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from ingestion.formats.avro.fields import fields_of
+from ingestion.formats.avro.fields import fields_of, fields_within
 from ingestion.formats.avro.registered import registered
 from ingestion.formats.avro.schema import AvroSchema, SchemaRefused, parse
 from ingestion.formats.avro.unions import branch_name
@@ -132,7 +132,9 @@ class AvroOptions(FormatOptions):
         """Values of a registry do."""
         return self.registered is not None
 
-    def named_schema(self, name: str, around: Surroundings) -> NamedSchema | None:
+    def named_schema(
+        self, name: str, around: Surroundings, *, within: tuple[str, ...] = ()
+    ) -> NamedSchema | None:
         """The record that the schema is of."""
         found = kept_of(name, self.registered, around, kind="AVRO")
         if found is None:
@@ -142,7 +144,7 @@ class AvroOptions(FormatOptions):
         except SchemaUnusable:
             return None
         record = branch_name(schema.resolve(schema.root))
-        return NamedSchema(found.subject, found.version, record, fields_of(schema))
+        return NamedSchema(found.subject, found.version, record, fields_within(schema, within))
 
     @property
     def shows_one_schema(self) -> bool:

@@ -1,5 +1,6 @@
 """The fields of a message, as streams.yml would declare them: path, type."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ingestion.formats.port import SchemaField
@@ -27,6 +28,28 @@ _WRAPPERS = frozenset(
 def fields_of(message: Any) -> tuple[SchemaField, ...]:
     """One for each field of a message's descriptor."""
     return tuple(SchemaField(field.name, _type(field)) for field in message.fields)
+
+
+def fields_within(message: Any, steps: Sequence[str]) -> tuple[SchemaField, ...] | None:
+    """The fields of a message inside, or of each of several.
+
+    Args:
+        message: The descriptor of a value.
+        steps: The names of the fields that lead there.
+
+    Returns:
+        Nothing where there is no such field; None where it is not a message with fields of its own.
+    """
+    for step in steps:
+        field = message.fields_by_name.get(step)
+        if field is None:
+            return ()
+        message = field.message_type
+        if message is None or message.full_name in _MESSAGES or is_wrapper(message):
+            return None
+        if message.GetOptions().map_entry:
+            return None
+    return fields_of(message)
 
 
 def is_wrapper(message: Any) -> bool:

@@ -16,7 +16,7 @@ from pydantic import (
 from ingestion.formats.port import FOLDER, FormatOptions, NamedSchema, SchemaField, Surroundings
 from ingestion.formats.protobuf.compiled import SUFFIX, compiled
 from ingestion.formats.protobuf.descriptors import DescriptorsRefused, message_class
-from ingestion.formats.protobuf.fields import fields_of
+from ingestion.formats.protobuf.fields import fields_of, fields_within
 from ingestion.formats.protobuf.registered import message_of
 from ingestion.formats.schema_registry.choice import PLACES, Place, kept_of, own_schema, read_place
 from ingestion.formats.schema_registry.reading import SchemaUnusable
@@ -80,7 +80,9 @@ class ProtobufOptions(FormatOptions):
         """Values of a registry do."""
         return self.place is not None
 
-    def named_schema(self, name: str, around: Surroundings) -> NamedSchema | None:
+    def named_schema(
+        self, name: str, around: Surroundings, *, within: tuple[str, ...] = ()
+    ) -> NamedSchema | None:
         """The fields of `message`, or of the file's first one."""
         found = kept_of(name, self.place, around, kind="PROTOBUF")
         if found is None:
@@ -89,7 +91,7 @@ class ProtobufOptions(FormatOptions):
             message = message_of(found, self.message).DESCRIPTOR
         except SchemaUnusable:
             return None
-        return NamedSchema(found.subject, found.version, message.full_name, fields_of(message))
+        return NamedSchema(found.subject, found.version, message.full_name, fields_within(message, within))
 
     def fields(self, around: Surroundings) -> tuple[SchemaField, ...]:
         """The fields of the message."""
