@@ -126,6 +126,15 @@ def read_streams(path: Path, *, project: Path | None = None, settings: Settings 
     return Declared(tuple(streams), tuple(waiting))
 
 
+def declared_names(path: Path) -> frozenset[str]:
+    """The names that a file declares, also of streams that cannot be used; none of a file that is not one."""
+    try:
+        declared = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return frozenset()
+    return frozenset(map(str, declared)) if isinstance(declared, dict) else frozenset()
+
+
 def _refuse_other_mistakes(
     path: Path, root: yaml.Node, name: str, body: Mapping[str, Any], context: Mapping[str, Any]
 ) -> None:

@@ -91,7 +91,7 @@ def _lake(context: typer.Context, stream: str) -> "Iterator[tuple[Lake, Stream]]
 
     settings = context.obj.settings()
     declared = context.obj.streams(settings)
-    (chosen,) = choose(declared, [stream])
+    (chosen,) = choose(declared, [stream], settings=settings)
     if chosen.sequence is None:
         raise ConfigError(
             f"stream '{stream}' declares no sequence: add 'sequence: {{per: …, field: …}}' to "

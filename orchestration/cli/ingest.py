@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from ingestion.declare.decoding import decoder_of
+from ingestion.declare.file import declared_names
 from ingestion.declare.logs import open_logs
 from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, MillraceError
@@ -18,14 +19,25 @@ from ingestion.settings import Settings
 from orchestration.cli.context import announce, complain, err, out
 
 
-def choose(streams: Sequence[Stream], names: Sequence[str]) -> tuple[Stream, ...]:
+def choose(streams: Sequence[Stream], names: Sequence[str], *, settings: Settings) -> tuple[Stream, ...]:
     """The named streams; all of them when none is named.
 
+    Args:
+        streams: Those that can be used.
+        names: As the command line has them.
+        settings: Where they are declared.
+
     Raises:
-        ConfigError: A name is not declared; suggests the likely one.
+        ConfigError: A name is not declared, and the likely one is suggested; or its stream waits.
     """
     known = {stream.name: stream for stream in streams}
     for name in names:
+        if name not in known and name in declared_names(settings.streams_file):
+            raise ConfigError(
+                f"stream '{name}' waits for the schema that its fields come from, so it cannot be used yet: "
+                "start the schema registry, correct MILLRACE_SCHEMA_REGISTRY_URL, or declare 'fields' in "
+                "streams.yml; 'millrace doctor' says what the registry answers"
+            )
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean '{close[0]}'?" if close else f"declared are {', '.join(known) or 'none'}"

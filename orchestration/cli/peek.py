@@ -68,7 +68,7 @@ def peek(
         return
     if options or format_name:
         raise ConfigError(f"stream '{what}' has its options and format in streams.yml: leave them out here")
-    (stream,) = choose(options_of_all.streams(settings), [what])
+    (stream,) = choose(options_of_all.streams(settings), [what], settings=settings)
     where = f"stream '{what}' holds no events of {stream.source.origin} from {since} on"
     if is_collected(stream.source):
         place = f"{stream.kind}:{getattr(stream.source, stream.kind)}"

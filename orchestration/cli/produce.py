@@ -85,7 +85,7 @@ def produce(options: Globals, what: str, sending: Sending, *, as_json: bool) -> 
     if is_source(what):
         source = read_source(what)
     else:
-        (stream,) = choose(options.streams(settings), [what])
+        (stream,) = choose(options.streams(settings), [what], settings=settings)
         source = stream.source
     destination = source.destination(sending.to)
     values = _values(stream, sending, settings)

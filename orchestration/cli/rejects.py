@@ -140,7 +140,7 @@ def _lake(context: typer.Context, stream: str | None) -> "Iterator[tuple[Lake, t
 
     settings = context.obj.settings()
     declared = context.obj.streams(settings)
-    chosen = choose(declared, [stream] if stream else ())
+    chosen = choose(declared, [stream] if stream else (), settings=settings)
     with Lake(settings) as lake:
         prepare_lake(lake, (each.name for each in declared), progress=announce)
         yield lake, chosen

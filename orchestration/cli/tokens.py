@@ -39,7 +39,7 @@ def _tokens(options: Globals, name: str) -> tuple[Tokens, str]:
     from orchestration.cli.ingest import choose  # loads dlt, for which no other command should wait
 
     settings = options.settings()
-    (stream,) = choose(options.streams(settings), [name])
+    (stream,) = choose(options.streams(settings), [name], settings=settings)
     kind = connector(stream.kind)
     if not isinstance(kind, TokenConnector) or not kind.wants_token(stream.source):
         raise ConfigError(f"senders of stream '{name}' show no token: its source in streams.yml says so")

@@ -72,7 +72,7 @@ def give(
     from orchestration.cli.ingest import choose
 
     settings = context.obj.settings()
-    (chosen,) = choose(context.obj.streams(settings), [stream])
+    (chosen,) = choose(context.obj.streams(settings), [stream], settings=settings)
     source = type(chosen.source).model_validate({chosen.kind: topic}) if topic else chosen.source
     with Lake(settings) as lake, err.status(f"{stream}: landing …"):
         prepare_lake(lake, [stream], progress=announce)

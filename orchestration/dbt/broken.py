@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from orchestration.conditions.condition import Finding
@@ -54,6 +54,17 @@ class Broken:
         """The names of what is left out."""
         return frozenset(model.name for model in self.models)
 
+    def awaiting(self, streams: Iterable[str]) -> "Broken":
+        """The same, where what a file lacks is a stream that waits: there is nothing to correct.
+
+        Args:
+            streams: The declared streams that wait for their schema.
+        """
+        names = tuple(streams)
+        models = (replace(model, why=_awaiting(model.why, names)) for model in self.models)
+        problems = (_awaiting(problem, names) for problem in self.problems)
+        return Broken(tuple(problems), tuple(models), self.everything)
+
     def dumps(self) -> str:
         """JSON."""
         return json.dumps(asdict(self), indent=1)
@@ -67,6 +78,23 @@ class Broken:
             for model in content["models"]
         )
         return Broken(tuple(content["problems"]), tuple(models), content["everything"])
+
+
+REMEDY = "Correct it: it is taken up at once."
+"""What a sentence about a file says to do, after why it cannot be used."""
+
+
+def _awaiting(sentence: str, streams: Sequence[str]) -> str:
+    place, _, rest = sentence.partition(": ")
+    reason, _, after = rest.partition(REMEDY)
+    name = next((each for each in streams if f"'raw.{each}'" in reason), None)
+    if name is None:
+        return sentence
+    return (
+        f"{place}: its stream '{name}' waits for the schema that its fields come from (stream_waiting says "
+        "why); nothing is wrong with this file, and it is taken up by itself as soon as the registry "
+        f"answers, or at once if 'fields' is declared.{after}"
+    )
 
 
 def project_findings(problems: Iterable[str]) -> list[Finding]:

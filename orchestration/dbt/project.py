@@ -6,11 +6,14 @@ How dbt runs in this process is in runner.py; how models become assets in assets
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ingestion.declare.file import read_declared
 from ingestion.declare.stream import Stream
+from ingestion.errors import MillraceError
 from ingestion.settings import Settings
 from orchestration.dbt.broken import Broken
 from orchestration.dbt.call import DbtProject
@@ -127,7 +130,13 @@ def parse_models(
         state = parsed_state(project)
     except DbtFailed as error:
         return without_models(project, error)
-    return _read_state(project, state)
+    parsed = _read_state(project, state)
+    if not any("'raw." in problem for problem in parsed.broken.problems):
+        return parsed
+    waiting: list[str] = []
+    with suppress(MillraceError):  # a mistake in the file: who reads it says so
+        waiting += (each.name for each in read_declared(settings).waiting)
+    return replace(parsed, broken=parsed.broken.awaiting(waiting))
 
 
 def _read_state(project: DbtProject, state: Path) -> ParsedModels:

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.dbt.blame import blamed, line_of, reason
-from orchestration.dbt.broken import Broken, LeftOut
+from orchestration.dbt.broken import REMEDY, Broken, LeftOut
 from orchestration.dbt.call import DbtProject
 from orchestration.dbt.scratch import Scratch
 
 _MOST_PARSES = 40
 _MODELS = ("model", "seed", "snapshot")
-_REMEDY = "Correct it: it is taken up at once."
 
 Parse = Callable[[DbtProject], Any]
 """Parses a project; returns dbt's outcome, a failed one included."""
@@ -230,7 +229,7 @@ def _of_file(project: DbtProject, file: Path, why: str) -> LeftOut:
 
 
 def _sentence(project: DbtProject, why: str) -> str:
-    return f"{project.project_dir.name}/{why}. {_REMEDY}"
+    return f"{project.project_dir.name}/{why}. {REMEDY}"
 
 
 def _with_names(sentence: str, left_out: Sequence[LeftOut]) -> str:

@@ -10,9 +10,12 @@ from ingestion.declare.file import Declared, read_declared
 from ingestion.errors import ConfigError
 from ingestion.formats.schema_registry import registry as product
 from ingestion.settings import Settings, load_settings
+from orchestration.build import read_project
 from orchestration.cli.app import run
 from orchestration.cli.declared import declared_or_in_use
+from orchestration.dbt.broken import project_findings
 from orchestration.scaffold.entry import Entry, append_entry
+from orchestration.scaffold.new import create_project
 from orchestration.system.awaited import Awaited
 from orchestration.system.reloading import Reloading
 from tests.formats.registering import avro, record
@@ -110,3 +113,31 @@ def test_commands_name_it(
         run(["--data-dir", str(at.data_dir), *command])
         said = " ".join("".join(capsys.readouterr()).split())
         assert "stream 'orders': its fields are those of a schema" in said, command
+    assert "stream 'orders' waits for the schema that its fields come from, so it cannot be used yet" in said
+    assert "is not declared" not in said
+    run(["--data-dir", str(at.data_dir), "ingest", "order"])
+    assert "stream 'order' is not declared" in " ".join("".join(capsys.readouterr()).split())
+
+
+def test_its_models_wait_and_nobody_is_to_correct_them(at: Settings, registry: SchemaRegistry) -> None:
+    create_project(at.project / "new", example="none")
+    dbt = at.project / "new" / "dbt_project"
+    staging = dbt / "models" / "staging"
+    for name in ("plain", "orders", "nowhere"):
+        (staging / f"stg_{name}.sql").write_text(f"{{{{ staging('{name}') }}}}\n")
+    (dbt / "models" / "daily.sql").write_text("select * from {{ ref('stg_orders') }}\n")
+    project = read_project(at, dbt_folder=dbt)
+    said = {each.subject: each.sentence for each in project_findings(project.problems)}
+    place = "dbt_project/models/staging/stg_orders.sql"
+    assert said[place] == (
+        f"{place}: its stream 'orders' waits for the schema that its fields come from (stream_waiting says "
+        "why); nothing is wrong with this file, and it is taken up by itself as soon as the registry "
+        "answers, or at once if 'fields' is declared. Until then these are not built: daily, stg_orders."
+    )
+    assert "Correct it" in said["dbt_project/models/staging/stg_nowhere.sql"]
+    (daily,) = (each for each in project.parsed.broken.models if each.name == "daily")
+    assert daily.why.endswith("or at once if 'fields' is declared. It follows from stg_orders.")
+    registry.start()
+    product._opened.cache_clear()
+    (one,) = read_project(at, dbt_folder=dbt).problems
+    assert "stg_nowhere" in one

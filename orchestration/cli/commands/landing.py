@@ -64,7 +64,7 @@ def ingest(
     declared = context.obj.streams(settings)
     from orchestration.cli import ingest as ingesting
 
-    chosen = ingesting.choose(declared, streams or ())
+    chosen = ingesting.choose(declared, streams or (), settings=settings)
     raise typer.Exit(1 if ingesting.ingest(settings, chosen, as_json=as_json) else 0)
 
 
@@ -92,7 +92,7 @@ def replay(
     from orchestration.cli import replay as replaying
     from orchestration.cli.ingest import choose
 
-    (chosen,) = choose(declared, [stream])
+    (chosen,) = choose(declared, [stream], settings=settings)
     if from_raw:
         replaying.replay_from_raw(settings, declared, chosen, models=models, as_json=as_json)
     else:
@@ -111,5 +111,5 @@ def adopt(
     from orchestration.cli.adopt import adopt as run_adopt
     from orchestration.cli.ingest import choose
 
-    (chosen,) = choose(declared, [stream])
+    (chosen,) = choose(declared, [stream], settings=settings)
     run_adopt(settings, chosen, as_json=as_json)

@@ -94,7 +94,10 @@ def trace(
     from orchestration.cli.trace_view import show
     from orchestration.dbt.project import models_that_are_there
 
-    chosen, parsed = choose(declared, streams or ()), models_that_are_there(settings, declared)
+    chosen, parsed = (
+        choose(declared, streams or (), settings=settings),
+        models_that_are_there(settings, declared),
+    )
     show(follow(settings, chosen, what, parsed=parsed, limit=limit), as_json=as_json)
 
 
@@ -239,7 +242,7 @@ def verify(
     from orchestration.cli import verify as verifying
     from orchestration.cli.ingest import choose
 
-    chosen = choose(declared, streams or ())
+    chosen = choose(declared, streams or (), settings=settings)
     counts = verifying.recount(settings, chosen, since=since, until=until)
     raise typer.Exit(verifying.show(counts, as_json=as_json))
 

@@ -105,4 +105,4 @@ def collect(
     from orchestration.cli.ingest import choose
 
     settings = context.obj.settings()
-    run_collect(settings, choose(context.obj.streams(settings), streams or ()))
+    run_collect(settings, choose(context.obj.streams(settings), streams or (), settings=settings))
