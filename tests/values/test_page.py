@@ -9,7 +9,7 @@ from pathlib import Path
 from ingestion.declare.stream import Stream
 from tests.frozen.snapshot import check_file
 from tests.repository import REPOSITORY
-from tests.values import avro
+from tests.values import avro, reference
 from tests.values.beside import kafka_event, mqtt_event
 from tests.values.cases import Section, sections
 from tests.values.staged import Fate, by_message, stage_events, stage_messages
@@ -20,7 +20,10 @@ _HEAD = Path(__file__).with_name("head.md")
 
 def test_the_page_says_what_happens() -> None:
     tables = "\n".join(_table(section) for section in sections())
-    check_file(PAGE, _HEAD.read_text(encoding="utf-8") + tables + avro.section())
+    check_file(
+        PAGE,
+        _HEAD.read_text(encoding="utf-8") + tables + avro.section() + reference.section(PAGE.read_text()),
+    )
 
 
 def _table(section: Section) -> str:
