@@ -64,7 +64,7 @@ class Completeness(NamedTuple):
         wraps_at: The highest; 0 follows.
         kind: Which kind of message it is.
         begins: The kind that may have any number: a sender begins with it.
-        remedy: What to do about values without a name.
+        remedy: What to do about values without a name; `<stream>` stands for the stream's.
     """
 
     unnamed: str

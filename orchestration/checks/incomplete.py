@@ -41,7 +41,7 @@ def incomplete_results(lake: Lake, stream: Stream) -> list[AssetCheckResult]:
         sentences.append(
             f"{found.unnamed:,} of the newest {found.messages:,} messages of {stream.name} "
             f"({found.unnamed_share:.1%}) have {said.what}, {found.event_id} for example; these values are "
-            f"in the lake without a name: {said.remedy}"
+            f"in the lake without a name: {said.remedy.replace('<stream>', stream.name)}"
         )
     if found.missing_share > _MOST:
         sentences.append(_missing(found, stream, said.number))

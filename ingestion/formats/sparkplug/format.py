@@ -38,7 +38,7 @@ class SparkplugOptions(FormatOptions):
         """By what the standard has in every message."""
         remedy = (
             "'format: {sparkplug: {rebirth: true}}' in streams.yml asks its edge node for the births, and "
-            "'millrace replay --from-raw' names what follows a birth that landed late"
+            "'millrace replay <stream> --from-raw' names what follows a birth that landed late"
         )
         if self.rebirth:
             remedy = (
