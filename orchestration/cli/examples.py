@@ -76,6 +76,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "reactions": ("millrace reactions list", "millrace reactions retry pager"),
     "reactions list": ("millrace reactions list", "millrace reactions list pager --json"),
     "reactions retry": ("millrace reactions retry pager",),
+    "reactions acknowledge": ('millrace reactions acknowledge pager --note "I look at it"',),
     "reactions dismiss": ('millrace reactions dismiss pager --note "an exercise"',),
     "token": ("millrace token make clicks", "millrace token list clicks"),
     "token make": ("millrace token make clicks",),

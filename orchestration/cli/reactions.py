@@ -11,10 +11,10 @@ from orchestration.cli.context import out
 
 if TYPE_CHECKING:
     from ingestion.settings import Settings
-    from orchestration.reactions.ledger import Entry
+    from orchestration.reactions.entries import Entry
     from orchestration.reactions.requests import Wish
 
-app = typer.Typer(help="List alerts that reactions have got or are owed, and try them again or dismiss them.")
+app = typer.Typer(help="List alerts that reactions have got or are owed; acknowledge, retry or dismiss them.")
 
 Name = Annotated[str, typer.Argument(metavar="REACTION", help="Whose; 'webhook' is the setting's.")]
 Key = Annotated[list[str] | None, typer.Option("--key", help="Only this one, as listed; may be repeated.")]
@@ -28,7 +28,7 @@ def show_list(
     as_json: AsJson = False,
 ) -> None:
     """List alerts with their state: what is owed first, then what was delivered last."""
-    from orchestration.reactions.ledger import read_ledger
+    from orchestration.reactions.entries import read_ledger
 
     held = read_ledger(context.obj.settings().data_dir)
     entries = [each for each in held.entries.values() if reaction in ("", each.notice.reaction)]
@@ -51,7 +51,7 @@ def show_list(
     for each in entries[:limit]:
         content = each.notice.content
         made.add_row(
-            each.notice.reaction, each.state, str(each.attempts),
+            each.notice.reaction, each.became, str(each.attempts),
             escape(f"{content.get('event', '')} {content.get('name', '')} {content.get('subject', '')}"),
             age(each.notice.noted_at, now=now), escape(each.answer), each.notice.key,
         )  # fmt: skip
@@ -75,8 +75,23 @@ def dismiss(
     as_json: AsJson = False,
 ) -> None:
     """Dismiss alerts that were set aside or are still waiting: nobody gets them."""
-    states = ("pending", "failed")
+    states = ("pending", "held", "batched", "failed")
     _ask(context.obj.settings(), "dismiss", reaction, key or [], states=states, note=note, as_json=as_json)
+
+
+@app.command()
+def acknowledge(
+    context: typer.Context,
+    reaction: Name,
+    note: Annotated[str, typer.Option("--note", help="Who takes care of it, and how.")] = "",
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Acknowledge openings, so that no further reaction hears of them."""
+    states = ("pending", "held", "batched", "delivered", "escalated", "failed")
+    _ask(
+        context.obj.settings(), "acknowledge", reaction, key or [], states=states, note=note, as_json=as_json
+    )
 
 
 def _ask(
@@ -91,16 +106,18 @@ def _ask(
 ) -> None:
     from ingestion.data_folder import system_is_running
     from ingestion.errors import ConfigError
-    from orchestration.reactions.ledger import read_ledger
+    from orchestration.reactions.entries import read_ledger
     from orchestration.reactions.requests import ask
 
     of = [
         each for each in read_ledger(settings.data_dir).entries.values() if each.notice.reaction == reaction
     ]
-    fit = {each.notice.key for each in of if each.state in states}
+    is_fit = (each.became in states and (each.is_awaited or wish != "acknowledge") for each in of)
+    fit = {each.notice.key for each, fits in zip(of, is_fit, strict=True) if fits}
+    what = "opening of something that still lasts" if wish == "acknowledge" else "alert"
     if unknown := [key for key in keys if key not in fit]:
         raise ConfigError(
-            f"reaction '{reaction}' has no alert {unknown[0]} that is {' or '.join(states)}: "
+            f"reaction '{reaction}' has no {what} {unknown[0]} that is {' or '.join(states)}: "
             "'millrace reactions list' shows what there is"
         )
     chosen = keys or sorted(fit)
@@ -111,7 +128,7 @@ def _ask(
         _write({"reaction": reaction, "wish": wish, "keys": chosen, "system_runs": runs})
         return
     when = "within seconds" if runs else "when 'millrace up' runs next: nothing runs now"
-    done = "tried again" if wish == "retry" else "dismissed"
+    done = {"retry": "tried again", "dismiss": "dismissed", "acknowledge": "acknowledged"}[wish]
     what = "1 alert is" if len(chosen) == 1 else f"{len(chosen):,} alerts are"
     out.print(f"{reaction}: {what} {done} {when}" if chosen else f"{reaction}: nothing to do", markup=False)
 
@@ -122,7 +139,7 @@ def _as_json(entry: "Entry") -> dict[str, Any]:
         "key": notice.key,
         "reaction": notice.reaction,
         "origin": notice.origin,
-        "state": entry.state,
+        "state": entry.became,
         "attempts": entry.attempts,
         "answer": entry.answer,
         "noted_at": notice.noted_at.isoformat(),

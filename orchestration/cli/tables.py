@@ -10,7 +10,7 @@ from rich.text import Text
 from orchestration.cli.fitted import FittedTable
 from orchestration.cli.hanging import HangingSentences
 from orchestration.conditions.condition import Condition
-from orchestration.reactions.counts import STATES
+from orchestration.reactions.entries import STATES
 from orchestration.records.overview import Overview, StreamRow
 from orchestration.records.reader import AssetRecord, CheckRecord, RunRecord
 from orchestration.records.system_state import ServiceRow
@@ -220,11 +220,16 @@ def models_table(
     return rows
 
 
+_ALWAYS = ("pending", "delivered", "failed")
+
+
 def reactions_table(reactions: Mapping[str, Mapping[str, int]]) -> FittedTable:
     """What each reaction got, and waits for."""
-    rows = table("reaction", *STATES, right=STATES, least=("dismissed", "given_up"))
+    seldom = {state for state in STATES if not any(counts.get(state) for counts in reactions.values())}
+    shown = [state for state in STATES if state in _ALWAYS or state not in seldom]
+    rows = table("reaction", *shown, right=shown, least=("dismissed", "given_up"))
     for name, counts in reactions.items():
-        rows.add_row(escape(name), *(f"{counts.get(state, 0):,}" for state in STATES))
+        rows.add_row(escape(name), *(f"{counts.get(state, 0):,}" for state in shown))
     return rows
 
 

@@ -18,16 +18,20 @@ class Finding:
         subject: What it is about: a stream, a model, a service, a file.
         sentence: The thing, the place, the reason.
         remedy: What to do about it; empty where the sentence says it.
+        severity: A rule's own word; otherwise its kind's, error or warning.
     """
 
     name: str
     subject: str
     sentence: str
     remedy: str = ""
+    severity: str = ""
 
     def __post_init__(self) -> None:
         if self.name not in KINDS:
             raise ValueError(f"'{self.name}' stands in no list of conditions: add it to conditions/kinds.py")
+        if not self.severity:
+            object.__setattr__(self, "severity", KINDS[self.name].severity)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -74,6 +78,7 @@ class Condition:
             "subject": finding.subject,
             "sentence": finding.sentence,
             "remedy": finding.remedy,
+            "severity": finding.severity,
             "opened": self.opened.isoformat(timespec="seconds"),
             "closed": self.closed.isoformat(timespec="seconds") if self.closed else None,
             "docs": KINDS[finding.name].docs,

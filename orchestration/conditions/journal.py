@@ -190,4 +190,4 @@ def _apply(conditions: dict[int, Condition], line: Mapping[str, Any]) -> None:
 
 
 def _finding(line: Mapping[str, Any]) -> Finding:
-    return Finding(line["name"], line["subject"], line["sentence"], line["remedy"])
+    return Finding(line["name"], line["subject"], line["sentence"], line["remedy"], line.get("severity", ""))

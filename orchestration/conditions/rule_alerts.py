@@ -132,7 +132,7 @@ def rule_alert_findings(data_dir: Path) -> Iterator[Finding]:
             yield Finding(
                 "rule_alert", f"{rule} of {who}",
                 f"'{who}' breaks the rule '{rule}' ({_short(alert.severity)}){since}{meaning}",
-                f"The mart '{model}' has its values.",
+                f"The mart '{model}' has its values.", _short(alert.severity),
             )  # fmt: skip
         for rule in sorted(noted.many):
             yield Finding(

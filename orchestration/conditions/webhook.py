@@ -4,7 +4,7 @@ import json
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -51,37 +51,40 @@ def post(url: SecretStr, alert: dict[str, object]) -> str:
     Returns:
         Why it was not taken, without the address's path; empty when it was.
     """
-    return post_bytes(url, json.dumps(alert).encode(), {}).why
+    body = json.dumps(alert).encode()
+    return bounded(lambda: post_bytes(url, body, {}, seconds=POST_SECONDS), seconds=POST_SECONDS).why
 
 
-def post_bytes(url: SecretStr, body: bytes, headers: Mapping[str, str]) -> Answer:
-    """Post JSON once.
+def bounded(send: Callable[[], Answer], *, seconds: float) -> Answer:
+    """Do something that answers, for so long at most; what hangs is left to itself.
+
+    A socket's timeout bounds each operation: a receiver that drips would hold the caller without an end.
+    """
+    answers: list[Answer] = []
+    thread = threading.Thread(target=lambda: answers.append(send()), name="post", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answers[0] if answers else Answer(f"there was no whole answer within {seconds:g} s")
+
+
+def post_bytes(url: SecretStr, body: bytes, headers: Mapping[str, str], *, seconds: float) -> Answer:
+    """Post once.
 
     Args:
         url: Where to: http or https.
-        body: JSON.
+        body: JSON, where no header says what else.
         headers: Further ones.
+        seconds: The longest that an operation of the socket takes; `bounded` bounds the whole.
     """
-    answers: list[Answer] = []
-    # A socket's timeout bounds each operation; a receiver that drips would hold the caller without an end.
-    thread = threading.Thread(
-        target=lambda: answers.append(_post(url, body, headers)), name="post", daemon=True
-    )
-    thread.start()
-    thread.join(POST_SECONDS)
-    return answers[0] if answers else Answer(f"there was no whole answer within {POST_SECONDS:g} s")
-
-
-def _post(url: SecretStr, body: bytes, headers: Mapping[str, str]) -> Answer:
     address = url.get_secret_value()
     try:
         host = urlsplit(address).hostname
         if urlsplit(address).scheme not in ("http", "https") or not host:
             return Answer("it is not an http(s) address")
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
-            address, data=body, headers={**headers, "Content-Type": "application/json"}, method="POST"
+            address, data=body, headers={"Content-Type": "application/json", **headers}, method="POST"
         )
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=POST_SECONDS) as answer:
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=seconds) as answer:
             return Answer(said=str(answer.status))
     except urllib.error.HTTPError as error:
         about_this = 400 <= error.code < 500 and error.code not in (401, 403, 404, 408, 410, 429)

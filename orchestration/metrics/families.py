@@ -11,7 +11,7 @@ from datetime import datetime
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from orchestration.conditions.kinds import KINDS
-from orchestration.reactions.counts import STATES
+from orchestration.reactions.entries import STATES
 from orchestration.records.overview import Overview
 from orchestration.records.reader import CheckRecord
 
@@ -66,7 +66,7 @@ def system_families(overview: Overview) -> Iterator[Metric]:
     yield family(
         Name(
             "reaction_alerts",
-            "Alerts of each reaction, ever, by what became of them: pending and failed ones wait.",
+            "Alerts of each reaction, ever, by what became of them: pending, held, batched and failed wait.",
             ("reaction", "state"),
         ),
         (

@@ -1,27 +1,27 @@
-"""Brings a reaction what the ledger holds for it, one after the other, on a thread of its own.
+"""Brings a reaction what the ledger holds for it, one message after the other, on a thread of its own.
 
 Notices about the same condition go out in their order. A receiver that is away gets a pause, one that
-refuses a single notice does not: others go on.
+refuses a single message does not: others go on. What is a message, and what waits, parcels.py decides.
 """
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from ingestion.errors import MillraceError, StorageError
 from ingestion.faultpoints import faultpoint
 from ingestion.settings import Settings
 from orchestration.conditions.condition import Finding
-from orchestration.conditions.webhook import POST_SECONDS, Answer
+from orchestration.conditions.webhook import Answer, bounded
 from orchestration.observe.worker import Worker
 from orchestration.reactions.declared import Reaction
-from orchestration.reactions.ledger import Entry, Ledger
+from orchestration.reactions.entries import Entry
+from orchestration.reactions.ledger import Ledger
+from orchestration.reactions.parcels import message, message_key, plan
 from orchestration.reactions.ways import Way, open_way
 
-_PATIENCE_SECONDS = POST_SECONDS + 1.0
 _LOOK_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 300.0
@@ -57,8 +57,8 @@ class Courier:
         self.why = ""
         # What was not sent when it stops is sent by the next system on this folder.
         self.worker = Worker(
-            f"courier {reaction.name}", self._turn, pause_s=self._pause, patience_s=_PATIENCE_SECONDS,
-            at_end=self._leave,
+            f"courier {reaction.name}", self._turn, pause_s=self._pause,
+            patience_s=reaction.try_seconds + 1.0, at_end=self._leave,
         )  # fmt: skip
 
     def findings(self) -> list[Finding]:
@@ -82,63 +82,79 @@ class Courier:
     def _turn(self) -> None:
         self._rest_s = 0.0
         try:
-            while not self.worker.stopping and (entry := self._next()) is not None:
-                if not self._bring(entry):
+            while not self.worker.stopping and (entries := self._next()):
+                if not self._bring(entries):
                     return
             if not self._ledger.owed(self.reaction.name):
                 self._failures, self.why = 0, ""  # an operator has dismissed the rest
         except StorageError as error:
             _log.warning(str(error))
 
-    def _next(self) -> Entry | None:
-        """The oldest that may be sent now."""
-        now_s, blocked = time.monotonic(), set[str]()
-        for entry in self._ledger.owed(self.reaction.name):
-            is_due = entry.state == "pending" and self._not_before.get(entry.notice.key, 0.0) <= now_s
-            if is_due and entry.notice.about not in blocked:
-                return entry
-            blocked.add(entry.notice.about)
-        return None
+    def _next(self) -> Sequence[Entry]:
+        """The message that may be sent now; what has to wait, and what is dropped, is noted."""
+        name, now, now_s = self.reaction.name, datetime.now(UTC), time.monotonic()
+        limit = self.reaction.limit
+        since = now - timedelta(seconds=limit.within_seconds) if limit is not None else now
+        made = plan(
+            self.reaction, self._ledger.owed(name), had=self._ledger.openings(name, since=since), now=now,
+            may=lambda key: self._not_before.get(key, 0.0) <= now_s,
+        )  # fmt: skip
+        for why, entries in made.hold.items():
+            self._ledger.hold(entries, why=f"it waits for {why}", now=now)
+        if made.suppress:
+            self._ledger.suppress(made.suppress, why="it was over before the limit let it through", now=now)
+        if made.send and not made.fixed:
+            self._ledger.fix(made.send, batch=message_key(made.send), now=now)
+            return [each for each in self._ledger.owed(name) if each.batch == message_key(made.send)]
+        return made.send
 
-    def _bring(self, entry: Entry) -> bool:
+    def _bring(self, entries: Sequence[Entry]) -> bool:
         """Try once; returns whether others may be tried now."""
-        answer, now = self._try(entry), datetime.now(UTC)
+        answer, now, key = self._try(entries), datetime.now(UTC), message_key(entries)
         if not answer.why:
             faultpoint("reactions.sent")
             self._failures, self.why = 0, ""
-            self._not_before.pop(entry.notice.key, None)
-            self._ledger.delivered(entry, answer=answer.said, now=now)
+            self._not_before.pop(key, None)
+            self._ledger.delivered(entries, answer=answer.said, now=now)
             return True
         self.why = answer.why
-        tries = entry.attempts + 1
-        is_enough = (answer.is_about_this and tries >= _MOST_REFUSALS) or now - entry.begun_at > _LONGEST
+        tries = max(each.attempts for each in entries) + 1
+        oldest = min(each.begun_at for each in entries)
+        is_enough = (answer.is_about_this and tries >= _MOST_REFUSALS) or now - oldest > _LONGEST
+        if answer.is_about_this and len(entries) > 1:  # one of them is to blame
+            self._ledger.part(entries, now=now)
+            return True
         if answer.is_about_this:
-            self._not_before[entry.notice.key] = time.monotonic() + _pause_after(tries)
+            self._not_before[key] = time.monotonic() + _pause_after(tries)
         else:
             self._failures += 1
             wish = min(answer.retry_after_s, _LONGEST_WISH_SECONDS)
             self._rest_s = max(_pause_after(self._failures), wish)
-        self._ledger.refused(entry, why=answer.why, now=now, gives_up=is_enough and self.reaction.gives_up)
+        self._ledger.refused(entries, why=answer.why, now=now, gives_up=is_enough and self.reaction.gives_up)
         return answer.is_about_this
 
-    def _try(self, entry: Entry) -> Answer:
-        try:
-            if self._way is None:
-                self._way = open_way(self.reaction, self._settings)
-            answer = self._way.send(entry.notice)
-        except MillraceError as error:
-            answer = Answer(str(error))
-        except Exception as error:  # of a library: its text may hold a secret
-            answer = Answer(f"it failed ({type(error).__name__})")
+    def _try(self, entries: Sequence[Entry]) -> Answer:
+        ways = [] if self._way is None else [self._way]
+        answer = bounded(lambda: self._send(entries, ways), seconds=self.reaction.try_seconds)
+        self._way = ways[0] if ways else None
         if answer.why:
             self._leave()  # a secret may be another one at the next try
         return answer
 
+    def _send(self, entries: Sequence[Entry], ways: list[Way]) -> Answer:
+        try:
+            if not ways:
+                ways.append(open_way(self.reaction, self._settings))
+            return ways[0].send(message(entries))
+        except MillraceError as error:
+            return Answer(str(error))
+        except Exception as error:  # of a library: its text may hold a secret
+            return Answer(f"it failed ({type(error).__name__})")
+
     def _leave(self) -> None:
         way, self._way = self._way, None
         if way is not None:
-            with _quietly():
-                way.close()
+            bounded(lambda: _closed(way), seconds=self.reaction.try_seconds)
 
 
 def stop(couriers: Sequence[Courier]) -> None:
@@ -151,9 +167,9 @@ def _pause_after(failures: int) -> float:
     return min(_FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 20), _LONGEST_PAUSE_SECONDS)
 
 
-@contextmanager
-def _quietly() -> Iterator[None]:
+def _closed(way: Way) -> Answer:
     try:
-        yield
+        way.close()
     except Exception as error:
         _log.warning("A reaction could not be left: %s", type(error).__name__)
+    return Answer()

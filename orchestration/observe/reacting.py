@@ -75,7 +75,7 @@ class Reacting:
         for courier in tuple(self._couriers.values()):
             yield from courier.findings()
         for name, counts in sorted(self._ledger.counts().items()):
-            waiting = counts["pending"] + counts["failed"]
+            waiting = sum(counts[state] for state in ("pending", "held", "batched", "failed"))
             if waiting and name not in self._couriers:
                 yield Finding(
                     "alert_undelivered", name,

@@ -4,8 +4,9 @@ For use by several threads.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -15,9 +16,10 @@ from ingestion.faultpoints import faultpoint
 from orchestration.conditions.condition import Condition, Finding
 from orchestration.conditions.journal import Journal
 from orchestration.conditions.kinds import KINDS
-from orchestration.reactions.alert import Event, notice
+from orchestration.reactions.alert import Event, about, notice
 from orchestration.reactions.declared import Reaction
-from orchestration.reactions.ledger import Ledger, Notice
+from orchestration.reactions.entries import Entry, Notice
+from orchestration.reactions.ledger import Ledger
 
 
 class Watchman:
@@ -65,27 +67,27 @@ class Watchman:
             StorageError: A file cannot be written; reactions hear of it all the same.
         """
         with self._lock:
-            notices: list[Notice] = []
-            marks: list[Callable[[], None]] = []
+            found = _Judgement()
             for condition in list(self._journal.conditions.values()):
                 if not condition.settled:
-                    self._judge(condition, reactions, notices, marks, now=now)
-            if notices:
-                ledger.note(notices)
-            for mark in marks:
+                    self._judge(condition, reactions, ledger, found, now=now)
+            if found.notices or found.escalated or found.over:
+                ledger.note(found.notices, escalated=found.escalated, over=found.over, now=now)
+            for mark in found.marks:
                 mark()
 
     def _judge(
         self,
         condition: Condition,
         reactions: Sequence[Reaction],
-        notices: list[Notice],
-        marks: list[Callable[[], None]],
+        ledger: Ledger,
+        found: "_Judgement",
         *,
         now: datetime,
     ) -> None:
         """Add who is to hear what of a condition, and how the journal remembers that."""
         heard, fresh = condition.alerted_to, list[str]()
+        of = about(self._journal.id, condition)
         # Nobody hears of what was over before the reaction was there.
         if (condition.closed is None or not heard) and self._is_due(condition, now=now):
             takers = (each.name for each in reactions if each.takes(condition.finding))
@@ -94,13 +96,23 @@ class Watchman:
             if not condition.lasted:
                 with suppress(StorageError):  # a full disk holds up no alert
                     self._journal.lasted(condition)
-            notices += [self._notice(condition, "opened", name, now) for name in fresh]
-            marks.append(partial(self._alerted, condition, (*heard, *fresh)))
+            found.notices += [self._notice(condition, "opened", name, now) for name in fresh]
+        if condition.closed is None:
+            for by, entry in _to_escalate(reactions, heard, ledger, of, now=now):
+                found.escalated += [entry] if entry.escalated_at is None else []
+                to = by.escalate.to if by.escalate is not None else ""
+                if to not in (*heard, *fresh):
+                    fresh.append(to)
+                    found.notices.append(self._notice(condition, "opened", to, now, escalated_from=by.name))
+        if fresh:
+            found.marks.append(partial(self._alerted, condition, (*heard, *fresh)))
         if condition.closed is not None:
             hear = {*heard, *fresh}
             names = [each.name for each in reactions if each.name in hear and each.all_well]
-            notices += [self._notice(condition, "closed", name, now) for name in names]
-            marks.append(partial(self._settled, condition))
+            found.notices += [self._notice(condition, "closed", name, now) for name in names]
+            openings = (ledger.opening(name, of) for name in hear - {*names})
+            found.over += [each for each in openings if each is not None and not each.over]
+            found.marks.append(partial(self._settled, condition))
 
     def _alerted(self, condition: Condition, names: Sequence[str]) -> None:
         self._journal.alerted(condition, to=names)
@@ -110,10 +122,12 @@ class Watchman:
         self._journal.settle([condition])
         faultpoint("reactions.settled")
 
-    def _notice(self, condition: Condition, event: Event, reaction: str, now: datetime) -> Notice:
+    def _notice(
+        self, condition: Condition, event: Event, reaction: str, now: datetime, *, escalated_from: str = ""
+    ) -> Notice:
         return notice(
             condition, event, reaction, journal=self._journal.id, open_count=len(self._journal.open()),
-            system=self._system, now=now,
+            system=self._system, now=now, escalated_from=escalated_from,
         )  # fmt: skip
 
     def _is_due(self, condition: Condition, *, now: datetime) -> bool:
@@ -124,3 +138,27 @@ class Watchman:
         lasted = (condition.closed or now) - condition.opened
         is_seen = condition.number not in self._inherited
         return is_seen and not timedelta(0) <= lasted < patience  # the clock may be set back
+
+
+@dataclass
+class _Judgement:
+    """What reactions are to hear, what the ledger is to note, and how the journal remembers that."""
+
+    notices: list[Notice] = field(default_factory=list)
+    escalated: list[Entry] = field(default_factory=list)
+    over: list[Entry] = field(default_factory=list)
+    marks: list[Callable[[], None]] = field(default_factory=list)
+
+
+def _to_escalate(
+    reactions: Sequence[Reaction], heard: Sequence[str], ledger: Ledger, of: str, *, now: datetime
+) -> Iterator[tuple[Reaction, Entry]]:
+    """The openings that nobody acknowledged in time; also those noted as such before a crash."""
+    for each in reactions:
+        if each.escalate is None or each.name not in heard:
+            continue
+        entry = ledger.opening(each.name, of)
+        if entry is None:
+            continue
+        if entry.escalated_at is not None or each.escalate.is_due(entry.heard_at, now=now):
+            yield each, entry

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from orchestration.conditions.condition import Condition
-from orchestration.reactions.ledger import Notice
+from orchestration.reactions.entries import CLOSED, OPENED, Notice
 
 ORIGIN = "condition"
 Event = Literal["opened", "closed"]
@@ -22,6 +22,11 @@ def key_of(journal: str, condition: Condition, event: Event, reaction: str) -> s
     return f"{journal}-{condition.number}-{event}-{reaction}"
 
 
+def about(journal: str, condition: Condition) -> str:
+    """What the alerts of a condition are about, in the ledger."""
+    return f"{journal}-{condition.number}"
+
+
 def notice(
     condition: Condition,
     event: Event,
@@ -31,6 +36,7 @@ def notice(
     open_count: int,
     system: str,
     now: datetime,
+    escalated_from: str = "",
 ) -> Notice:
     """That a condition opened, or that it is over, for a reaction.
 
@@ -42,10 +48,11 @@ def notice(
         open_count: How many are open now.
         system: The data folder: several systems may share a receiver.
         now: UTC.
+        escalated_from: The reaction whose opening nobody acknowledged; empty for none.
     """
     key = key_of(journal, condition, event, reaction)
     content: dict[str, Any] = {
-        "event": f"condition_{event}",
+        "event": OPENED if event == "opened" else CLOSED,
         "text": _text(condition, event, open_count),
         "open": open_count,
         "system": system,
@@ -55,7 +62,10 @@ def notice(
     }
     if event == "opened":
         content["closed"] = None  # its end has an alert of its own
-    return Notice(key, reaction, ORIGIN, f"{journal}-{condition.number}", content, now)
+    if escalated_from:
+        content["escalated_from"] = escalated_from
+        content["text"] = f"Millrace: nobody has acknowledged this to '{escalated_from}': {condition.text}"
+    return Notice(key, reaction, ORIGIN, about(journal, condition), content, now)
 
 
 def _text(condition: Condition, event: Event, open_count: int) -> str:

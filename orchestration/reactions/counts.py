@@ -9,9 +9,7 @@ from ingestion.errors import ConfigError
 from ingestion.project import REACTIONS_FILE
 from ingestion.settings import Settings
 from orchestration.reactions.declared import OWN, load_reactions
-from orchestration.reactions.ledger import read_ledger
-
-STATES = ("pending", "delivered", "failed", "dismissed", "given_up")
+from orchestration.reactions.entries import read_ledger
 
 
 def reaction_counts(settings: Settings) -> dict[str, Mapping[str, int]]:

@@ -1,42 +1,43 @@
 """reactions.yml → who hears of which conditions. It holds no secret: only names of environment variables."""
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from ingestion.declare.lines import line_of, refuse_duplicate_keys
 from ingestion.declare.sources import read_source
 from ingestion.declare.stream import suggest
 from ingestion.errors import ConfigError
 from ingestion.project import REACTIONS_FILE
+from orchestration.conditions import webhook
 from orchestration.conditions.condition import Finding
 from orchestration.conditions.kinds import KINDS
+from orchestration.reactions.templates import JSON_TYPE, TemplateMistake, try_template
+from orchestration.reactions.terms import NAME, Batch, Escalation, Limit, Quiet, Terms
 
-NAME = r"^[a-z][a-z0-9_-]{0,39}$"
 OWN = "webhook"
 """The reaction that the setting MILLRACE_ALERT_WEBHOOK_URL is."""
 _MOST = 40
+_SEND_SECONDS = 30.0
 
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
 """The name of an environment variable, never what it holds."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class On(_Model):
+class On(Terms):
     """Which conditions.
 
     Attributes:
-        kinds: Their kinds, as in docs/operations.md; * stands for any characters.
+        kinds: Their kinds, as in docs/operations.md; * stands for any characters. An empty list: only what
+            others escalate to it.
         subjects: What they are about: streams, models, services; * stands for any characters.
     """
 
-    kinds: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    kinds: tuple[str, ...] = ("*",)
     subjects: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
 
     @field_validator("kinds")
@@ -54,19 +55,23 @@ class On(_Model):
         )
 
 
-class Webhook(_Model):
+class Webhook(Terms):
     """An address to which JSON is posted.
 
     Attributes:
         url_env: The environment variable that holds the address.
         secret_env: The one that holds the secret of signatures: whsec_ and 24 to 64 random bytes in base64.
+        body: A Jinja template of what is posted, where the receiver wants something of its own.
+        content_type: Of the body.
     """
 
     url_env: Variable
     secret_env: Variable | None = None
+    body: Annotated[str, Field(min_length=1, max_length=20_000)] | None = None
+    content_type: Annotated[str, Field(pattern=r"^[a-z]+/[A-Za-z0-9.+-]+(; ?charset=utf-8)?$")] = JSON_TYPE
 
 
-class Publish(_Model):
+class Publish(Terms):
     """A place at a broker that the project's settings reach.
 
     Attributes:
@@ -85,7 +90,7 @@ class Publish(_Model):
         return place
 
 
-class Apprise(_Model):
+class Apprise(Terms):
     """People, by one of apprise's services: mail, Slack, Teams, Telegram, ntfy and a hundred more.
 
     Attributes:
@@ -95,7 +100,7 @@ class Apprise(_Model):
     url_env: Variable
 
 
-class Send(_Model):
+class Send(Terms):
     """Where to: one of these.
 
     Attributes:
@@ -116,7 +121,7 @@ class Send(_Model):
         return self
 
 
-class Reaction(_Model):
+class Reaction(Terms):
     """Somebody who hears of conditions.
 
     Attributes:
@@ -124,12 +129,44 @@ class Reaction(_Model):
         on: Of which conditions; without it, of all.
         send: Where alerts go.
         all_well: Whether it hears of ends, too.
+        timeout_seconds: How long a try may take; 5 for a webhook and 30 for others by default.
+        limit: How often it hears that the same thing broke.
+        quiet: Hours of every day in which alerts wait.
+        batch: Several alerts in one message.
+        escalate: Who hears of what nobody acknowledges.
     """
 
     name: Annotated[str, Field(pattern=NAME)]
     on: On = On()
     send: Send
     all_well: bool = True
+    timeout_seconds: Annotated[float, Field(gt=0, le=300)] | None = None
+    limit: Limit | None = None
+    quiet: Quiet | None = None
+    batch: Batch | None = None
+    escalate: Escalation | None = None
+
+    @model_validator(mode="after")
+    def _has_a_body_that_renders(self) -> "Reaction":
+        way = self.send.webhook
+        if way is not None and way.body is not None:
+            try:
+                try_template(way.body, content_type=way.content_type, combines=self.combines)
+            except TemplateMistake as mistake:
+                raise ValueError(str(mistake)) from None
+        return self
+
+    @property
+    def try_seconds(self) -> float:
+        """How long a try may take."""
+        if self.timeout_seconds is not None:
+            return self.timeout_seconds
+        return webhook.POST_SECONDS if self.send.webhook is not None else _SEND_SECONDS
+
+    @property
+    def combines(self) -> bool:
+        """Whether several alerts may go in one message: some may wait."""
+        return any(each is not None for each in (self.limit, self.quiet, self.batch))
 
     @property
     def gives_up(self) -> bool:
@@ -209,7 +246,28 @@ def read_reactions(text: str, path: Path = Path(REACTIONS_FILE)) -> tuple[Reacti
             found.append(Reaction.model_validate(body | {"name": str(name)}))
         except ValidationError as error:
             raise _wrong(path, root, str(name), error) from None
+    _check_escalations(path, root, found)
     return tuple(found)
+
+
+def _check_escalations(path: Path, root: yaml.Node, reactions: Sequence[Reaction]) -> None:
+    """Each escalates to another one that is there, and each hears of something."""
+    names = [each.name for each in reactions]
+    targets = {each.escalate.to for each in reactions if each.escalate is not None}
+    for each in reactions:
+        to = each.escalate.to if each.escalate is not None else ""
+        place, wrong = (each.name, "escalate"), ""
+        if to == each.name:
+            wrong = "it escalates to itself: name another reaction"
+        elif to and to not in names:
+            wrong = f"it escalates to '{to}', which is not declared{suggest(to, names)}"
+        elif not each.on.kinds and each.name not in targets:
+            place = (each.name, "on")
+            wrong = (
+                "it hears of no kind, and no other reaction escalates to it: name kinds, or leave 'on' out"
+            )
+        if wrong:
+            raise ConfigError(f"{path.name} line {line_of(root, place)}, reaction '{each.name}': {wrong}")
 
 
 def _wrong(path: Path, root: yaml.Node, name: str, error: ValidationError) -> ConfigError:

@@ -7,7 +7,7 @@ from ingestion.errors import ConfigError
 from ingestion.settings import Settings
 from orchestration.conditions.webhook import Answer
 from orchestration.reactions.declared import Apprise, Reaction
-from orchestration.reactions.ledger import Notice
+from orchestration.reactions.entries import CLOSED, Notice
 from orchestration.reactions.variables import require_secret
 
 _TITLES = {True: "Millrace: over", False: "Millrace"}
@@ -36,7 +36,7 @@ class AppriseWay:
     def send(self, notice: Notice) -> Answer:
         """Send it once: the sentence, and its remedy."""
         text = str(notice.content["text"]).removeprefix("Millrace: ").removeprefix("over: ")
-        is_over = notice.content["event"] == "condition_closed"
+        is_over = notice.content["event"] == CLOSED
         body = f"{text}\n{notice.content['system']}"
         taken = self._service.notify(title=_TITLES[is_over], body=body)
         return Answer(said="taken") if taken else Answer(f"{self._kind} did not take it")

@@ -17,7 +17,7 @@ from ingestion.json_file import write_json
 from orchestration.reactions.ledger import Ledger
 
 FOLDER = Path("conditions") / "requests"
-Wish = Literal["retry", "dismiss"]
+Wish = Literal["retry", "dismiss", "acknowledge"]
 
 
 def ask(data_dir: Path, wish: Wish, keys: Sequence[str], *, note: str = "") -> None:
@@ -60,6 +60,8 @@ def take_in(data_dir: Path, ledger: Ledger, *, now: datetime) -> None:
             ledger.retry(keys, request=file.stem, now=now)
         elif wish == "dismiss":
             ledger.dismiss(keys, note=note, request=file.stem, now=now)
+        elif wish == "acknowledge":
+            ledger.acknowledge(keys, note=note, request=file.stem, now=now)
         faultpoint("reactions.requested")
         try:
             file.unlink(missing_ok=True)

@@ -4,7 +4,8 @@ from typing import Any
 
 from ingestion.declare.schema import DRAFT, schema_of
 from orchestration.conditions.kinds import KINDS
-from orchestration.reactions.declared import NAME, OWN, On, Reaction, Send
+from orchestration.reactions.declared import OWN, On, Reaction, Send
+from orchestration.reactions.terms import NAME, Batch, Escalation, Limit, Quiet
 
 
 def reactions_schema() -> dict[str, Any]:
@@ -17,6 +18,8 @@ def reactions_schema() -> dict[str, Any]:
     properties["on"]["properties"]["kinds"]["items"] = {
         "anyOf": [{"enum": list(KINDS)}, {"type": "string", "pattern": r"[*?\[]"}]
     }
+    for name, model in (("limit", Limit), ("quiet", Quiet), ("batch", Batch), ("escalate", Escalation)):
+        properties[name] = schema_of(model)
     properties["send"] = schema_of(Send)
     ways = properties["send"]["properties"]
     for name, way in ways.items():  # null is what Python calls a way that is not taken

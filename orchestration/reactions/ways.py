@@ -10,9 +10,10 @@ from ingestion.errors import ConfigError
 from ingestion.settings import Settings
 from orchestration.conditions.webhook import Answer, post_bytes
 from orchestration.reactions.declared import OWN, Publish, Reaction, Webhook
-from orchestration.reactions.ledger import Notice
+from orchestration.reactions.entries import Notice
 from orchestration.reactions.people import AppriseWay
 from orchestration.reactions.signature import headers, secret_bytes
+from orchestration.reactions.templates import TemplateMistake, render
 from orchestration.reactions.variables import require_secret
 
 
@@ -57,6 +58,8 @@ class WebhookWay:
 
     def __init__(self, reaction: Reaction, way: Webhook, settings: Settings) -> None:
         own = settings.alert_webhook_url if reaction.name == OWN else None
+        self._seconds = reaction.try_seconds
+        self._template, self._type = way.body, way.content_type
         self._url = own or require_secret(settings, way.url_env, reaction=reaction.name)
         self._secret: bytes | None = None
         if way.secret_env is not None:
@@ -65,9 +68,15 @@ class WebhookWay:
 
     def send(self, notice: Notice) -> Answer:
         """Post it once."""
-        body = json.dumps(notice.content).encode()
+        if self._template is None:
+            body = json.dumps(notice.content).encode()
+        else:
+            try:
+                body = render(self._template, notice.content)
+            except TemplateMistake as mistake:  # the next alert may be another matter
+                return Answer(str(mistake), is_about_this=True)
         signed = headers(notice.key, body, now_s=int(time.time()), secret=self._secret)
-        return post_bytes(self._url, body, signed)
+        return post_bytes(self._url, body, {**signed, "Content-Type": self._type}, seconds=self._seconds)
 
     def close(self) -> None:
         """Nothing is kept."""

@@ -116,6 +116,10 @@ class Receiver:
         """Event and subject of each alert that was taken."""
         return [(each.alert["event"], each.alert["subject"]) for each in self.taken()]
 
+    def alerts(self) -> list[dict[str, Any]]:
+        """The alerts of all messages that it took, in order, as often as they came."""
+        return [alert for each in self.taken() for alert in each.alert.get("alerts", [each.alert])]
+
     def _next(self, headers: Mapping[str, str], body: bytes) -> str:
         with self._lock:
             did = self._script.pop(0) if self._script else TAKE

@@ -15,7 +15,7 @@ from orchestration.conditions.webhook import post
 from orchestration.observe import courier
 from orchestration.observe.reacting import Reacting
 from orchestration.observe.watchman import Watchman
-from orchestration.reactions.ledger import read_ledger
+from orchestration.reactions.entries import read_ledger
 from tests.servers.webhook import Webhook
 from tests.waiting import eventually
 

@@ -10,7 +10,7 @@ from ingestion.settings import load_settings
 from orchestration.conditions.condition import Finding
 from orchestration.observe.reacting import Reacting
 from orchestration.observe.watchman import Watchman
-from orchestration.reactions.ledger import Entry, read_ledger
+from orchestration.reactions.entries import Entry, read_ledger
 
 NOON = datetime.now(UTC)
 """The present: what is noted in it is not old."""

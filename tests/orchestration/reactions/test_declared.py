@@ -17,10 +17,23 @@ pager:
   on: {kinds: [disk_low, "model_*"], subjects: ["marts/*", /data]}
   send: {webhook: {url_env: PAGER_URL, secret_env: PAGER_SECRET}}
   all_well: no
+  timeout_seconds: 10
+  limit: {openings: 3, within_seconds: 3600}
+  quiet: {begin: "22:00", end: "07:00", zone: Europe/Vienna, passes: [error]}
+  batch: {within_seconds: 30, most: 50}
+  escalate: {to: everything, after_seconds: 900}
 everything:
   send:
     webhook: {url_env: ALL_URL}
 """
+WAY = "send: {webhook: {url_env: U}}"
+
+
+def body(template: str, more: str = "") -> str:
+    """A reaction with a body of its own."""
+    return f"p: {{send: {{webhook: {{url_env: U, body: {template}}}}}{more}}}"
+
+
 MISTAKES = {
     "a misspelt key": ("p: {sned: {}}", "line 1, reaction 'p': unknown key 'sned'; did you mean 'send'?"),
     "a misspelt kind": (
@@ -38,11 +51,67 @@ MISTAKES = {
     "a name that no key may hold": ("p.q: {send: {webhook: {url_env: U}}}", "its name needs small letters"),
     "no mapping": ("- p", "a mapping of names is expected"),
     "a reaction without a body": ("p:", "it needs 'send'"),
+    "hours without quotes": (
+        f"p: {{{WAY}, quiet: {{begin: 22:00, end: '07:00', zone: UTC}}}}", "a time of day needs quotes",
+    ),
+    "an hour that is none": (
+        f"p: {{{WAY}, quiet: {{begin: '25:00', end: '07:00', zone: UTC}}}}", "quiet.begin: string",
+    ),
+    "a zone that is none": (
+        f"p: {{{WAY}, quiet: {{begin: '22:00', end: '07:00', zone: Europe/Wien}}}}", "there is no time zone",
+    ),
+    "hours without a length": (
+        f"p: {{{WAY}, quiet: {{begin: '22:00', end: '22:00', zone: UTC}}}}", "give two different ones",
+    ),
+    "a limit without its time": (f"p: {{{WAY}, limit: {{openings: 3}}}}", "limit.within_seconds: field"),
+    "a misspelt key of a batch": (
+        f"p: {{{WAY}, batch: {{within_seconds: 3, mots: 3}}}}", "unknown key 'mots'; did you mean 'most'?",
+    ),
+    "a batch of one": (f"p: {{{WAY}, batch: {{within_seconds: 3, most: 1}}}}", "batch.most: input should be"),
+    "an escalation to nobody": (
+        f"p: {{{WAY}, escalate: {{to: chef, after_seconds: 3}}}}\nchief: {{{WAY}}}",
+        "line 1, reaction 'p': it escalates to 'chef', which is not declared; did you mean 'chief'?",
+    ),
+    "an escalation to itself": (
+        f"p:\n  {WAY}\n  escalate: {{to: p, after_seconds: 3}}", "line 3, reaction 'p': it escalates to i",
+    ),
+    "a reaction that hears of nothing": (f"p: {{{WAY}, on: {{kinds: []}}}}", "it hears of no kind"),
+    "a body that is no template": (
+        body("'{{ text'"), "reaction 'p': its body is a template with a mistake: unexpected end of template",
+    ),
+    "a body that names what alerts have not": (
+        body("'{{ subjct | tojson }}'"), "a template with a mistake: 'subjct' is undefined",
+    ),
+    "a body that breaks with quotes": (
+        body("""'{"text": "{{ text }}"}'"""), "is not JSON once a value holds quotes or line breaks: write",
+    ),
+    "a body that reaches out of its sandbox": (
+        body("'{{ alerts.__class__.__mro__ | tojson }}'"), "access to attribute '__class__' of",
+    ),
+    "a body for one alert where several may come": (
+        body("'{{ subject | tojson }}'", ", batch: {within_seconds: 3}"), "loop over 'alerts', always",
+    ),
     "the same twice": ("p: {send: {webhook: {url_env: U}}}\np: {}", "line 2: 'p' stands already on line 1"),
     "no YAML": ("p: [", "line 1 is not YAML"),
 }  # fmt: skip
-UNSEEN = {"the same twice", "no YAML"}
+UNSEEN = {
+    "the same twice", "no YAML", "a zone that is none", "hours without a length", "an escalation to nobody",
+    "an escalation to itself", "a reaction that hears of nothing", "a body that is no template",
+    "a body that names what alerts have not", "a body that breaks with quotes",
+    "a body that reaches out of its sandbox", "a body for one alert where several may come",
+}  # fmt: skip
 """Mistakes that no JSON Schema sees."""
+
+
+PLAIN = """
+pager:
+  on: {kinds: [disk_low, "model_*"], subjects: ["marts/*", /data]}
+  send: {webhook: {url_env: PAGER_URL, secret_env: PAGER_SECRET}}
+  all_well: no
+everything:
+  send:
+    webhook: {url_env: ALL_URL}
+"""
 
 
 def test_a_whole_file_is_taken() -> None:
@@ -75,7 +144,7 @@ def test_the_schema_takes_what_is_right() -> None:
 
 def test_a_mistake_stops_nothing_and_is_a_condition(tmp_path: Path) -> None:
     file = tmp_path / "reactions.yml"
-    file.write_text(WHOLE)
+    file.write_text(PLAIN)
     desk = Desk(tmp_path)
     desk.note([DISK])
     file.write_text("pager: {}")
@@ -86,7 +155,7 @@ def test_a_mistake_stops_nothing_and_is_a_condition(tmp_path: Path) -> None:
     after = Desk(tmp_path)
     after.note([DISK, MODEL, Finding("disk_low", "marts/x", "the disk is full")])
     assert len(after.entries()) == 6, "also by the next system"
-    file.write_text(WHOLE.replace("pager:", "phone:"))
+    file.write_text(PLAIN.replace("pager:", "phone:"))
     after.note([DISK])
     after.note([DISK])
     assert "reactions.yml" not in after.said()

@@ -110,9 +110,9 @@ MUTANTS = (
     ),
     Mutant(
         "an alert is posted again and again",
-        "orchestration/reactions/ledger.py",
-        '        elif op in ("tried", "delivered", "failed", "dismissed"):\n',
-        '        elif op in ("tried", "failed", "dismissed"):\n',
+        "orchestration/reactions/entries.py",
+        '    if op in ("tried", "delivered", "failed", "dismissed", "suppressed", "held"):\n',
+        '    if op in ("tried", "failed", "dismissed", "suppressed", "held"):\n',
         "each opening reaches the webhook once",
         (f"{_ALERTS}::test_an_opening_and_its_end_are_posted_once_each",),
     ),
@@ -153,16 +153,16 @@ MUTANTS = (
     Mutant(
         "an alert is handed over before the ledger has it",
         "orchestration/reactions/ledger.py",
-        "                    self._add(_written(notice))\n            self._file.write()\n",
-        "                    self._add(_written(notice))\n",
+        '"at": at})\n            self._file.write()\n        faultpoint("reactions.noted")\n',
+        '"at": at})\n        faultpoint("reactions.noted")\n',
         "a kill after the journal's line loses no alert",
         ("tests/fault/test_kills_reactions.py",),
     ),
     Mutant(
         "ends do not wait for their opening",
-        "orchestration/observe/courier.py",
-        "            blocked.add(entry.notice.about)\n",
-        "            pass\n",
+        "orchestration/reactions/parcels.py",
+        "not may(notice.key):\n            blocked.add(notice.about)\n",
+        "not may(notice.key):\n            pass\n",
         "of one condition the opening is taken before the end",
         (
             "tests/orchestration/reactions/test_delivery.py"
