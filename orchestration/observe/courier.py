@@ -20,7 +20,7 @@ from orchestration.reactions.declared import Reaction
 from orchestration.reactions.entries import Entry
 from orchestration.reactions.ledger import Ledger
 from orchestration.reactions.parcels import message, message_key, plan
-from orchestration.reactions.ways import Way, open_way
+from orchestration.reactions.ways import Launch, Way, open_way
 
 _LOOK_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 5.0
@@ -40,6 +40,7 @@ class Courier:
         reaction: Whose.
         ledger: Holds what it is owed.
         settings: Hold its secrets.
+        launch: Runs jobs; None where no web UI runs.
 
     Attributes:
         reaction: Whose.
@@ -47,8 +48,10 @@ class Courier:
         why: Why it does not get through; empty while it does.
     """
 
-    def __init__(self, reaction: Reaction, ledger: Ledger, settings: Settings) -> None:
-        self.reaction = reaction
+    def __init__(
+        self, reaction: Reaction, ledger: Ledger, settings: Settings, *, launch: Launch | None = None
+    ) -> None:
+        self.reaction, self._launch = reaction, launch
         self._ledger, self._settings = ledger, settings
         self._way: Way | None = None
         self._failures = 0
@@ -144,7 +147,7 @@ class Courier:
     def _send(self, entries: Sequence[Entry], ways: list[Way]) -> Answer:
         try:
             if not ways:
-                ways.append(open_way(self.reaction, self._settings))
+                ways.append(open_way(self.reaction, self._settings, launch=self._launch))
             return ways[0].send(message(entries))
         except MillraceError as error:
             return Answer(str(error))

@@ -16,6 +16,7 @@ from orchestration.observe.watchman import Watchman
 from orchestration.reactions.declared import Reaction, load_reactions, own_reaction, read_reactions
 from orchestration.reactions.ledger import Ledger
 from orchestration.reactions.requests import take_in
+from orchestration.reactions.ways import Launch
 
 IN_USE = Path("conditions") / "reactions_in_use.yml"
 """What was read last without a mistake: for a start at which the project's file has one."""
@@ -40,16 +41,18 @@ class Reacting:
         self._begun = False
         self._complaint = ""
         self._sends = False
+        self._launch: Launch | None = None
 
-    def start(self, settings: Settings) -> None:
+    def start(self, settings: Settings, *, launch: Launch | None = None) -> None:
         """Begin to send.
 
         Args:
             settings: Hold the secrets.
+            launch: Runs jobs; None where no web UI runs.
         """
-        self._settings, self._sends = settings, True
+        self._settings, self._launch, self._sends = settings, launch, True
         for name in self._couriers:
-            self._couriers[name] = Courier(self._couriers[name].reaction, self._ledger, settings)
+            self._couriers[name] = self._courier(self._couriers[name].reaction)
             self._couriers[name].worker.start()
 
     def look(self, watchman: Watchman, *, now: datetime) -> None:
@@ -86,6 +89,9 @@ class Reacting:
     def stop(self) -> None:
         """End."""
         stop(tuple(self._couriers.values()))
+
+    def _courier(self, reaction: Reaction) -> Courier:
+        return Courier(reaction, self._ledger, self._settings, launch=self._launch)
 
     def _take_in_file(self) -> None:
         try:
@@ -140,6 +146,6 @@ class Reacting:
         stop([self._couriers.pop(name) for name in gone])
         for name, reaction in wanted.items():
             if name not in self._couriers:
-                self._couriers[name] = Courier(reaction, self._ledger, self._settings)
+                self._couriers[name] = self._courier(reaction)
                 if self._sends:
                     self._couriers[name].worker.start()

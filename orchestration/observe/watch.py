@@ -13,6 +13,7 @@ from orchestration.conditions.reports import Reporter, reported
 from orchestration.conditions.rule_alerts import rule_alert_findings
 from orchestration.conditions.silence import silence_findings
 from orchestration.observe import machine
+from orchestration.observe.launching import Launcher
 from orchestration.observe.observer import Observer, Seen
 from orchestration.observe.probes import Question
 from orchestration.observe.reacting import Reacting
@@ -77,7 +78,7 @@ class Watch:
         self._settings, self._streams = settings, streams
         self._observer = Observer(settings, lambda: self._services, questions=questions, streams=streams)
         self._observer.start()
-        self._reacting.start(settings)
+        self._reacting.start(settings, launch=Launcher(web) if web is not None else None)
         if web is not None:
             self._ui = UiReporter(self._watchman, web)
             self._ui.worker.start()

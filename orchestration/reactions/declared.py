@@ -100,6 +100,18 @@ class Apprise(Terms):
     url_env: Variable
 
 
+class Job(Terms):
+    """A job of the project's Dagster code, run once for each alert.
+
+    Attributes:
+        name: Of the job.
+        ops: Ops whose config gets the alert, as `alert`: each reads JSON.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
+    ops: tuple[str, ...] = ()
+
+
 class Send(Terms):
     """Where to: one of these.
 
@@ -107,11 +119,13 @@ class Send(Terms):
         webhook: An address to which JSON is posted.
         publish: A broker to which JSON is sent.
         apprise: People, by mail or chat.
+        job: A job that Dagster runs.
     """
 
     webhook: Webhook | None = None
     publish: Publish | None = None
     apprise: Apprise | None = None
+    job: Job | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "Send":
@@ -147,6 +161,12 @@ class Reaction(Terms):
     escalate: Escalation | None = None
 
     @model_validator(mode="after")
+    def _has_one_run_for_each(self) -> "Reaction":
+        if self.send.job is not None and self.batch is not None:
+            raise ValueError("a job runs once for each alert: leave 'batch' out")
+        return self
+
+    @model_validator(mode="after")
     def _has_a_body_that_renders(self) -> "Reaction":
         way = self.send.webhook
         if way is not None and way.body is not None:
@@ -166,7 +186,8 @@ class Reaction(Terms):
     @property
     def combines(self) -> bool:
         """Whether several alerts may go in one message: some may wait."""
-        return any(each is not None for each in (self.limit, self.quiet, self.batch))
+        terms = (self.limit, self.quiet, self.batch)
+        return self.send.job is None and any(each is not None for each in terms)
 
     @property
     def gives_up(self) -> bool:

@@ -22,6 +22,7 @@ from orchestration.reactions.entries import (
     entry_lines,
     pending_line,
 )
+from orchestration.reactions.history import History
 
 _MOST_LINES = 4000
 _KEPT_DONE = 1000
@@ -47,6 +48,7 @@ class Ledger:
         lines = list(read_lines(path))
         for line in lines:
             apply(self._held, line)
+        self._history = History(data_dir, lines)
         self._file = LineFile(path, count=len(lines), whole=self._whole, most_lines=lambda: _MOST_LINES)
 
     def counts(self) -> dict[str, Counter[str]]:
@@ -242,7 +244,7 @@ class Ledger:
     def _add(self, line: Line) -> None:
         apply(self._held, line)
         self._owed = self._counts = None
-        self._file.add(line)
+        self._file.add(self._history.number(line))
 
     def _whole(self) -> list[Line]:
         """A new file: what is owed, openings of what is not over, and what was done last."""
@@ -258,7 +260,8 @@ class Ledger:
         for entries in owed.values():
             for entry in entries[_KEPT_OWED:]:
                 held.drop(entry, as_="given_up")
-        lines: list[Line] = [
+        lines = self._history.whole()
+        lines += [
             {"op": TOTALS, "reaction": name, "counts": dict(total)} for name, total in held.totals.items()
         ]
         return lines + [line for each in held.entries.values() for line in entry_lines(each)]

@@ -9,7 +9,7 @@ from ingestion.declare.sources import open_sender, read_source
 from ingestion.errors import ConfigError
 from ingestion.settings import Settings
 from orchestration.conditions.webhook import Answer, post_bytes
-from orchestration.reactions.declared import OWN, Publish, Reaction, Webhook
+from orchestration.reactions.declared import OWN, Job, Publish, Reaction, Webhook
 from orchestration.reactions.entries import Notice
 from orchestration.reactions.people import AppriseWay
 from orchestration.reactions.signature import headers, secret_bytes
@@ -33,12 +33,27 @@ class Way(Protocol):
         ...
 
 
-def open_way(reaction: Reaction, settings: Settings) -> Way:
+class Launch(Protocol):
+    """Runs jobs (observe/launching.py)."""
+
+    def __call__(self, job: Job, notice: Notice, *, timeout_s: float) -> Answer:
+        """Run a job for a notice, once by its key.
+
+        Args:
+            job: Which.
+            notice: What for.
+            timeout_s: Of each request, seconds.
+        """
+        ...
+
+
+def open_way(reaction: Reaction, settings: Settings, *, launch: Launch | None = None) -> Way:
     """Open the way that a reaction declares.
 
     Args:
         reaction: The reaction.
         settings: Hold the secrets.
+        launch: Runs jobs; None where no web UI runs.
 
     Raises:
         ConfigError: A variable is not set or holds something else, or a library is missing.
@@ -50,6 +65,8 @@ def open_way(reaction: Reaction, settings: Settings) -> Way:
         return PublishWay(send.publish, settings)
     if send.apprise is not None:
         return AppriseWay(reaction, send.apprise, settings)
+    if send.job is not None:
+        return JobWay(reaction, send.job, launch)
     raise ConfigError(f"reaction '{reaction.name}' says nowhere to send to")
 
 
@@ -77,6 +94,22 @@ class WebhookWay:
                 return Answer(str(mistake), is_about_this=True)
         signed = headers(notice.key, body, now_s=int(time.time()), secret=self._secret)
         return post_bytes(self._url, body, {**signed, "Content-Type": self._type}, seconds=self._seconds)
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+
+class JobWay:
+    """Runs a job of Dagster's."""
+
+    def __init__(self, reaction: Reaction, job: Job, launch: Launch | None) -> None:
+        self._job, self._launch, self._seconds = job, launch, reaction.try_seconds
+
+    def send(self, notice: Notice) -> Answer:
+        """Run it, unless a run for this alert is there."""
+        if self._launch is None:
+            return Answer("no web UI runs here, which jobs are started by")
+        return self._launch(self._job, notice, timeout_s=self._seconds)
 
     def close(self) -> None:
         """Nothing is kept."""

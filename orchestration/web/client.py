@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from ingestion.settings import Settings
 
@@ -58,6 +59,10 @@ class WebClient:
         Returns:
             Whether it was taken; False when the web UI is away or refuses it.
         """
+        return self._request(path, body, timeout_s=timeout_s) is not None
+
+    def _request(self, path: str, body: Mapping[str, object], *, timeout_s: float) -> bytes | None:
+        """The answer's body; None when it was not taken."""
         headers = {"Content-Type": "application/json"}
         if self._password is not None:
             headers["Authorization"] = f"Bearer {self._password.get_secret_value()}"
@@ -65,11 +70,32 @@ class WebClient:
             connection = self._connection(timeout_s)
             try:
                 connection.request("POST", path, json.dumps(body).encode(), headers)
-                return connection.getresponse().status == 200
+                answer = connection.getresponse()
+                return answer.read() if answer.status == 200 else None
             finally:
                 connection.close()
         except (OSError, HTTPException, ValueError):
-            return False
+            return None
+
+    def ask(
+        self, query: str, variables: Mapping[str, object], *, timeout_s: float
+    ) -> Mapping[str, Any] | None:
+        """Ask the web UI by GraphQL.
+
+        Args:
+            query: GraphQL: a query or a mutation.
+            variables: Its variables.
+            timeout_s: Of each step, seconds.
+
+        Returns:
+            Its data; None when the web UI is away, refuses it, or does not answer with data.
+        """
+        answer = self._request("/graphql", {"query": query, "variables": variables}, timeout_s=timeout_s)
+        try:
+            data = json.loads(answer)["data"] if answer is not None else None
+        except (ValueError, TypeError, KeyError):
+            return None
+        return data if isinstance(data, dict) else None
 
     def answers(self, *, timeout_s: float) -> bool:
         """Whether the web UI answers a request, whatever it says.
