@@ -46,6 +46,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "garbage",
             "keys fingerprint overrides",
             "conditions",
+            "reactions",
             "dbt",
             "checks",
             "records",

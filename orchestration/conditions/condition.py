@@ -19,6 +19,7 @@ class Finding:
         sentence: The thing, the place, the reason.
         remedy: What to do about it; empty where the sentence says it.
         severity: A rule's own word; otherwise its kind's, error or warning.
+        identity: Of what stays the same when the lake is rebuilt or restored; nobody hears of it twice.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Finding:
     sentence: str
     remedy: str = ""
     severity: str = ""
+    identity: str = ""
 
     def __post_init__(self) -> None:
         if self.name not in KINDS:

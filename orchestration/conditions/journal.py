@@ -85,7 +85,7 @@ class Journal:
             if before is None:
                 number = max(self.conditions, default=0) + 1
                 self._add({"op": "open", "number": number, "at": now.isoformat(), **asdict(finding)})
-            elif before.finding != finding:
+            elif before.finding != replace(finding, identity=before.finding.identity):
                 self._add({"op": "change", "number": before.number, **asdict(finding)})
         for key, condition in known.items():
             if key not in found and condition.finding.name not in unknown:
@@ -174,7 +174,8 @@ def _apply(conditions: dict[int, Condition], line: Mapping[str, Any]) -> None:
         if done == "open":
             conditions[number] = Condition(number, _finding(line), datetime.fromisoformat(line["at"]))
         elif done == "change":
-            conditions[number] = replace(conditions[number], finding=_finding(line))
+            finding = replace(_finding(line), identity=conditions[number].finding.identity)
+            conditions[number] = replace(conditions[number], finding=finding)
         elif done == "close":
             conditions[number] = replace(conditions[number], closed=datetime.fromisoformat(line["at"]))
         elif done == "alerted":
@@ -190,4 +191,11 @@ def _apply(conditions: dict[int, Condition], line: Mapping[str, Any]) -> None:
 
 
 def _finding(line: Mapping[str, Any]) -> Finding:
-    return Finding(line["name"], line["subject"], line["sentence"], line["remedy"], line.get("severity", ""))
+    return Finding(
+        line["name"],
+        line["subject"],
+        line["sentence"],
+        line["remedy"],
+        line.get("severity", ""),
+        line.get("identity", ""),
+    )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def rule_alert_findings(data_dir: Path) -> Iterator[Finding]:
             yield Finding(
                 "rule_alert", f"{rule} of {who}",
                 f"'{who}' breaks the rule '{rule}' ({_short(alert.severity)}){since}{meaning}",
-                f"The mart '{model}' has its values.", _short(alert.severity),
+                f"The mart '{model}' has its values.", _short(alert.severity), _identity(model, alert),
             )  # fmt: skip
         for rule in sorted(noted.many):
             yield Finding(
@@ -141,6 +142,12 @@ def rule_alert_findings(data_dir: Path) -> Iterator[Finding]:
                 f"condition of their own until at most {MOST_KEYS // 2} do",
                 f"The mart '{model}' has all of them.",
             )  # fmt: skip
+
+
+def _identity(model: str, alert: OpenAlert) -> str:
+    """The same however often the model is built from the same events."""
+    opened = alert.opened_at.isoformat() if alert.opened_at else ""
+    return sha256("\0".join((model, alert.rule, alert.key, opened)).encode()).hexdigest()[:24]
 
 
 def _short(text: str) -> str:

@@ -19,12 +19,12 @@ def key_of(journal: str, condition: Condition, event: Event, reaction: str) -> s
         event: Its opening, or its end.
         reaction: Who hears of it.
     """
-    return f"{journal}-{condition.number}-{event}-{reaction}"
+    return f"{about(journal, condition)}-{event}-{reaction}"
 
 
 def about(journal: str, condition: Condition) -> str:
     """What the alerts of a condition are about, in the ledger."""
-    return f"{journal}-{condition.number}"
+    return condition.finding.identity or f"{journal}-{condition.number}"
 
 
 def notice(

@@ -43,6 +43,7 @@ from orchestration.keys import (
 from orchestration.run import stage
 from orchestration.run.land import RAW_VERSION, breaks, ingest_batch
 from orchestration.run.pace import Pace
+from orchestration.run.reaction_changes import ReactionChanges
 from orchestration.run.recorded import Event, materialization, recorded
 
 Build = Callable[[AbstractSet[AssetKey]], Iterator[MaterializeResult[None] | AssetCheckResult]]
@@ -93,7 +94,8 @@ class Cycles:
         meter = LagMeter(session.settings, session.lake, timeout_seconds=_BROKER_SECONDS, clock=utc_now)
         with closing(meter), _Logs(session.settings) as logs:
             stage.begin(session.settings, context.run_id, "waiting for events")
-            pace = Pace(self.budget_seconds)
+            pace, reactions = Pace(self.budget_seconds), ReactionChanges(session.lake)
+            reactions.take()
             while waiting := self._wait(
                 meter, streams, pace, end=end, unchanged=lambda: of_project(session.settings) == code
             ):
@@ -101,6 +103,7 @@ class Cycles:
                 for group in self.groups:
                     together = [stream for stream in waiting if stream.name in group]
                     yield from self._cycle(context, session, logs, together, build, faults)
+                reactions.take()
                 faults.raise_for_any()
                 seconds = time.monotonic() - began
                 names = ", ".join(stream.name for stream in waiting)
