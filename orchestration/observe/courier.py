@@ -79,6 +79,11 @@ class Courier:
             return []
         return [Finding("alert_undelivered", name, "; ".join(sentences), " ".join(remedies))]
 
+    def wake(self) -> None:
+        """Look now, unless the receiver is to be left alone."""
+        if not self._rest_s:
+            self.worker.wake()
+
     def _pause(self) -> float:
         return max(self._rest_s, _LOOK_SECONDS)
 

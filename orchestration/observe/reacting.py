@@ -69,7 +69,11 @@ class Reacting:
         try:
             take_in(self._settings.data_dir, self._ledger, now=now)
         finally:
+            before = self._ledger.noted
             watchman.hand_over(self._reactions, self._ledger, now=now)
+            if self._ledger.noted != before:
+                for courier in self._couriers.values():
+                    courier.wake()
 
     def findings(self) -> Iterator[Finding]:
         """What is wrong with them."""

@@ -28,7 +28,7 @@ class Worker:
         at_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._turn, self._pause_s, self._patience_s, self._at_end = turn, pause_s, patience_s, at_end
-        self._stop = threading.Event()
+        self._stop, self._woken = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
@@ -40,9 +40,14 @@ class Worker:
         """Begin."""
         self._thread.start()
 
+    def wake(self) -> None:
+        """Take the next turn now."""
+        self._woken.set()
+
     def stop(self) -> None:
         """End."""
         self._stop.set()
+        self._woken.set()
         if self._thread.is_alive():
             self._thread.join(timeout=self._patience_s)
 
@@ -53,5 +58,6 @@ class Worker:
             except Exception as error:  # a thread that ended would do nothing, and nobody would notice
                 # Only the kind: what the text of an unknown error holds may be secret.
                 _log.warning("A turn of the %s failed: %s", self._thread.name, type(error).__name__)
-            self._stop.wait(self._pause_s())
+            self._woken.wait(self._pause_s())
+            self._woken.clear()
         self._at_end()

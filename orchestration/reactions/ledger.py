@@ -37,10 +37,13 @@ class Ledger:
 
     Args:
         data_dir: The data folder.
+
+    Attributes:
+        noted: How many notices it has taken in since it was opened.
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self._lock = threading.Lock()
+        self._lock, self.noted = threading.Lock(), 0
         self._held = Held()
         self._owed: list[Entry] | None = None  # asked for every second, changed seldom
         self._counts: dict[str, Counter[str]] | None = None
@@ -104,6 +107,7 @@ class Ledger:
             for notice in notices:
                 if notice.key not in self._held.entries:
                     self._add(pending_line(notice))
+                    self.noted += 1
             for entry in escalated:
                 self._add({"op": "escalated", "key": entry.notice.key, "at": at})
             for entry in over:
