@@ -4,11 +4,10 @@ What becomes of them: conditions/rule_alerts.py. What a rule is: docs/rules.md.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import duckdb
 from dagster import AssetKey
@@ -16,6 +15,7 @@ from dagster import AssetKey
 from ingestion.errors import StorageError
 from ingestion.lake.lake import CATALOG_NAME, Lake
 from orchestration.conditions.rule_alerts import OpenAlert, note_rule_alerts
+from orchestration.dbt.alert_tables import alert_tables
 from orchestration.dbt.lineage import Lineage
 from orchestration.dbt.project import ParsedModels
 
@@ -54,18 +54,17 @@ def alert_models(parsed: ParsedModels, lineage: Lineage) -> list[AlertModel]:
 
 
 def _alert_models(parsed: ParsedModels, lineage: Lineage) -> Iterator[AlertModel]:
-    for unique_id, node in parsed.manifest["nodes"].items():
-        declared = node["config"].get("meta", {}).get("rule_alerts")
-        asset = lineage.keys.get(unique_id)
-        if node["resource_type"] != "model" or not isinstance(declared, Mapping) or asset is None:
+    for table in alert_tables(parsed.manifest):
+        asset = lineage.keys.get(table.unique_id)
+        if asset is None:
             continue
         before = {key for key, models in lineage.following.items() if asset in models} | {asset}
         after = before if before & lineage.tables else ()  # a view of the ledger changes without a build
         yield AlertModel(
-            node["name"],
-            f"{_quoted(CATALOG_NAME)}.{_quoted(node['schema'])}.{_quoted(node['alias'])}",
-            str(declared.get("key", "key")),
-            _listed(declared.get("conditions")),
+            table.name,
+            f"{_quoted(CATALOG_NAME)}.{_quoted(table.schema)}.{_quoted(table.table)}",
+            table.key,
+            table.severities,
             frozenset(after),
         )
 
@@ -112,11 +111,6 @@ def _time(microseconds: int | None) -> datetime | None:
         return None if microseconds is None else datetime.fromtimestamp(microseconds / 1e6, UTC)
     except (OverflowError, ValueError, OSError):  # an infinite time
         return None
-
-
-def _listed(severities: Any) -> tuple[str, ...]:
-    names = [severities] if isinstance(severities, str) else severities or ()
-    return tuple(str(name) for name in names)
 
 
 def _quoted(name: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from ingestion.json_file import write_json
 from orchestration.conditions.condition import Finding
 
+KIND = "rule_alert"
 MOST_KEYS = 20
 """How many keys of a rule get conditions of their own; at half as many open ones, each new one does again."""
 MOST_RULES = 50
@@ -131,13 +132,13 @@ def rule_alert_findings(data_dir: Path) -> Iterator[Finding]:
             since = f" since {alert.opened_at:%Y-%m-%d %H:%M:%S} UTC" if alert.opened_at else ""
             meaning = f": {_short(alert.description)}" if alert.description else ""
             yield Finding(
-                "rule_alert", f"{rule} of {who}",
+                KIND, subject_of(alert.rule, alert.key),
                 f"'{who}' breaks the rule '{rule}' ({_short(alert.severity)}){since}{meaning}",
                 f"The mart '{model}' has its values.", _short(alert.severity), _identity(model, alert),
             )  # fmt: skip
         for rule in sorted(noted.many):
             yield Finding(
-                "rule_alert", _short(rule),
+                KIND, _short(rule),
                 f"More than {MOST_KEYS} keys broke the rule '{_short(rule)}' at once; further ones get no "
                 f"condition of their own until at most {MOST_KEYS // 2} do",
                 f"The mart '{model}' has all of them.",
@@ -148,6 +149,16 @@ def _identity(model: str, alert: OpenAlert) -> str:
     """The same however often the model is built from the same events."""
     opened = alert.opened_at.isoformat() if alert.opened_at else ""
     return sha256("\0".join((model, alert.rule, alert.key, opened)).encode()).hexdigest()[:24]
+
+
+def subject_of(rule: str, key: str) -> str:
+    """What the condition of an alert is about: the same while the alert lasts.
+
+    Args:
+        rule: The rule.
+        key: What breaks it.
+    """
+    return f"{_short(rule)} of {_short(key)}"
 
 
 def _short(text: str) -> str:

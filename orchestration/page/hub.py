@@ -5,11 +5,14 @@ It lives on the server's event loop; `publish` alone may be called from another 
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 _WAITING = 16  # messages that a slow browser may be late before it gets everything at once
 _BEAT_SECONDS = 15.0
+_AGE = re.compile(r"(<time [^>]*>)[^<]*")
+"""The browser counts ages on by itself: one second more changes nothing."""
 _BEAT = b": still here\n\n"
 
 
@@ -74,7 +77,14 @@ class Hub:
 
     def _send(self, key: Key, part: str, tiles: dict[str, str]) -> None:
         page = self._pages.get(key)
-        if page is None or page.parts.get(part) == tiles:
+        if page is None:
+            return
+        known = page.parts.get(part)
+        kept = {
+            name: html for name, html in (known or {}).items() if _ageless(html) == _ageless(tiles.get(name))
+        }
+        tiles = {**tiles, **kept}
+        if known is not None and [*known.items()] == [*tiles.items()]:
             return
         before = page.tiles()
         page.parts[part] = tiles
@@ -122,6 +132,10 @@ class Hub:
                 while not viewer.empty():
                     viewer.get_nowait()
                 viewer.put_nowait(None)
+
+
+def _ageless(html: str | None) -> str | None:
+    return None if html is None else _AGE.sub(r"\1", html)
 
 
 def _message(tiles: Mapping[str, str], *, order: list[str]) -> bytes:

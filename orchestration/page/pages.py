@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
+from orchestration.conditions.journal import open_conditions
+from orchestration.dbt.alert_tables import AlertTable, alert_tables
 from orchestration.dbt.manifest import known_state
 from orchestration.dbt.project import dbt_project, known_models
 from orchestration.flow.graph import Flow, flow_of
+from orchestration.page.alertcontent import read_alerts
 from orchestration.page.content import StreamContent, read_stream
+from orchestration.page.heard import HeardReader
 from orchestration.page.html import Html
 from orchestration.page.look import Look
 from orchestration.page.martcontent import MartsReader
+from orchestration.page.views.alerts import alerts_tiles
 from orchestration.page.views.flow import flow_tiles
 from orchestration.page.views.marts import marts_tiles
-from orchestration.page.views.overview import errors, overview_tiles
+from orchestration.page.views.overview import overview_tiles
 from orchestration.page.views.sql import sql_tiles
 from orchestration.page.views.stream import stream_tiles
 
@@ -29,13 +34,15 @@ class Sources:
         streams: The declared ones.
         lake: In the transaction of the look.
         marts: Reads tiles, over a connection of its own.
+        heard: Reads what became of conditions.
     """
 
     settings: Settings
     streams: Sequence[Stream]
     lake: Lake
     marts: MartsReader
-    _flow: tuple[str, Flow, tuple[str, ...]] | None = None
+    heard: HeardReader
+    _parsed: tuple[str, Flow, tuple[str, ...], tuple[AlertTable, ...]] | None = None
 
     def stream(self, name: str) -> StreamContent | None:
         """What a stream's page shows; None where no such stream is declared."""
@@ -44,12 +51,27 @@ class Sources:
 
     def flow(self) -> tuple[Flow, tuple[str, ...]]:
         """The flow of the project as it was parsed last, and why models cannot be built."""
+        _, flow, problems, _ = self._project()
+        return flow, problems
+
+    def alerts(self, look: Look) -> Mapping[str, Html]:
+        """The alerts of the project's rules."""
+        _, _, _, tables = self._project()
+        conditions = open_conditions(self.settings.data_dir)
+        return alerts_tiles(look, read_alerts(self.lake, tables), conditions, self.heard.read())
+
+    def _project(self) -> tuple[str, Flow, tuple[str, ...], tuple[AlertTable, ...]]:
         state = known_state(dbt_project(self.settings))
         name = state.name if state is not None else ""
-        if self._flow is None or self._flow[0] != name:
+        if self._parsed is None or self._parsed[0] != name:
             parsed = known_models(self.settings)
-            self._flow = name, flow_of(self.streams, parsed), parsed.broken.problems
-        return self._flow[1:]
+            self._parsed = (
+                name,
+                flow_of(self.streams, parsed),
+                parsed.broken.problems,
+                tuple(sorted(alert_tables(parsed.manifest), key=lambda each: each.name)),
+            )
+        return self._parsed
 
 
 @dataclass(frozen=True)
@@ -80,5 +102,5 @@ PAGES: Mapping[str, Page] = {
     ),
     "marts": Page("Marts", "/marts", lambda look, sources, of: marts_tiles(sources.marts.read())),
     "sql": Page("SQL", "/sql", lambda look, sources, of: sql_tiles(look)),
-    "journal": Page("Alerts", "/alerts", lambda look, sources, of: errors(look)),
+    "journal": Page("Alerts", "/alerts", lambda look, sources, of: sources.alerts(look)),
 }

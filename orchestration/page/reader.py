@@ -19,11 +19,12 @@ from ingestion.settings import Settings
 from orchestration.cli.declared import declared_or_in_use
 from orchestration.cli.rates import Rates
 from orchestration.conditions.journal import read_conditions
+from orchestration.page.heard import HeardReader
 from orchestration.page.hub import Hub, Key
 from orchestration.page.look import read_look
 from orchestration.page.martcontent import MartsReader
 from orchestration.page.pages import PAGES, Sources
-from orchestration.page.views.conditions import open_tiles
+from orchestration.page.views.conditions import NOBODY, open_tiles, over_tiles
 from orchestration.records.overview import OverviewReader
 from orchestration.records.system_state import read_system_state
 
@@ -50,6 +51,7 @@ class Reader:
         self._opened_for: tuple[OverviewReader, Sources] | None = None
         self._newest = NewestVersion(settings, application_name="millrace page")
         self._rates = Rates()
+        self._heard = HeardReader(settings.data_dir)
         self._seen: tuple[frozenset[Key], int | None] = (frozenset(), None)
         self._read_s = -_AGAIN_SECONDS
         self._used_s = time.monotonic()
@@ -120,7 +122,8 @@ class Reader:
             self._close_reader()
             overviews = OverviewReader(self._settings, streams)
             marts = MartsReader(self._settings)
-            self._opened_for = overviews, Sources(self._settings, streams, overviews.lake, marts)
+            heard = HeardReader(self._settings.data_dir)
+            self._opened_for = overviews, Sources(self._settings, streams, overviews.lake, marts, heard)
         return self._opened_for
 
     def _watch(self) -> None:
@@ -136,7 +139,10 @@ class Reader:
         conditions = read_conditions(self._settings.data_dir)
         state = read_system_state(self._settings.data_dir)
         for key in wanted:
-            self._hub.publish(key, "1", open_tiles(conditions, state, view=key.view))
+            heard = self._heard.read() if key.view == "journal" else NOBODY
+            self._hub.publish(key, "1", open_tiles(conditions, state, view=key.view, heard=heard))
+            if key.view == "journal":
+                self._hub.publish(key, "3", over_tiles(conditions, heard))
 
     def _close(self) -> None:
         self._close_reader()

@@ -81,3 +81,18 @@ def test_nothing_is_wanted_once_nobody_looks() -> None:
         assert hub.wanted() == frozenset()
 
     asyncio.run(run())
+
+
+def test_an_age_that_grows_is_no_news() -> None:
+    async def run() -> None:
+        hub = Hub()
+        hub.begin()
+        events = await begun(hub)
+        for age, state in (("1s ago", "a"), ("2s ago", "a"), ("3s ago", "b")):
+            hub.publish(OVERVIEW, "1", {"open": f"<p><time datetime='t'>{age}</time> {state}</p>"})
+        assert "1s ago" in (await received(events))["tiles"]["open"]
+        assert "3s ago" in (await received(events))["tiles"]["open"], (
+            "the browser counts the second one itself"
+        )
+
+    asyncio.run(run())

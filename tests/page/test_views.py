@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from ingestion.serve.shelf import Mart
 from orchestration.conditions.condition import Condition, Finding
 from orchestration.page.look import Look, Reach, Version
-from orchestration.page.views.conditions import open_tiles
+from orchestration.page.views.conditions import open_tiles, over_tiles
 from orchestration.page.views.overview import overview_tiles
 from orchestration.records.overview import Overview, StreamRow
 from orchestration.records.reader import AssetRecord, CheckRecord, RunRecord
@@ -100,7 +100,7 @@ def test_what_is_wrong_is_said_with_sentence_age_and_remedy_and_the_worst_first(
     assert "disk" not in said
     assert shown(tiles["state"]) == "2 things do not work"
     assert list(open_tiles(found, STATE, view="flow", now=NOW)) == ["state"]
-    over = shown(open_tiles(found, STATE, view="journal", now=NOW)["journal"])
+    over = shown(over_tiles(found, now=NOW)["journal"])
     assert "50s ago 40 s a disk is nearly full / the disk is full" in over
 
 

@@ -5,8 +5,12 @@ from datetime import UTC, datetime
 
 from orchestration.conditions.condition import Condition, by_importance
 from orchestration.conditions.kinds import KINDS
+from orchestration.page.heard import Heard
 from orchestration.page.html import Html, nothing, since, table, tag, tile
+from orchestration.page.views.reactions import became, reactions_tile
 from orchestration.records.system_state import SystemState
+
+NOBODY = Heard()
 
 _NOT_RUNNING = (
     "Nothing runs on this data folder: 'millrace up' starts it. What stands here is as it last was."
@@ -14,7 +18,12 @@ _NOT_RUNNING = (
 
 
 def open_tiles(
-    conditions: Iterable[Condition], state: SystemState | None, *, view: str, now: datetime | None = None
+    conditions: Iterable[Condition],
+    state: SystemState | None,
+    *,
+    view: str,
+    heard: Heard = NOBODY,
+    now: datetime | None = None,
 ) -> dict[str, Html]:
     """The tiles that need no database.
 
@@ -22,6 +31,7 @@ def open_tiles(
         conditions: Every one that the journal holds.
         state: Of the running system; None when none runs.
         view: The page that shows them.
+        heard: What became of them: only the page Alerts shows it.
         now: UTC.
     """
     now, known = now or datetime.now(UTC), list(conditions)
@@ -30,9 +40,23 @@ def open_tiles(
     if view == "overview":
         tiles["conditions"] = _listed(wrong, now=now) if wrong else _all_well(state)
     if view == "journal":
-        tiles["open"] = _listed(wrong, now=now) if wrong else _all_well(state)
-        tiles["journal"] = _journal([each for each in known if each.closed is not None], now=now)
+        tiles["open"] = _listed(wrong, heard, now=now) if wrong else _all_well(state)
     return tiles
+
+
+def over_tiles(
+    conditions: Iterable[Condition], heard: Heard = NOBODY, *, now: datetime | None = None
+) -> dict[str, Html]:
+    """What stands below on the page Alerts: what is over, and who has heard of what.
+
+    Args:
+        conditions: Every one that the journal holds.
+        heard: What became of them.
+        now: UTC.
+    """
+    now = now or datetime.now(UTC)
+    over = [each for each in conditions if each.closed is not None]
+    return {"journal": _journal(over, heard, now=now), "reactions": reactions_tile(heard, now=now)}
 
 
 def _state(wrong: Sequence[Condition], state: SystemState | None) -> Html:
@@ -54,7 +78,7 @@ def _all_well(state: SystemState | None) -> Html:
     return tile("What does not work", nothing(text), kind="wide")
 
 
-def _listed(wrong: Sequence[Condition], *, now: datetime) -> Html:
+def _listed(wrong: Sequence[Condition], heard: Heard = NOBODY, *, now: datetime) -> Html:
     rows = [
         tag(
             "li",
@@ -66,6 +90,7 @@ def _listed(wrong: Sequence[Condition], *, now: datetime) -> Html:
             ),
             tag("p", each.finding.sentence, class_="sentence"),
             tag("p", each.finding.remedy, class_="remedy") if each.finding.remedy else None,
+            became(heard.of(each), now=now),
             data_condition=each.finding.name,
         )
         for each in wrong
@@ -75,17 +100,19 @@ def _listed(wrong: Sequence[Condition], *, now: datetime) -> Html:
     )
 
 
-def _journal(over: Sequence[Condition], *, now: datetime) -> Html:
+def _journal(over: Sequence[Condition], heard: Heard, *, now: datetime) -> Html:
     if not over:
         return tile("What is over", nothing("Nothing has failed and ended yet."), kind="wide")
     rows = [
         (
             since(each.closed, now=now), _lasted(each), KINDS[each.finding.name].title, each.finding.subject,
-            each.finding.sentence,
+            each.finding.sentence, became(heard.of(each), now=now),
         )
         for each in sorted(over, key=lambda each: each.closed or now, reverse=True)
     ]  # fmt: skip
-    shown = table(("ended", "lasted", "what", "of", ""), rows, right=("lasted",))
+    shown = table(
+        ("ended", "lasted", "what", "of", "", "reactions"), rows, right=("lasted",), texts=("reactions",)
+    )
     return tile("What is over", shown, note=f"the newest {len(rows)}", kind="wide")
 
 
