@@ -43,6 +43,7 @@ REGISTERED_FOLDER = "schemas"
 """Of the data folder: what a schema registry answered."""
 
 _PREFIX = "MILLRACE_"
+_HASH = "scrypt:"
 _PASSWORD_LENGTH = 12  # nothing slows down who guesses
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -96,6 +97,8 @@ class Settings(BaseSettings):
     page_port: int | None = Field(
         default=None, ge=0, le=65535, description="of the live page; empty: the one after the web UI's"
     )
+    page_viewer_password: SecretStr | None = Field(default=None, description="its hash: 'millrace password'")
+    page_operator_password: SecretStr | None = Field(default=None, description="its hash, too")
     ui_allowed_hosts: str = Field(default="", description="further names, with commas")
     ui_password: SecretStr | None = None
     ui_tls_cert_file: ProjectPath | None = None
@@ -122,6 +125,13 @@ class Settings(BaseSettings):
     def _cannot_be_guessed(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value) < _PASSWORD_LENGTH:
             raise ValueError(f"a password needs {_PASSWORD_LENGTH} characters or more")
+        return value
+
+    @field_validator("page_viewer_password", "page_operator_password")
+    @classmethod
+    def _is_a_hash(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(_HASH):
+            raise ValueError("this is not the hash of a password: 'millrace password' makes one")
         return value
 
     def access(self, kind: str, model: type[_Model]) -> _Model:

@@ -51,6 +51,7 @@ ALLOWED = {
         "ingestion/connectors/http/marts.py",
         "ingestion/connectors/http/reading.py",
         "orchestration/page/app.py",
+        "orchestration/page/door.py",
         "orchestration/web/guard.py",
     },
     "uvicorn": {

@@ -11,8 +11,9 @@ with uncollected():
     from ingestion.errors import MillraceError
     from ingestion.settings import load_settings
     from orchestration.page.app import PageApp
+    from orchestration.page.door import Door
     from orchestration.web.access import access
-    from orchestration.web.guard import Guard
+    from orchestration.web.roles import Roles
 
 _LEAVE_SECONDS = 2
 
@@ -31,7 +32,8 @@ def main() -> int:
     page = PageApp(settings)
     server = uvicorn.Server(
         uvicorn.Config(
-            Guard(page.application(), allowed), host=settings.ui_host, port=args.port, log_level="warning",
+            Door(page.application(), allowed, Roles(settings)),
+            host=settings.ui_host, port=args.port, log_level="warning",
             ssl_certfile=settings.ui_tls_cert_file, ssl_keyfile=settings.ui_tls_key_file,
             timeout_graceful_shutdown=_LEAVE_SECONDS,
         )

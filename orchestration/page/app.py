@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,7 +16,9 @@ from starlette.routing import Route
 
 from ingestion.settings import Settings
 from orchestration.flow.svg import STYLE
+from orchestration.page.acting import Acting
 from orchestration.page.asking import Asking
+from orchestration.page.door import who_asks
 from orchestration.page.hub import Hub, Key
 from orchestration.page.pages import PAGES
 from orchestration.page.reader import Reader
@@ -49,6 +52,7 @@ class PageApp:
         self._settings = settings
         self._reader: Reader | None = None
         self._asking = Asking(settings)
+        self._acting = Acting(settings)
         self.hub = Hub(lambda: self._reader.wake() if self._reader is not None else None)
         self._stamp = f"{version('millrace-lakehouse')}-{max(_changed(each) for each in _ASSETS.iterdir())}"
 
@@ -60,6 +64,7 @@ class PageApp:
                 *routes,
                 Route("/live", self._live),
                 Route("/ask", self._ask, methods=["POST"]),
+                Route("/act", self._act, methods=["POST"]),
                 Route("/health", lambda request: PlainTextResponse("ok\n", headers=_FRESH)),
                 Route("/assets/flow.css", self._flow_style),
                 Route("/assets/{name}", self._asset),
@@ -83,23 +88,32 @@ class PageApp:
         key = Key(view, request.path_params.get("of", ""))
         state = read_system_state(self._settings.data_dir)
         extra = sql_form() if view == "sql" else None
-        text = shell(key, ui_url=state.ui_url if state else "", stamp=self._stamp, extra=extra)
+        text = shell(
+            key,
+            ui_url=state.ui_url if state else "",
+            stamp=self._stamp,
+            who=who_asks(request.scope),
+            extra=extra,
+        )
         return HTMLResponse(text, headers=_FRESH)
 
     async def _live(self, request: Request) -> Response:
-        key = Key(request.query_params.get("view", ""), request.query_params.get("of", ""))
+        operates = who_asks(request.scope).operates
+        key = Key(request.query_params.get("view", ""), request.query_params.get("of", ""), operates)
         if key.view not in PAGES:
             raise HTTPException(404, "There is no such page.")
         headers = {**_FRESH, "X-Accel-Buffering": "no"}
         return StreamingResponse(self.hub.follow(key), media_type="text/event-stream", headers=headers)
 
     async def _ask(self, request: Request) -> Response:
-        try:
-            content = await request.json()
-        except ValueError:
-            raise HTTPException(400, "The question is not JSON.") from None
-        status, html = await self._asking.answer(content)
+        status, html = await self._asking.answer(await _content(request))
         return HTMLResponse(html, status, headers=_FRESH)
+
+    async def _act(self, request: Request) -> Response:
+        content, who = await _content(request), who_asks(request.scope)
+        address = request.client.host if request.client is not None else ""
+        status, text = await self._acting.act(content, who, address=address)
+        return PlainTextResponse(text, status, headers=_FRESH)
 
     async def _flow_style(self, _: Request) -> Response:
         return Response(STYLE, media_type="text/css", headers=_KEPT)
@@ -109,6 +123,13 @@ class PageApp:
         if file not in _ASSETS.iterdir():
             raise HTTPException(404, "There is no such file.")
         return FileResponse(file, media_type=_KINDS[file.suffix], headers=_KEPT)
+
+
+async def _content(request: Request) -> Any:
+    try:
+        return await request.json()
+    except ValueError:
+        raise HTTPException(400, "What was sent is not JSON.") from None
 
 
 def _changed(file: Path) -> int:

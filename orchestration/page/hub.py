@@ -23,10 +23,12 @@ class Key:
     Attributes:
         view: Its name.
         of: What it is about, a stream for example; empty for a page that there is once.
+        operates: Whether it is for operators, who get buttons.
     """
 
     view: str
     of: str = ""
+    operates: bool = False
 
 
 @dataclass

@@ -6,7 +6,7 @@ While nobody looks, nothing is read, and the connections are closed.
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -19,11 +19,14 @@ from ingestion.settings import Settings
 from orchestration.cli.declared import declared_or_in_use
 from orchestration.cli.rates import Rates
 from orchestration.conditions.journal import read_conditions
+from orchestration.page.action_log import newest_actions
+from orchestration.page.actions import for_viewers
 from orchestration.page.heard import HeardReader
 from orchestration.page.hub import Hub, Key
 from orchestration.page.look import read_look
 from orchestration.page.martcontent import MartsReader
 from orchestration.page.pages import PAGES, Sources
+from orchestration.page.views.actions import done_tiles
 from orchestration.page.views.conditions import NOBODY, open_tiles, over_tiles
 from orchestration.records.overview import OverviewReader
 from orchestration.records.system_state import read_system_state
@@ -32,6 +35,7 @@ _LOOK_SECONDS = 1.0
 _AGAIN_SECONDS = 5.0
 """Lag grows without a commit, and runs begin and end without one."""
 _IDLE_SECONDS = 60.0
+_SHOWN_ACTIONS = 20
 
 _log = logging.getLogger(__name__)
 
@@ -106,8 +110,14 @@ class Reader:
             look = read_look(self._settings, overviews)
             counts = {row.stream: row.rows + row.rejects for row in look.overview.streams}
             look = replace(look, rates=self._rates.measure(counts, now_s=now_s))
-            for key in sorted(wanted, key=str):
-                self._hub.publish(key, "2", PAGES[key.view].tiles(look, sources, key.of))
+            for view, of in sorted({(key.view, key.of) for key in wanted}):
+                tiles = PAGES[view].tiles(look, sources, of)
+                self._publish((key for key in wanted if (key.view, key.of) == (view, of)), "2", tiles)
+
+    def _publish(self, keys: Iterable[Key], part: str, tiles: Mapping[str, str]) -> None:
+        """Made once for operators and viewers."""
+        for key in keys:
+            self._hub.publish(key, part, tiles if key.operates else for_viewers(tiles))
 
     def _version(self) -> int | None:
         """The lake's newest version, asked of the catalog alone; None where it does not answer."""
@@ -140,9 +150,10 @@ class Reader:
         state = read_system_state(self._settings.data_dir)
         for key in wanted:
             heard = self._heard.read() if key.view == "journal" else NOBODY
-            self._hub.publish(key, "1", open_tiles(conditions, state, view=key.view, heard=heard))
+            self._publish([key], "1", open_tiles(conditions, state, view=key.view, heard=heard))
             if key.view == "journal":
-                self._hub.publish(key, "3", over_tiles(conditions, heard))
+                done = newest_actions(self._settings.data_dir, count=_SHOWN_ACTIONS)
+                self._publish([key], "3", {**over_tiles(conditions, heard), **done_tiles(done)})
 
     def _close(self) -> None:
         self._close_reader()

@@ -3,17 +3,19 @@
 from orchestration.page.html import Html, tag
 from orchestration.page.hub import Key
 from orchestration.page.pages import PAGES
+from orchestration.web.roles import Who
 
 _READING = "Reading …"
 
 
-def shell(key: Key, *, ui_url: str, stamp: str, extra: Html | None = None) -> str:
+def shell(key: Key, *, ui_url: str, stamp: str, who: Who, extra: Html | None = None) -> str:
     """The HTML of a page.
 
     Args:
         key: Which.
         ui_url: Of Dagster's web UI; empty without one.
         stamp: Changes with the files of the page: browsers keep them until then.
+        who: Who looks.
         extra: What stands above the tiles, a form for example.
     """
     page = PAGES[key.view]
@@ -44,6 +46,7 @@ def shell(key: Key, *, ui_url: str, stamp: str, extra: Html | None = None) -> st
             tag("a", "Millrace", href="/", class_="brand"),
             tag("nav", links, aria_label="Pages"),
             tag("div", id="state"),
+            tag("span", f"{who.role} {who.name}".strip(), class_="dim who") if who.name else None,
             class_="top",
         ),
         tag(
@@ -55,5 +58,20 @@ def shell(key: Key, *, ui_url: str, stamp: str, extra: Html | None = None) -> st
             data_view=key.view,
             data_of=key.of,
         ),
+        _sure() if who.operates else None,
     )
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def _sure() -> Html:
+    """What asks before an action."""
+    return tag(
+        "dialog",
+        tag("form", tag("p", id="sure-question"), tag("p", tag("code", id="sure-command")),
+            tag("label", "Why: ", tag("input", id="sure-note", maxlength=500), id="sure-why"),
+            tag("p", id="sure-said", role="status"),
+            tag("div", tag("button", "Do it", id="sure-yes", type="submit"),
+                tag("button", "Cancel", id="sure-no", type="button", class_="quiet"), class_="row"),
+            method="dialog"),
+        id="sure", aria_labelledby="sure-question",
+    )  # fmt: skip

@@ -41,15 +41,26 @@ class Access:
         """
         if not self.password:
             return True
-        kind, _, given = authorization.partition(" ")
-        if kind.lower() == "basic":
-            try:
-                given = b64decode(given, validate=True).decode().partition(":")[2]
-            except ValueError:  # not Base64, or not UTF-8
-                return False
-        elif kind.lower() != "bearer":
-            return False
-        return hmac.compare_digest(given.strip().encode(), self.password.encode())
+        given = credentials(authorization)
+        return given is not None and hmac.compare_digest(given[1].encode(), self.password.encode())
+
+
+def credentials(authorization: str) -> tuple[str, str] | None:
+    """The name and the password of a header: `Bearer PASSWORD`, or `Basic`; None where it is neither.
+
+    Args:
+        authorization: The header's value; empty without one.
+    """
+    kind, _, given = authorization.partition(" ")
+    if kind.lower() == "bearer":
+        return "", given.strip()
+    if kind.lower() != "basic":
+        return None
+    try:
+        name, _, password = b64decode(given, validate=True).decode().partition(":")
+    except ValueError:  # not Base64, or not UTF-8
+        return None
+    return name, password.strip()
 
 
 def is_loopback(host: str) -> bool:

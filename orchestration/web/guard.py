@@ -49,7 +49,7 @@ class Guard:
             return
         refusal = next(refusals(scope, self._access), None)
         if refusal is None:
-            await self._app(scope, receive, _not_in_frames(send))
+            await self._app(scope, receive, not_in_frames(send))
             return
         asks = (
             {"WWW-Authenticate": 'Basic realm="Millrace", charset="UTF-8"'} if refusal.status == 401 else {}
@@ -108,7 +108,7 @@ def _name(host: str) -> str:
         return ""
 
 
-def _not_in_frames(send: Send) -> Send:
+def not_in_frames(send: Send) -> Send:
     """Answers that no page of another site can show in a frame, where clicks could be stolen."""
 
     async def marked(message: Message) -> None:

@@ -52,6 +52,17 @@ def produce(
 
 
 @app.command(rich_help_panel=PANEL)
+def refresh(context: typer.Context, as_json: AsJson = False) -> None:
+    """Have the running system ingest, build and check everything now, as the job 'refresh' does.
+
+    It prints the run's id and does not wait for its end; 'millrace status' shows that.
+    """
+    from orchestration.cli.refresh import refresh as run_refresh
+
+    run_refresh(context.obj.settings(), as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
 def ingest(
     context: typer.Context,
     streams: Annotated[

@@ -31,6 +31,14 @@ def down(context: typer.Context) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
+def password() -> None:
+    """Ask for a password of the live page, or read it from a pipe, and print its hash for the settings."""
+    from orchestration.cli.password import password as run_password
+
+    run_password()
+
+
+@app.command(rich_help_panel=PANEL)
 def demo(
     context: typer.Context,
     seconds: Annotated[

@@ -92,6 +92,42 @@ if (form) {
   });
 }
 
+const sure = document.getElementById("sure");
+if (sure) {
+  const part = (name) => document.getElementById("sure-" + name);
+  let asked = null;
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button.act");
+    if (!button) return;
+    asked = { action: button.dataset.action, of: button.dataset.of, item: button.dataset.item };
+    part("question").textContent = button.dataset.question;
+    part("command").textContent = button.dataset.command;
+    part("why").hidden = !("note" in button.dataset);
+    part("note").required = !part("why").hidden;
+    part("note").value = part("said").textContent = "";
+    part("yes").hidden = false;
+    part("yes").disabled = false;
+    part("no").textContent = "Cancel";
+    sure.showModal();
+    (part("why").hidden ? part("no") : part("note")).focus();
+  });
+  part("no").addEventListener("click", () => sure.close());
+  sure.querySelector("form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    part("yes").disabled = true;
+    part("said").textContent = "working …";
+    const body = JSON.stringify({ ...asked, note: part("why").hidden ? "" : part("note").value });
+    try {
+      const answer = await fetch("/act", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+      part("said").textContent = await answer.text();
+      part("said").className = answer.ok ? "good" : "bad";
+      part("yes").hidden = answer.ok;
+    } catch { part("said").textContent = "The page's server does not answer."; }
+    part("yes").disabled = false;
+    part("no").textContent = "Close";
+  });
+}
+
 // A hidden page holds no connection: a browser has few of them for each server.
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") follow();

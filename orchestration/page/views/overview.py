@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from orchestration.page.actions import button
 from orchestration.page.html import Child, Html, clock, join, nothing, since, table, tag, tile
 from orchestration.page.look import Look
 from orchestration.page.views.conditions import seconds
@@ -232,8 +233,9 @@ def _spaced(children: Sequence[Child]) -> Html:
 
 def _runs(look: Look) -> Html:
     runs = look.overview.runs
+    now = tag("p", button("refresh"))
     if not runs:
-        return tile("Runs", nothing("None yet: the first begins when events arrive."))
+        return tile("Runs", nothing("None yet: the first begins when events arrive."), now)
     base = look.overview.ui_url
     classes = {"SUCCESS": "good", "FAILURE": "bad", "CANCELED": "warn"}
     rows = []
@@ -247,4 +249,4 @@ def _runs(look: Look) -> Html:
                 since(run.ended_at, now=look.at, never="runs") if run.ended_at else "",
             )
         )  # fmt: skip
-    return tile("Runs", table(("run", "job", "state", "took", "ended"), rows, right=("took",)))
+    return tile("Runs", table(("run", "job", "state", "took", "ended"), rows, right=("took",)), now)

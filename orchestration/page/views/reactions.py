@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from orchestration.cli.messages import printable
+from orchestration.page.actions import button
 from orchestration.page.heard import Heard
 from orchestration.page.html import Child, Html, join, nothing, since, table, tag, tile
 from orchestration.reactions.ledger import Entry
@@ -60,7 +61,8 @@ def reactions_tile(heard: Heard, *, now: datetime) -> Html:
     counts: list[Child] = []
     for name, states in sorted(heard.counts.items()):
         said = ", ".join(f"{number:,} {word.replace('_', ' ')}" for word, number in sorted(states.items()))
-        counts += [tag("span", f"{name}: {said}"), " "]
+        again = button("retry_alerts", of=name, label="Try all again") if states["failed"] else None
+        counts += [tag("span", f"{name}: {said}"), " ", again]
     shown = [*heard.owed[:_SHOWN_OWED], *heard.done[:_SHOWN_DONE]]
     rows = [
         (
@@ -68,7 +70,7 @@ def reactions_tile(heard: Heard, *, now: datetime) -> Html:
             f"{event_of(each)}: {printable(str(each.notice.content.get('subject', '')))}",
             since(each.notice.noted_at, now=now),
             str(each.attempts or ""),
-            state(each, now=now),
+            join([state(each, now=now), " ", _buttons(each)]),
         )
         for each in shown
     ]
@@ -77,6 +79,14 @@ def reactions_tile(heard: Heard, *, now: datetime) -> Html:
     note = f"{left:,} more wait" if left > 0 else ""
     kind = "wide bad" if any(each.state == "failed" for each in heard.owed) else "wide"
     return tile("Reactions", tag("p", counts, class_="counts"), listed, note=note, kind=kind)
+
+
+def _buttons(entry: Entry) -> Html:
+    if entry.is_done:
+        return Html()
+    of, item = entry.notice.reaction, entry.notice.key
+    again = button("retry_alerts", of=of, item=item) if entry.state == "failed" else None
+    return join([again, button("dismiss_alerts", of=of, item=item)])
 
 
 def _cut(text: str) -> str:

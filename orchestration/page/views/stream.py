@@ -1,9 +1,11 @@
 """A stream: what arrives, what could not be decoded and its way back, what is wrong with the rest."""
 
+from ingestion.land.rejects import Reject
 from ingestion.watch.fates import Fate
 from orchestration.cli.messages import Row, printable
+from orchestration.page.actions import button
 from orchestration.page.content import StreamContent
-from orchestration.page.html import Child, Html, clock, nothing, since, table, tag, tile
+from orchestration.page.html import Child, Html, clock, join, nothing, since, table, tag, tile
 from orchestration.page.look import Look
 from orchestration.page.views.overview import errors, lag, rate, version
 from orchestration.records.overview import StreamRow
@@ -106,7 +108,7 @@ def _rejects(look: Look, content: StreamContent, row: StreamRow | None) -> Html:
             f"{each.payload_bytes:,}",
             "yes" if each.kept else "no",
             since(each.ingested_at, now=look.at),
-            _cut(printable(each.detail)),
+            join([_cut(printable(each.detail)), " ", _ways(content.stream.name, each)]),
         )
         for each in content.rejects
     ]
@@ -118,8 +120,18 @@ def _rejects(look: Look, content: StreamContent, row: StreamRow | None) -> Html:
         (f"millrace rejects retry {name}", "decodes kept bytes again, after a decoder was corrected"),
         (f"millrace rejects resolve {name} --note …", "dismisses them; their bytes stay"),
     )
+    everything = tag(
+        "p",
+        button("retry_rejects", of=name, label="Try all again"),
+        button("dismiss_rejects", of=name, label="Dismiss all"),
+    )
     note = f"the newest {len(rows)} of {total:,}" if total > len(rows) else f"{total}"
-    return tile("Open rejects", shown, way, note=note, kind="wide")
+    return tile("Open rejects", shown, everything, way, note=note, kind="wide")
+
+
+def _ways(name: str, reject: Reject) -> Html:
+    again = button("retry_rejects", of=name, item=reject.event_id) if reject.kept else None
+    return join([again, button("dismiss_rejects", of=name, item=reject.event_id)])
 
 
 def _schemas(look: Look, row: StreamRow) -> Html:
@@ -149,18 +161,20 @@ def _gaps(look: Look, content: StreamContent) -> Html:
             f"{each.missing:,}",
             clock(each.last_before_at),
             since(each.opened_at, now=look.at),
+            button("accept_gaps", of=content.stream.name, item=each.sender, label="Accept the sender's"),
         )
         for each in gaps[:50]
     ]
     shown = table(
-        ("sender", "from", "to", "missing", "after", "noticed"), rows, right=("from", "to", "missing")
+        ("sender", "from", "to", "missing", "after", "noticed", ""), rows, right=("from", "to", "missing")
     )
     name = content.stream.name
     way = _commands(
         "An event that comes late closes its gap.",
         (f"millrace gaps accept {name} --note …", "accepts them as lost"),
     )
-    return tile("Gaps", shown, way, note=f"{len(gaps):,} open", kind="wide")
+    everything = tag("p", button("accept_gaps", of=name, label="Accept all"))
+    return tile("Gaps", shown, everything, way, note=f"{len(gaps):,} open", kind="wide")
 
 
 def _commands(intro: str, *commands: tuple[str, str]) -> Html:
