@@ -63,6 +63,7 @@ ALLOWED = {
     "psycopg2": {
         "ingestion/lake/catalog.py",
         "ingestion/backup/catalog.py",
+        "ingestion/backup/instants.py",
         "ingestion/lake/claim.py",
         "ingestion/lake/indexes.py",
         "ingestion/lake/newest.py",

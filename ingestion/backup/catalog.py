@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg2
 from psycopg2 import extensions, sql
 
+from ingestion.backup.instants import dump_instants, load_instants
 from ingestion.errors import BackupError
 from ingestion.lake.catalog import connect_catalog, process_name
 from ingestion.lake.versions import METADATA_SCHEMA, read_versions, require_known
@@ -95,6 +96,7 @@ class CatalogInstant:
             with (folder / f"{table}.copy").open("wb") as file:
                 self._cursor.copy_expert(query, file)
             rows[table] = self._cursor.rowcount
+        dump_instants(self._cursor, folder)
         return rows
 
 
@@ -162,6 +164,7 @@ def load_catalog(
             cursor.execute(update.format(schema), (settings.resolved_lake_path,))
             if "millrace_versions" in rows:
                 require_known(read_versions(cursor), str(folder.parent))
+            load_instants(cursor, folder)
         before_commit()
         connection.commit()
     except psycopg2.Error as error:

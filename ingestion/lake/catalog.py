@@ -178,9 +178,14 @@ def prepare_catalog(connection: extensions.connection) -> None:
     with connection.cursor() as cursor:
         cursor.execute("select pg_advisory_lock(%s, 0)", (_LOCK_SPACE,))
         try:
-            cursor.execute(_CREATE_WRITERS)
+            create_beside_lake(cursor)
         finally:
             cursor.execute("select pg_advisory_unlock(%s, 0)", (_LOCK_SPACE,))
+
+
+def create_beside_lake(cursor: extensions.cursor) -> None:
+    """The same, of somebody who is alone with the database."""
+    cursor.execute(_CREATE_WRITERS)
 
 
 def lock_preparation(cursor: extensions.cursor) -> None:

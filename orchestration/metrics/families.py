@@ -19,6 +19,8 @@ FRESHNESS_CHECK = "freshness_budget"  # as in keys.py, which imports Dagster
 PARTS = ("lake", "dagster")
 HOPS = ("waiting", "reading", "loading", "building")
 """Of an event's way into a mart, in their order; as checks/freshness.py names them."""
+PUBLISHING = "publishing"
+"""From the lake to PostgreSQL: after that way, outside the mart's budget."""
 
 Labels = Sequence[str]
 Samples = Iterable[tuple[Labels, float | None]]
@@ -170,10 +172,23 @@ def model_families(overview: Overview) -> Iterator[Metric]:
     )
     yield family(
         Name(
-            "mart_hop_seconds", "Where that age went: waiting, reading, loading, building.", ("mart", "hop")
+            "mart_hop_seconds",
+            "Where that age went: waiting, reading, loading, building; then publishing, to PostgreSQL.",
+            ("mart", "hop"),
         ),
-        (((row.asset, hop), row.numbers.get(f"{hop}_seconds")) for row in fresh for hop in HOPS),
+        [
+            *(((row.asset, hop), row.numbers.get(f"{hop}_seconds")) for row in fresh for hop in HOPS),
+            *(((asset, PUBLISHING), spent) for asset, spent in _published(overview)),
+        ],
     )
+
+
+def _published(overview: Overview) -> Iterator[tuple[str, float]]:
+    """Each published mart's asset; a model's name is unique in a project."""
+    for row in overview.models:
+        spent = overview.publishing.get(row.asset.rpartition("/")[2])
+        if spent is not None:
+            yield row.asset, spent
 
 
 def _of(check: CheckRecord) -> tuple[str, str]:

@@ -95,6 +95,12 @@ def test_prometheus_sees_every_series_and_names_what_is_away(
     assert missing() == set(), prometheus.last_error()
     landed = f'millrace_stream_landed_events_total{{stream="{stream}"}} == 5'
     eventually(lambda: bool(prometheus.query(landed)), "five landed", seconds=PATIENCE_SECONDS)
+    hops = {"waiting", "reading", "loading", "building", "publishing"}
+    asked = 'group by (hop) (millrace_mart_hop_seconds{mart="marts/by_device"})'
+    eventually(
+        lambda: {each["metric"]["hop"] for each in prometheus.query(asked)} == hops,
+        "every hop of the mart, to PostgreSQL", seconds=PATIENCE_SECONDS,
+    )  # fmt: skip
     dashboard = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
     for panel in dashboard["panels"]:
         for target in panel["targets"]:

@@ -16,6 +16,9 @@ from ingestion.settings import Settings
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
 from orchestration.conditions.kinds import KINDS
 from orchestration.metrics.exporter import Exporter
+from orchestration.metrics.families import model_families
+from orchestration.records.overview import Overview
+from orchestration.records.reader import AssetRecord
 from orchestration.records.system_state import streams_in_use
 from orchestration.web.access import Access
 from tests.formats.registering import client, record
@@ -128,6 +131,17 @@ def test_a_stream_whose_fields_are_in_a_schema_registry_is_there(spool: Spool, t
             assert scrape(port)["millrace_stream_lag_events"] == {THINGS: 0}
     finally:
         registry.stop()
+
+
+def test_a_published_mart_has_a_hop_to_postgresql() -> None:
+    overview = Overview(
+        "/data", running=True, demo=False, ui_url="",
+        models=(AssetRecord("marts/totals", None), AssetRecord("staging/stg_orders", None)),
+        publishing={"totals": 0.25, "gone": 9.0},
+    )  # fmt: skip
+    (family,) = (each for each in model_families(overview) if each.name == "millrace_mart_hop_seconds")
+    samples = [(each.labels, each.value) for each in family.samples]
+    assert samples == [({"mart": "marts/totals", "hop": "publishing"}, 0.25)]
 
 
 def test_the_manual_lists_every_name(spool: Spool) -> None:
