@@ -96,6 +96,20 @@ def list_rejects(
     return [Reject(*row) for row in lake.connection.execute(sql, parameters).fetchall()]
 
 
+def newest_resolved(lake: Lake, stream: str, *, count: int) -> list[Reject]:
+    """The rejects that were landed later or dismissed last, the newest first.
+
+    Args:
+        lake: The lake.
+        stream: Whose.
+        count: How many at most.
+    """
+    sql = "select event_id from raw.reject_resolutions where stream = ? order by resolved_at desc limit ?"
+    ids = [event_id for (event_id,) in lake.query(sql, [stream, count])]
+    found = {each.event_id: each for each in list_rejects(lake, stream, event_ids=ids, open_only=False)}
+    return [found[each] for each in ids if each in found] if ids else []
+
+
 def show(lake: Lake, stream: str, event_id: str) -> tuple[Reject, bytes | None]:
     """A reject, open or not, and its bytes if they were kept.
 
@@ -107,6 +121,24 @@ def show(lake: Lake, stream: str, event_id: str) -> tuple[Reject, bytes | None]:
         "select payload_raw from raw.rejects where stream = ? and event_id = ?", [stream, event_id]
     )
     return reject, payload[0][0]
+
+
+def first_bytes(lake: Lake, stream: str, event_ids: Sequence[str], *, count: int) -> dict[str, bytes]:
+    """Event → the first bytes of what was sent, of those whose bytes were kept.
+
+    Args:
+        lake: The lake.
+        stream: Whose.
+        event_ids: Which.
+        count: How many bytes of each.
+    """
+    sql = """
+        select event_id, payload_raw[:$count] from raw.rejects
+        where stream = $stream and payload_raw is not null
+            and event_id in (select unnest($event_ids::varchar []))
+    """
+    parameters = {"stream": stream, "event_ids": [*event_ids], "count": count}
+    return dict(lake.connection.execute(sql, parameters).fetchall())
 
 
 def chosen_rejects(lake: Lake, stream: str, *, event_ids: Sequence[str], reason: str | None) -> list[Reject]:

@@ -12,7 +12,7 @@ from ingestion.lake.lake import CATALOG_NAME, Lake
 from orchestration.dbt.alert_tables import AlertTable
 
 MOST_OPEN = 200
-NEWEST_ENDED = 50
+NEWEST_ENDED = 20
 _TIMES = ("opened_at", "closed_at")
 _OWN = ("rule_id", "severity", "description", *_TIMES)
 

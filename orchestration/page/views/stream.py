@@ -4,7 +4,7 @@ from ingestion.land.rejects import Reject
 from ingestion.watch.fates import Fate
 from orchestration.cli.messages import Row, printable
 from orchestration.page.actions import button
-from orchestration.page.content import StreamContent
+from orchestration.page.content import SHOWN_BYTES, StreamContent
 from orchestration.page.html import Child, Html, clock, join, nothing, since, table, tag, tile
 from orchestration.page.look import Look
 from orchestration.page.views.overview import errors, lag, rate, version
@@ -32,6 +32,8 @@ def stream_tiles(look: Look, content: StreamContent | None, *, name: str) -> dic
         "newest": _newest(look, content),
         "rejects": _rejects(look, content, row),
     }
+    if content.resolved:
+        tiles["resolved"] = _resolved(look, content)
     if row and row.schemas:
         tiles["schemas"] = _schemas(look, row)
     if content.gaps is not None:
@@ -108,7 +110,7 @@ def _rejects(look: Look, content: StreamContent, row: StreamRow | None) -> Html:
             f"{each.payload_bytes:,}",
             "yes" if each.kept else "no",
             since(each.ingested_at, now=look.at),
-            join([_cut(printable(each.detail)), " ", _ways(content.stream.name, each)]),
+            join([_cut(printable(each.detail)), _sent(content, each), _ways(content.stream.name, each)]),
         )
         for each in content.rejects
     ]
@@ -127,6 +129,34 @@ def _rejects(look: Look, content: StreamContent, row: StreamRow | None) -> Html:
     )
     note = f"the newest {len(rows)} of {total:,}" if total > len(rows) else f"{total}"
     return tile("Open rejects", shown, everything, way, note=note, kind="wide")
+
+
+def _sent(content: StreamContent, reject: Reject) -> Html:
+    """Its first bytes, to be unfolded."""
+    sent = content.sent.get(reject.event_id)
+    if sent is None:
+        return Html(" ")
+    text = printable(sent.decode("utf-8", "backslashreplace"))
+    more = " …" if len(sent) >= SHOWN_BYTES else ""
+    return tag("details", tag("summary", "what was sent"), tag("code", f"{text}{more}"))
+
+
+def _resolved(look: Look, content: StreamContent) -> Html:
+    rows = [
+        (
+            each.event_id,
+            each.reason,
+            tag("span", each.outcome, class_="good" if each.outcome == "landed" else "dim"),
+            "" if each.landed_batch_id is None else str(each.landed_batch_id),
+            since(each.resolved_at, now=look.at),
+            _cut(printable(each.note)),
+        )
+        for each in content.resolved
+    ]
+    shown = table(("event", "reason", "became", "batch", "when", ""), rows, right=("batch",))
+    return tile(
+        "Rejects that came back or were dismissed", shown, note=f"the newest {len(rows)}", kind="wide"
+    )
 
 
 def _ways(name: str, reject: Reject) -> Html:
