@@ -107,6 +107,8 @@ class Settings(BaseSettings):
     ui_preview_rows: int = Field(default=0, ge=0, le=100, description="of each table, on its page")
     alert_webhook_url: SecretStr | None = None
 
+    report_schedule: str = Field(default="", description="cron, UTC; empty: no report by itself")
+
     metrics_port: int | None = Field(default=None, ge=1, le=65535, description="empty: no exporter")
     metrics_host: str = "127.0.0.1"
     metrics_token: SecretStr | None = Field(default=None, description="needed where others reach it")

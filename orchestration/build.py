@@ -43,8 +43,18 @@ from orchestration.fingerprint import of_project
 from orchestration.jobs.refresh import Job, audit_job, audit_schedule, refresh_job
 from orchestration.jobs.rejects import retry_job
 from orchestration.jobs.replay import repairs, replay_job
+from orchestration.jobs.report import report_job, report_schedules
 from orchestration.jobs.upkeep import upkeep_job, upkeep_schedule
-from orchestration.keys import AUDIT_JOB, OPS_GROUP, REFRESH_JOB, REPLAY_JOB, RETRY_JOB, UPKEEP_JOB, raw_key
+from orchestration.keys import (
+    AUDIT_JOB,
+    OPS_GROUP,
+    REFRESH_JOB,
+    REPLAY_JOB,
+    REPORT_JOB,
+    RETRY_JOB,
+    UPKEEP_JOB,
+    raw_key,
+)
 from orchestration.overrides import Asset, by_key, by_name, require_known
 from orchestration.run.cycles import Cycles
 from orchestration.run.plan import refresh_plan
@@ -107,8 +117,9 @@ def build_defs(
     audits = by_name("op of checks", _audits(project), check_overrides, name=lambda each: each.node_def.name)
     built = [asset for asset in assets if isinstance(asset, AssetsDefinition)]
     jobs = by_name(
-        "job", _jobs(project, built, [*audits.values()]), job_overrides, name=lambda each: each.name
+        "job", _jobs(project, built, [*audits.values()], settings), job_overrides, name=lambda each: each.name
     )
+    reports, problems = report_schedules(jobs[REPORT_JOB], settings().report_schedule)
     plan = refresh_plan(
         project.lineage,
         fingerprint=project.parsed.fingerprint,
@@ -127,7 +138,7 @@ def build_defs(
     checks = [*(key for asset in built for key in asset.check_keys)]
     checks += [key for audit in audits.values() for key in audit.check_keys]
     with suppress(StorageError):  # what has to write there reports a full disk
-        report(settings().data_dir, project_findings(project.problems), by="definitions")
+        report(settings().data_dir, project_findings([*project.problems, *problems]), by="definitions")
         write_served(
             settings().data_dir, (each.mart for each in served_models(project.parsed, project.lineage))
         )
@@ -139,7 +150,7 @@ def build_defs(
         assets=assets,
         asset_checks=[*audits.values(), conditions_checks(settings)],
         jobs=[*jobs.values()],
-        schedules=[audit_schedule(jobs[AUDIT_JOB]), upkeep_schedule(jobs[UPKEEP_JOB])],
+        schedules=[audit_schedule(jobs[AUDIT_JOB]), upkeep_schedule(jobs[UPKEEP_JOB]), *reports],
         sensors=[*by_name("sensor", sensors, sensor_overrides, name=lambda each: each.name).values()],
         resources=resources | dict(resource_overrides or {}),
     )
@@ -235,7 +246,10 @@ def _audits(project: Project) -> list[AssetChecksDefinition]:
 
 
 def _jobs(
-    project: Project, assets: Sequence[AssetsDefinition], audits: Sequence[AssetChecksDefinition]
+    project: Project,
+    assets: Sequence[AssetsDefinition],
+    audits: Sequence[AssetChecksDefinition],
+    settings: Callable[[], Settings],
 ) -> list[Job]:
     audited = [key for audit in audits for key in audit.check_keys]
     return [
@@ -244,4 +258,5 @@ def _jobs(
         upkeep_job(project.streams, [*(key for asset in assets for key in asset.check_keys), *audited]),
         retry_job(project.streams),
         replay_job(project.streams),
+        report_job(project.streams, settings),
     ]

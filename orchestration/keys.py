@@ -17,6 +17,7 @@ AUDIT_JOB = "audit"
 UPKEEP_JOB = "maintain"
 RETRY_JOB = "retry_rejects"
 REPLAY_JOB = "replay"
+REPORT_JOB = "report"
 ARRIVALS_SENSOR = "arrivals"
 
 HANGING_TAG = "millrace/hanging"

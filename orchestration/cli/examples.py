@@ -40,6 +40,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "millrace trace WyIw… --limit 20 --json",
     ),
     "diagram": ("millrace diagram", "millrace diagram -o flow.svg"),
+    "report": ("millrace report", "millrace report --days 1 --output monday.html"),
     "query": (
         'millrace query "from marts.ops_batches limit 5"',
         'millrace query "select count(*) from raw.orders" --json',

@@ -174,6 +174,27 @@ def diagram(
 
 
 @app.command(rich_help_panel=PANEL)
+def report(
+    context: typer.Context,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The file; else a new one in the data folder's reports.", metavar="FILE"
+        ),
+    ] = None,
+    days: Annotated[float, typer.Option("--days", min=0.01, max=366, help="How far back it goes.")] = 7.0,
+    as_json: AsJson = False,
+) -> None:
+    """Write a page on the last days: checks over time, freshness, lateness, rejects, where time and CPU went.
+
+    One HTML file, which needs nothing else to be read. MILLRACE_REPORT_SCHEDULE makes one regularly.
+    """
+    from orchestration.cli.report import report as write
+
+    write(context.obj.settings(), output=output.expanduser() if output else None, days=days, as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
 def query(
     context: typer.Context,
     sql: Annotated[
