@@ -52,6 +52,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "millrace export orders --to orders.hyper --force",
         "millrace export orders --to orders.parquet --at 1234",
     ),
+    "contracts": ("millrace contracts --odcs contracts", "millrace contracts --odcs contracts --force"),
     "serving": ("millrace serving", "millrace serving --files bi", "millrace serving --json"),
     "tables": ("millrace tables", "millrace tables --json"),
     "attach": ("millrace attach > lake.sql", "millrace attach > lake.sql && duckdb -init lake.sql"),

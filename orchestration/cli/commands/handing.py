@@ -38,6 +38,24 @@ def export(
 
 
 @app.command(rich_help_panel=PANEL)
+def contracts(
+    context: typer.Context,
+    odcs: Annotated[
+        Path,
+        typer.Option("--odcs", help="The folder for the files, made where it is missing.", metavar="DIR"),
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """Write what streams and marts promise as files of the Open Data Contract Standard, 3.2.
+
+    From streams.yml, the models' YAML and the contracts: nothing has to run. A file a stream and a mart.
+    """
+    from orchestration.cli.contracts import contracts as write
+
+    write(context.obj, odcs.expanduser(), replace=force)
+
+
+@app.command(rich_help_panel=PANEL)
 def serving(
     context: typer.Context,
     files: Annotated[
