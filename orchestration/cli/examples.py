@@ -53,6 +53,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "millrace export orders --to orders.parquet --at 1234",
     ),
     "contracts": ("millrace contracts --odcs contracts", "millrace contracts --odcs contracts --force"),
+    "docs": ("millrace docs -o docs.html", "millrace docs -o docs.html --lake"),
     "serving": ("millrace serving", "millrace serving --files bi", "millrace serving --json"),
     "tables": ("millrace tables", "millrace tables --json"),
     "attach": ("millrace attach > lake.sql", "millrace attach > lake.sql && duckdb -init lake.sql"),

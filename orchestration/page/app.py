@@ -15,6 +15,9 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from ingestion.settings import Settings
+from orchestration.dbt.docs import POLICY, docs_of_state
+from orchestration.dbt.manifest import known_state
+from orchestration.dbt.project import dbt_project
 from orchestration.flow.svg import STYLE
 from orchestration.page.acting import Acting
 from orchestration.page.asking import Asking
@@ -53,6 +56,7 @@ class PageApp:
         self._reader: Reader | None = None
         self._asking = Asking(settings)
         self._acting = Acting(settings)
+        self._docs_of: tuple[str, str | None] = ("", None)
         self.hub = Hub(lambda: self._reader.wake() if self._reader is not None else None)
         self._stamp = f"{version('millrace-lakehouse')}-{max(_changed(each) for each in _ASSETS.iterdir())}"
 
@@ -66,6 +70,7 @@ class PageApp:
                 Route("/ask", self._ask, methods=["POST"]),
                 Route("/act", self._act, methods=["POST"]),
                 Route("/health", lambda request: PlainTextResponse("ok\n", headers=_FRESH)),
+                Route("/docs", self._docs),
                 Route("/assets/flow.css", self._flow_style),
                 Route("/assets/{name}", self._asset),
             ],
@@ -114,6 +119,22 @@ class PageApp:
         address = request.client.host if request.client is not None else ""
         status, text = await self._acting.act(content, who, address=address)
         return PlainTextResponse(text, status, headers=_FRESH)
+
+    async def _docs(self, _: Request) -> Response:
+        page = await asyncio.to_thread(self._docs_page)
+        if page is None:
+            raise HTTPException(404, "There are no models to document, or they are not parsed yet.")
+        policy = f"{POLICY}; frame-ancestors 'none'"
+        return HTMLResponse(page, headers=_FRESH | {"Content-Security-Policy": policy})
+
+    def _docs_page(self) -> str | None:
+        """Of the project as it was parsed last; made once for each state of its files."""
+        state = known_state(dbt_project(self._settings))
+        if state is None:
+            return None
+        if self._docs_of[0] != state.name:
+            self._docs_of = state.name, docs_of_state(state)
+        return self._docs_of[1]
 
     async def _flow_style(self, _: Request) -> Response:
         return Response(STYLE, media_type="text/css", headers=_KEPT)

@@ -24,6 +24,7 @@ def shell(key: Key, *, ui_url: str, stamp: str, who: Who, extra: Html | None = N
         for name, each in PAGES.items()
         if each.in_menu
     ]
+    links.append(tag("a", "dbt docs", href="/docs", class_="away"))
     if ui_url:
         links.append(tag("a", "Dagster ↗", href=ui_url, class_="away"))
     title = f"{page.title} {key.of}".strip()

@@ -56,6 +56,24 @@ def contracts(
 
 
 @app.command(rich_help_panel=PANEL)
+def docs(
+    context: typer.Context,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file.", metavar="FILE")],
+    lake: Annotated[
+        bool,
+        typer.Option("--lake", help="With compiled SQL, and the lake's columns and types; takes longer."),
+    ] = False,
+) -> None:
+    """Write dbt's documentation of the models as one HTML file, which needs nothing else to be read.
+
+    The live page of a running system shows it at /docs.
+    """
+    from orchestration.cli.docs import docs as write
+
+    write(context.obj, output.expanduser(), with_lake=lake)
+
+
+@app.command(rich_help_panel=PANEL)
 def serving(
     context: typer.Context,
     files: Annotated[
