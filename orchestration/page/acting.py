@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ingestion.environment import child_environment
 from ingestion.errors import StorageError
-from ingestion.settings import Settings, child_environment
+from ingestion.settings import Settings
 from orchestration.page.action_log import ActionLog
 from orchestration.page.actions import Asked
 from orchestration.web.roles import Who

@@ -56,6 +56,12 @@ ACTIONS: Mapping[str, Action] = {
         lambda of, item, note: ["reactions", "dismiss", of, f"--note={note}", *_option("key", item)],
         wants_note=True,
     ),
+    "acknowledge_alerts": Action(
+        "Acknowledge",
+        "Take care of this? No further reaction hears of it by '{of}' then.",
+        lambda of, item, note: ["reactions", "acknowledge", of, f"--note={note}", *_option("key", item)],
+        wants_note=True,
+    ),
     "retry_rejects": Action(
         "Try again",
         "Decode the kept bytes of these rejects of '{of}' again, and land what decodes?",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestration.conditions.condition import Condition
 from orchestration.reactions.alert import ORIGIN
-from orchestration.reactions.ledger import LEDGER_FILE, Entry, read_ledger
+from orchestration.reactions.entries import LEDGER_FILE, Entry, read_ledger
 
 _About = tuple[object, object, object]
 

@@ -49,10 +49,10 @@ def heard(folder: Path, condition: Condition, *, attempts: int, gives_up: bool =
     ledger.note([notice(condition, "opened", "hook", journal="j", open_count=1, system="s", now=NOW)])
     for number in range(attempts):
         (entry,) = ledger.owed("hook")
-        ledger.refused(entry, why="503 <busy>", now=NOW, gives_up=gives_up and number == attempts - 1)
+        ledger.refused([entry], why="503 <busy>", now=NOW, gives_up=gives_up and number == attempts - 1)
     if not gives_up:
         (entry,) = ledger.owed("hook")
-        ledger.delivered(entry, answer="200", now=NOW)
+        ledger.delivered([entry], answer="200", now=NOW)
     return HeardReader(folder).read()
 
 

@@ -82,7 +82,7 @@ def page(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[], st
     ledger, now = Ledger(settings.data_dir), datetime.now(UTC)
     ledger.note([Notice(KEY, "hook", "condition", "j-1", {"event": "condition_opened"}, now)])
     (entry,) = ledger.owed("hook")
-    ledger.refused(entry, why="503", now=now, gives_up=True)
+    ledger.refused([entry], why="503", now=now, gives_up=True)
     extra = {
         "MILLRACE_PROJECT": str(REPOSITORY), "MILLRACE_PAGE_VIEWER_PASSWORD": make_hash(VIEWER),
         "MILLRACE_PAGE_OPERATOR_PASSWORD": make_hash(OPERATOR), "MILLRACE_UI_PASSWORD": UI,

@@ -7,10 +7,11 @@ from orchestration.cli.messages import printable
 from orchestration.page.actions import button
 from orchestration.page.heard import Heard
 from orchestration.page.html import Child, Html, join, nothing, since, table, tag, tile
-from orchestration.reactions.ledger import Entry
+from orchestration.reactions.entries import Entry
 
 _SHOWN_OWED, _SHOWN_DONE = 50, 15
 _LONGEST_ANSWER = 200
+_CLASSES = {"delivered": "good", "acknowledged": "good", "escalated": "warn"}
 _EVENTS = {"condition_opened": "opening", "condition_closed": "end"}
 
 
@@ -38,14 +39,14 @@ def state(entry: Entry, *, now: datetime) -> Html:
     tries = f" after {entry.attempts} tries" if entry.attempts > 1 else ""
     if entry.state == "delivered":
         when = since(entry.changed_at, now=now)
-        return join([tag("span", "delivered", class_="good"), " ", when, tries])
+        return join([tag("span", entry.became, class_=_CLASSES.get(entry.became)), " ", when, tries])
     answer = f": {_cut(printable(entry.answer))}" if entry.answer else ""
     if entry.state == "failed":
         return join([tag("span", f"failed{tries}, set aside", class_="bad"), answer])
-    if entry.state == "dismissed":
-        return join([tag("span", "dismissed", class_="dim"), answer])
+    if entry.state in ("dismissed", "suppressed", "held"):
+        return join([tag("span", entry.state, class_="dim"), answer])
     tried = f" after {entry.attempts} {'try' if entry.attempts == 1 else 'tries'}" if entry.attempts else ""
-    return join([tag("span", f"pending{tried}", class_="warn"), answer])
+    return join([tag("span", f"{entry.state}{tried}", class_="warn"), answer])
 
 
 def reactions_tile(heard: Heard, *, now: datetime) -> Html:
@@ -82,11 +83,11 @@ def reactions_tile(heard: Heard, *, now: datetime) -> Html:
 
 
 def _buttons(entry: Entry) -> Html:
-    if entry.is_done:
-        return Html()
     of, item = entry.notice.reaction, entry.notice.key
     again = button("retry_alerts", of=of, item=item) if entry.state == "failed" else None
-    return join([again, button("dismiss_alerts", of=of, item=item)])
+    drop = None if entry.is_done else button("dismiss_alerts", of=of, item=item)
+    care = entry.is_awaited and entry.became not in ("suppressed", "dismissed")
+    return join([again, drop, button("acknowledge_alerts", of=of, item=item) if care else None])
 
 
 def _cut(text: str) -> str:
