@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ingestion.settings import child_environment, load_settings
+from ingestion.environment import child_environment
+from ingestion.settings import load_settings
 from orchestration.observe.launching import TAG, Launcher
 from orchestration.reactions.declared import read_reactions
 from orchestration.reactions.entries import read_ledger
