@@ -49,7 +49,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "export": (
         "millrace export orders --to orders.xlsx",
-        "millrace export orders --to orders.hyper --force",
+        "millrace export orders --to orders.hyper --append",
         "millrace export orders --to orders.parquet --at 1234",
     ),
     "contracts": ("millrace contracts --odcs contracts", "millrace contracts --odcs contracts --force"),

@@ -13,13 +13,14 @@ from pathlib import Path
 import duckdb
 
 from ingestion.durable import sync_folder
-from ingestion.errors import MillraceError, StorageError
+from ingestion.errors import ConfigError, MillraceError, StorageError
 from ingestion.lake.lake import CATALOG_NAME, Lake
+from ingestion.libraries import require
 from ingestion.serve.moments import moments
 from ingestion.serve.shelf import Mart, served_marts, shown_batches
 from ingestion.serve.texts import quoted
 from ingestion.settings import Settings
-from orchestration.export.forms import Source, writer_of
+from orchestration.export.forms import HYPER, Source, Written, writer_of
 
 _MARTS = "marts"
 
@@ -48,7 +49,13 @@ class Exported:
 
 
 def export(
-    settings: Settings, name: str, path: Path, *, at: int | None = None, replace: bool = False
+    settings: Settings,
+    name: str,
+    path: Path,
+    *,
+    at: int | None = None,
+    replace: bool = False,
+    append: bool = False,
 ) -> Exported:
     """Write a mart, or another table or view of the lake, to a file that its owner alone may read.
 
@@ -58,6 +65,7 @@ def export(
         path: The file; its ending says how it is written.
         at: The version of the lake; None for the newest.
         replace: Whether a file that is there may go.
+        append: Bring a .hyper file that is there to the newest version, by what has changed since.
 
     Raises:
         ConfigError: The file's ending is unknown, a package is missing, or a sheet cannot hold the mart.
@@ -66,7 +74,10 @@ def export(
         CatalogUnavailable: The lake's catalog cannot be reached.
     """
     write = writer_of(path)
-    if path.exists() and not replace:
+    appends = append and path.exists()
+    if append and (path.suffix.lower() != HYPER or at is not None or replace):
+        raise ConfigError("--append brings a .hyper file to the newest version: without --at and --force")
+    if path.exists() and not replace and not append:
         raise ExportRefused(f"{path} is there already: --force replaces it")
     # Before the version is chosen, which then holds at least as much.
     shown = shown_batches(settings.data_dir)
@@ -79,14 +90,38 @@ def export(
             described = lake.connection.execute(f"from {relation} limit 0").description or ()
             columns = [(column[0], column[1]) for column in described]
             source = Source(mart.name, relation, columns, version)
-            with _put_in_place(path, replace=replace) as work:
-                rows, said = write(lake.connection, source, work)
+            with _put_in_place(path, replace=replace or append) as work:
+                if appends:
+                    rows, said = _append(lake, mart, source, path, work)
+                else:
+                    rows, said = write(lake.connection, source, work)
+                    if path.suffix.lower() == HYPER:
+                        _note(lake, mart, source, work)
         except duckdb.IOException as error:
             raise StorageError(f"{path} cannot be written: {_first_line(error)}") from None
         except duckdb.Error as error:
             raise ExportRefused(_refusal(mart, at, error)) from None
         fresh, complete = moments(lake, shown.get(mart.name, {}), version=version) if at is None else ({}, {})
         return Exported(rows, version, fresh, complete, tuple(said))
+
+
+def _append(lake: Lake, mart: Mart, source: Source, path: Path, work: Path) -> Written:
+    """On a copy: the file is as it was until all of it is right."""
+    require("extracts of Tableau", ("pantab",), extra="tableau")
+    from orchestration.export.hyper import CannotAppend, append, position
+
+    shutil.copyfile(path, work)
+    held = position(lake, mart, source.columns, source.snapshot)
+    try:
+        return append(lake, mart, source.columns, work, held=held)
+    except CannotAppend as error:
+        raise ExportRefused(str(error)) from None
+
+
+def _note(lake: Lake, mart: Mart, source: Source, work: Path) -> None:
+    from orchestration.export.hyper import note, position
+
+    note(work, position(lake, mart, source.columns, source.snapshot))
 
 
 @contextmanager

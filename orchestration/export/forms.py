@@ -10,12 +10,11 @@ from ingestion.errors import ConfigError
 from ingestion.libraries import require
 from ingestion.serve.texts import Columns, csv_row, json_object, literal, quoted
 from orchestration.export.excel import write_sheet
-from orchestration.export.fitting import fit_excel, fit_hyper, fit_parquet, metadata, select_list
+from orchestration.export.fitting import fit_excel, fit_parquet, metadata, select_list
 
 _ROWS = 2_048
 _JSON_BETWEEN = ",\n"
-_HYPER_VERSION = "3"
-"""Of Hyper's file format: the first with numbers of more than 18 digits; Tableau 2022.4 reads it."""
+HYPER = ".hyper"
 
 
 @dataclass(frozen=True)
@@ -92,14 +91,9 @@ def _excel(lake: duckdb.DuckDBPyConnection, source: Source, path: Path) -> Writt
 
 def _hyper(lake: duckdb.DuckDBPyConnection, source: Source, path: Path) -> Written:
     require("extracts of Tableau", ("pantab",), extra="tableau")
-    import pantab
+    from orchestration.export.hyper import write_whole
 
-    chosen, said = select_list(source.columns, fit_hyper)
-    ((count,),) = lake.execute(f"select count(*) from {source.relation}").fetchall()  # of the same version
-    rows = lake.execute(f"select {chosen} from {source.relation}").to_arrow_reader(_ROWS)
-    options = {"default_database_version": _HYPER_VERSION, "log_dir": str(path.parent)}
-    pantab.frame_to_hyper(rows, path, table=source.mart, process_params=options, atomic=False)
-    return count, said
+    return write_whole(lake, source.relation, source.columns, path, table=source.mart)
 
 
 _WRITERS: Mapping[str, Writer] = {
@@ -107,7 +101,7 @@ _WRITERS: Mapping[str, Writer] = {
     ".json": _json,
     ".parquet": _parquet,
     ".xlsx": _excel,
-    ".hyper": _hyper,
+    HYPER: _hyper,
 }
 
 

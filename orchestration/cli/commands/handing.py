@@ -23,6 +23,9 @@ def export(
         int | None, typer.Option("--at", min=0, help="A version of the lake; else the newest.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    append: Annotated[
+        bool, typer.Option("--append", help="Bring a .hyper file to the newest version by what has changed.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a mart to a file, as it is in one version of the lake: CSV, JSON, Parquet, Excel, Tableau.
@@ -33,7 +36,7 @@ def export(
     from orchestration.export.export import export as write
 
     path = to.expanduser()
-    done = write(context.obj.settings(), mart, path, at=at, replace=force)
+    done = write(context.obj.settings(), mart, path, at=at, replace=force, append=append)
     show(done, mart, path, as_json=as_json)
 
 
