@@ -28,7 +28,7 @@ _ROWS = 2_048
 
 
 class CannotAppend(Exception):
-    """What has changed cannot be told, or the file is of something else; the text says which."""
+    """What has changed is not known, or the file is of something else; the text says which."""
 
 
 @dataclass(frozen=True)
