@@ -73,6 +73,12 @@ ACTIONS: Mapping[str, Action] = {
         lambda of, item, note: ["rejects", "resolve", of, f"--note={note}", *_last(item)],
         wants_note=True,
     ),
+    "dismiss_reason": Action(
+        "Dismiss",
+        "Dismiss all open rejects of '{of}' with the reason {item}? Their bytes stay in the lake.",
+        lambda of, item, note: ["rejects", "resolve", of, f"--note={note}", *_option("reason", item)],
+        wants_note=True,
+    ),
     "accept_gaps": Action(
         "Accept",
         "Accept these gaps of '{of}' as lost? Nobody is warned of them any more.",

@@ -36,7 +36,7 @@ def test_a_reject_shows_what_was_sent_and_then_what_became_of_it(settings: Setti
     assert r"\xff" in text
     assert len(content.sent[content.rejects[0].event_id]) == SHOWN_BYTES
     assert "<torn" not in tiles["rejects"], "it is escaped"
-    assert tiles["rejects"].count("<button") == 2 * 3 + 2
+    assert tiles["rejects"].count("<button") == 2 * 3 + 1 + 2
     assert "button" not in for_viewers(tiles)["rejects"]
     assert "resolved" not in tiles
 

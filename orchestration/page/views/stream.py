@@ -125,7 +125,10 @@ def _rejects(look: Look, content: StreamContent, row: StreamRow | None) -> Html:
     everything = tag(
         "p",
         button("retry_rejects", of=name, label="Try all again"),
-        button("dismiss_rejects", of=name, label="Dismiss all"),
+        [
+            button("dismiss_reason", of=name, item=reason, label=f"Dismiss all {reason}")
+            for reason in sorted({each.reason for each in content.rejects})
+        ],
     )
     note = f"the newest {len(rows)} of {total:,}" if total > len(rows) else f"{total}"
     return tile("Open rejects", shown, everything, way, note=note, kind="wide")
