@@ -10,6 +10,7 @@ import pytest
 from orchestration.conditions.condition import Condition
 from orchestration.conditions.journal import open_conditions
 from orchestration.conditions.kinds import KINDS
+from orchestration.page.action_log import newest_actions
 from tests.conftest import there
 from tests.e2e.conditions.system import PATIENCE_SECONDS, System
 from tests.e2e.page import LOOKS, LivePage
@@ -139,3 +140,31 @@ def test_its_process_comes_back_and_is_missed(system: System, page: LivePage) ->
     os.kill(before, signal.SIGKILL)
     eventually(lambda: system.pid("page") not in (None, before), "another one", seconds=PATIENCE_SECONDS)
     page.wait_for(lambda text: "no connection" not in text and "everything works" in text, "it follows again")
+
+
+def test_an_operator_dismisses_a_reject_and_launches_a_refresh_by_buttons(
+    system: System, page: LivePage, apache_kafka: ApacheKafka
+) -> None:
+    stream = f"clicks{system.number}"
+    produce(apache_kafka.bootstrap_servers, stream, [b"to be dismissed"])
+    with page.nothing_wrong():
+        page.open(f"/stream/{stream}", shows="not_json 15")
+        page.browser.evaluate("document.querySelector('[data-action=dismiss_reason]').click()")
+        page.wait_for(lambda text: f"Dismiss all open rejects of '{stream}'" in text, "the question")
+        page.browser.evaluate("document.getElementById('sure-yes').click()")
+        assert json.loads(system.run("rejects", "list", stream, "--json").stdout), "nothing without a reason"
+        page.browser.evaluate("document.getElementById('sure-note').value = 'seen by hand'")
+        page.browser.evaluate("document.getElementById('sure-yes').click()")
+        page.wait_for(lambda text: f"{stream}: " in text and " dismissed Close" in text, "the answer")
+        assert json.loads(system.run("rejects", "list", stream, "--json").stdout) == []
+        page.wait_for(lambda text: "None: everything that came was decoded." in text, "they are gone")
+        page.open("/", shows="Refresh now")
+        page.browser.evaluate("document.querySelector('[data-action=refresh]').click()")
+        page.browser.evaluate("document.getElementById('sure-yes').click()")
+        said = page.wait_for(lambda text: "of 'refresh' is launched" in text, "the run")
+        page.open("/alerts", shows="What operators did")
+    name = said.partition("of 'refresh' is launched")[0].split()[-1]
+    page.open("/", shows=name)
+    page.wait_for(lambda text: f"{name} refresh success" in text, "it ends well")
+    done = newest_actions(system.data_dir, count=2)
+    assert [(each.command[0], each.state) for each in done] == [("refresh", "done"), ("rejects", "done")]
