@@ -4,6 +4,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "": ("millrace demo", "millrace new shop --example shop", "millrace --data-dir /data/shop status"),
     "up": ("millrace up", "MILLRACE_UI_PORT=3001 millrace up", "millrace up --no-ui"),
     "down": ("millrace down", "millrace --data-dir /data/shop down"),
+    "password": ("millrace password",),
+    "refresh": ("millrace refresh", "millrace refresh --json"),
     "demo": ("millrace demo", "millrace --data-dir /tmp/plant demo --for 60"),
     "service": (
         "millrace service --systemd > millrace-shop.service",

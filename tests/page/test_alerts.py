@@ -81,7 +81,7 @@ def test_many_alerts_are_counted_and_the_first_shown(lake: Lake) -> None:
     content = read_alerts(lake, [TABLE])
     assert len(content.open) == MOST_OPEN
     assert content.open[0].key == "m-1", "what is a condition comes first"
-    text = shown(alerts_tiles(LOOK, content, [], Heard())["alerts"])
+    text = shown(alerts_tiles(LOOK, content, [], Heard())["rule_alerts"])
     assert f"the first {MOST_OPEN} of 502" in text
 
 
@@ -96,11 +96,11 @@ def test_an_alert_shows_what_became_of_it(tmp_path: Path, lake: Lake) -> None:
     }
     for words, known in states.items():
         tiles = alerts_tiles(LOOK, content, [HOT], known)
-        text = shown(tiles["alerts"])
+        text = shown(tiles["rule_alerts"])
         assert words in text, text
-        assert "<b>" not in tiles["alerts"], "values are escaped"
+        assert "<b>" not in tiles["rule_alerts"], "values are escaped"
         assert "stays in the mart" in text, "of the severity that is no condition"
-    assert "no condition of its own" in shown(alerts_tiles(LOOK, content, [], Heard())["alerts"])
+    assert "no condition of its own" in shown(alerts_tiles(LOOK, content, [], Heard())["rule_alerts"])
     assert "m-3" in shown(tiles["ended"])
 
 
@@ -125,6 +125,6 @@ def test_the_ledger_is_read_again_only_when_it_has_changed(tmp_path: Path) -> No
 
 
 def test_without_a_model_of_alerts_the_page_says_how_to_make_one() -> None:
-    assert "docs/rules.md" in shown(alerts_tiles(LOOK, AlertContent(), [], Heard())["alerts"])
+    assert "docs/rules.md" in shown(alerts_tiles(LOOK, AlertContent(), [], Heard())["rule_alerts"])
     node = {"resource_type": "model", "name": "m", "schema": "marts", "alias": "m", "config": {"meta": {}}}
     assert not list(alert_tables({"nodes": {"model.p.m": node}}))

@@ -39,14 +39,14 @@ def alerts_tiles(
         )
     if not content.models:
         text = "This project has no model of alerts: docs/rules.md says how to make one."
-        return {**tiles, "alerts": tile("Open alerts", nothing(text), kind="wide")}
+        return {**tiles, "rule_alerts": tile("Open alerts", nothing(text), kind="wide")}
 
     def sent(alert: Alert) -> Child:
         return _sent(alert, known, heard, now=look.at)
 
     return {
         **tiles,
-        "alerts": _open(look, content, sent),
+        "rule_alerts": _open(look, content, sent),
         "ended": _ended(look, content),
     }
 

@@ -69,8 +69,8 @@ MUTANTS = (
     Mutant(
         "the password is not compared",
         _ACCESS,
-        "        return hmac.compare_digest(given.strip().encode(), self.password.encode())\n",
-        "        return bool(given.strip())\n",
+        "        return given is not None and hmac.compare_digest(given[1].encode(), self.password.encode())\n",
+        "        return given is not None and bool(given[1])\n",
         "nothing is answered without the password",
         (f"{_UI}::test_nothing_is_answered_without_the_password",),
     ),
