@@ -104,6 +104,21 @@ def test_a_closed_shard_ends_with_its_last_iterator(client: Any, kinesis: Stubbe
     assert read(shard) == []  # nothing more is asked
 
 
+def test_a_shard_without_events_is_asked_less_often_until_one_comes(client: Any, kinesis: Stubber) -> None:
+    gives_iterator(kinesis, "i1", ShardIteratorType="TRIM_HORIZON")
+    answers = [(1,), (), (), (), (), (2,), (), (3,)]
+    for number, sequences in enumerate(answers, 1):
+        gives(kinesis, f"i{number}", *map(record, sequences), then=f"i{number + 1}")
+    shard, now, pauses = reader(client), 1000.0, []
+    for _ in answers:
+        shard.ask(AtOnce(), now)
+        shard.settle(now, interval_seconds=0.25)
+        shard.waiting.clear()
+        pauses.append(shard.due_at - now)
+        now = shard.due_at
+    assert pauses == [0.25, 0.5, 0.75, 1.0, 1.0, 0.25, 0.5, 0.25]
+
+
 def test_an_expired_iterator_is_replaced_after_what_was_read(client: Any, kinesis: Stubber) -> None:
     gives_iterator(kinesis, "i1", ShardIteratorType="TRIM_HORIZON")
     gives(kinesis, "i1", record(1), then="i2")

@@ -13,6 +13,8 @@ from ingestion.spool.writer import SpoolEvent
 
 _RECORDS = 4_000
 _LONGEST_SECONDS = 10.0
+_IDLE_SECONDS = 1.0
+"""Between two requests where nothing comes: all readers of a shard share five a second, and each costs."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class ShardReader:
         self._client, self._stream, self._begin = client, stream, dict(begin)
         self._iterator: str | None = None
         self._failures = 0
+        self._empty = 0
 
     def ask(self, pool: Executor, now: float) -> None:
         """Ask for the next records, if it is time and the last ones were taken."""
@@ -67,7 +70,7 @@ class ShardReader:
 
         Args:
             now: time.monotonic().
-            interval_seconds: Until it is asked again at the earliest.
+            interval_seconds: Until it is asked again at the earliest; where nothing comes, up to a second.
 
         Raises:
             Exception: What boto3 raised.
@@ -86,7 +89,8 @@ class ShardReader:
             self._rest(now)
             return False
         self._failures = 0
-        self.due_at = now + interval_seconds
+        self._empty = 0 if answer.events or answer.behind_ms else self._empty + 1
+        self.due_at = now + max(interval_seconds, min(interval_seconds * (1 + self._empty), _IDLE_SECONDS))
         self.behind_ms = answer.behind_ms
         self.waiting.extend(answer.events)
         if answer.events:
