@@ -12,7 +12,9 @@ from ingestion.declare.stream import Stream
 from orchestration.checks.contracts import list_checks, read_contracts
 from orchestration.dbt.project import BUILT_TYPES, ParsedModels, contract_folders
 
-Stage = Literal["source", "buffer", "raw", "model", "seed", "left_out", "exposure"]
+Stage = Literal[
+    "source", "buffer", "raw", "model", "seed", "left_out", "exposure", "serving", "conditions", "reaction"
+]  # fmt: skip
 _LANDED = 2  # the column of the raw tables: sources and buffers are before it
 _PRODUCT = "millrace"
 """The dbt package whose models describe the system itself."""

@@ -12,6 +12,9 @@ _SHAPES: dict[Stage, tuple[str, str]] = {
     "seed": ("[", "]"),
     "left_out": ("{{", "}}"),
     "exposure": (">", "]"),
+    "serving": ("[(", ")]"),
+    "conditions": ("{{", "}}"),
+    "reaction": (">", "]"),
 }
 
 

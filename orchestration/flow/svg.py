@@ -21,6 +21,7 @@ text { font-family: ui-sans-serif, system-ui, "Segoe UI", Roboto, Arial, sans-se
 .raw .box { fill: #ffe8d6; stroke: #e16f24 } .model .box { fill: #dafbe1; stroke: #4ac26b }
 .seed .box { fill: #f6f8fa; stroke: #8c959f } .exposure .box { fill: #fbefff; stroke: #c297ff }
 .left_out .box { fill: #ffebe9; stroke: #cf222e; stroke-dasharray: 4 3 }
+.serving .box, .conditions .box, .reaction .box { fill: #e8f0fe; stroke: #5b7db8 }
 .arrow { fill: none; stroke: #8c959f; stroke-width: 1.4 } .tip { fill: #8c959f } .page { fill: #ffffff }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3 } .caption, .heading { fill: #9198a1 } .page { fill: #0d1117 }
@@ -28,6 +29,7 @@ text { fill: #e6edf3 } .caption, .heading { fill: #9198a1 } .page { fill: #0d111
 .raw .box { fill: #3d1300; stroke: #db6d28 } .model .box { fill: #033a16; stroke: #2ea043 }
 .seed .box { fill: #151b23; stroke: #656c76 } .exposure .box { fill: #2a1648; stroke: #a371f7 }
 .left_out .box { fill: #490202; stroke: #f85149 }
+.serving .box, .conditions .box, .reaction .box { fill: #14243d; stroke: #6b8fd0 }
 .arrow { stroke: #656c76 } .tip { fill: #656c76 }
 }
 """

@@ -11,6 +11,7 @@ from orchestration.dbt.alert_tables import AlertTable, alert_tables
 from orchestration.dbt.manifest import known_state
 from orchestration.dbt.project import dbt_project, known_models
 from orchestration.flow.graph import Flow, flow_of
+from orchestration.flow.outlets import with_outlets
 from orchestration.page.alertcontent import read_alerts
 from orchestration.page.content import StreamContent, read_stream
 from orchestration.page.heard import HeardReader
@@ -49,10 +50,16 @@ class Sources:
         declared = next((each for each in self.streams if each.name == name), None)
         return None if declared is None else read_stream(self.settings, self.lake, declared)
 
-    def flow(self) -> tuple[Flow, tuple[str, ...]]:
-        """The flow of the project as it was parsed last, and why models cannot be built."""
-        _, flow, problems, _ = self._project()
-        return flow, problems
+    def flow(self, look: Look) -> Mapping[str, Html]:
+        """The flow of the project as it was parsed last, with what the system hands on, and to whom."""
+        _, flow, problems, tables = self._project()
+        shown = with_outlets(
+            flow,
+            published=look.overview.publishing,
+            alerting=[each.name for each in tables if each.severities],
+            reactions=look.overview.reactions,
+        )
+        return flow_tiles(look, shown, problems)
 
     def alerts(self, look: Look) -> Mapping[str, Html]:
         """The alerts of the project's rules."""
@@ -93,7 +100,7 @@ class Page:
 
 PAGES: Mapping[str, Page] = {
     "overview": Page("Overview", "/", lambda look, sources, of: overview_tiles(look)),
-    "flow": Page("Flow", "/flow", lambda look, sources, of: flow_tiles(look, *sources.flow())),
+    "flow": Page("Flow", "/flow", lambda look, sources, of: sources.flow(look)),
     "stream": Page(
         "Stream",
         "/stream/{of}",

@@ -9,6 +9,7 @@ from orchestration.flow.svg import Mark, Marks, drawing
 from orchestration.page.html import Html, nothing, tag, tile
 from orchestration.page.look import Look
 from orchestration.page.views.conditions import seconds
+from orchestration.page.views.outlets import outlet_marks
 from orchestration.page.views.overview import errors, rate, version
 from orchestration.records.overview import StreamRow
 from orchestration.records.reader import CheckRecord
@@ -22,7 +23,7 @@ def flow_tiles(look: Look, flow: Flow, problems: Iterable[str] = ()) -> dict[str
 
     Args:
         look: Of the running system.
-        flow: Of its project.
+        flow: Of its project, with outlets.
         problems: Why models cannot be built.
     """
     tiles = errors(look)
@@ -34,7 +35,9 @@ def flow_tiles(look: Look, flow: Flow, problems: Iterable[str] = ()) -> dict[str
     if not flow.nodes:
         empty = nothing("No stream is declared yet: 'millrace add' proposes one from a topic.")
         return {**tiles, "flow": tile("From the sources on", empty, kind="wide")}
-    picture = Html(drawing(flow, name="What flows where, from the sources on", marks=marks_of(look, flow)))
+    own, outlets = marks_of(look, flow), outlet_marks(look, flow)
+    marks = Marks({**own.boxes, **outlets.boxes}, {**own.arrows, **outlets.arrows})
+    picture = Html(drawing(flow, name="What flows where, from the sources on", marks=marks))
     shown = tag("div", picture, class_="scroll flow", tabindex="0")
     return {**tiles, "flow": tile("From the sources on", shown, _legend(), note=version(look), kind="wide")}
 
