@@ -96,7 +96,7 @@ class Seen:
     payload: str | None
     reason: str = ""
     detail: str = ""
-    format: str = ""
+    format: str = "json"
     states: Mapping[str, str] = field(default_factory=dict)
 
 
