@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import hypothesis
 import psycopg2
 import pytest
 
@@ -32,6 +33,15 @@ USER, PASSWORD = SECURED_USER, SECURED_PASSWORD
 """Of the secured Kafka."""
 T = TypeVar("T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
+
+# Of a first call that imports, or of a busy machine, seconds say nothing.
+hypothesis.settings.register_profile(
+    "unhurried",
+    parent=hypothesis.settings.default,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
