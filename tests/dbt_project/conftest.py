@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
+from dbt.contracts.graph.nodes import SeedNode
 
 from ingestion.declare.file import load_streams
 from ingestion.declare.stream import Stream
@@ -57,13 +58,17 @@ class Warehouse:
         return result
 
     def _parsed(self, target: str) -> Manifest:
-        """A copy of what dbt parsed when it first saw this text: another folder or lake changes nothing."""
+        """A copy of what dbt parsed when it first saw this text, in whatever folder that was."""
         key = f"{target} {text_of(self.project)}"
         if key not in PARSED:
             parsed = run_dbt(self.project, self.lake.settings.data_dir, "parse", target=target)
             assert parsed.success, explain(parsed)
             PARSED[key] = parsed.result
-        return copy_for_run(PARSED[key])
+        copy = copy_for_run(PARSED[key])
+        for node in copy.nodes.values():
+            if isinstance(node, SeedNode):  # the only ones whose file is read again, from where it was parsed
+                node.root_path = str(self.project)
+        return copy
 
     def rows(self, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
         """All rows of a table, in one order."""
