@@ -20,7 +20,7 @@ def with_outlets(
         flow: Of the project.
         published: Marts that PostgreSQL has, or is to have.
         alerting: Models whose open rows are conditions.
-        reactions: Names of the reactions; without any there is nothing to be told.
+        reactions: Names of the reactions; without any nobody hears of conditions.
     """
     models = {node.title: node for node in flow.nodes if node.stage in ("model", "seed")}
     last = max((node.column for node in flow.nodes), default=0)
@@ -31,11 +31,11 @@ def with_outlets(
         nodes.append(Node(SERVING, _DATABASE, text, "serving", column, "For psql and BI tools."))
         arrows += [(key, SERVING) for key in shown]
     if reactions:
-        told = [models[name] for name in sorted(alerting) if name in models]
-        column = 1 + max((node.column for node in told), default=last)
+        sources = [models[name] for name in sorted(alerting) if name in models]
+        column = 1 + max((node.column for node in sources), default=last)
         about = "What does not work, and the open alerts of rules."
         nodes.append(Node(CONDITIONS, _SAYS, "what is wrong now", "conditions", column, about))
-        arrows += [(node.key, CONDITIONS) for node in told]
+        arrows += [(node.key, CONDITIONS) for node in sources]
         for name in sorted(reactions):
             nodes.append(Node(key_of(name), name, "a reaction", "reaction", column + 1))
             arrows.append((CONDITIONS, key_of(name)))
