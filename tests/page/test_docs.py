@@ -80,7 +80,8 @@ def test_a_description_cannot_leave_its_place(plant: Settings, tmp_path: Path) -
     manifest["nodes"]["model.plant.alerts"]["description"] = "</script><script>document.title='evil'</script>"
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     evil, plain = docs_of_state(tmp_path), docs_of_state(parsed.folder)
-    assert evil is not None and plain is not None  # noqa: PT018
+    assert evil is not None
+    assert plain is not None
     assert evil.count("</script>") == plain.count("</script>")
     assert "\\u003c/script>\\u003cscript>document.title" in evil
 
