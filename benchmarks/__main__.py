@@ -13,7 +13,7 @@ from tests.repository import REPOSITORY
 _MODULES = {
     "w1": "w1_drain", "w2": "w2_paced", "w3": "w3_chain", "w4": "w4_history", "w5": "w5_mess",
     "w6": "w6_trickle", "w7": "w7_formats", "w8": "w8_sources", "w9": "w9_serving",
-    "spool": "spool", "stock": "stock_chain", "peers": "peers",
+    "page": "page", "spool": "spool", "stock": "stock_chain", "peers": "peers",
 }  # fmt: skip
 _DEFAULT: list[tuple[str, list[str]]] = [
     ("w1", []),

@@ -1,7 +1,9 @@
 """CPU seconds and memory of process trees, read from outside."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import psutil
 
@@ -31,34 +33,41 @@ def cpu_seconds(roots: Iterable[int]) -> float:
 
 def pss_mib(roots: Iterable[int]) -> float:
     """Proportional set size: what is shared counts once."""
-    total = 0
+    return sum(pss_by_name(roots).values())
+
+
+def pss_by_name(roots: Iterable[int]) -> Counter[str]:
+    """The same by what the processes are: a Python module, or a program."""
+    found = Counter[str]()
     for process in members(roots):
         try:
-            total += process.memory_full_info().pss
+            argv, pss = process.cmdline(), process.memory_full_info().pss
         except psutil.Error:
             continue
-    return total / 2**20
+        module = argv[argv.index("-m") + 1] if "-m" in argv else Path(argv[0]).name if argv else "?"
+        found[module.split(":")[0]] += pss / 2**20  # type: ignore[assignment]  # PostgreSQL writes its own
+    return found
 
 
 class Peak:
     """Samples the trees' memory on a thread until it is stopped.
 
     Attributes:
-        samples_mib: What it saw.
+        largest: MiB by what the processes are, of the sample with the largest sum.
     """
 
     def __init__(self, roots: Callable[[], Iterable[int]], *, every_s: float = 5.0) -> None:
-        self.samples_mib: list[float] = []
+        self.largest = Counter[str]()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(roots, every_s), daemon=True)
         self._thread.start()
 
     def _run(self, roots: Callable[[], Iterable[int]], every_s: float) -> None:
         while not self._stop.wait(every_s):
-            self.samples_mib.append(pss_mib(roots()))
+            self.largest = max(self.largest, pss_by_name(roots()), key=lambda each: sum(each.values()))
 
     def stop(self) -> float:
         """End; the largest sample in MiB."""
         self._stop.set()
         self._thread.join()
-        return max(self.samples_mib, default=0.0)
+        return float(sum(self.largest.values()))

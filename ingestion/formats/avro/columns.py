@@ -5,7 +5,6 @@ for schemas without nesting, read as they were written, for values that are writ
 end where their record ends, and for bytes without a fault. tests/formats/test_avro_columns.py compares both.
 """
 
-import re
 from functools import lru_cache, reduce
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 from ingestion.formats.avro.mapping import converter
 from ingestion.formats.avro.schema import AvroSchema, type_of, without_null
 from ingestion.formats.avro.values import Convert
+from ingestion.formats.json_columns import json_texts
 
 # `bytes` and `fixed` are not there: pyruhvro 0.4.0 has no columns for them, and panics.
 _WIRE = {
@@ -28,7 +28,6 @@ _WIRE = {
     "enum": "long",
 }
 _SIZES = {"boolean": 1, "float": 4, "double": 8}
-_ESCAPED = re.compile(rb'["\\\x00-\x1f]')
 _LONGEST = 10
 """Bytes of a number; one so long may be too large for 64 bits."""
 
@@ -156,20 +155,7 @@ def _number_sizes(array: pa.Array) -> pa.Array:
 
 
 def _text(array: pa.Array, column: _Column) -> pa.Array:
-    """A column's values as JSON text; orjson writes what Arrow would write otherwise."""
-    if column.kind in ("float", "double") and column.convert is not None:
-        every = array.to_pylist()
-        if not pc.all(pc.is_finite(array)).as_py():
-            every = [column.convert(value) for value in every]
-        # Texts among them are NaN and infinities, which have no comma.
-        return pa.array(orjson.dumps(every)[1:-1].split(b","), pa.string())
-    if column.convert is not None:
-        found = [orjson.dumps(column.convert(value)) for value in array.to_pylist()]
-        return pa.array(found, pa.string())
-    if column.kind == "string":
-        if _ESCAPED.search(array.buffers()[2] or b""):  # of all values together; none is cut in UTF-8
-            return pa.array([orjson.dumps(value) for value in array.to_pylist()], pa.string())
-        text = pc.binary_join_element_wise('"', array, '"', "")
-    else:
-        text = array.cast(pa.string())
-    return pc.fill_null(text, "null") if column.nullable else text
+    """A column's values as JSON text."""
+    if column.convert is None or column.kind in ("float", "double"):
+        return json_texts(array)
+    return pa.array([orjson.dumps(column.convert(value)) for value in array.to_pylist()], pa.string())

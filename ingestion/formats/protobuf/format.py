@@ -14,14 +14,15 @@ import orjson
 import pyarrow as pa
 
 from ingestion.formats.canonical import MOST_LEVELS, Unsayable, base64_text, number
-from ingestion.formats.each import array_of, read_each
+from ingestion.formats.each import array_of, read_each, read_quickly
 from ingestion.formats.likeness import ANYTHING, GUESS, Likeness, Sample, is_text, likeness
 from ingestion.formats.port import FormatOptions, Refusal, Surroundings, Texts
+from ingestion.formats.protobuf.columns import columns_of
 from ingestion.formats.protobuf.descriptors import message_class
 from ingestion.formats.protobuf.fields import is_wrapper
 from ingestion.formats.protobuf.flat import flat
 from ingestion.formats.protobuf.options import ProtobufOptions
-from ingestion.formats.protobuf.registered import reader_of
+from ingestion.formats.protobuf.registered import quick_of, reader_of
 from ingestion.formats.protobuf.wire import fields_on_the_wire
 from ingestion.formats.schema_registry.reading import REASONS, read_registered
 from ingestion.formats.unpack import UNPACKS_TOO_LARGE
@@ -57,10 +58,15 @@ class ProtobufFormat:
                     schema, reason=NOT_PROTOBUF,
                     read=lambda value, of: _read_one(value, None, of_type=of, max_bytes=around.max_bytes),
                 ),
+                quick_of=lambda schema, _: quick_of(schema, columns_of),
             )  # fmt: skip
         of_type = message_class(declared.descriptors, declared.message)
-        read = _read_delimited if declared.delimited else _read_one
-        return read_each(events, around, partial(read, of_type=of_type, max_bytes=around.max_bytes))
+        read_one = _read_delimited if declared.delimited else _read_one
+        read = partial(read_one, of_type=of_type, max_bytes=around.max_bytes)
+        columns = None if declared.delimited else columns_of(of_type)
+        if columns is None:
+            return read_each(events, around, read)
+        return read_quickly(events, around, columns.texts, read)
 
     def recognise(self, samples: Sequence[Sample]) -> Likeness | None:
         """Whether their lengths add up as a message's do, with one wire type for each field: a guess."""

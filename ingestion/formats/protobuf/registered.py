@@ -8,7 +8,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingestion.formats.each import Quick
 from ingestion.formats.port import Refusal
+from ingestion.formats.protobuf.columns import Columns
 from ingestion.formats.protobuf.descriptors import DescriptorsRefused, message_class
 from ingestion.formats.protobuf.wire import varint
 from ingestion.formats.schema_registry.reading import ReadNamed, SchemaUnusable
@@ -46,6 +51,34 @@ def reader_of(schema: Registered, *, read: ReadMessage, reason: str) -> ReadName
         return readers[indexes](said.rest[at:] if said.value is None else said.value)
 
     return one
+
+
+def quick_of(schema: Registered, columns_of: Callable[[Any], Columns | None]) -> Quick | None:
+    """What reads many values of one message of a schema at once; None where its descriptors cannot be used.
+
+    Args:
+        schema: Of the registry.
+        columns_of: The quick way for a message's class.
+    """
+    try:
+        descriptors, file = _descriptors(schema)
+    except SchemaUnusable:
+        return None  # reader_of says why
+
+    def read(values: pa.Array) -> pa.Array | None:
+        first = values[0].as_py() if len(values) else b""
+        indexes, at = _indexes(first)
+        if indexes is None or not pc.all(pc.starts_with(values, first[:at])).as_py():
+            return None
+        try:
+            columns = columns_of(message_class(descriptors, _name(file, indexes)))
+        except (DescriptorsRefused, IndexError):
+            return None
+        if columns is None:
+            return None
+        return columns.texts(pa.array([value[at:] for value in values.to_pylist()], pa.binary()))
+
+    return read
 
 
 def message_of(schema: Registered, name: str | None) -> Any:
