@@ -14,7 +14,7 @@ from ingestion.errors import MillraceError
 from ingestion.lake.contents import asked_of_catalog
 from ingestion.lake.lake import Lake
 from ingestion.lake.versions import METADATA_SCHEMA
-from ingestion.serve.moments import moments
+from ingestion.serve.moments import Moments, by_stream
 from ingestion.serve.shelf import Mart, served_marts, shown_batches
 from ingestion.settings import Settings
 from orchestration.records.overview import Overview, OverviewReader
@@ -82,19 +82,22 @@ class Look:
     reaches: Mapping[str, Reach] = field(default_factory=dict)
 
 
-def read_look(settings: Settings, reader: OverviewReader) -> Look:
+def read_look(settings: Settings, reader: OverviewReader, known: Moments) -> Look:
     """Look at everything; whatever is away is an error in the overview.
 
     Args:
         settings: Where everything is.
         reader: In a transaction of the lake, if that can be read.
+        known: Of the looks before.
     """
     overview = reader.read()
     version, marts = None, served_marts(settings.data_dir)
     reaches: dict[str, Reach] = {}
     with suppress(MillraceError, duckdb.Error):
         version = read_version(reader.lake)
-        reaches = read_reaches(reader.lake, marts, shown_batches(settings.data_dir), version.number)
+        reaches = read_reaches(
+            reader.lake, marts, shown_batches(settings.data_dir), version.number, known=known
+        )
     return Look(datetime.now(UTC), overview, version, marts=marts, reaches=reaches)
 
 
@@ -111,15 +114,23 @@ def read_version(lake: Lake) -> Version:
 
 
 def read_reaches(
-    lake: Lake, marts: Mapping[str, Mart], shown: Mapping[str, Mapping[str, int]], version: int
+    lake: Lake,
+    marts: Mapping[str, Mart],
+    shown: Mapping[str, Mapping[str, int]],
+    version: int,
+    *,
+    known: Moments,
 ) -> dict[str, Reach]:
-    """Of each mart; marts that have taken in the same batches are asked about once."""
-    known: dict[tuple[tuple[str, int], ...], Reach] = {}
-    reaches: dict[str, Reach] = {}
-    for name in marts:
-        batches = shown.get(name, {})
-        key = tuple(sorted(batches.items()))
-        if key not in known:
-            known[key] = Reach(*moments(lake, batches, version=version))
-        reaches[name] = known[key]
-    return reaches
+    """Of each mart.
+
+    Args:
+        lake: Where the batches are.
+        marts: By name.
+        shown: Mart → stream → the newest batch that it has.
+        version: Of the lake.
+        known: What was read before; only the others are asked about, all at once.
+    """
+    batches = {name: shown.get(name, {}) for name in marts}
+    pairs = {pair for each in batches.values() for pair in each.items()}
+    found = known.of(lake, pairs, version=version)
+    return {name: Reach(*by_stream(found, each)) for name, each in batches.items()}

@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 
 from ingestion.errors import MillraceError
+from ingestion.serve.moments import Moments
 from ingestion.serve.shelf import served_marts, shown_batches
 from ingestion.settings import Settings
 from orchestration.cli.query import Questions
@@ -57,6 +58,7 @@ class MartsReader:
 
     settings: Settings
     _questions: Questions | None = field(default=None)
+    _moments: Moments = field(default_factory=Moments)
 
     def read(self) -> MartsContent:
         """Every tile of one version; what cannot be read says why."""
@@ -73,7 +75,9 @@ class MartsReader:
         self._questions = self._questions or Questions(self.settings)
         try:
             with self._questions.one_version() as (lake, version):
-                reaches = read_reaches(lake, marts, shown_batches(self.settings.data_dir), version)
+                reaches = read_reaches(
+                    lake, marts, shown_batches(self.settings.data_dir), version, known=self._moments
+                )
                 filled = tuple(self._filled(each, self._questions, reaches) for each in declared)
                 return MartsContent(version, filled, mistake)
         except (MillraceError, duckdb.Error) as error:

@@ -15,6 +15,7 @@ import duckdb
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.lake.newest import NewestVersion
+from ingestion.serve.moments import Moments
 from ingestion.settings import Settings
 from orchestration.cli.declared import declared_or_in_use
 from orchestration.cli.rates import Rates
@@ -58,6 +59,7 @@ class Reader:
         self._heard = HeardReader(settings.data_dir)
         self._seen: tuple[frozenset[Key], int | None] = (frozenset(), None)
         self._read_s = -_AGAIN_SECONDS
+        self._moments = Moments()
         self._used_s = time.monotonic()
         self._threads = [
             threading.Thread(target=work, name=name, daemon=True)
@@ -107,7 +109,7 @@ class Reader:
         self._seen, self._read_s = seen, now_s
         overviews, sources = self._open()
         with _one_version(overviews.lake):
-            look = read_look(self._settings, overviews)
+            look = read_look(self._settings, overviews, self._moments)
             counts = {row.stream: row.rows + row.rejects for row in look.overview.streams}
             look = replace(look, rates=self._rates.measure(counts, now_s=now_s))
             for view, of in sorted({(key.view, key.of) for key in wanted}):

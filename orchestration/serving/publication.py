@@ -12,7 +12,7 @@ from ingestion.faultpoints import faultpoint
 from ingestion.lake.lake import Lake
 from ingestion.serve.changes import relation
 from ingestion.serve.instants import NO_STREAM, Instant
-from ingestion.serve.moments import moments
+from ingestion.serve.moments import Moments
 from ingestion.serve.shelf import Mart
 from ingestion.serve.texts import Columns, quoted
 from orchestration.serving import books
@@ -107,7 +107,6 @@ class _Publishing:
         self._wanted, self._whole = wanted_versions(marts, instants), whole
         self._rows: dict[str, int] = {}
         self._made: list[Mart] = []
-        self._moments: dict[tuple[int, str, int], tuple[datetime | None, datetime | None]] = {}
 
     def run(self) -> Publication:
         begun, cursor = time.monotonic(), self._cursor
@@ -197,18 +196,17 @@ class _Publishing:
         return bool(rows == different and not nulls)
 
     def _served(self, shown: Mapping[str, Published]) -> list[ServedRow]:
+        batches = {
+            (name, stream): self._wanted[name].shown.get(name, {}).get(stream)
+            for name in shown
+            for stream in self._marts[name].streams or (NO_STREAM,)
+        }
+        pairs = {(stream, batch) for (_, stream), batch in batches.items() if batch is not None}
+        newest = max((each.snapshot for each in shown.values()), default=0)
+        found = Moments().of(self._lake, pairs, version=newest)
         rows = []
-        for name, each in shown.items():
-            instant = self._wanted[name]
-            for stream in self._marts[name].streams or (NO_STREAM,):
-                batch = instant.shown.get(name, {}).get(stream)
-                fresh, complete = (None, None) if batch is None else self._of(each.snapshot, stream, batch)
-                rows.append(ServedRow(name, stream, each.snapshot, each.snapshot_at, fresh, complete))
+        for (name, stream), batch in batches.items():
+            fresh, complete = (None, None) if batch is None else found[stream, batch]
+            each = shown[name]
+            rows.append(ServedRow(name, stream, each.snapshot, each.snapshot_at, fresh, complete))
         return rows
-
-    def _of(self, version: int, stream: str, batch: int) -> tuple[datetime | None, datetime | None]:
-        place = (version, stream, batch)
-        if place not in self._moments:
-            fresh, complete = moments(self._lake, {stream: batch}, version=version)
-            self._moments[place] = fresh.get(stream), complete.get(stream)
-        return self._moments[place]
