@@ -1,7 +1,8 @@
 """`make bench`: the workloads one after another, each a process of its own; one table at the end.
 
 `make bench ARGS="w3 --for 120"` runs one of them with its options. `--peers` adds the peers, `--write` puts
-the table into docs/performance.md.
+the table into docs/performance.md. `python -m benchmarks w3 --help` shows the options of one. Without a name
+all of them run, which takes an hour.
 """
 
 import subprocess
@@ -45,6 +46,12 @@ def run(name: str, arguments: list[str]) -> list[Row]:
 
 def main() -> int:
     arguments = sys.argv[1:]
+    if arguments[:1] in (["-h"], ["--help"]):  # after a name it is that benchmark's own
+        print(f"{__doc__}\nNames: {', '.join(_MODULES)}.")
+        return 0
+    if arguments and not arguments[0].startswith("--") and arguments[0] not in _MODULES:
+        print(f"'{arguments[0]}' is not one of the benchmarks: {', '.join(_MODULES)}", file=sys.stderr)
+        return 2
     into_page = "--write" in arguments
     benchmarks = [*_DEFAULT, ("peers", [])] if "--peers" in arguments else _DEFAULT
     arguments = [argument for argument in arguments if argument not in ("--write", "--peers")]
