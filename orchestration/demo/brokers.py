@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+from kafka.errors import KafkaError
+
 from ingestion.collect.status import state_folder
 from ingestion.connectors.http.connector import HTTP
 from ingestion.settings import Settings, load_settings
 from orchestration.demo.guests import Guest, GuestBroker
+from orchestration.demo.senders import create_orders_topic
 from orchestration.demo.streams import INSPECTIONS
 from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.mqtt import EmbeddedMqtt
-from orchestration.services.process import Service, free_port
+from orchestration.services.process import Service, ServiceError, free_port
 
 # A developer's .env may name these; no process of a demo may log in anywhere.
 _UNSET = (
@@ -21,6 +24,25 @@ _UNSET = (
     "http_proxy", "http_secrets", "http_read_token", "kinesis_profile", "rabbitmq_username",
     "rabbitmq_password", "rabbitmq_vhost", "rabbitmq_tls", "rabbitmq_ca_file",
 )  # fmt: skip
+
+
+class OrdersKafka(EmbeddedKafka):
+    """Has the topic of orders once it is started: whoever looks before the plant sends finds it."""
+
+    def start(self) -> None:
+        """Start it, and make the topic.
+
+        Raises:
+            ServiceError: It did not come up.
+        """
+        if self.is_running():
+            return
+        super().start()
+        try:
+            create_orders_topic(self.bootstrap_servers)
+        except KafkaError as error:
+            self.stop()
+            raise ServiceError(f"The embedded Kafka broker makes no topic: {error}.") from None
 
 
 class DemoBrokers:
@@ -35,7 +57,7 @@ class DemoBrokers:
     def __init__(self, data_dir: Path, project: Path, guests: Sequence[Guest] = ()) -> None:
         self._data_dir, self._project = data_dir, project
         self.guests = [GuestBroker(guest, data_dir / "brokers") for guest in guests]
-        self.kafka = EmbeddedKafka(data_dir / "brokers")
+        self.kafka = OrdersKafka(data_dir / "brokers")
         self.mqtt = EmbeddedMqtt(data_dir / "brokers")
         self.http_port = free_port()
 

@@ -15,6 +15,8 @@ _CANCELLED_SHARE = 0.12
 _QUEUE_SECONDS = (2.0, 12.0)
 _WORK_SECONDS = (5.0, 40.0)
 _TOMBSTONE_SHARE = 0.05
+_FIRST_STARTED_SECONDS, _FIRST_ENDED_SECONDS = 0.2, 0.5
+"""The first order is through at once: inspections and parcels follow from orders, and a demo may be short."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,12 @@ class OrderBook:
         started_s = created_s + random.uniform(*_QUEUE_SECONDS)
         ended_s = started_s + random.uniform(*_WORK_SECONDS)
         end = "cancelled" if random.random() < _CANCELLED_SHARE else "completed"
+        is_first = self._number == 1
+        if is_first:
+            started_s, ended_s, end = _FIRST_STARTED_SECONDS, _FIRST_ENDED_SECONDS, "completed"
         for at_s, event in ((created_s, "created"), (started_s, "started"), (ended_s, end)):
             self._push(at_s, order_id, template, event)
-        if random.random() < _TOMBSTONE_SHARE:
+        if random.random() < _TOMBSTONE_SHARE and not is_first:
             self._push(ended_s + 2.0, order_id, None, "")
 
     def _push(self, at_s: float, order_id: str, template: OrderEvent | None, event: str) -> None:

@@ -4,12 +4,18 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
+import pytest
+from kafka import KafkaConsumer
+
 from ingestion.collect.status import state_folder
 from ingestion.connectors.http.connector import HTTP
 from orchestration.demo.brokers import DemoBrokers
+from orchestration.demo.guests.traffic import Carriers
 from orchestration.demo.inspections import Inspection, Inspectors
-from orchestration.demo.orders import OrderEvent
+from orchestration.demo.machines import Machine
+from orchestration.demo.orders import OrderBook, OrderEvent
 from orchestration.demo.scanners import Scanners
+from orchestration.demo.senders import ORDERS_PARTITIONS, ORDERS_TOPIC
 from orchestration.demo.streams import INSPECTIONS
 from tests.ingestion.posting import collecting
 from tests.repository import REPOSITORY
@@ -75,6 +81,38 @@ def test_an_order_is_inspected_when_it_starts_and_when_it_is_completed() -> None
     for each in found:
         assert 0 <= each.scrapped <= each.inspected - each.passed <= each.inspected <= 7
         assert (each.defect is None) == (each.passed == each.inspected)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_short_demo_has_an_inspection_and_a_parcel(seed: int) -> None:
+    machines = (Machine("press-01", "line-1", "press", 60.0, 2.0, 10.0),)
+    book = OrderBook(machines, Random(seed), orders_per_second=0.1, run_id="r")
+    inspectors, carriers = Inspectors(Random(seed)), Carriers(Random(seed))
+    seen = Counter[str]()
+    for tick in range(160):
+        elapsed = tick * 0.05
+        for message in book.due(elapsed, now_s=elapsed):
+            assert message.event is not None, "the first order ends well"
+            seen["orders"] += 1
+            inspectors.notice(message.event, elapsed_s=elapsed)
+            carriers.notice(message.event, elapsed_s=elapsed)
+        seen["inspections"] += len([*inspectors.due(elapsed, now_s=elapsed)])
+        seen["parcels"] += len([*carriers.due(elapsed, now_s=elapsed)])
+        if elapsed >= 1:
+            assert seen["parcels"] >= 1
+    assert seen["inspections"] >= 1
+    assert seen["orders"] >= 3
+
+
+def test_whoever_looks_before_the_plant_sends_finds_the_topic_of_orders(tmp_path: Path) -> None:
+    kafka = DemoBrokers(tmp_path, REPOSITORY).kafka
+    kafka.start()
+    try:
+        consumer = KafkaConsumer(bootstrap_servers=kafka.bootstrap_servers)
+        assert consumer.partitions_for_topic(ORDERS_TOPIC) == set(range(ORDERS_PARTITIONS))
+        consumer.close()
+    finally:
+        kafka.stop()
 
 
 def test_a_demo_receives_http_on_a_port_of_its_own_whatever_env_says(tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ class Carriers:
     def __init__(self, random: Random) -> None:
         self._random = random
         self._due: list[tuple[float, str, str, str]] = []
+        self._has_left = False
 
     def notice(self, event: OrderEvent, *, elapsed_s: float) -> None:
         """Plan what an event of an order calls for; `elapsed_s` seconds since the start."""
@@ -90,6 +91,8 @@ class Carriers:
             return
         random = self._random
         carrier, at_s = random.choice(_CARRIERS), elapsed_s + random.uniform(*_PICKED_UP_SECONDS)
+        if not self._has_left:  # a demo may be short
+            self._has_left, at_s = True, elapsed_s
         heapq.heappush(self._due, (at_s, event.order_id, "picked_up", carrier))
         at_s += random.uniform(*_DELIVERED_SECONDS)
         heapq.heappush(self._due, (at_s, event.order_id, "delivered", carrier))
