@@ -161,11 +161,13 @@ class Settings(BaseSettings):
         """The value of a variable that a file of the project names, read now; None where it has none.
 
         Args:
-            name: The whole name. The environment wins over .env.
+            name: The whole name. The environment wins over .env, and .env over what a demo has started.
         """
         found = os.environ.get(name)
         if found is None and self._env_file is not None and self._env_file.is_file():
             found = dotenv_values(self._env_file).get(name)
+        if not found and is_demo(self.data_dir):
+            return self._variables.get(name.upper().removeprefix(_PREFIX).lower())
         return SecretStr(found) if found else None
 
     def replaced(self, **overrides: object) -> "Settings":

@@ -26,6 +26,7 @@ from orchestration.demo.folder import added_by_others, require_demo_folder, wipe
 from orchestration.demo.freshness import FreshnessReader
 from orchestration.demo.guests import EMULATED, left_out, present
 from orchestration.demo.project import A_QUERY, plant_project
+from orchestration.demo.reactions import RECEIVED, TOPIC
 from orchestration.demo.senders import ORDERS_TOPIC
 from orchestration.demo.summary import Summary, percentile
 from orchestration.demo.system import Demo
@@ -128,6 +129,7 @@ def _title(demo: Demo) -> str:
             f"{demo.brokers.addresses()}; from another shell, look into it and send events of your own:",
             f'  {command} query "{A_QUERY}"',
             f"  {command} produce {ORDERS_TOPIC} --count 5",
+            f"who hears of presses that stop: {shown(folder / RECEIVED)}, and MQTT topic {TOPIC}",
         )
     )
 

@@ -64,6 +64,13 @@ def _show_step(outcome: Outcome, number: int) -> None:
     out.print(
         Text.assemble((f"{number}. {outcome.step.title}", "bold"), f": {outcome.broken}; ", verdict, after)
     )
+    for sight in outcome.sights:
+        opened, closed = _seconds(sight.opened_s), _seconds(sight.closed_s)
+        out.print(f"   on {sight.surface} {opened} after the fault, over {closed} after the repair")
+
+
+def _seconds(found: float | None) -> str:
+    return "not" if found is None else f"{found:.1f} s"
 
 
 def _show(outcomes: list[Outcome]) -> None:
@@ -80,11 +87,16 @@ def _show(outcomes: list[Outcome]) -> None:
     for outcome in bad:
         out.print(Text(f"  {outcome.step.title}: {_why(outcome)}", "red"))
     if not bad:
-        good = "Good: every acknowledged event is in the lake exactly once, after every fault."
+        good = (
+            "Good: every acknowledged event is in the lake exactly once, after every fault, and the broken "
+            "machine's alert was seen everywhere, and its end."
+        )
         out.print(Text(good, "green"))
 
 
 def _why(outcome: Outcome) -> str:
+    wrong = [str(each) for each in outcome.counts if not each.holds]
+    wrong += [str(each) for each in outcome.sights if not each.is_whole]
     if not outcome.counts:
-        return "the lake could not be read in time"
-    return "; ".join(str(each) for each in outcome.counts if not each.holds)
+        wrong.append("the lake could not be read in time")
+    return "; ".join(wrong)

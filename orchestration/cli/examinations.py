@@ -126,10 +126,10 @@ def conditions(settings: Settings) -> Iterator[Finding]:
 
 def reactions(settings: Settings) -> Iterator[Finding]:
     """Whether everybody who is to hear of conditions can be reached, as far as the files say."""
-    from orchestration.reactions.declared import load_reactions, own_reaction
+    from orchestration.reactions.declared import load_reactions, own_reaction, reactions_file
     from orchestration.reactions.ways import open_way
 
-    found = load_reactions(settings.project / REACTIONS_FILE)
+    found = load_reactions(reactions_file(settings))
     if settings.alert_webhook_url is not None:
         found = (own_reaction(), *found)
     for reaction in found:

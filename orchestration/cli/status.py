@@ -7,12 +7,11 @@ import sys
 from datetime import UTC, datetime
 
 from ingestion.errors import ConfigError
-from ingestion.project import REACTIONS_FILE
 from ingestion.settings import Settings
 from orchestration.cli.context import err, out
 from orchestration.cli.declared import declared_or_in_use
 from orchestration.cli.tables import overview_tables
-from orchestration.reactions.declared import load_reactions
+from orchestration.reactions.declared import load_reactions, reactions_file
 from orchestration.records.overview import Overview, OverviewReader
 
 _BROKER_SECONDS = 2.0
@@ -69,7 +68,7 @@ def show(overview: Overview, *, as_json: bool) -> None:
 def _reactions_mistake(settings: Settings) -> str:
     """What is wrong with reactions.yml; empty when nothing is."""
     try:
-        load_reactions(settings.project / REACTIONS_FILE)
+        load_reactions(reactions_file(settings))
     except ConfigError as error:
         return str(error)
     return ""

@@ -1,4 +1,4 @@
-"""The demo's embedded brokers, where it receives HTTP, and the settings for both of all its processes."""
+"""The demo's embedded brokers, where it receives HTTP and alerts, and the settings of all its processes."""
 
 import os
 from collections.abc import Sequence
@@ -12,6 +12,8 @@ from ingestion.connectors.http.connector import HTTP
 from ingestion.settings import Settings, load_settings
 from orchestration.demo.guests import Guest, GuestBroker
 from orchestration.demo.senders import create_orders_topic
+from orchestration.demo.reactions import RECEIVED, RECEIVER_URL
+from orchestration.demo.receiver import AlertReceiver
 from orchestration.demo.streams import INSPECTIONS
 from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.mqtt import EmbeddedMqtt
@@ -60,10 +62,11 @@ class DemoBrokers:
         self.kafka = OrdersKafka(data_dir / "brokers")
         self.mqtt = EmbeddedMqtt(data_dir / "brokers")
         self.http_port = free_port()
+        self.receiver = AlertReceiver(data_dir / RECEIVED, port=free_port())
 
     def services(self) -> Sequence[Service]:
-        """The brokers, to be started and supervised."""
-        return [self.kafka, self.mqtt, *self.guests]
+        """The brokers and the receiver, to be started and supervised."""
+        return [self.kafka, self.mqtt, *self.guests, self.receiver]
 
     def runtime(self) -> dict[str, str]:
         """Settings' names → values that hold in every process of the demo, whatever .env says."""
@@ -77,6 +80,7 @@ class DemoBrokers:
             "http_host": "127.0.0.1",
             "http_port": str(self.http_port),
             "http_token": self.token,  # for `millrace produce`
+            RECEIVER_URL: self.receiver.url,
             "ui_preview_rows": "10",
             **{name: value for each in self.guests for name, value in each.guest.runtime(each.port).items()},
         }

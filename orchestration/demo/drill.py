@@ -13,6 +13,7 @@ from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
 from ingestion.settings import Settings
+from orchestration.demo.drill_alert import Sight
 from orchestration.demo.drill_sender import Sent
 from orchestration.demo.drill_steps import Stage, Step
 from orchestration.demo.streams import PlantStream
@@ -101,19 +102,27 @@ class Outcome:
     Attributes:
         step: Which.
         broken: What was done, in words.
+        sights: Of an alert that was to be seen: one for each place.
         counts: Of each stream; empty when the lake could not be read in time.
-        seconds: From the fault until everything was in the marts; None when that took too long.
+        seconds: From the fault, or from a machine's repair, until everything was in the marts; None when
+            that took too long.
     """
 
     step: Step
     broken: str
+    sights: tuple[Sight, ...] = ()
     counts: tuple[Count, ...] = ()
     seconds: float | None = None
 
     @property
+    def counts_hold(self) -> bool:
+        """Whether each stream's count held."""
+        return bool(self.counts) and all(each.holds for each in self.counts)
+
+    @property
     def holds(self) -> bool:
         """Whether everything held."""
-        return bool(self.counts) and all(each.holds for each in self.counts)
+        return self.counts_hold and all(each.is_whole for each in self.sights)
 
 
 def take(step: Step, stage: Stage, settings: Settings, *, within_seconds: float) -> Outcome:
@@ -126,7 +135,8 @@ def take(step: Step, stage: Stage, settings: Settings, *, within_seconds: float)
         within_seconds: How long that may take.
     """
     began = time.monotonic()
-    outcome = Outcome(step, step.inflict(stage))
+    outcome = Outcome(step, step.inflict(stage), step.alert(stage))
+    repaired = time.monotonic() if outcome.sights else began
     going_on = time.monotonic() + _GOES_ON_SECONDS
     stage.wait(lambda: time.monotonic() >= going_on, seconds=_GOES_ON_SECONDS + 1)
     stage.sender.pause()
@@ -138,11 +148,11 @@ def take(step: Step, stage: Stage, settings: Settings, *, within_seconds: float)
             outcome = replace(outcome, counts=count(lake, stage.sender.sent))
         except (MillraceError, duckdb.Error):
             lake.close()  # not built yet, or the catalog is unreachable for a moment: look again
-        return outcome.holds
+        return outcome.counts_hold
 
     try:
         if stage.wait(counted, seconds=within_seconds):
-            outcome = replace(outcome, seconds=time.monotonic() - began)
+            outcome = replace(outcome, seconds=time.monotonic() - repaired)
     finally:
         lake.close()
     stage.sender.resume()

@@ -102,6 +102,9 @@ class DrillSender:
             lost_share=LOST_SHARE,
             on_receipt=self._received,
         )
+        self._random = Random(time.time_ns())  # noqa: S311  # a simulation, not a secret
+        self._machines = read_machines(self._seed)
+        self._simulations = [Simulation(machine, self._random) for machine in self._machines]
         self._thread = threading.Thread(target=self._run, name="drill-sender", daemon=True)
         self._thread.start()
 
@@ -151,13 +154,20 @@ class DrillSender:
             for key, payload in list(self._recent[INSPECTIONS])[-count:]:
                 self._scanners.post(payload, key=key)
 
+    def break_machine(self, kind: str) -> Simulation:
+        """Let a machine of a kind that works, if there is one, report a fault until it is repaired."""
+        with self._guard:
+            found = [each for each in self._simulations if each.machine.kind == kind]
+            chosen = next((each for each in found if not each.is_faulty), found[0])
+            chosen.break_down()
+            return chosen
+
     def _run(self) -> None:
-        random = Random(time.time_ns())  # noqa: S311  # a simulation, not a secret
-        machines = read_machines(self._seed)
-        simulations = [Simulation(machine, random) for machine in machines]
+        random, simulations = self._random, self._simulations
         book = OrderBook(
-            machines, random, orders_per_second=_ORDERS_PER_SECOND, run_id=f"{random.getrandbits(24):06x}"
-        )
+            self._machines, random, orders_per_second=_ORDERS_PER_SECOND,
+            run_id=f"{random.getrandbits(24):06x}",
+        )  # fmt: skip
         inspectors = Inspectors(random)
         elapsed, next_reading, last = 0.0, 0.0, time.monotonic()
         while not self._stop.wait(_TICK_SECONDS):

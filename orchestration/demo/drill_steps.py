@@ -11,12 +11,14 @@ from pathlib import Path
 import psutil
 
 from ingestion.connectors.http.connector import HTTP
+from orchestration.demo.drill_alert import KIND, Sight, Surfaces, follow_alert
 from orchestration.demo.drill_sender import DrillSender
 from orchestration.services.process import wait_until
 
 _MANY = 40
 _FROZEN_SECONDS = 5.0
 _RUN_SECONDS = 60.0
+_ALERT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,13 @@ class Stage:
     Attributes:
         folder: The system's data folder.
         sender: The drill's plant.
+        surfaces: Where people and machines see alerts.
         pids: Supervises the system, and returns service → its process id now, None when it is down.
     """
 
     folder: Path
     sender: DrillSender
+    surfaces: Surfaces
     pids: Callable[[], Mapping[str, int | None]]
 
     def wait(self, condition: Callable[[], bool], *, seconds: float) -> bool:
@@ -53,10 +57,17 @@ class Stage:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that goes wrong: a title, and a function that does it and returns what it did, in words."""
+    """One thing that goes wrong.
+
+    Attributes:
+        title: In the drill's table.
+        inflict: Does it, and returns what it did, in words.
+        alert: Follows an alert to its end, if there is to be one.
+    """
 
     title: str
     inflict: Callable[[Stage], str]
+    alert: Callable[[Stage], tuple[Sight, ...]] = lambda _: ()
 
 
 def _nothing(_: Stage) -> str:
@@ -71,6 +82,20 @@ def _malformed(stage: Stage) -> str:
 def _again(stage: Stage) -> str:
     stage.sender.repeat(_MANY)
     return f"up to {_MANY} events delivered a second time, over each of MQTT, Kafka and HTTP"
+
+
+def _machine(stage: Stage) -> str:
+    return f"a {KIND} reports a fault until its alert was seen, and is repaired"
+
+
+def _break_machine(stage: Stage) -> tuple[Sight, ...]:
+    """Let a machine of the plant break down, and follow its alert."""
+    broken = stage.sender.break_machine(KIND)
+    with stage.surfaces.followed() as surfaces:
+        return follow_alert(
+            surfaces, broken.machine.machine_id, repair=broken.repair,
+            wait=lambda condition: stage.wait(condition, seconds=_ALERT_SECONDS),
+        )  # fmt: skip
 
 
 def _kill_run(stage: Stage) -> str:
@@ -117,6 +142,7 @@ STEPS = (
     Step("nothing yet", _nothing),
     Step("malformed events", _malformed),
     Step("duplicate delivery", _again),
+    Step("a machine breaks", _machine, _break_machine),
     Step("a run dies", _kill_run),
     Step("the collector dies", lambda stage: stage.kill("collector")),
     Step("the HTTP server dies", lambda stage: stage.kill(HTTP.collector)),

@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from orchestration.demo.brokers import DemoBrokers
+from orchestration.demo.drill_alert import Surfaces
 from orchestration.demo.drill_sender import DrillSender
 from orchestration.demo.drill_steps import Stage
 from orchestration.demo.machines import MACHINES
+from orchestration.demo.reactions import declare_reactions
 from orchestration.system.running import System
 
 
@@ -20,8 +22,11 @@ def drill_system(data_dir: Path, *, project: Path, progress: Callable[[str], Non
         progress: Called with a few words before each step of the start.
     """
     brokers = DemoBrokers(data_dir, project)
+    declare_reactions(data_dir)
     # A halted broker that was ended and started again would have forgotten its topic: it is only said.
-    settings = brokers.settings().replaced(alert_webhook_url=None, restart_stuck=False)
+    settings = brokers.settings().replaced(
+        alert_webhook_url=None, restart_stuck=False, ui_port=0, page_port=0
+    )
     sender = DrillSender(
         settings.dbt_folder / MACHINES,
         mqtt_port=brokers.mqtt.port,
@@ -32,14 +37,16 @@ def drill_system(data_dir: Path, *, project: Path, progress: Callable[[str], Non
     system = System(
         settings,
         mode="demo",
-        ui=False,
+        ui=True,
         progress=progress,
         brokers=brokers.services(),
-        runtime=brokers.runtime() | {"alert_webhook_url": ""},  # it breaks things on purpose: page nobody
+        runtime=brokers.runtime()
+        | {"alert_webhook_url": ""},  # it breaks things on purpose: page nobody else
         senders=[sender],
     )
 
     def pids() -> Mapping[str, int | None]:
         return {row.name: row.pid for row in system.check(time.monotonic())}
 
-    return system, Stage(data_dir, sender, pids)
+    surfaces = Surfaces(system.page_url, brokers.receiver.log, mqtt_port=brokers.mqtt.port)
+    return system, Stage(data_dir, sender, surfaces, pids)

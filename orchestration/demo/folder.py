@@ -10,7 +10,9 @@ from pathlib import Path
 from ingestion.data_folder import DEMO_MARKER, DEMO_PROJECT, SYSTEM_LOCK, is_demo
 from ingestion.declare.stream import RESERVED_NAMES
 from ingestion.errors import ConfigError
+from ingestion.project import REACTIONS_FILE
 from ingestion.spool.log import SpoolLog
+from orchestration.demo.reactions import are_edited
 from orchestration.demo.streams import GUEST_NAMES, PLANT_NAMES
 from orchestration.fingerprint import fingerprint
 from orchestration.services.postgres import EmbeddedPostgres
@@ -38,7 +40,7 @@ def added_by_others(data_dir: Path) -> list[str]:
         data_dir: Has passed require_demo_folder; no system runs on it.
 
     Returns:
-        A few words for each: rows of streams that the plant does not have, edits of the demo's own project.
+        A few words for each: rows of streams that the plant does not have, edits of the demo's own files.
     """
     if not is_demo(data_dir):
         return []
@@ -50,6 +52,8 @@ def added_by_others(data_dir: Path) -> list[str]:
     as_made = data_dir / _PROJECT_AS_MADE
     if as_made.is_file() and as_made.read_text() != _state(data_dir / DEMO_PROJECT):
         found.append(f"edits in {data_dir / DEMO_PROJECT}")
+    if are_edited(data_dir):
+        found.append(f"edits in {data_dir / REACTIONS_FILE}")
     return found
 
 

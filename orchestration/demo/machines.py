@@ -103,6 +103,7 @@ class Simulation:
         self._fault_at = random.uniform(*_CALM_SECONDS) if first_fault_s is None else first_fault_s
         self._fault_until = 0.0
         self._fault_vibration = 0.0
+        self._broken = False
         self._last_s = 0.0
         self._number = 0
 
@@ -129,13 +130,28 @@ class Simulation:
             status="fault" if faulty else "idle" if idle else "running",
         )
 
+    @property
+    def is_faulty(self) -> bool:
+        """Whether its last reading was one of a fault."""
+        return self._broken or self._last_s < self._fault_until
+
+    def break_down(self) -> None:
+        """A fault from the next reading on, until it is repaired."""
+        self.faults += 1
+        self._fault_vibration = self._random.uniform(*_FAULT_VIBRATION_MM_S)
+        self._broken = True
+
+    def repair(self) -> None:
+        """End that fault; one that came by itself lasts as long as it would have."""
+        self._broken = False
+
     def _advance_faults(self, elapsed_s: float) -> bool:
         if elapsed_s >= self._fault_at:
             self.faults += 1
             self._fault_vibration = self._random.uniform(*_FAULT_VIBRATION_MM_S)
             self._fault_until = elapsed_s + self._random.uniform(*_FAULT_SECONDS)
             self._fault_at = self._fault_until + self._random.uniform(*_CALM_SECONDS)
-        return elapsed_s < self._fault_until
+        return self._broken or elapsed_s < self._fault_until
 
     def _warm(self, load: float, faulty: bool, *, step_s: float) -> None:
         """Newton's law of cooling towards what the load, or a fault, settles at."""

@@ -18,6 +18,7 @@ from orchestration.demo.brokers import DemoBrokers
 from orchestration.demo.freshness import FreshnessReader
 from orchestration.demo.guests import Guest
 from orchestration.demo.machines import MACHINES
+from orchestration.demo.reactions import declare_reactions
 from orchestration.demo.streams import PLANT, PLANT_NAMES
 from orchestration.demo.summary import Summary, deliveries, summarise
 from orchestration.records.reader import DagsterRecords
@@ -64,6 +65,7 @@ class Demo:
         self.brokers = brokers = DemoBrokers(data_dir, project, guests)
         settings = brokers.settings()
         self.report = data_dir / "plant.json"
+        declare_reactions(data_dir)
         self.system = System(
             _with_free_ports(settings) if ui else settings,
             mode="demo",

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from ingestion.data_folder import is_demo
 from ingestion.durable import make_folder, replace_file
 from ingestion.errors import ConfigError
 from ingestion.project import REACTIONS_FILE
@@ -13,7 +12,13 @@ from ingestion.settings import Settings
 from orchestration.conditions.condition import Finding
 from orchestration.observe.courier import Courier, stop
 from orchestration.observe.watchman import Watchman
-from orchestration.reactions.declared import Reaction, load_reactions, own_reaction, read_reactions
+from orchestration.reactions.declared import (
+    Reaction,
+    load_reactions,
+    own_reaction,
+    reactions_file,
+    read_reactions,
+)
 from orchestration.reactions.ledger import Ledger
 from orchestration.reactions.requests import take_in
 from orchestration.reactions.ways import Launch
@@ -33,7 +38,7 @@ class Reacting:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._file = settings.project / REACTIONS_FILE
+        self._file = reactions_file(settings)
         self._ledger = Ledger(settings.data_dir)
         self._couriers: dict[str, Courier] = {}
         self._reactions: tuple[Reaction, ...] = ()
@@ -99,8 +104,7 @@ class Reacting:
 
     def _take_in_file(self) -> None:
         try:
-            # A demo pages nobody but the address that is set for it.
-            content = b"" if is_demo(self._settings.data_dir) else self._file.read_bytes()
+            content = self._file.read_bytes()
         except FileNotFoundError:
             content = b""
         except OSError as error:

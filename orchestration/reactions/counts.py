@@ -4,11 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 
-from ingestion.data_folder import is_demo
 from ingestion.errors import ConfigError
-from ingestion.project import REACTIONS_FILE
 from ingestion.settings import Settings
-from orchestration.reactions.declared import OWN, load_reactions
+from orchestration.reactions.declared import OWN, load_reactions, reactions_file
 from orchestration.reactions.entries import read_ledger
 
 
@@ -19,8 +17,7 @@ def reaction_counts(settings: Settings) -> dict[str, Mapping[str, int]]:
         settings: Where the ledger and reactions.yml are.
     """
     names = [OWN] if settings.alert_webhook_url is not None else []
-    if not is_demo(settings.data_dir):  # a demo reads no reactions.yml
-        with suppress(ConfigError):  # a condition says it; what the ledger holds is right all the same
-            names += [reaction.name for reaction in load_reactions(settings.project / REACTIONS_FILE)]
+    with suppress(ConfigError):  # a condition says it; what the ledger holds is right all the same
+        names += [reaction.name for reaction in load_reactions(reactions_file(settings))]
     counts = read_ledger(settings.data_dir).counts()
     return {name: counts.get(name, Counter()) for name in dict.fromkeys([*names, *sorted(counts)])}

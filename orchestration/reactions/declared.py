@@ -8,11 +8,13 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from ingestion.data_folder import is_demo
 from ingestion.declare.lines import line_of, refuse_duplicate_keys
 from ingestion.declare.sources import read_source
 from ingestion.declare.stream import suggest
 from ingestion.errors import ConfigError
 from ingestion.project import REACTIONS_FILE
+from ingestion.settings import Settings
 from orchestration.conditions import webhook
 from orchestration.conditions.condition import Finding
 from orchestration.conditions.kinds import KINDS
@@ -203,6 +205,17 @@ def own_reaction() -> Reaction:
     """What the setting MILLRACE_ALERT_WEBHOOK_URL is: all alerts to one address, and none is given up."""
     way = Send(webhook=Webhook(url_env="MILLRACE_ALERT_WEBHOOK_URL"))
     return Reaction(name=OWN, send=way)
+
+
+def reactions_file(settings: Settings) -> Path:
+    """Where a system's reactions are declared: in its project; a demo has its own, in its data folder.
+
+    Args:
+        settings: Of the system.
+    """
+    # A demo pages nobody whom a project names.
+    folder = settings.data_dir if is_demo(settings.data_dir) else settings.project
+    return folder / REACTIONS_FILE
 
 
 def load_reactions(path: Path) -> tuple[Reaction, ...]:

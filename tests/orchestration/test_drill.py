@@ -1,13 +1,27 @@
-"""The count of `make drill` finds each way in which the lake may not hold what was sent."""
+"""The drill's count finds each way in which the lake may not hold what was sent; its alert is seen."""
+
+import json
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from ingestion.lake.lake import Lake
 from ingestion.log.envelope import EVENT_SCHEMA
-from orchestration.demo.drill import Count, count
+from orchestration.demo.drill import FIRST_SECONDS, HEALED_SECONDS, Count, Outcome, count, take
+from orchestration.demo.drill_alert import PAGE, PANEL, RULE, WEBHOOK, Sight
 from orchestration.demo.drill_sender import Sent
+from orchestration.demo.drill_steps import STEPS, Step
+from orchestration.demo.drill_system import drill_system
+from orchestration.demo.folder import wipe
+from orchestration.demo.reactions import RECEIVED
 from orchestration.demo.streams import INSPECTIONS, ORDERS, PLANT, TELEMETRY, PlantStream
+from orchestration.reactions.entries import read_ledger
+from orchestration.system.lock import only_system
+from tests.orchestration.reactions.desk import EVENTS
+from tests.repository import REPOSITORY
+
+TITLES = ("nothing yet", "a machine breaks")
 
 
 @pytest.fixture
@@ -74,3 +88,44 @@ def test_an_event_of_a_keyed_sender_is_not_even_in_raw_twice(held: Lake) -> None
         )
     assert _counted(held, "a", "b").twice == 0
     assert _counted(held, "a", "b", of=INSPECTIONS).twice == 1
+
+
+def test_an_alert_that_one_place_did_not_show_does_not_hold() -> None:
+    whole = Sight(PAGE, 1.0, 2.0)
+    counts = (Count("a", 1, 1, 0, 0, 0, 0, 0, 1, 0, 0),)
+    step = Step("a machine breaks", lambda _: "broken")
+    assert Outcome(step, "broken", (whole,), counts).holds
+    for missing in (Sight(PANEL), Sight(PANEL, 1.0)):
+        assert not Outcome(step, "broken", (whole, missing), counts).holds
+
+
+@pytest.mark.slow("a whole system is started, and builds every model of the plant once")
+@pytest.mark.e2e
+def test_a_machine_that_breaks_is_seen_on_the_page_at_the_webhook_and_on_mqtt_until_it_is_repaired(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    nothing, broken = (next(each for each in STEPS if each.title == title) for title in TITLES)
+    with only_system(folder):
+        wipe(folder)
+        system, stage = drill_system(folder, project=REPOSITORY, progress=lambda _: None)
+        try:
+            system.start()
+            assert take(nothing, stage, system.settings, within_seconds=4 * FIRST_SECONDS).counts_hold
+            outcome = take(broken, stage, system.settings, within_seconds=4 * HEALED_SECONDS)
+        finally:
+            system.stop()
+    assert {each.surface for each in outcome.sights} == {PAGE, WEBHOOK, PANEL}
+    assert outcome.holds, outcome
+    taken = [json.loads(line) for line in (folder / RECEIVED).read_text().splitlines()]
+    about: dict[str, list[str]] = {}  # another press may break down by itself, and last longer
+    for each in taken:
+        if each["subject"].startswith(f"{RULE} of "):
+            about.setdefault(each["subject"], []).append(each["event"])
+    assert list(EVENTS) in [events[:2] for events in about.values()]
+    assert len({each["key"] for each in taken}) == len(taken), "each was taken once"
+    delivered = {
+        each.notice.reaction for each in read_ledger(folder).entries.values() if each.state == "delivered"
+    }
+    assert delivered == {"pager", "panel"}
