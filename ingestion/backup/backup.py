@@ -5,7 +5,7 @@ One folder per backup, whole in itself. Why a backup is consistent: docs/decisio
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from filecmp import cmp
@@ -32,7 +32,8 @@ _FORMAT = 1
 _MANIFEST = "manifest.json"
 _IDENTITY = "_client_id"
 _PARTIAL = ".partial"
-_CATALOG, _LAKE, _SPOOL = "catalog", "lake", "spool"
+_CATALOG, _LAKE, _SPOOL, _BESIDE = "catalog", "lake", "spool", "beside"
+_RESTORED = ".restored"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Manifest:
         spool: Path below the spool's folder → bytes.
         identities: Collector (its kind, and a number where it is a further one) → the name under which the
             broker keeps what it queues for it.
+        beside: Path below the data folder → bytes, of what else belongs to the lake: who has heard of what.
     """
 
     format: int
@@ -61,6 +63,7 @@ class Manifest:
     lake: dict[str, int]
     spool: dict[str, int]
     identities: Mapping[str, str] = field(default_factory=dict)
+    beside: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """As the file holds it: an identity is a key of its own, `<kind>_client_id`."""
@@ -97,13 +100,16 @@ class BackupReport:
     files_copied: int
 
 
-def back_up(settings: Settings, destination: Path, *, now: datetime) -> BackupReport:
+def back_up(
+    settings: Settings, destination: Path, *, now: datetime, beside: Callable[[], Mapping[str, bytes]] = dict
+) -> BackupReport:
     """Take a backup; nothing has to stand still.
 
     Args:
         settings: Where everything is.
         destination: A folder of backups; made when missing.
         now: UTC.
+        beside: What else it is to hold: path below the data folder → content; asked after the lake's instant.
 
     Raises:
         BackupError: There is no lake, or it is damaged.
@@ -127,6 +133,10 @@ def back_up(settings: Settings, destination: Path, *, now: datetime) -> BackupRe
             place(source / name, partial / _LAKE / name, size=size, twin=previous and previous / name)
             for name, size in files.items()
         )
+        others = beside()
+        for name, content in others.items():
+            (partial / _BESIDE / name).parent.mkdir(parents=True, exist_ok=True)
+            (partial / _BESIDE / name).write_bytes(content)
         manifest = Manifest(
             format=_FORMAT,
             taken_at=now.isoformat(timespec="seconds"),
@@ -137,6 +147,7 @@ def back_up(settings: Settings, destination: Path, *, now: datetime) -> BackupRe
             lake=files,
             spool=spool,
             identities=_identities(settings),
+            beside={name: len(content) for name, content in others.items()},
         )
         (partial / _MANIFEST).write_text(json.dumps(manifest.to_json(), indent=1))
         faultpoint("backup.written")
@@ -169,7 +180,7 @@ def restore(settings: Settings, source: Path, *, session: bool = False) -> Backu
     if session and not manifest.identities:
         raise BackupError(f"{folder} knows of no collector's session to go on with: restore it without")
     target, spool = _lake_folder(settings), settings.data_dir / "spool"
-    contents = {_LAKE: manifest.lake, _SPOOL: manifest.spool}
+    contents = {_LAKE: manifest.lake, _SPOOL: manifest.spool, _BESIDE: manifest.beside}
     for part, sizes in contents.items():
         for name, size in sizes.items():
             require(folder / part / name, size, remedy="the backup is damaged, take another one")
@@ -186,7 +197,7 @@ def restore(settings: Settings, source: Path, *, session: bool = False) -> Backu
             for name, size in manifest.lake.items()
         )
         sync_folders(target)
-        new_spool = settings.data_dir / "spool.restored"
+        new_spool = settings.data_dir / f"{_SPOOL}{_RESTORED}"
         shutil.rmtree(new_spool, ignore_errors=True)
         new_spool.mkdir()
         for name, size in manifest.spool.items():
@@ -195,6 +206,7 @@ def restore(settings: Settings, source: Path, *, session: bool = False) -> Backu
         for key, identity in manifest.identities.items() if session else ():
             if member := Member.keyed(key):
                 member.connector.take_over(state_folder(settings.data_dir, *member), identity)
+        _bring_beside(folder / _BESIDE, settings.data_dir, manifest.beside)
         faultpoint("restore.files")
         load_catalog(
             settings, folder / _CATALOG, manifest.tables, before_commit=lambda: _move(new_spool, spool)
@@ -240,6 +252,21 @@ def _is_ours(spool: Path, saved: Path, sizes: dict[str, int]) -> bool:
     return not there or (
         there == sizes.keys() and all(cmp(saved / name, spool / name, shallow=False) for name in there)
     )
+
+
+def _bring_beside(saved: Path, data_dir: Path, sizes: Mapping[str, int]) -> None:
+    """Bring what else a backup holds, folder by folder; one that is there already knows more, and stays."""
+    for top in sorted({Path(name).parts[0] for name in sizes}):
+        new = data_dir / f"{top}{_RESTORED}"
+        shutil.rmtree(new, ignore_errors=True)
+        if (data_dir / top).exists():
+            continue
+        for name, size in sizes.items():
+            if Path(name).parts[0] == top:
+                place(saved / name, new / Path(*Path(name).parts[1:]), size=size, twin=None, link=False)
+        seal(new)
+        new.rename(data_dir / top)
+    sync_folder(data_dir)
 
 
 def _move(new_spool: Path, spool: Path) -> None:

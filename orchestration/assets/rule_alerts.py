@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import duckdb
 from dagster import AssetKey
 
 from ingestion.errors import StorageError
 from ingestion.lake.lake import CATALOG_NAME, Lake
-from orchestration.conditions.rule_alerts import OpenAlert, note_rule_alerts
+from orchestration.conditions.rule_alerts import OpenAlert, Reached, note_rule_alerts
 from orchestration.dbt.alert_tables import alert_tables
 from orchestration.dbt.lineage import Lineage
 from orchestration.dbt.project import ParsedModels
@@ -34,6 +35,7 @@ class AlertModel:
         key: The column that says what breaks the rule.
         severities: Those that are conditions.
         after: The models after whose build it may show something new; none: after every one.
+        streams: Those that it follows from.
     """
 
     name: str
@@ -41,6 +43,7 @@ class AlertModel:
     key: str
     severities: tuple[str, ...]
     after: frozenset[AssetKey]
+    streams: tuple[str, ...] = ()
 
 
 def alert_models(parsed: ParsedModels, lineage: Lineage) -> list[AlertModel]:
@@ -66,6 +69,7 @@ def _alert_models(parsed: ParsedModels, lineage: Lineage) -> Iterator[AlertModel
             table.key,
             table.severities,
             frozenset(after),
+            tuple(sorted(stream for stream, models in lineage.followers.items() if asset in models)),
         )
 
 
@@ -81,9 +85,24 @@ def look_at_alerts(lake: Lake, models: Sequence[AlertModel], *, built: AbstractS
         if not model.severities or (model.after and not model.after & built):
             continue
         try:
-            note_rule_alerts(lake.settings.data_dir, model.name, _open_alerts(lake, model))
+            note_rule_alerts(
+                lake.settings.data_dir, model.name, _open_alerts(lake, model),
+                reached=partial(_reached, lake, model.streams),
+            )  # fmt: skip
         except (duckdb.Error, StorageError) as error:
             _log.warning("The open alerts of %s are not known: %s", model.name, str(error).splitlines()[0])
+
+
+def _reached(lake: Lake, streams: Sequence[str]) -> Reached:
+    if not streams:
+        return {}
+    wanted = ", ".join("?" for _ in streams)
+    rows = lake.query(
+        "select stream || ' ' || source_partition, max(end_position) from raw.batches "
+        f"where stream in ({wanted}) group by 1",
+        [*streams],
+    )
+    return {str(place): int(end) for place, end in rows if end is not None}
 
 
 def _open_alerts(lake: Lake, model: AlertModel) -> list[OpenAlert]:

@@ -12,6 +12,7 @@ from ingestion.clock import utc_now
 from ingestion.settings import Settings, load_settings
 from orchestration.cli.context import err, out
 from orchestration.cli.tables import table
+from orchestration.reactions.kept import kept
 from orchestration.services.postgres import EmbeddedPostgres
 from orchestration.system.data_folder import require_usable
 from orchestration.system.lock import only_system
@@ -24,7 +25,7 @@ def backup(settings: Settings, destination: Path) -> BackupReport:
         with _alone(settings) as found:
             return backup(found, destination)
     with err.status("backing up …"):
-        return back_up(settings, destination, now=utc_now())
+        return back_up(settings, destination, now=utc_now(), beside=lambda: kept(settings.data_dir))
 
 
 def restore(settings: Settings, source: Path, *, session: bool) -> BackupReport:
@@ -65,7 +66,10 @@ def show(report: BackupReport, *, verb: str, as_json: bool) -> int:
         sys.stdout.write("\n")
         return 0
     made = table("part", "files", "copied", "MiB", right=("files", "copied", "MiB"))
+    linked: tuple[tuple[str, dict[str, int], int], ...]
     linked = (("lake", manifest.lake, report.files_copied), ("spool", manifest.spool, len(manifest.spool)))
+    if manifest.beside:
+        linked = (*linked, ("conditions", manifest.beside, len(manifest.beside)))
     for part, files, copied in linked:
         made.add_row(part, f"{len(files):,}", f"{copied:,}", f"{sum(files.values()) / 2**20:.2f}")
     out.print(made)

@@ -37,6 +37,24 @@ def open_conditions(data_dir: Path) -> list[Condition]:
     return by_importance(each for each in read_conditions(data_dir) if each.closed is None)
 
 
+def in_another_journal(lines: Iterable[Line]) -> Iterator[Line]:
+    """The lines of a journal as another one's beginning: its conditions keep the keys of their alerts.
+
+    Both count on from the same number, and the key of another condition must be another one.
+
+    Args:
+        lines: Of the journal.
+    """
+    own = ""
+    for line in lines:
+        if line.get("op") == _ID:
+            own = str(line.get("id"))
+        elif own and line.get("op") == "open" and not line.get("identity"):
+            yield {**line, "identity": f"{own}-{line.get('number')}"}
+        else:
+            yield line
+
+
 class Journal:
     """The journal's writer.
 

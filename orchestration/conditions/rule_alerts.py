@@ -1,14 +1,15 @@
 """The open alerts of a project's rules, as a build left them: a file for each model of alerts.
 
 The supervisor reads them without the lake. A rule that thousands of keys break at once becomes one condition
-beside the first few: what a rule is stands in docs/rules.md.
+beside the first few: what a rule is stands in docs/rules.md. A lake that was restored to an earlier version
+closes nothing until it has read again what it had read.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -22,8 +23,12 @@ MOST_KEYS = 20
 """How many keys of a rule get conditions of their own; at half as many open ones, each new one does again."""
 MOST_RULES = 50
 """How many rules of a model are kept apart; more count as one, named by the model."""
-_FOLDER = Path("conditions") / "rules"
+RULES_FOLDER = Path("conditions") / "rules"
 _LONGEST = 120
+
+
+Reached = Mapping[str, int]
+"""Partition of a stream → the position up to which it is in the lake."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,12 @@ class Noted:
     Attributes:
         named: Those with a condition of their own.
         many: Rule → that more keys break it than are named.
+        reached: How far the lake was then.
     """
 
     named: tuple[OpenAlert, ...] = ()
     many: frozenset[str] = frozenset()
+    reached: Reached = field(default_factory=dict, compare=False)
 
 
 def chosen(model: str, alerts: Iterable[OpenAlert], *, before: Noted) -> Noted:
@@ -87,22 +94,40 @@ def chosen(model: str, alerts: Iterable[OpenAlert], *, before: Noted) -> Noted:
     return Noted(tuple(named), frozenset(many))
 
 
-def note_rule_alerts(data_dir: Path, model: str, alerts: Iterable[OpenAlert]) -> None:
+def note_rule_alerts(
+    data_dir: Path, model: str, alerts: Iterable[OpenAlert], *, reached: Callable[[], Reached] = dict
+) -> None:
     """Replace what is known of a model's open alerts; an unchanged file stays.
 
     Args:
         data_dir: The data folder.
         model: The model.
         alerts: All that are open and that its project wants as conditions.
+        reached: How far the lake is, of the streams that the model follows from; asked when this changes.
 
     Raises:
         StorageError: The file cannot be written.
     """
-    file = data_dir / _FOLDER / f"{model}.json"
-    before = _read(file)
-    noted = chosen(model, alerts, before=before or Noted())
-    if noted != before:
-        write_json(file, {"named": [_row(each) for each in noted.named], "many": sorted(noted.many)})
+    file = data_dir / RULES_FOLDER / f"{model}.json"
+    before, found = _read(file), tuple(alerts)
+    noted = chosen(model, found, before=before or Noted())
+    if noted == before:
+        return
+    now = reached()
+    if before is not None and any(now.get(place, 0) < end for place, end in before.reached.items()):
+        # The lake is at an earlier version, in which an alert that people know of was not there yet.
+        known = {(each.rule, each.key) for each in found}
+        kept = [each for each in before.named if (each.rule, each.key) not in known]
+        noted, now = chosen(model, [*found, *kept], before=before), before.reached
+        noted = replace(noted, many=noted.many | before.many)
+        if noted == before:
+            return
+    content = {
+        "named": [_row(each) for each in noted.named],
+        "many": sorted(noted.many),
+        "reached": dict(now),
+    }
+    write_json(file, content)
 
 
 def forget_rule_alerts(data_dir: Path, *, keep: Iterable[str]) -> None:
@@ -113,7 +138,7 @@ def forget_rule_alerts(data_dir: Path, *, keep: Iterable[str]) -> None:
         keep: The models of alerts.
     """
     kept = frozenset(keep)
-    for file in (data_dir / _FOLDER).glob("*.json"):
+    for file in (data_dir / RULES_FOLDER).glob("*.json"):
         if file.stem not in kept:
             with suppress(OSError):
                 file.unlink()
@@ -125,7 +150,7 @@ def rule_alert_findings(data_dir: Path) -> Iterator[Finding]:
     Args:
         data_dir: The data folder.
     """
-    for file in sorted((data_dir / _FOLDER).glob("*.json")):
+    for file in sorted((data_dir / RULES_FOLDER).glob("*.json")):
         noted, model = _read(file) or Noted(), file.stem
         for alert in noted.named:
             who, rule = _short(alert.key), _short(alert.rule)
@@ -180,6 +205,7 @@ def _read(file: Path) -> Noted | None:
             OpenAlert(rule, key, severity, opened and datetime.fromisoformat(opened), description)
             for rule, key, severity, opened, description in content["named"]
         ]
-        return Noted(tuple(named), frozenset(content["many"]))
-    except (OSError, ValueError, TypeError, KeyError):
+        reached = {str(place): int(end) for place, end in content.get("reached", {}).items()}
+        return Noted(tuple(named), frozenset(content["many"]), reached)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

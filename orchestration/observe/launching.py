@@ -13,9 +13,10 @@ from orchestration.reactions.declared import Job
 from orchestration.reactions.entries import Notice
 
 TAG = "millrace/alert"
+"""The launcher of runs (orchestration/warm) knows it, too, and executes the first of its runs only."""
 _AWAY = "the web UI, which starts jobs, does not answer"
 _UNSURE_SECONDS = 60.0
-"""After a launch without an answer: it may be under way, and its run may not be there yet."""
+"""After a launch without an answer: it may be under way. One that comes even later is not executed."""
 _RUNS = """query Runs($tag: String!, $key: String!) {
   runsOrError(filter: {tags: [{key: $tag, value: $key}]}, limit: 1) {
     __typename ... on Runs { results { runId } }

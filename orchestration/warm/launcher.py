@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from dagster import DagsterRun, StringSource
+from dagster import DagsterRun, RunsFilter, StringSource
 from dagster._config.config_schema import UserConfigSchema
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 from dagster._grpc.types import ExecuteRunArgs
@@ -18,6 +18,8 @@ from dagster._serdes.config_class import ConfigurableClassData
 
 from orchestration.warm import protocol
 
+ONCE_TAG = "millrace/alert"
+"""Of runs with the same value only the first is executed: a launch that seemed lost may come late."""
 _LAUNCH_SECONDS = 90.0  # a launch that follows an edit waits for the code to load
 _ASK_SECONDS = 10.0
 _STATES = {
@@ -72,6 +74,9 @@ class WarmRunLauncher(RunLauncher[Any], ConfigurableClass):
             WarmProcessRefused: the code does not load, or the run already has a process.
         """
         run = context.dagster_run
+        if (first := self._one_before(run)) is not None:
+            self._instance.report_run_canceled(run, f"Run {first} is there for the same alert.")
+            return
         origin = run.job_code_origin
         if origin is None:
             raise ValueError(
@@ -91,6 +96,14 @@ class WarmRunLauncher(RunLauncher[Any], ConfigurableClass):
         self._instance.report_engine_event(
             f"Forked a process for the run (pid: {answer['pid']}).", run, cls=self.__class__
         )
+
+    def _one_before(self, run: DagsterRun) -> str | None:
+        """The run that was made first with the same value of ONCE_TAG; of those that people repeat, None."""
+        if ONCE_TAG not in run.tags or run.parent_run_id is not None:
+            return None
+        same = RunsFilter(tags={ONCE_TAG: run.tags[ONCE_TAG]})
+        first = self._instance.get_runs(same, limit=1, ascending=True)
+        return next((each.run_id for each in first if each.run_id != run.run_id), None)
 
     def terminate(self, run_id: str) -> bool:
         """End a run: politely, then by force when its grace is over.

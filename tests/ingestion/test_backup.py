@@ -225,6 +225,28 @@ def test_the_spools_and_sessions_of_further_collectors_are_in_the_backup(
         assert_sound(lake, shared, there)
 
 
+def test_what_belongs_to_the_lake_comes_along_unless_the_folder_knows_more(
+    here: Settings, elsewhere: Callable[[], Settings], tmp_path: Path
+) -> None:
+    """As who has heard of what (orchestration/reactions/kept.py)."""
+    with Lake(here) as lake:
+        lake.prepare(["a"])
+    files = {"heard/of": b"1", "heard/more/of": b"2"}
+    back_up(here, tmp_path / "backups", now=NOON, beside=lambda: files)
+    fresh, kept = elsewhere(), elsewhere()
+    (kept.data_dir / "heard").mkdir(parents=True)
+    (kept.data_dir / "heard" / "of").write_bytes(b"newer")
+    killed_at("restore.files", f"restore(settings, Path({str(tmp_path / 'backups')!r}))", fresh)
+    for there in (fresh, kept):
+        restore(there, tmp_path / "backups")
+    assert {name: (fresh.data_dir / name).read_bytes() for name in files} == files
+    assert (kept.data_dir / "heard" / "of").read_bytes() == b"newer"
+    assert not (kept.data_dir / "heard" / "more").exists()
+    (next((tmp_path / "backups").glob("*/beside/heard/of"))).write_bytes(b"torn")
+    with pytest.raises(BackupError, match="has 4 bytes and not 1"):
+        restore(elsewhere(), tmp_path / "backups")
+
+
 def test_killed_anywhere_a_backup_or_a_restore_is_not_there_and_can_be_said_again(
     here: Settings,
     elsewhere: Callable[[], Settings],

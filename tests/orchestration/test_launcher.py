@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 import pytest
@@ -23,8 +23,9 @@ from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.launcher import LaunchRunContext, WorkerStatus
 
 from orchestration.keys import HANGING_TAG
+from orchestration.observe.launching import TAG
 from orchestration.warm import protocol, runs, worker
-from orchestration.warm.launcher import WarmRunLauncher
+from orchestration.warm.launcher import ONCE_TAG, WarmRunLauncher
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -101,11 +102,11 @@ class Site:
         assert isinstance(launcher, WarmRunLauncher)
         return launcher
 
-    def create(self, job: str) -> DagsterRun:
+    def create(self, job: str, **more: Any) -> DagsterRun:
         repository = ReconstructableRepository.for_module(self.module, "defs", str(self.folder / "code"))
         recon = repository.get_reconstructable_job(job)
         return self.instance.create_run_for_job(
-            recon.get_definition(), job_code_origin=recon.get_python_origin()
+            recon.get_definition(), job_code_origin=recon.get_python_origin(), **more
         )
 
     def launch(self, job: str) -> str:
@@ -265,6 +266,20 @@ def test_four_at_once(shared: Site) -> None:
         thread.join(60)
     for run_id in run_ids:
         shared.wait(run_id, DagsterRunStatus.SUCCESS)
+
+
+def test_of_the_runs_for_one_alert_the_first_is_executed_however_late_a_launch_comes(shared: Site) -> None:
+    assert ONCE_TAG == TAG
+    key = f"journal-{next(_numbers)}-opened-pager"
+    late, again = (shared.create("hello_job", tags={TAG: key}).run_id for _ in range(2))
+    for run_id in (again, late):
+        shared.instance.launch_run(run_id, None)  # type: ignore[arg-type]
+    shared.wait(again, DagsterRunStatus.CANCELED)
+    assert f"Run {late} is there for the same alert." in shared.messages(again)
+    shared.wait(late, DagsterRunStatus.SUCCESS)
+    repeated = shared.create("hello_job", tags={TAG: key}, parent_run_id=late, root_run_id=late).run_id
+    shared.instance.launch_run(repeated, None)  # type: ignore[arg-type]
+    shared.wait(repeated, DagsterRunStatus.SUCCESS)  # somebody wants it again
 
 
 def test_a_failing_run_keeps_its_output(shared: Site) -> None:
