@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.request
@@ -19,6 +20,7 @@ from rich.console import Console
 from ingestion.settings import load_settings
 from orchestration.cli.live import render
 from orchestration.conditions.journal import open_conditions
+from orchestration.reactions.entries import read_ledger
 from orchestration.records.overview import OverviewReader
 from orchestration.records.system_state import SystemState, read_system_state
 from tests.servers.browser import Browser
@@ -28,6 +30,9 @@ from tests.servers.webhook import Webhook
 from tests.waiting import eventually
 
 MILLRACE = Path(sys.executable).with_name("millrace")
+PAGER_URL = "PAGER_URL"
+REACTIONS = "pager: {{send: {{webhook: {{url_env: PAGER_URL}}}}}}\n"
+"""Beside the setting's reaction, one that the project declares hears of everything, too."""
 PATIENCE_SECONDS = 150.0  # of a busy machine; alerts of brokers wait for 30 s
 _PAGE = "assets/millrace/conditions?view=checks&checkDetail="
 _ASKED = """
@@ -67,11 +72,12 @@ class System:
         if mosquitto is not None:
             own |= {"MQTT_HOST": mosquitto.host, "MQTT_PORT": mosquitto.port}
         self._settings = {**own, **variables}
-        self._environment = os.environ | (environment or {})
+        self._environment = os.environ | {PAGER_URL: hook.url} | (environment or {})
         self._environment |= {f"MILLRACE_{n}": str(value) for n, value in self._settings.items()}
         self._terminal: Terminal | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self.run("new", str(folder), cwd=folder.parent)
+        self.write("reactions.yml", REACTIONS)
 
     def run(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command line of the project's."""
@@ -79,6 +85,14 @@ class System:
             [MILLRACE, *arguments], cwd=cwd or self.folder, env=self._environment | {"COLUMNS": "500"},
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
+
+    def set(self, name: str, value: object) -> None:
+        """Change one of its settings, for its next start; DATA_DIR takes it to another folder."""
+        self._environment[f"MILLRACE_{name}"] = str(value)
+        if name == "DATA_DIR":
+            self.data_dir = Path(str(value))
+        else:
+            self._settings[name] = value
 
     def variable(self, name: str) -> object:
         """One of its settings."""
@@ -262,7 +276,7 @@ class System:
         )
 
     def require_each_end_once(self) -> None:
-        """Each alert of an opening has one of its end.
+        """Each reaction took each condition's opening and then its end, once, as its ledger says.
 
         Raises:
             AssertionError: It has not.
@@ -274,6 +288,24 @@ class System:
         eventually(
             lambda: posted("opened") == posted("closed"), "each end was posted", seconds=PATIENCE_SECONDS
         )
+        for reaction in ("webhook", "pager"):
+            taken = [each for each in self.hook.taken if each["reaction"] == reaction]
+            about: dict[str, list[str]] = {}
+            for alert in taken:
+                about.setdefault(re.sub("-(opened|closed)-", "-", alert["key"]), []).append(alert["event"])
+            assert {*map(tuple, about.values())} == {("condition_opened", "condition_closed")}, reaction
+            eventually(
+                lambda: self._delivered(reaction) == {each["key"]: each for each in taken},  # noqa: B023
+                f"the ledger of {reaction} is what was taken",
+            )
+
+    def _delivered(self, reaction: str) -> dict[str, dict[str, Any]]:
+        """Key → what its ledger says was delivered to a reaction."""
+        return {
+            each.notice.key: dict(each.notice.content)
+            for each in read_ledger(self.data_dir).entries.values()
+            if each.notice.reaction == reaction and each.state == "delivered"
+        }
 
 
 def _shows(text: str, sentences: Iterable[str]) -> bool:

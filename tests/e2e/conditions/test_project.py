@@ -1,4 +1,4 @@
-"""What somebody wrote or switched off, or whose broker is away: twelve kinds, said everywhere and mended."""
+"""What somebody wrote or switched off, or whose broker is away: fifteen kinds, said everywhere and mended."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from ingestion.connectors.registry import connector
 from ingestion.land.unrouted import discard
 from ingestion.spool.unrouted import unrouted_name
 from ingestion.spool.writer import SpoolEvent, SpoolWriter
-from tests.e2e.conditions.system import PATIENCE_SECONDS, System
+from tests.e2e.conditions.system import PATIENCE_SECONDS, REACTIONS, System
 from tests.ingestion.helpers import produce
 from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
@@ -24,7 +24,7 @@ from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.slow("a whole system is broken in twelve ways and mended; alerts of brokers wait for 30 s"),
+    pytest.mark.slow("a whole system is broken in fifteen ways and mended; alerts of brokers wait for 30 s"),
 ]
 UNROUTED = unrouted_name(connector("mqtt").collector)
 STREAMS = """
@@ -32,9 +32,18 @@ orders{n}: {{source: {{kafka: orders{n}, start: earliest}}, fields: {{id: varcha
 strict{n}: {{source: {{kafka: strict{n}, start: earliest}}, fields: {{id: varchar}}{share}}}
 listed{n}: {{source: {{kafka: [orders{n}, unlisted{n}], start: earliest}}, fields: {{id: varchar}}}}
 absent{n}: {{source: {{kafka: absent{n}, start: earliest}}, fields: {{id: varchar}}}}
+noisy{n}: {{source: {{kafka: noisy{n}, start: earliest}}, fields: {{id: varchar}}}}
 readings{n}: {{source: {{mqtt: "home/+"}}, fields: {{id: varchar}}}}
 """
 GOOD = "{{{{ config(materialized='table') }}}} select count(*) as n from {{{{ ref('stg_orders{n}') }}}}"
+FEW = """
+select 'few' as rule_id, 'orders' as key, 'critical' as severity,
+    timestamptz '2026-01-01 00:00:00+00' as opened_at, null::timestamptz as closed_at
+from (select count(*) as n from {{{{ ref('stg_orders{n}') }}}}) where n < 20
+"""
+RULE = """
+models: [{{name: few, config: {{materialized: view, meta: {{rule_alerts: {{conditions: [critical]}}}}}}}}]
+"""
 CONTRACT = (
     "dataset: lake/marts/counts\ncolumns: [{{name: n, checks: [{{invalid: {{valid_min: {least}}}}}]}}]\n"
 )
@@ -52,12 +61,15 @@ def system(tmp_path: Path, apache_kafka: ApacheKafka, mosquitto: Mosquitto) -> I
             tmp_path / "p", kafka=apache_kafka.bootstrap_servers, mosquitto=mosquitto, hook=hook,
             number=number, RESTART_STUCK=False,
         )  # fmt: skip
-        for topic in (f"orders{number}", f"strict{number}"):
+        for topic in (f"orders{number}", f"strict{number}", f"noisy{number}"):
             apache_kafka.create_topic(topic)
         produce(apache_kafka.bootstrap_servers, f"orders{number}", [b'{"id": "a"}'] * 3)
-        produce(apache_kafka.bootstrap_servers, f"strict{number}", [b"no json"] * 30)
+        for topic in (f"strict{number}", f"noisy{number}"):
+            produce(apache_kafka.bootstrap_servers, topic, [b"no json"] * 30)
         system.write("streams.yml", STREAMS, share=", max_reject_share: 0.1")
-        system.stage("orders", "strict", "absent", "readings")
+        system.stage("orders", "strict", "absent", "noisy", "readings")
+        system.write("dbt_project/models/marts/few.sql", FEW)
+        system.write("dbt_project/models/marts/few.yml", RULE)
         system.write("dbt_project/models/marts/counts.sql", GOOD)
         system.write("dbt_project/contracts/counts.yml", CONTRACT, least=1000)
         system.write("dbt_project/models/marts/failing.sql", GOOD.replace("count(*)", "no_such_column"))
@@ -84,7 +96,7 @@ def test_every_trouble_is_said_everywhere_and_ends_when_it_is_mended(
     seen = set[str]()
     at_first = {
         "project_file_broken", "model_failing", "stream_paused", "source_unreachable", "check_failing",
-        "alert_undelivered", "partition_stopped", "messages_unrouted",
+        "alert_undelivered", "partition_stopped", "messages_unrouted", "rejects_flood", "rule_alert",
     }  # fmt: skip
 
     def all_seen() -> bool:
@@ -96,10 +108,12 @@ def test_every_trouble_is_said_everywhere_and_ends_when_it_is_mended(
     system.ask("mutation($id: String!) { stopSensor(id: $id) { __typename } }", id=off["id"])
     mosquitto.stop()
     system.write("streams.yml", STREAMS + "more: {{sorce: none}}\n", share=", max_reject_share: 0.1")
+    system.write("reactions.yml", "pager: {{sned: nobody}}\n")
     wanted = (at_first - {"alert_undelivered"}) | {
         "sensor_off",
         "collector_in_trouble",
         "streams_file_refused",
+        "reactions_file_refused",
     }
     sentences = system.require_shown(wanted, browser)
     assert "unknown key 'sorce'" in sentences["streams_file_refused"]
@@ -110,6 +124,8 @@ def test_every_trouble_is_said_everywhere_and_ends_when_it_is_mended(
     assert [row["stream"] for row in system.status()["streams"]], "the rest is shown too"
     assert f"has no 'unlisted{system.number}'" in sentences["partition_stopped"]
     assert "keeps 1 messages" in sentences["messages_unrouted"]
+    assert "unknown key 'sned'" in sentences["reactions_file_refused"]
+    assert sentences["rule_alert"].startswith("'orders' breaks the rule 'few' (critical) since 2026-01-01")
     assert "t0ken" not in system.output()
 
     apache_kafka.create_topic(f"absent{system.number}")
@@ -125,7 +141,9 @@ def test_every_trouble_is_said_everywhere_and_ends_when_it_is_mended(
     system.write("dbt_project/models/marts/failing.sql", GOOD)
     (system.folder / "dbt_project/models/marts/broken.sql").unlink()
     # So many sound ones that what could not be decoded is not most of it.
-    produce(apache_kafka.bootstrap_servers, f"strict{system.number}", [b'{"id": "a"}'] * 40)
+    for topic in ("strict", "noisy", "orders"):
+        produce(apache_kafka.bootstrap_servers, f"{topic}{system.number}", [b'{"id": "a"}'] * 40)
+    system.write("reactions.yml", REACTIONS)
     system.write("streams.yml", STREAMS, share="")
     system.require_over(wanted)
 

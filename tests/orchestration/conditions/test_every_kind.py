@@ -10,13 +10,10 @@ MADE_ELSEWHERE: frozenset[str] = frozenset(
         "spool_blocked",
         "stream_stalled",
         "stream_waiting",
-        "rejects_flood",
         "schema_changed",
         "serving_behind",
-        "rule_alert",
         "stream_silent",
         "budget_broken",
-        "reactions_file_refused",
     }
 )
 """Kinds that a test of their own part makes, as test_stuck.py or ../reactions."""
