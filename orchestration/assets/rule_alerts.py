@@ -15,7 +15,7 @@ from dagster import AssetKey
 
 from ingestion.errors import StorageError
 from ingestion.lake.lake import CATALOG_NAME, Lake
-from orchestration.conditions.rule_alerts import OpenAlert, Reached, note_rule_alerts
+from orchestration.conditions.rule_alerts import OpenAlert, Progress, note_rule_alerts
 from orchestration.dbt.alert_tables import alert_tables
 from orchestration.dbt.lineage import Lineage
 from orchestration.dbt.project import ParsedModels
@@ -87,22 +87,24 @@ def look_at_alerts(lake: Lake, models: Sequence[AlertModel], *, built: AbstractS
         try:
             note_rule_alerts(
                 lake.settings.data_dir, model.name, _open_alerts(lake, model),
-                reached=partial(_reached, lake, model.streams),
+                progress=partial(_progress, lake, model.streams, built_at=datetime.now(UTC)),
             )  # fmt: skip
         except (duckdb.Error, StorageError) as error:
             _log.warning("The open alerts of %s are not known: %s", model.name, str(error).splitlines()[0])
 
 
-def _reached(lake: Lake, streams: Sequence[str]) -> Reached:
+def _progress(lake: Lake, streams: Sequence[str], *, built_at: datetime) -> Progress:
     if not streams:
-        return {}
+        return Progress(built_at=built_at)
     wanted = ", ".join("?" for _ in streams)
     rows = lake.query(
-        "select stream || ' ' || source_partition, max(end_position) from raw.batches "
-        f"where stream in ({wanted}) group by 1",
+        "select stream || ' ' || source_partition, max(end_position), epoch_us(max(ingested_at)) "
+        f"from raw.batches where stream in ({wanted}) group by 1",
         [*streams],
     )
-    return {str(place): int(end) for place, end in rows if end is not None}
+    reached = {str(place): int(end) for place, end, _ in rows if end is not None}
+    landed = [found for _, _, at in rows if (found := _time(at)) is not None]
+    return Progress(reached, max(landed, default=None), built_at)
 
 
 def _open_alerts(lake: Lake, model: AlertModel) -> list[OpenAlert]:

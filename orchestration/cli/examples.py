@@ -80,6 +80,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "rejects resolve": ('millrace rejects resolve orders orders-0@17 --note "sent by a test"',),
     "reactions": ("millrace reactions list", "millrace reactions retry pager"),
     "reactions list": ("millrace reactions list", "millrace reactions list pager --json"),
+    "reactions hops": ("millrace reactions hops", "millrace reactions hops pager --json"),
     "reactions retry": ("millrace reactions retry pager",),
     "reactions acknowledge": ('millrace reactions acknowledge pager --note "I look at it"',),
     "reactions dismiss": ('millrace reactions dismiss pager --note "an exercise"',),

@@ -61,6 +61,38 @@ def show_list(
 
 
 @app.command()
+def hops(
+    context: typer.Context,
+    reaction: Annotated[str, typer.Argument(metavar="[REACTION]", help="Whose; else all.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show how long alerts of rules took from the event to the receiver, hop by hop."""
+    from dataclasses import asdict
+
+    from orchestration.cli.tables import table
+    from orchestration.reactions.entries import read_ledger
+    from orchestration.reactions.hops import journeys, spreads
+
+    found = journeys(read_ledger(context.obj.settings().data_dir).entries.values())
+    found = [each for each in found if reaction in ("", each.reaction)]
+    if as_json:
+        each_of_them = [
+            {"key": each.key, "reaction": each.reaction, "subject": each.subject, "seconds": each.seconds}
+            for each in found
+        ]
+        _write({"hops": [asdict(each) for each in spreads(found)], "openings": each_of_them})
+        return
+    if not found:
+        out.print("no alert of a rule was delivered yet")
+        return
+    made = table("hop", "p50 s", "p95 s", "longest s", right=("p50 s", "p95 s", "longest s"))
+    for each in spreads(found):
+        made.add_row(each.name, f"{each.half:.3f}", f"{each.most:.3f}", f"{each.longest:.3f}")
+    out.print(made)
+    out.print(f"{len(found):,} openings that the ledger still holds; the event's time is its sender's")
+
+
+@app.command()
 def retry(context: typer.Context, reaction: Name, key: Key = None, as_json: AsJson = False) -> None:
     """Try alerts again that were set aside after many tries."""
     _ask(context.obj.settings(), "retry", reaction, key or [], states=("failed",), note="", as_json=as_json)

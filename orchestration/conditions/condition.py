@@ -20,6 +20,7 @@ class Finding:
         remedy: What to do about it; empty where the sentence says it.
         severity: A rule's own word; otherwise its kind's, error or warning.
         identity: Of what stays the same when the lake is rebuilt or restored; nobody hears of it twice.
+        times: What is known of when it came about, before it was found: a word and ISO 8601 each.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Finding:
     remedy: str = ""
     severity: str = ""
     identity: str = ""
+    times: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.name not in KINDS:

@@ -216,4 +216,5 @@ def _finding(line: Mapping[str, Any]) -> Finding:
         line["remedy"],
         line.get("severity", ""),
         line.get("identity", ""),
+        tuple((str(word), str(at)) for word, at in line.get("times", ())),
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ingestion.errors import MillraceError
 from ingestion.json_file import write_json
@@ -32,7 +32,8 @@ def report(data_dir: Path, findings: Iterable[Finding], *, by: Reporter) -> None
     Raises:
         StorageError: The file cannot be written.
     """
-    found = [asdict(finding) for finding in findings]
+    # What stands in a file is not measured: no times.
+    found = [{word: said for word, said in asdict(each).items() if word != "times"} for each in findings]
     if found != _read(_file(data_dir, by)):
         write_json(_file(data_dir, by), found)
 
@@ -87,7 +88,7 @@ def _file(data_dir: Path, by: Reporter) -> Path:
     return data_dir / _FOLDER / f"{by}.json"
 
 
-def _read(file: Path) -> list[dict[str, str]] | None:
+def _read(file: Path) -> list[dict[str, Any]] | None:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

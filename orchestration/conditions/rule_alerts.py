@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ingestion.json_file import write_json
@@ -27,8 +28,19 @@ RULES_FOLDER = Path("conditions") / "rules"
 _LONGEST = 120
 
 
-Reached = Mapping[str, int]
-"""Partition of a stream → the position up to which it is in the lake."""
+@dataclass(frozen=True)
+class Progress:
+    """How far the lake is, of the streams that a model follows from.
+
+    Attributes:
+        reached: Partition of a stream → the position up to which it is in the lake.
+        landed_at: When the newest of it was, UTC; None for not known.
+        built_at: When the model was, UTC; None for not known.
+    """
+
+    reached: Mapping[str, int] = field(default_factory=dict)
+    landed_at: datetime | None = None
+    built_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,7 @@ class OpenAlert:
         severity: As the rule declares it.
         opened_at: Since when, UTC.
         description: What it means; may be empty.
+        times: When the event was in raw and in the mart, where its alert was seen first: landed, built.
     """
 
     rule: str
@@ -48,6 +61,7 @@ class OpenAlert:
     severity: str
     opened_at: datetime | None
     description: str = ""
+    times: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,7 @@ class Noted:
 
     named: tuple[OpenAlert, ...] = ()
     many: frozenset[str] = frozenset()
-    reached: Reached = field(default_factory=dict, compare=False)
+    reached: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 def chosen(model: str, alerts: Iterable[OpenAlert], *, before: Noted) -> Noted:
@@ -95,7 +109,7 @@ def chosen(model: str, alerts: Iterable[OpenAlert], *, before: Noted) -> Noted:
 
 
 def note_rule_alerts(
-    data_dir: Path, model: str, alerts: Iterable[OpenAlert], *, reached: Callable[[], Reached] = dict
+    data_dir: Path, model: str, alerts: Iterable[OpenAlert], *, progress: Callable[[], Progress] = Progress
 ) -> None:
     """Replace what is known of a model's open alerts; an unchanged file stays.
 
@@ -103,7 +117,7 @@ def note_rule_alerts(
         data_dir: The data folder.
         model: The model.
         alerts: All that are open and that its project wants as conditions.
-        reached: How far the lake is, of the streams that the model follows from; asked when this changes.
+        progress: How far the lake is; asked when this changes.
 
     Raises:
         StorageError: The file cannot be written.
@@ -113,21 +127,20 @@ def note_rule_alerts(
     noted = chosen(model, found, before=before or Noted())
     if noted == before:
         return
-    now = reached()
-    if before is not None and any(now.get(place, 0) < end for place, end in before.reached.items()):
+    now = progress()
+    reached, at = now.reached, _times(now)
+    if before is not None and any(reached.get(place, 0) < end for place, end in before.reached.items()):
         # The lake is at an earlier version, in which an alert that people know of was not there yet.
         known = {(each.rule, each.key) for each in found}
         kept = [each for each in before.named if (each.rule, each.key) not in known]
-        noted, now = chosen(model, [*found, *kept], before=before), before.reached
+        noted, reached = chosen(model, [*found, *kept], before=before), before.reached
         noted = replace(noted, many=noted.many | before.many)
         if noted == before:
             return
-    content = {
-        "named": [_row(each) for each in noted.named],
-        "many": sorted(noted.many),
-        "reached": dict(now),
-    }
-    write_json(file, content)
+    since = {each: each.times for each in (before.named if before is not None else ())}
+    named = [replace(each, times=since.get(each, at)) for each in noted.named]
+    rows, many = [_row(each) for each in named], sorted(noted.many)
+    write_json(file, {"named": rows, "many": many, "reached": dict(reached)})
 
 
 def forget_rule_alerts(data_dir: Path, *, keep: Iterable[str]) -> None:
@@ -160,6 +173,7 @@ def rule_alert_findings(data_dir: Path) -> Iterator[Finding]:
                 KIND, subject_of(alert.rule, alert.key),
                 f"'{who}' breaks the rule '{rule}' ({_short(alert.severity)}){since}{meaning}",
                 f"The mart '{model}' has its values.", _short(alert.severity), _identity(model, alert),
+                _moments(alert),
             )  # fmt: skip
         for rule in sorted(noted.many):
             yield Finding(
@@ -168,6 +182,18 @@ def rule_alert_findings(data_dir: Path) -> Iterator[Finding]:
                 f"condition of their own until at most {MOST_KEYS // 2} do",
                 f"The mart '{model}' has all of them.",
             )  # fmt: skip
+
+
+def _times(now: Progress) -> tuple[tuple[str, str], ...]:
+    known = (("landed", now.landed_at), ("built", now.built_at))
+    return tuple((word, at.isoformat(timespec="milliseconds")) for word, at in known if at is not None)
+
+
+def _moments(alert: OpenAlert) -> tuple[tuple[str, str], ...]:
+    """Of what is known of it, with the event's own time."""
+    if not alert.times or alert.opened_at is None:
+        return ()
+    return (("happened", alert.opened_at.isoformat(timespec="milliseconds")), *alert.times)
 
 
 def _identity(model: str, alert: OpenAlert) -> str:
@@ -192,19 +218,25 @@ def _short(text: str) -> str:
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
 
-def _row(alert: OpenAlert) -> Sequence[str | None]:
+def _row(alert: OpenAlert) -> Sequence[object]:
     opened = alert.opened_at.isoformat() if alert.opened_at else None
-    return [alert.rule, alert.key, alert.severity, opened, alert.description]
+    return [alert.rule, alert.key, alert.severity, opened, alert.description, dict(alert.times)]
+
+
+def _alert(
+    rule: str, key: str, severity: str, opened: str | None, description: str,
+    times: Mapping[str, str] = MappingProxyType({}),
+) -> OpenAlert:  # fmt: skip
+    at = datetime.fromisoformat(opened) if opened else None
+    known = tuple((str(word), str(moment)) for word, moment in times.items())
+    return OpenAlert(rule, key, severity, at, description, known)
 
 
 def _read(file: Path) -> Noted | None:
     """What a file holds; None where it is missing, torn or of another release."""
     try:
         content: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        named = [
-            OpenAlert(rule, key, severity, opened and datetime.fromisoformat(opened), description)
-            for rule, key, severity, opened, description in content["named"]
-        ]
+        named = [_alert(*row) for row in content["named"]]
         reached = {str(place): int(end) for place, end in content.get("reached", {}).items()}
         return Noted(tuple(named), frozenset(content["many"]), reached)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

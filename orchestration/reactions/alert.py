@@ -62,6 +62,9 @@ def notice(
     }
     if event == "opened":
         content["closed"] = None  # its end has an alert of its own
+        if condition.finding.times:
+            found = condition.opened.isoformat(timespec="milliseconds")
+            content["times"] = {**dict(condition.finding.times), "opened": found}
     if escalated_from:
         content["escalated_from"] = escalated_from
         content["text"] = f"Millrace: nobody has acknowledged this to '{escalated_from}': {condition.text}"

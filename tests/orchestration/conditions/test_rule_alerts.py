@@ -9,6 +9,7 @@ from orchestration.conditions.rule_alerts import (
     MOST_KEYS,
     MOST_RULES,
     OpenAlert,
+    Progress,
     forget_rule_alerts,
     note_rule_alerts,
     rule_alert_findings,
@@ -85,7 +86,7 @@ def test_a_lake_at_an_earlier_version_ends_nothing_until_it_has_read_again(tmp_p
     """As after a restore: the alert that people know of is not there yet."""
 
     def found(alerts: Iterable[OpenAlert], **reached: int) -> set[str]:
-        note_rule_alerts(tmp_path, "alerts", alerts, reached=lambda: reached)
+        note_rule_alerts(tmp_path, "alerts", alerts, progress=lambda: Progress(reached))
         return {each.subject for each in rule_alert_findings(tmp_path)}
 
     assert found([alert(1)], a=10, b=5) == names([1])
