@@ -30,6 +30,7 @@ from ingestion.upkeep.maintenance import Report
 from orchestration.jobs.refresh import Job
 from orchestration.keys import UPKEEP_JOB
 from orchestration.records.condition_results import purge_results
+from orchestration.records.cost_hours import keep_costs
 from orchestration.records.lake_upkeep import ages_of, keep_up
 
 _KEEP_RUNS = 2_000
@@ -58,13 +59,16 @@ def upkeep_job(streams: Sequence[Stream], checks: Sequence[AssetCheckKey]) -> Jo
 
     @op(
         required_resource_keys={"lake_session"},
-        description="Deletes old runs, except those that recorded the newest state of an asset or check.",
+        description="Sums what runs have cost, and deletes old ones, except those that recorded the newest "
+        "state of an asset or check.",
     )
     def purge_runs(context: OpExecutionContext) -> None:
         session: LakeSession = context.resources.lake_session
+        summed = keep_costs(context.instance)  # first: a run takes along what it recorded
         before = ages_of(session.settings, keep=False).before(_KEEP_RUNS_FOR)
         context.add_output_metadata(
             {
+                "costs_summed": summed,
                 "runs_deleted": purge(context.instance, checks, before=before),
                 "condition_results_deleted": purge_results(context.instance),
             }

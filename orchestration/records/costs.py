@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from orchestration.records.reader import DagsterRecords
@@ -15,9 +15,11 @@ Kind = Literal["stream", "model", "check"]
 _CPU, _EVENTS = "cpu_seconds", "batch_events_read"  # as in keys.py and land.py, which import Dagster
 _RAW = "raw/"
 _MOST_EVENTS = 50_000
+RECORDED = "dagster_event_type in ('ASSET_MATERIALIZATION', 'ASSET_CHECK_EVALUATION')"
+"""Condition of SQL: which of Dagster's events may say that something has cost."""
 _RECORDED = (
-    "select dagster_event_type, event from event_logs where timestamp >= %s::timestamp "
-    "and dagster_event_type in ('ASSET_MATERIALIZATION', 'ASSET_CHECK_EVALUATION') order by id desc limit %s"
+    "select dagster_event_type, event from event_logs "
+    f"where timestamp >= %s::timestamp and {RECORDED} order by id desc limit %s"
 )
 
 
@@ -43,6 +45,15 @@ class Cost:
     def per_million(self) -> float | None:
         """CPU-seconds per million events; None for what reads none."""
         return self.cpu_seconds / self.events * 1e6 if self.events else None
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """Both together; they are of the same thing."""
+        return replace(
+            self,
+            times=self.times + other.times,
+            cpu_seconds=self.cpu_seconds + other.cpu_seconds,
+            events=self.events + other.events,
+        )
 
 
 @dataclass(frozen=True)
@@ -72,19 +83,28 @@ def costs_since(records: DagsterRecords, moment: datetime) -> list[Cost]:
     Raises:
         CatalogUnavailable: Dagster's storage does not answer.
     """
+    naive = moment.astimezone(UTC).replace(tzinfo=None)
+    rows = records.query(_RECORDED, (naive, _MOST_EVENTS))
+    return summed(cost for event_type, text in rows if (cost := cost_of(event_type, text)) is not None)
+
+
+def cost_of(event_type: str, text: str) -> Cost | None:
+    """What one recorded event says that something has cost; None where it says nothing of it.
+
+    Args:
+        event_type: Dagster's, one of RECORDED.
+        text: The event, as its storage holds it.
+    """
+    data = (json.loads(text).get("dagster_event") or {}).get("event_specific_data") or {}
+    return _of_check(data) if event_type == "ASSET_CHECK_EVALUATION" else _of_build(data)
+
+
+def summed(costs: Iterable[Cost]) -> list[Cost]:
+    """One of each thing, the dearest first."""
     found: dict[tuple[Kind, str], Cost] = {}
-    naive = moment.replace(tzinfo=None)
-    for event_type, text in records.query(_RECORDED, (naive, _MOST_EVENTS)):
-        data = (json.loads(text).get("dagster_event") or {}).get("event_specific_data") or {}
-        cost = _of_check(data) if event_type == "ASSET_CHECK_EVALUATION" else _of_build(data)
-        if cost is not None:
-            before = found.get((cost.kind, cost.name), replace(cost, times=0, cpu_seconds=0.0, events=0))
-            found[cost.kind, cost.name] = replace(
-                before,
-                times=before.times + 1,
-                cpu_seconds=before.cpu_seconds + cost.cpu_seconds,
-                events=before.events + cost.events,
-            )
+    for cost in costs:
+        before = found.get((cost.kind, cost.name))
+        found[cost.kind, cost.name] = cost if before is None else before + cost
     return sorted(found.values(), key=lambda cost: -cost.cpu_seconds)
 
 

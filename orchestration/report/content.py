@@ -21,7 +21,8 @@ from orchestration.checks.contracts import Contract, list_checks, load_contract
 from orchestration.conditions.condition import Condition
 from orchestration.conditions.journal import read_conditions
 from orchestration.dbt.project import contract_folders
-from orchestration.records.costs import Cost, ServiceCost, costs_since, service_costs
+from orchestration.records.cost_history import CostHistory, cost_history
+from orchestration.records.costs import ServiceCost, service_costs
 from orchestration.records.history import (
     FRESHNESS,
     CheckHistory,
@@ -36,7 +37,6 @@ from orchestration.records.overview import Overview, OverviewReader
 
 SLOTS = 48
 """Parts of the time that a report covers, one beside the other in its charts."""
-COSTS_FOR = timedelta(minutes=30)
 _SHORTEST = timedelta(minutes=10)
 _OPS = {
     "ops_batches": "where ingested_at >= ? and ingested_at <= ?",
@@ -93,7 +93,7 @@ class Content:
         freshness: Mart → what was measured.
         ops: Name of an ops model → its rows; without those that are not built.
         conflicts: Stream → deliveries that contradict each other, of its newest hour.
-        costs: Of runs, over COSTS_FOR.
+        costs: Of runs; None where they could not be read.
         services: What the processes take.
         jobs: The runs of each job.
         missing: A sentence for each part that could not be read.
@@ -110,7 +110,7 @@ class Content:
     freshness: dict[str, list[Measured]] = field(default_factory=dict)
     ops: dict[str, list[Row]] = field(default_factory=dict)
     conflicts: dict[str, Conflicts] = field(default_factory=dict)
-    costs: list[Cost] = field(default_factory=list)
+    costs: CostHistory | None = None
     services: list[ServiceCost] = field(default_factory=list)
     jobs: list[JobHistory] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -168,7 +168,7 @@ def _read(
         )
         marts = [each.asset for each in content.checks if each.check == FRESHNESS]
         content.freshness = or_nothing(lambda: freshness_history(records, marts, since=span.start), {})
-        content.costs = or_nothing(lambda: costs_since(records, now - COSTS_FOR), [])
+        content.costs = or_nothing(lambda: cost_history(records, since=span.start, now=now), None)
         content.jobs = or_nothing(lambda: job_history(records, since=span.start), [])
     if can_read:
         content.version = or_nothing(lake.snapshot_id, None)

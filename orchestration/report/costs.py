@@ -1,13 +1,18 @@
 """The report's section on where time and CPU-seconds went: jobs, and what runs and processes take."""
 
+import math
 from collections import defaultdict
+from datetime import timedelta
 
 from orchestration.drawing.html import Html, tag
-from orchestration.report.charts import shares
-from orchestration.report.content import COSTS_FOR, Content
-from orchestration.report.parts import lasted, legend, nothing, section, table
+from orchestration.records.cost_history import CostHistory
+from orchestration.records.costs import Kind
+from orchestration.report.charts import columns, shares
+from orchestration.report.content import SLOTS, Content
+from orchestration.report.parts import lasted, legend, moment, nothing, section, table
 
-_KINDS = {"stream": "batches of streams", "model": "models", "check": "checks"}
+_KINDS: dict[Kind, str] = {"stream": "batches of streams", "model": "models", "check": "checks"}
+_HOUR = timedelta(hours=1)
 _SHOWN = 25
 
 
@@ -35,14 +40,17 @@ def _bad(states: dict[str, int]) -> int:
 
 
 def _runs(content: Content) -> Html:
-    head = tag("h3", f"CPU-seconds of runs, the last {COSTS_FOR.total_seconds() / 60:g} minutes")
-    if not content.costs:
+    head, history = tag("h3", "CPU-seconds of runs"), content.costs
+    if history is None or not history.costs:
         return tag("div", head, nothing("No run has recorded any."))
     by_kind: dict[str, float] = defaultdict(float)
-    for cost in content.costs:
+    for cost in history.costs:
         by_kind[cost.kind] += cost.cpu_seconds
     total = sum(by_kind.values())
-    events = sum(cost.events for cost in content.costs)
+    events = sum(cost.events for cost in history.costs)
+    covered = f"{moment(history.start)} to {moment(history.end)} UTC"
+    if history.end < content.span.end:
+        covered += "; what came later is summed by the next upkeep"
     parts = {words: by_kind.get(kind, 0.0) for kind, words in _KINDS.items()}
     numbers = ("times", "CPU-s", "events", "CPU-s per million events")
     rows = [
@@ -51,20 +59,36 @@ def _runs(content: Content) -> Html:
             f"{cost.events:,}" if cost.events else "–",
             "–" if cost.per_million is None else f"{cost.per_million:,.0f}",
         )
-        for cost in content.costs[:_SHOWN]
+        for cost in history.costs[:_SHOWN]
     ]  # fmt: skip
-    rest = sum(cost.cpu_seconds for cost in content.costs[_SHOWN:])
+    rest = sum(cost.cpu_seconds for cost in history.costs[_SHOWN:])
     return tag(
         "div",
         head,
-        tag("p", f"{total:,.1f} CPU-seconds for {events:,} events."),
+        tag("p", f"{total:,.1f} CPU-seconds for {events:,} events, {covered}."),
+        _over_time(history),
         shares(parts, classes=("s0", "s1", "s2"), unit=" s"),
         legend((f"s{at}", f"{words} {value:,.1f} s") for at, (words, value) in enumerate(parts.items())),
         table(("what", "kind", *numbers), rows, right=numbers),
-        tag("p", f"The other {len(content.costs) - _SHOWN} took {rest:,.1f} CPU-seconds.", class_="dim")
-        if len(content.costs) > _SHOWN
+        tag("p", f"The other {len(history.costs) - _SHOWN} took {rest:,.1f} CPU-seconds.", class_="dim")
+        if len(history.costs) > _SHOWN
         else None,
     )
+
+
+def _over_time(history: CostHistory) -> Html | None:
+    """CPU-seconds by the hour, or by several where there are many; nothing for less than two hours."""
+    first, last = min(history.hours), max(history.end, max(history.hours) + _HOUR)
+    many = math.ceil((last - first) / _HOUR)
+    if many < 2:
+        return None
+    together = math.ceil(many / SLOTS)
+    series: dict[str, dict[int, float]] = {words: defaultdict(float) for words in _KINDS.values()}
+    for at, by_kind in history.hours.items():
+        for kind, seconds in by_kind.items():
+            series[_KINDS[kind]][int((at - first) / _HOUR) // together] += seconds
+    of = math.ceil(many / together)
+    return columns(series, of=of, ends=(moment(first), moment(history.end)), unit=" CPU-s")
 
 
 def _services(content: Content) -> Html:

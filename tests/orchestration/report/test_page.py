@@ -10,6 +10,7 @@ from ingestion.settings import Settings, load_settings
 from ingestion.watch.staged import Conflicts
 from orchestration.conditions.condition import Condition, Finding
 from orchestration.jobs.report import report_job, report_schedules
+from orchestration.records.cost_history import CostHistory
 from orchestration.records.costs import Cost, ServiceCost
 from orchestration.records.history import CheckHistory, JobHistory, Measured
 from orchestration.records.overview import Overview, StreamRow
@@ -66,7 +67,12 @@ def full(text: str = "orders") -> Content:
             "ops_cast_errors": [cast | {"stream": text}],
         },
         conflicts={text: Conflicts(2, text, text, text)},
-        costs=[Cost("stream", text, 2, 1.5, 20), Cost("check", text, 5, 0.5)],
+        costs=CostHistory(
+            start,
+            NOW,
+            [Cost("stream", text, 2, 1.5, 20), Cost("check", text, 5, 0.5)],
+            {start: {"stream": 1.5}, NOW - timedelta(hours=1): {"check": 0.5}},
+        ),
         services=[ServiceCost(text, 10.0, 0.1, 2**20)],
         jobs=[JobHistory(text, {"SUCCESS": 3, "FAILURE": 1}, 30.0, 20.0)],
         missing=[text],
@@ -77,7 +83,13 @@ def test_everything_is_there(settings: Settings) -> None:
     made = page(full(), settings)
     assert {given.get("id") for name, given in elements(made) if name == "section"} >= SECTIONS
     text = " ".join(texts(made))
-    for words in ("version 1,234 of the lake", "budget 5 s", "late by up to 10 s", "for 20 events", "75.0 %"):
+    for words in (
+        "version 1,234 of the lake",
+        "budget 5 s",
+        "late by up to 10 s",
+        "for 20 events, 2026-02-27 12:00",
+        "75.0 %",
+    ):
         assert words in text, words
     for spoken in ("4 measured, 1 over the budget of 5 s", "passed in 1, failed in 1", "in order 90"):
         assert spoken in made, spoken
