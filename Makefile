@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGE := dbt_project/dbt_packages/millrace
 
-.PHONY: wheel platforms demo drill test test-all fault mutants bench soak coverage lint lock env clean
+.PHONY: wheel platforms demo drill superset superset-lock test test-all fault mutants bench soak coverage lint lock env clean
 
 demo: env
 	@$(BIN)/millrace demo $(ARGS)
@@ -13,6 +13,10 @@ demo: env
 # Breaks a demo system on purpose, for three minutes, and counts what held.
 drill: env
 	@$(BIN)/millrace drill $(ARGS)
+
+# Apache Superset with the plant's dashboard, beside a running Millrace (docs/bi.md).
+superset: env
+	@$(BIN)/python -m deploy.superset $(ARGS)
 
 # Most tests wait rather than compute: more workers than cores. docs/testing.md says more.
 WORKERS ?= 4
@@ -84,5 +88,10 @@ lock:
 	@uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links -q -o requirements.lock
 
+# The same for Superset's environment, from deploy/superset/requirements.txt.
+superset-lock:
+	@uv pip compile deploy/superset/requirements.txt --universal --python-version 3.11 --generate-hashes \
+	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links -q -o deploy/superset/requirements.lock
+
 clean:
-	@rm -rf $(VENV) dbt_project/target dbt_project/logs dbt_project/dbt_packages .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) .superset/env-* dbt_project/target dbt_project/logs dbt_project/dbt_packages .pytest_cache .mypy_cache .ruff_cache

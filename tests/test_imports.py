@@ -165,7 +165,7 @@ def _names(source: str) -> Iterator[tuple[str, str]]:
                 yield from _names(node.value)
 
 
-@pytest.mark.parametrize("folder", ["benchmarks", "tests"])
+@pytest.mark.parametrize("folder", ["benchmarks", "deploy", "tests"])
 def test_every_name_that_tests_and_benchmarks_import_is_there(folder: str) -> None:
     """Benchmarks, and programs that tests start, are seldom run: a moved name must be found before that."""
     missing = []

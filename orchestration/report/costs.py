@@ -48,7 +48,7 @@ def _runs(content: Content) -> Html:
         by_kind[cost.kind] += cost.cpu_seconds
     total = sum(by_kind.values())
     events = sum(cost.events for cost in history.costs)
-    covered = f"{moment(history.start)} to {moment(history.end)} UTC"
+    covered = f"from {moment(history.start)} to {moment(history.end)} UTC"
     if history.end < content.span.end:
         covered += "; what came later is summed by the next upkeep"
     parts = {words: by_kind.get(kind, 0.0) for kind, words in _KINDS.items()}
@@ -65,7 +65,7 @@ def _runs(content: Content) -> Html:
     return tag(
         "div",
         head,
-        tag("p", f"{total:,.1f} CPU-seconds for {events:,} events, {covered}."),
+        tag("p", f"{total:,.1f} CPU-seconds for {events:,} events in the hours {covered}."),
         _over_time(history),
         shares(parts, classes=("s0", "s1", "s2"), unit=" s"),
         legend((f"s{at}", f"{words} {value:,.1f} s") for at, (words, value) in enumerate(parts.items())),

@@ -181,3 +181,8 @@ class Browser:
     def picture(self, file: Path) -> None:
         """What it looks like now, as PNG."""
         file.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))
+
+    def print(self, file: Path) -> None:
+        """What it looks like on paper, as PDF."""
+        answer = self._call("Page.printToPDF", printBackground=True, preferCSSPageSize=True)
+        file.write_bytes(base64.b64decode(answer["data"]))

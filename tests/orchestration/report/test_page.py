@@ -87,7 +87,7 @@ def test_everything_is_there(settings: Settings) -> None:
         "version 1,234 of the lake",
         "budget 5 s",
         "late by up to 10 s",
-        "for 20 events, 2026-02-27 12:00",
+        "for 20 events in the hours from 2026-02-27 12:00 to 2026-03-01 12:00 UTC",
         "75.0 %",
     ):
         assert words in text, words
