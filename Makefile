@@ -34,7 +34,7 @@ test-all: env
 # kill -9 by the hundred at every named place, with a table at the end; MILLRACE_FAULT_SEED repeats a run.
 # And a running system with planted secrets: where do they turn up, and whom does it call? Its files are on a disk.
 fault: env
-	@TMPDIR=$${TMPDIR:-/tmp} MILLRACE_FAULT_KILLS=$(or $(KILLS),25) $(BIN)/python -m pytest -n 0 --order-seed 0 -m "" tests/fault tests/security tests/e2e/conditions/test_machine.py --timeout 7200 -s $(ARGS)
+	@TMPDIR=$${TMPDIR:-/tmp} MILLRACE_FAULT_KILLS=$(or $(KILLS),25) $(BIN)/python -m pytest -n 0 --order-seed 0 -m "" tests/fault tests/security tests/e2e/conditions/test_machine.py tests/e2e/test_ten_minutes.py --timeout 7200 -s $(ARGS)
 
 # Bugs planted in the product one at a time, by people and by a tool: does a test notice each? What was tried is kept.
 # ARGS="--only spool" tries those of one part; what the others mean: ARGS=--help.

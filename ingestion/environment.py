@@ -39,6 +39,16 @@ def exported(values: Mapping[str, str | None]) -> Iterator[None]:
         _set(before)
 
 
+@contextmanager
+def restored() -> Iterator[None]:
+    """Take back what a library changes in the environment while the block runs."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        _set({**{name: None for name in os.environ.keys() - before.keys()}, **before})
+
+
 def _set(values: Mapping[str, str | None]) -> None:
     for name, value in values.items():
         if value is None:

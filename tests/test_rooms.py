@@ -24,6 +24,7 @@ LADDERS: dict[str, Sequence[Ladder]] = {
             "data_folder",
             "faultpoints settings file_lock durable clock",
             "json_file",
+            "telemetry",
             "log",
             "spool",
             "formats",

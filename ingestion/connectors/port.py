@@ -24,6 +24,11 @@ class Access(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
+    @property
+    def namespace(self) -> str:
+        """Where its places are, as OpenLineage names it; without a login. Empty where it is not known."""
+        return ""
+
 
 @dataclass(frozen=True)
 class Finding:

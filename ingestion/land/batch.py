@@ -35,6 +35,7 @@ from ingestion.log.positions import (
 )
 from ingestion.log.recognition import read_on
 from ingestion.log.standing import absent, stand
+from ingestion.telemetry.producers import Producers, producers_of
 
 _log = structlog.get_logger(__name__)
 _LEAST_FOR_SHARE = 20
@@ -86,10 +87,18 @@ class Ingestor:
     Args:
         lake: The lake; its settings give the limits.
         clock: Returns the present, UTC.
+        looks_for_producers: Whether reports say whose events a batch holds.
     """
 
-    def __init__(self, lake: Lake, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        looks_for_producers: bool = False,
+    ) -> None:
         self._lake = lake
+        self._looks_for_producers = looks_for_producers
         self._loader = Loader(lake)
         self._clock = clock
 
@@ -141,6 +150,7 @@ class Ingestor:
             laps.mark("confirm")
         send_requests(stream, reading.requests, self._lake.settings)
         landed, rejected = tables[stream.name].num_rows, tables["rejects"].num_rows
+        headers = tables[stream.name]["headers"] if self._looks_for_producers else None
         return BatchReport(
             stream.name,
             batch_id=plan.batch_id,
@@ -159,6 +169,7 @@ class Ingestor:
             notes=plan.notes,
             seconds=laps.seconds,
             newest_batch_id=plan.batch_id,
+            producers=Producers() if headers is None else producers_of(headers),
         )
 
     def _plan(self, stream: Stream, log: Log, state: StreamState) -> _Plan:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ingestion.log.port import Window
+from ingestion.telemetry.producers import Producers
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class BatchReport:
         seconds: Step → wall time.
         notes: What of the stream does not go on although the rest does, as sentences.
         newest_batch_id: Number of the stream's newest batch in the lake, this one or an earlier; 0: none.
+        producers: Whose events it holds; only where traces are on.
     """
 
     stream: str
@@ -40,6 +42,7 @@ class BatchReport:
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     newest_batch_id: int = 0
+    producers: Producers = field(default_factory=Producers)
 
     @property
     def lag_events(self) -> int:

@@ -16,7 +16,7 @@ from ingestion.serve.instants import NO_STREAM, Builder
 from ingestion.serve.shelf import shown_batches
 from orchestration.dbt.lineage import Lineage
 from orchestration.keys import OPS_GROUP
-from orchestration.run.land import breaks
+from orchestration.run.breaks import breaks
 
 _log = logging.getLogger(__name__)
 

@@ -56,8 +56,10 @@ from orchestration.keys import EVERY_MODEL, MODELS_METADATA
 from orchestration.run import stage
 from orchestration.run.cycles import Cycles, left_out
 from orchestration.run.earlier import EarlierFailures
+from orchestration.run.lineage_of import ModelLineage
 from orchestration.run.progress import ModelledBatches
 from orchestration.run.recorded import recorded
+from orchestration.run.traced import hand_on_trace, trace_checks, trace_nodes
 
 _FULL_REFRESH = "Rebuild the selected incremental models from all of raw, not from its new batches."
 MODELS_OP = "models"
@@ -82,6 +84,7 @@ class Parts:
         served: The marts that programs read.
         lineage: What follows from what.
         alerts: The models whose rows are alerts.
+        manifest: dbt's, of the project.
     """
 
     project: DbtProject
@@ -97,6 +100,7 @@ class Parts:
     served: list[Served]
     lineage: Lineage
     alerts: list[AlertModel]
+    manifest: Mapping[str, Any]
 
 
 def models_asset(
@@ -129,6 +133,7 @@ def models_asset(
     parts = Parts(
         parsed.project, nodes, data_versions(parsed), contracts, budgets, lineage.tables_of(), cycles,
         run_dbt, declared_descriptions(parsed), staged, served, lineage, alert_models(parsed, lineage),
+        parsed.manifest,
     )  # fmt: skip
 
     @multi_asset(
@@ -164,6 +169,7 @@ class ModelsRun:
         self._results: dict[str, NodeResult] = {}
         self._freshness = FreshnessMeter(parts.budgets, since=_started_at(context))
         self._judged = JudgedBuilds(session, parts.lineage)
+        self._lineage = ModelLineage(session, parts.manifest, parts.nodes, run_id=context.run_id)
 
     def events(self) -> Iterator[Any]:
         """Everything that the step yields, in order.
@@ -174,12 +180,13 @@ class ModelsRun:
         stage.begin(self._session.settings, self._context.run_id, "building models", computes=True)
         with closing(self._judged):
             yield from self._first_build()
+            self._session.trace.end_cycle()
             self._describe()
             yield from self._parts.cycles.run(self._context, self._build_again)
             stage.begin(self._session.settings, self._context.run_id, "checking models", computes=True)
             # A contract runs at most every few seconds: what a late cycle built may not be checked yet.
             last = self._contracts.run(self._session.lake, all_of_them=True)
-            yield from recorded(self._judged.contracts(last))
+            yield from recorded(self._judged.contracts(self._lineage.noted(last)))
             self._judged.end()
         yield from recorded(self._staged.run(self._session.lake, all_of_them=True))
         yield from recorded(self._freshness.run(pause_seconds=0))
@@ -237,7 +244,8 @@ class ModelsRun:
         }
         self._contracts.built(built)
         self._staged.built(built)
-        yield from self._judged.contracts(self._contracts.run(lake))
+        contracts = trace_checks(self._session.trace, self._contracts.run(lake))
+        yield from self._judged.contracts(self._lineage.noted(contracts))
         self._judged.end(built, failed=_failing(results, nodes))
         if failure is not None:
             raise Failure(
@@ -251,12 +259,25 @@ class ModelsRun:
         # Read before dbt begins: of what lands meanwhile, these models may not have seen all.
         released, began_at = dict(self._session.released), utc_now()
         try:
-            results = self._parts.run_dbt(self._parts.project, args).nodes
+            results = self._traced_dbt(args)
         except DbtFailed as error:  # other streams' models have been built
             self._built(released, error.nodes, began_at=began_at)
             raise
         self._built(released, results, began_at=began_at)
         return results
+
+    def _traced_dbt(self, args: list[str]) -> tuple[NodeResult, ...]:
+        trace, nodes = self._session.trace, tuple[NodeResult, ...]()
+        with trace.step("build models"):
+            try:
+                nodes = self._parts.run_dbt(self._parts.project, args).nodes
+            except DbtFailed as error:
+                nodes = error.nodes
+                raise
+            finally:
+                trace_nodes(trace, nodes)
+                self._lineage.note_build(nodes)
+        return nodes
 
     def _built(
         self, released: Mapping[str, int], results: Sequence[NodeResult], *, began_at: datetime
@@ -268,7 +289,9 @@ class ModelsRun:
             if result.status in DONE and result.unique_id in assets
         }
         self._freshness.built(self._session.lake, built, began_at=began_at, visible_at=utc_now())
-        look_at_alerts(self._session.lake, self._parts.alerts, built=built)
+        lake, trace = self._session.lake, self._session.trace
+        hand_on_trace(trace, lake, (key.path[-1] for key in built))
+        look_at_alerts(lake, self._parts.alerts, built=built, traceparent=trace.traceparent)
         if shown := shown_by(self._parts.served, built, released):
             with suppress(
                 StorageError

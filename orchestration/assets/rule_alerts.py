@@ -73,20 +73,23 @@ def _alert_models(parsed: ParsedModels, lineage: Lineage) -> Iterator[AlertModel
         )
 
 
-def look_at_alerts(lake: Lake, models: Sequence[AlertModel], *, built: AbstractSet[AssetKey]) -> None:
+def look_at_alerts(
+    lake: Lake, models: Sequence[AlertModel], *, built: AbstractSet[AssetKey], traceparent: str = ""
+) -> None:
     """Note the open alerts of models that may show something new; what cannot be read stays as it was.
 
     Args:
         lake: The lake.
         models: The models of alerts.
         built: What has just been built.
+        traceparent: Of the cycle that built it, where it is traced.
     """
     for model in models:
         if not model.severities or (model.after and not model.after & built):
             continue
         try:
             note_rule_alerts(
-                lake.settings.data_dir, model.name, _open_alerts(lake, model),
+                lake.settings.data_dir, model.name, _open_alerts(lake, model, traceparent),
                 progress=partial(_progress, lake, model.streams, built_at=datetime.now(UTC)),
             )  # fmt: skip
         except (duckdb.Error, StorageError) as error:
@@ -107,7 +110,7 @@ def _progress(lake: Lake, streams: Sequence[str], *, built_at: datetime) -> Prog
     return Progress(reached, max(landed, default=None), built_at)
 
 
-def _open_alerts(lake: Lake, model: AlertModel) -> list[OpenAlert]:
+def _open_alerts(lake: Lake, model: AlertModel, traceparent: str) -> list[OpenAlert]:
     wanted = ", ".join("?" for _ in model.severities)
     # A column that a model lacks is none of its table's: the outer name gives null in its place.
     sql = f"""
@@ -124,7 +127,10 @@ def _open_alerts(lake: Lake, model: AlertModel) -> list[OpenAlert]:
         limit {_MOST_ROWS}
     """
     rows = lake.query(sql, [*model.severities])
-    return [OpenAlert(rule, key, severity, _time(at), text or "") for rule, key, severity, at, text in rows]
+    return [
+        OpenAlert(rule, key, severity, _time(at), text or "", traceparent=traceparent)
+        for rule, key, severity, at, text in rows
+    ]
 
 
 def _time(microseconds: int | None) -> datetime | None:

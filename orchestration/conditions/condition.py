@@ -21,6 +21,7 @@ class Finding:
         severity: A rule's own word; otherwise its kind's, error or warning.
         identity: Of what stays the same when the lake is rebuilt or restored; nobody hears of it twice.
         times: What is known of when it came about, before it was found: a word and ISO 8601 each.
+        traceparent: Of the cycle that found it, where it is traced: W3C trace context.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Finding:
     severity: str = ""
     identity: str = ""
     times: tuple[tuple[str, str], ...] = ()
+    traceparent: str = ""
 
     def __post_init__(self) -> None:
         if self.name not in KINDS:
@@ -86,6 +88,7 @@ class Condition:
             "opened": self.opened.isoformat(timespec="seconds"),
             "closed": self.closed.isoformat(timespec="seconds") if self.closed else None,
             "docs": KINDS[finding.name].docs,
+            **({"traceparent": finding.traceparent} if finding.traceparent else {}),
         }
 
 

@@ -103,7 +103,7 @@ class Journal:
             if before is None:
                 number = max(self.conditions, default=0) + 1
                 self._add({"op": "open", "number": number, "at": now.isoformat(), **asdict(finding)})
-            elif before.finding != replace(finding, identity=before.finding.identity):
+            elif before.finding != _as_first(finding, before.finding):
                 self._add({"op": "change", "number": before.number, **asdict(finding)})
         for key, condition in known.items():
             if key not in found and condition.finding.name not in unknown:
@@ -192,7 +192,7 @@ def _apply(conditions: dict[int, Condition], line: Mapping[str, Any]) -> None:
         if done == "open":
             conditions[number] = Condition(number, _finding(line), datetime.fromisoformat(line["at"]))
         elif done == "change":
-            finding = replace(_finding(line), identity=conditions[number].finding.identity)
+            finding = _as_first(_finding(line), conditions[number].finding)
             conditions[number] = replace(conditions[number], finding=finding)
         elif done == "close":
             conditions[number] = replace(conditions[number], closed=datetime.fromisoformat(line["at"]))
@@ -208,6 +208,11 @@ def _apply(conditions: dict[int, Condition], line: Mapping[str, Any]) -> None:
         return
 
 
+def _as_first(finding: Finding, first: Finding) -> Finding:
+    """What was found again, known by what it was first known by."""
+    return replace(finding, identity=first.identity, traceparent=first.traceparent)
+
+
 def _finding(line: Mapping[str, Any]) -> Finding:
     return Finding(
         line["name"],
@@ -217,4 +222,5 @@ def _finding(line: Mapping[str, Any]) -> Finding:
         line.get("severity", ""),
         line.get("identity", ""),
         tuple((str(word), str(at)) for word, at in line.get("times", ())),
+        line.get("traceparent", ""),
     )

@@ -54,6 +54,7 @@ class OpenAlert:
         opened_at: Since when, UTC.
         description: What it means; may be empty.
         times: When the event was in raw and in the mart, where its alert was seen first: landed, built.
+        traceparent: Of the cycle that found it, where it is traced.
     """
 
     rule: str
@@ -62,6 +63,7 @@ class OpenAlert:
     opened_at: datetime | None
     description: str = ""
     times: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    traceparent: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,9 @@ def chosen(model: str, alerts: Iterable[OpenAlert], *, before: Noted) -> Noted:
         before: What was chosen last; its alerts keep their conditions until they close.
     """
     groups = defaultdict[str, list[OpenAlert]](list)
+    found_by = {_of(alert): alert.traceparent for alert in before.named}
     for alert in alerts:
-        groups[alert.rule].append(alert)
+        groups[alert.rule].append(replace(alert, traceparent=found_by.get(_of(alert), alert.traceparent)))
     if len(groups) > MOST_RULES:
         groups = defaultdict(list, {model: [alert for group in groups.values() for alert in group]})
     known = {(alert.rule, alert.key) for alert in before.named}
@@ -174,6 +177,7 @@ def rule_alert_findings(data_dir: Path) -> Iterator[Finding]:
                 f"'{who}' breaks the rule '{rule}' ({_short(alert.severity)}){since}{meaning}",
                 f"The mart '{model}' has its values.", _short(alert.severity), _identity(model, alert),
                 _moments(alert),
+                alert.traceparent,
             )  # fmt: skip
         for rule in sorted(noted.many):
             yield Finding(
@@ -194,6 +198,10 @@ def _moments(alert: OpenAlert) -> tuple[tuple[str, str], ...]:
     if not alert.times or alert.opened_at is None:
         return ()
     return (("happened", alert.opened_at.isoformat(timespec="milliseconds")), *alert.times)
+
+
+def _of(alert: OpenAlert) -> tuple[str, str, datetime | None]:
+    return alert.rule, alert.key, alert.opened_at
 
 
 def _identity(model: str, alert: OpenAlert) -> str:
@@ -220,16 +228,18 @@ def _short(text: str) -> str:
 
 def _row(alert: OpenAlert) -> Sequence[object]:
     opened = alert.opened_at.isoformat() if alert.opened_at else None
-    return [alert.rule, alert.key, alert.severity, opened, alert.description, dict(alert.times)]
+    return [
+        alert.rule, alert.key, alert.severity, opened, alert.description, dict(alert.times), alert.traceparent,
+    ]  # fmt: skip
 
 
 def _alert(
     rule: str, key: str, severity: str, opened: str | None, description: str,
-    times: Mapping[str, str] = MappingProxyType({}),
+    times: Mapping[str, str] = MappingProxyType({}), traceparent: str = "",
 ) -> OpenAlert:  # fmt: skip
     at = datetime.fromisoformat(opened) if opened else None
     known = tuple((str(word), str(moment)) for word, moment in times.items())
-    return OpenAlert(rule, key, severity, at, description, known)
+    return OpenAlert(rule, key, severity, at, description, known, traceparent)
 
 
 def _read(file: Path) -> Noted | None:

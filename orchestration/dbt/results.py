@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from ingestion.errors import MillraceError
@@ -32,6 +33,7 @@ class NodeResult:
         relation: the table or view, quoted; None for a test.
         sql: the compiled statement; a test's selects the failing rows. None for a seed.
         cpu_seconds: of all threads of this process meanwhile; None where it was not measured.
+        began_at: when it began, UTC; None for a node that was not run.
     """
 
     unique_id: str
@@ -43,6 +45,7 @@ class NodeResult:
     relation: str | None
     sql: str | None = None
     cpu_seconds: float | None = None
+    began_at: datetime | None = None
 
     @property
     def failed(self) -> bool:
@@ -136,4 +139,10 @@ def _read(one: Any, cpu_seconds: float | None) -> NodeResult:
         relation=None if is_test else getattr(node, "relation_name", None),
         sql=getattr(node, "compiled_code", None),
         cpu_seconds=cpu_seconds,
+        began_at=_began_at(one),
     )
+
+
+def _began_at(one: Any) -> datetime | None:
+    times = [step.started_at for step in one.timing or () if step.started_at is not None]
+    return min((at if at.tzinfo else at.replace(tzinfo=UTC) for at in times), default=None)

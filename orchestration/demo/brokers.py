@@ -11,9 +11,9 @@ from ingestion.collect.status import state_folder
 from ingestion.connectors.http.connector import HTTP
 from ingestion.settings import Settings, load_settings
 from orchestration.demo.guests import Guest, GuestBroker
-from orchestration.demo.senders import create_orders_topic
 from orchestration.demo.reactions import RECEIVED, RECEIVER_URL
 from orchestration.demo.receiver import AlertReceiver
+from orchestration.demo.senders import create_orders_topic
 from orchestration.demo.streams import INSPECTIONS
 from orchestration.services.kafka import EmbeddedKafka
 from orchestration.services.mqtt import EmbeddedMqtt

@@ -32,6 +32,7 @@ from orchestration.keys import UPKEEP_JOB
 from orchestration.records.condition_results import purge_results
 from orchestration.records.cost_hours import keep_costs
 from orchestration.records.lake_upkeep import ages_of, keep_up
+from orchestration.run.metric_history import KEPT_FOR, forget_minutes, take_minutes
 
 _KEEP_RUNS = 2_000
 _KEEP_RUNS_FOR = timedelta(days=14)
@@ -50,6 +51,8 @@ def upkeep_job(streams: Sequence[Stream], checks: Sequence[AssetCheckKey]) -> Jo
     @op(required_resource_keys={"lake_session"}, description="Compaction, expiry, deletion of unused files.")
     def maintain_lake(context: OpExecutionContext) -> None:
         session: LakeSession = context.resources.lake_session
+        take_minutes(session.lake)  # while no events come, no run does it
+        forget_minutes(session.lake, before=ages_of(session.settings, keep=False).before(KEPT_FOR))
         report = keep_up(session.lake, streams)
         context.add_output_metadata(_metadata(report))
         for sentence in report.skipped:

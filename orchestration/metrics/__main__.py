@@ -11,6 +11,7 @@ from ingestion.project import DISTRIBUTION
 from ingestion.settings import load_settings
 from orchestration.metrics.access import door
 from orchestration.metrics.exporter import Exporter
+from orchestration.metrics.history import keep_history
 from orchestration.metrics.server import application
 
 
@@ -37,7 +38,8 @@ def main() -> int:
         if opened is None:
             print("MILLRACE_METRICS_PORT is not set: there is nothing to serve", file=sys.stderr)
             return 1
-        app = application(Exporter(settings, version=version(DISTRIBUTION)), opened.access)
+        exporter = Exporter(settings, version=version(DISTRIBUTION))
+        app = application(exporter, opened.access)
         server = make_server(opened.host, opened.port, app, server_class=_Server, handler_class=_Quiet)
         if opened.tls is not None:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -49,6 +51,7 @@ def main() -> int:
     except (MillraceError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+    keep_history(exporter, settings.data_dir)
     server.serve_forever()
     return 0
 

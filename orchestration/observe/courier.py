@@ -13,8 +13,10 @@ from datetime import UTC, datetime, timedelta
 from ingestion.errors import MillraceError, StorageError
 from ingestion.faultpoints import faultpoint
 from ingestion.settings import Settings
+from ingestion.telemetry.spans import Spans
 from orchestration.conditions.condition import Finding
 from orchestration.conditions.webhook import Answer, bounded
+from orchestration.observe.traced import trace_try
 from orchestration.observe.worker import Worker
 from orchestration.reactions.declared import Reaction
 from orchestration.reactions.entries import Entry
@@ -41,6 +43,7 @@ class Courier:
         ledger: Holds what it is owed.
         settings: Hold its secrets.
         launch: Runs jobs; None where no web UI runs.
+        spans: Takes what is traced; None where traces are off.
 
     Attributes:
         reaction: Whose.
@@ -49,9 +52,15 @@ class Courier:
     """
 
     def __init__(
-        self, reaction: Reaction, ledger: Ledger, settings: Settings, *, launch: Launch | None = None
+        self,
+        reaction: Reaction,
+        ledger: Ledger,
+        settings: Settings,
+        *,
+        launch: Launch | None = None,
+        spans: Spans | None = None,
     ) -> None:
-        self.reaction, self._launch = reaction, launch
+        self.reaction, self._launch, self._spans = reaction, launch, spans
         self._ledger, self._settings = ledger, settings
         self._way: Way | None = None
         self._failures = 0
@@ -118,7 +127,10 @@ class Courier:
 
     def _bring(self, entries: Sequence[Entry]) -> bool:
         """Try once; returns whether others may be tried now."""
+        began = time.time()
         answer, now, key = self._try(entries), datetime.now(UTC), message_key(entries)
+        if self._spans is not None:
+            trace_try(self._spans, self.reaction.name, entries, began=began, failed=bool(answer.why))
         if not answer.why:
             faultpoint("reactions.sent")
             self._failures, self.why = 0, ""

@@ -9,6 +9,7 @@ from ingestion.durable import make_folder, replace_file
 from ingestion.errors import ConfigError
 from ingestion.project import REACTIONS_FILE
 from ingestion.settings import Settings
+from ingestion.telemetry.spans import Spans, open_spans
 from orchestration.conditions.condition import Finding
 from orchestration.observe.courier import Courier, stop
 from orchestration.observe.watchman import Watchman
@@ -46,6 +47,7 @@ class Reacting:
         self._begun = False
         self._complaint = ""
         self._sends = False
+        self._spans: Spans | None = None
         self._launch: Launch | None = None
 
     def start(self, settings: Settings, *, launch: Launch | None = None) -> None:
@@ -56,6 +58,7 @@ class Reacting:
             launch: Runs jobs; None where no web UI runs.
         """
         self._settings, self._launch, self._sends = settings, launch, True
+        self._spans = open_spans(settings, part="reactions")
         for name in self._couriers:
             self._couriers[name] = self._courier(self._couriers[name].reaction)
             self._couriers[name].worker.start()
@@ -98,9 +101,11 @@ class Reacting:
     def stop(self) -> None:
         """End."""
         stop(tuple(self._couriers.values()))
+        if self._spans is not None:
+            self._spans.close()
 
     def _courier(self, reaction: Reaction) -> Courier:
-        return Courier(reaction, self._ledger, self._settings, launch=self._launch)
+        return Courier(reaction, self._ledger, self._settings, launch=self._launch, spans=self._spans)
 
     def _take_in_file(self) -> None:
         try:

@@ -41,7 +41,9 @@ from orchestration.keys import (
     raw_key,
 )
 from orchestration.run import stage
-from orchestration.run.land import RAW_VERSION, breaks, ingest_batch
+from orchestration.run.breaks import breaks
+from orchestration.run.land import RAW_VERSION, ingest_batch
+from orchestration.run.metric_history import take_minutes
 from orchestration.run.pace import Pace
 from orchestration.run.reaction_changes import ReactionChanges
 from orchestration.run.recorded import Event, materialization, recorded
@@ -96,6 +98,7 @@ class Cycles:
             stage.begin(session.settings, context.run_id, "waiting for events")
             pace, reactions = Pace(self.budget_seconds), ReactionChanges(session.lake)
             reactions.take()
+            take_minutes(session.lake)
             while waiting := self._wait(
                 meter, streams, pace, end=end, unchanged=lambda: of_project(session.settings) == code
             ):
@@ -104,6 +107,7 @@ class Cycles:
                     together = [stream for stream in waiting if stream.name in group]
                     yield from self._cycle(context, session, logs, together, build, faults)
                 reactions.take()
+                take_minutes(session.lake)
                 faults.raise_for_any()
                 seconds = time.monotonic() - began
                 names = ", ".join(stream.name for stream in waiting)
@@ -176,6 +180,7 @@ class Cycles:
             except Failure as failure:  # the models of other groups are built nevertheless
                 named = failure.metadata.get(MODELS_METADATA)
                 faults.add_models(named, failure.description or "")
+        session.trace.end_cycle()
 
 
 def _sentence(context: AssetExecutionContext, stream: Stream, error: Exception) -> str:

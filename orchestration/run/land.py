@@ -13,7 +13,6 @@ from typing import Any
 import duckdb
 from dagster import (
     AssetCheckResult,
-    AssetCheckSeverity,
     DagsterInstance,
     DataVersion,
     MetadataValue,
@@ -26,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from ingestion.clock import utc_now
 from ingestion.declare.decoding import decoder_of
 from ingestion.declare.stream import Stream
-from ingestion.errors import CatalogUnavailable, MillraceError, StorageError
+from ingestion.errors import CatalogUnavailable, MillraceError, StorageError, StreamBusy
 from ingestion.lake.sizes import TableSize
 from ingestion.land.report import BatchReport
 from ingestion.land.session import LakeSession
@@ -39,7 +38,10 @@ from orchestration.checks.raw_contracts import raw_contract
 from orchestration.conditions.silence import note_heard
 from orchestration.keys import CPU_METADATA, raw_key
 from orchestration.run import stage
+from orchestration.run.breaks import breaks
+from orchestration.run.lineage_of import note_load, note_raw_checks
 from orchestration.run.progress import CheckedBatches
+from orchestration.run.traced import say_checks, trace_batch
 
 RAW_VERSION = DataVersion("append-only")
 """Of every raw table. A version that moved with each batch would make Dagster call each model stale."""
@@ -83,7 +85,7 @@ def _ingest(
     session: LakeSession, instance: DagsterInstance, stream: Stream, log: Log, *, run_id: str
 ) -> Landed:
     began, key, contract = time.process_time(), raw_key(stream.name), raw_contract(stream)
-    report = session.ingestor.run(stream, log, decode=decoder_of(stream, session.settings))
+    report = _load(session, stream, log, run_id=run_id)
     if report.events_read:
         with suppress(
             StorageError, duckdb.Error
@@ -96,10 +98,14 @@ def _ingest(
         # The lake was restored to a time before that batch: batches with these numbers are not checked yet.
         since = 0
         checked.advance({stream.name: since})
-    results = [
-        prove_ledger(session.lake, stream, since_batch=since),
-        *run_contract(session.lake, contract, key, since_batch=since),
-    ]
+    checking_s = time.time()
+    with session.trace.step(f"check {stream.name}") as step:
+        results = [
+            prove_ledger(session.lake, stream, since_batch=since),
+            *run_contract(session.lake, contract, key, since_batch=since),
+        ]
+        say_checks(step, results)
+    note_raw_checks(session, stream, results, run_id=run_id, began=checking_s)
     if since != newest and all(result.passed for result in results):
         checked.advance({stream.name: newest})
     if newest and not any(breaks(result) for result in results):
@@ -109,9 +115,20 @@ def _ingest(
     return Landed(_lag(stream, report, log) | _metadata(report, session) | spent, results)
 
 
-def breaks(check: AssetCheckResult) -> bool:
-    """Whether a check of a raw table holds back the models downstream: errors do, warnings do not."""
-    return not check.passed and check.severity == AssetCheckSeverity.ERROR
+def _load(session: LakeSession, stream: Stream, log: Log, *, run_id: str) -> BatchReport:
+    """Land a batch, and say so to whoever follows."""
+    began, named = time.time(), {"millrace.stream": stream.name, "messaging.system": stream.kind}
+    try:
+        with session.trace.step(f"load {stream.name}", consumes=True, values=named) as step:
+            report = session.ingestor.run(stream, log, decode=decoder_of(stream, session.settings))
+            trace_batch(session.trace, step, report, began=began)
+    except StreamBusy:  # whoever is at it lands the batch
+        raise
+    except Exception as error:
+        note_load(session, stream, run_id=run_id, began=began, error=error)
+        raise
+    note_load(session, stream, run_id=run_id, began=began, report=report)
+    return report
 
 
 def size_metadata(size: TableSize | None) -> dict[str, int]:

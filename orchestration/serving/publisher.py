@@ -22,10 +22,12 @@ from ingestion.serve.consumers import SERVING, note_read
 from ingestion.serve.instants import CHANNEL, Instant, read_instants, unfinished_models
 from ingestion.serve.shelf import Mart, served_marts
 from ingestion.settings import Settings
+from ingestion.telemetry.spans import open_spans
 from orchestration.records.serving_status import ServingStatus, read_status, write_status
 from orchestration.serving.address import connect
 from orchestration.serving.publication import MartChanged, Publication, publish, wanted_versions
 from orchestration.serving.role import prepare_reader
+from orchestration.serving.traced import trace_publication
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 5.0
@@ -48,6 +50,7 @@ class Publisher:
         self._catalog: Connection | None = None
         self._target: Connection | None = None
         self._whole = set[str]()
+        self._spans = open_spans(settings, part="serving")
         before = read_status(settings.data_dir) or ServingStatus(0, 0.0)
         self._status = ServingStatus(os.getpid(), time.time(), noted=before.noted, shown=before.shown)
 
@@ -109,12 +112,14 @@ class Publisher:
                 connection.close()
         self._catalog = self._target = None
         self._lake.close()
+        if self._spans is not None:
+            self._spans.close()
 
     def _publish(
         self, catalog: Connection, marts: Mapping[str, Mart], instants: Mapping[str, Instant]
     ) -> Publication:
         target = self._connected()
-        now = time.monotonic()
+        before, began, now = self._status.versions, time.time(), time.monotonic()
         if now - self._opened_s >= WATCHER_SECONDS:  # between publications: in one it must stay the same
             self._lake.close()
             self._opened_s = now
@@ -141,6 +146,11 @@ class Publisher:
         if done.versions:
             note_read(catalog, SERVING, min(done.versions.values()))
         published_at = time.time()
+        if self._spans is not None:
+            trace_publication(
+                self._spans, self._settings.data_dir, done.versions,
+                before=before, rows=done.rows, began=began, ended=published_at,
+            )  # fmt: skip
         self._say(
             published_at=published_at,
             versions=done.versions,

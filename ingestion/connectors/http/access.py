@@ -46,6 +46,11 @@ class HttpAccess(Access):
         """Scheme, host and port, as a client writes them."""
         return self.address_at(self.port)
 
+    @property
+    def namespace(self) -> str:
+        """The address."""
+        return self.address
+
     def address_at(self, port: int) -> str:
         """The same with the port that was taken."""
         scheme = "https" if self.has_tls else "http"

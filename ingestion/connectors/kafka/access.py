@@ -42,6 +42,12 @@ class KafkaAccess(Access):
         """The bootstrap servers, host:port each."""
         return [part.strip() for part in (self.bootstrap_servers or "").split(",") if part.strip()]
 
+    @property
+    def namespace(self) -> str:
+        """As in kafka://broker:9092: the first of several brokers stands for their cluster."""
+        first = self.servers[0] if self.servers else ""
+        return f"kafka://{first}" if _ADDRESS.fullmatch(first) else ""
+
 
 def connection_options(access: KafkaAccess, *, timeout_seconds: float) -> dict[str, Any]:
     """kafka-python's options for reaching the configured cluster.

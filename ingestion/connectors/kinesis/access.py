@@ -25,6 +25,11 @@ class KinesisAccess(Access):
         return self.endpoint_url or f"Kinesis in {self.region}"
 
     @property
+    def namespace(self) -> str:
+        """As in kinesis://eu-central-1."""
+        return f"kinesis://{self.region}" if self.region else ""
+
+    @property
     def is_local(self) -> bool:
         """Whether it listens on this machine, as an emulator does."""
         name = urlsplit(self.endpoint_url or "").hostname or ""

@@ -52,6 +52,11 @@ class MqttAccess(Access):
         return f"{self.host}:{self.port}"
 
     @property
+    def namespace(self) -> str:
+        """As in mqtt://broker:1883."""
+        return f"mqtt://{self.address}" if self.host else ""
+
+    @property
     def is_version_5(self) -> bool:
         """Whether MQTT 5 is spoken."""
         return self.protocol == "5"

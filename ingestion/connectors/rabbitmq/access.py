@@ -33,6 +33,11 @@ class RabbitAccess(Access):
         return f"{self.host}:{self.port or (_TLS_PORT if self.tls else _PORT)}"
 
     @property
+    def namespace(self) -> str:
+        """As in rabbitmq://broker:5672/vhost."""
+        return f"rabbitmq://{self.address}/{self.vhost.lstrip('/')}".rstrip("/") if self.host else ""
+
+    @property
     def place(self) -> str:
         """The broker and its virtual host, as messages name them."""
         where = "" if self.vhost == "/" else f", virtual host '{self.vhost}'"
