@@ -228,9 +228,8 @@ def _short(text: str) -> str:
 
 def _row(alert: OpenAlert) -> Sequence[object]:
     opened = alert.opened_at.isoformat() if alert.opened_at else None
-    return [
-        alert.rule, alert.key, alert.severity, opened, alert.description, dict(alert.times), alert.traceparent,
-    ]  # fmt: skip
+    said = (alert.rule, alert.key, alert.severity, opened, alert.description)
+    return [*said, dict(alert.times), alert.traceparent]
 
 
 def _alert(
