@@ -8,6 +8,7 @@ import argparse
 import io
 import json
 import random
+import resource
 import statistics
 import subprocess
 import sys
@@ -146,6 +147,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--events", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--formats", default=",".join(ENCODERS), help="with commas; json is the measure")
+    parser.add_argument(
+        "--spark", metavar="PYTHON", help="with pyspark: its reader of XML on the same documents"
+    )
     parser.add_argument("--child")
     parser.add_argument("--options")
     arguments = parser.parse_args()
@@ -156,6 +161,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
         emit(report(compare(Path(folder), arguments)))
+        if arguments.spark:
+            emit(spark(Path(folder), arguments))
 
 
 def compare(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Result]]:
@@ -164,11 +171,12 @@ def compare(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Resul
     postgres = EmbeddedPostgres(folder / "postgres")
     (folder / "reading.avsc").write_text(json.dumps(SCHEMA))
     (folder / "reading.proto").write_text(PROTO)
-    results: dict[str, list[Result]] = {name: [] for name in ENCODERS}
+    encoders = {name: ENCODERS[name] for name in arguments.formats.split(",")}
+    results: dict[str, list[Result]] = {name: [] for name in encoders}
     try:
         kafka.start()
         postgres.start()
-        for name, encode in ENCODERS.items():
+        for name, encode in encoders.items():
             kafka.create_topic(name, partitions=PARTITIONS)
             producer = KafkaProducer(
                 bootstrap_servers=kafka.bootstrap_servers, compression_type="lz4", linger_ms=50
@@ -177,7 +185,7 @@ def compare(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Resul
                 producer.send(name, encode(event), partition=number % PARTITIONS)
             producer.close()
         for number in range(arguments.rounds + 1):
-            for name in ENCODERS:
+            for name in encoders:
                 database = f"w7_{number}_{name}"
                 connection = psycopg2.connect(postgres.libpq("lake"))
                 connection.autocommit = True
@@ -205,6 +213,31 @@ def _measure(name: str, options: dict[str, Any]) -> Result:
     )  # fmt: skip
     found: Result = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def spark(folder: Path, arguments: argparse.Namespace) -> list[Row]:
+    """Spark's reader of XML on the same documents, from a file: median pace, and its CPU."""
+    documents, out = folder / "documents.txt", folder / "spark"
+    documents.write_bytes(b"".join(_xml(event) + b"\n" for event in events(arguments.events)))
+    runs = []
+    for _ in range(arguments.rounds):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(
+            [
+                arguments.spark, str(REPOSITORY / "benchmarks" / "peers" / "xml_spark.py"),
+                json.dumps({"documents": str(documents), "out": str(out)}),
+            ],
+            stdout=subprocess.PIPE, text=True, check=True,
+        )  # fmt: skip
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found = json.loads(done.stdout.splitlines()[-1])
+        assert found["rows"] == arguments.events, found
+        runs.append((found["seconds"], after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
+    seconds, cpu = (statistics.median(each) / arguments.events * 1e6 for each in zip(*runs, strict=True))
+    measured = f"{1e6 / seconds:,.0f} events/s, {cpu:.1f} CPU-s per million"
+    return [
+        Row("W7", "xml, Spark from a file", measured, note="no broker, no ledger; a JVM's start is in it")
+    ]
 
 
 def report(results: dict[str, list[Result]]) -> list[Row]:
