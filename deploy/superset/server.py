@@ -11,9 +11,9 @@ from pathlib import Path
 from orchestration.services.process import ChildProcess, ProcessSpec, require_free_port
 
 USER = "admin"
-_CONFIG, _USER_SCRIPT = (Path(__file__).with_name(name) for name in ("config.py", "user.py"))
+_CONFIG, _SET_UP = (Path(__file__).with_name(name) for name in ("config.py", "set_up.py"))
 _START_SECONDS = 180.0
-_SET_UP_SECONDS = 600
+_SET_UP_SECONDS = 1_800
 _OWN = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 """What it gets of our environment: a shell's FLASK_… or SUPERSET_… would change it."""
 
@@ -94,19 +94,13 @@ class Superset:
             return
         print("Superset makes its database, about a minute …", file=sys.stderr, flush=True)
         _secret(self.password_file)
-        superset, python = self._programs / "superset", self._programs / "python"
-        for command in ([superset, "db", "upgrade"], [superset, "init"], [python, _USER_SCRIPT]):
-            done = subprocess.run(
-                command,
-                env=environment,
-                cwd=self._home,
-                capture_output=True,
-                text=True,
-                timeout=_SET_UP_SECONDS,
-            )
-            if done.returncode:
-                sys.stderr.write(done.stderr[-3000:])
-                done.check_returncode()
+        done = subprocess.run(
+            [self._programs / "python", _SET_UP], env=environment, cwd=self._home,
+            capture_output=True, text=True, timeout=_SET_UP_SECONDS,
+        )  # fmt: skip
+        if done.returncode:
+            sys.stderr.write(done.stderr[-3000:])
+            done.check_returncode()
         complete.write_text(made_by, encoding="utf-8")
 
     def _answers(self) -> bool:
