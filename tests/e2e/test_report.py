@@ -39,8 +39,8 @@ def system(tmp_path: Path, apache_kafka: ApacheKafka) -> Iterator[System]:
             "clicks{n}:\n  source: {{kafka: clicks{n}, start: earliest}}\n  fields: {{id: varchar}}\n",
         )
         system.stage("clicks")
-        system.start()
         try:
+            system.start()
             yield system
         finally:
             system.stop()

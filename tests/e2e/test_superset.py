@@ -106,7 +106,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     with plant.running("demo", demo, "", seconds=240):
         datasets = (FILES / "datasets" / "Millrace").glob("*.yaml")
         marts = {yaml.safe_load(path.read_text())["table_name"] for path in datasets} - {"_served"}
-        eventually(lambda: marts <= plant.served_or_none().keys(), f"{marts} are published", seconds=300)
+        eventually(lambda: marts <= plant.served_or_none().keys(), f"{marts} are published", seconds=900)
         superset: list[object] = [
             sys.executable, "-m", "deploy.superset", "--data-dir", plant.data_dir, "--port", plant.port,
             "--home", plant.home,
@@ -217,7 +217,7 @@ def test_charts_show_the_marts_at_the_version_that_is_served(plant: Plant, clien
     before = first["Readings"]
     sql = f"select sum(readings) as n from lake.marts.machine_minute at (version => {before.version})"
     assert before.rows == [(float(plant.query(sql)[0]["n"]),)]
-    eventually(lambda: plant.served()["machine_minute"] > before.version, "new data", seconds=120)
+    eventually(lambda: plant.served()["machine_minute"] > before.version, "new data", seconds=300)
     second = compared(plant, client, charts)
     assert second["Readings"].rows[0][0] > before.rows[0][0]
 
