@@ -24,6 +24,7 @@ from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.timeout(1800),
     pytest.mark.slow("a whole system is broken in fifteen ways and mended; alerts of brokers wait for 30 s"),
 ]
 UNROUTED = unrouted_name(connector("mqtt").collector)
@@ -121,7 +122,8 @@ def test_every_trouble_is_said_everywhere_and_ends_when_it_is_mended(
     assert "models/marts/broken.sql, line 1" in sentences["project_file_broken"]
     assert "max_reject_share" in sentences["stream_paused"]
     assert "'failed_runs' was switched off" in sentences["sensor_off"]
-    assert [row["stream"] for row in system.status()["streams"]], "the rest is shown too"
+    # Within its few seconds a busy machine may not answer all that is asked.
+    eventually(lambda: system.status()["streams"], "the rest is shown too", seconds=PATIENCE_SECONDS)
     assert f"has no 'unlisted{system.number}'" in sentences["partition_stopped"]
     assert "keeps 1 messages" in sentences["messages_unrouted"]
     assert "unknown key 'sned'" in sentences["reactions_file_refused"]
