@@ -149,7 +149,7 @@ class Spans:
                 return SpanExportResult.SUCCESS if answer.taken else SpanExportResult.FAILURE
 
             def shutdown(self) -> None:
-                self._inner.shutdown()  # type: ignore[no-untyped-call,unused-ignore]
+                self._inner.shutdown()
 
         resource = Resource.create()
         if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):

@@ -97,13 +97,15 @@ def test_a_run_ends_while_its_collector_does_not_answer(
         (port,) = free_ports(1)
         url = collector.url if mood in moods else f"http://127.0.0.1:{port}"
         url = url.replace("http://", "http://someone:pa55word@")
-        trace = RunTrace(settings_of(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=url))
+        settings = settings_of(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_TIMEOUT="1")
+        trace = RunTrace(settings)
         with caplog.at_level(logging.DEBUG):
             work(trace)
             if mood in moods:
                 eventually(lambda: collector.asked > 0, "it was sent something")
             trace.close()  # with "hangs", the collector answers nobody until the block ends
         assert collector.spans() == []
+    eventually(lambda: "does not take the traces" in caplog.text, "it is said, in this test and in no other")
     assert "pa55word" not in caplog.text
 
 

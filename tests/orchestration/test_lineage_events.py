@@ -122,6 +122,7 @@ def test_a_run_ends_while_the_catalog_does_not_answer(
                 eventually(lambda: "does not take the lineage" in caplog.text, "it is said")
             lineage.close()
         assert catalog.events == []
+    eventually(lambda: "does not take the lineage" in caplog.text, "it is said, in this test and in no other")
     assert KEY not in caplog.text
     assert caplog.text.count("does not take the lineage") <= 1
 

@@ -6,12 +6,13 @@ import json
 import shutil
 import urllib.parse
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from orchestration.services.process import ChildProcess, ProcessSpec, accepts_tcp
+from orchestration.services.process import ChildProcess, ProcessSpec
 from tests.servers import ServerMissing
 from tests.servers.ports import free_ports
 
@@ -65,7 +66,7 @@ class Prometheus:
                     f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{self._port}",
                 ),
                 log_folder=folder / "log",
-                ready=lambda: accepts_tcp(self._port),
+                ready=self._is_ready,
                 ready_timeout_s=60,
             )
         )  # fmt: skip
@@ -76,6 +77,12 @@ class Prometheus:
 
     def __exit__(self, *_: object) -> None:
         self._child.stop()
+
+    def _is_ready(self) -> bool:
+        """Whether it answers queries: its port is open seconds before."""
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self._port}/-/ready", timeout=5):
+            return True
+        return False
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The result of an instant query."""
