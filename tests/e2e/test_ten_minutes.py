@@ -125,7 +125,7 @@ def test_ten_minutes_of_load_show_every_series_and_whoever_is_killed(
             time.sleep(5)
         (scraped,) = prometheus.query(f'sum_over_time(up{{job="millrace"}}[{SECONDS:.0f}s])')
         (scrapes,) = prometheus.query(f'count_over_time(up{{job="millrace"}}[{SECONDS:.0f}s])')
-        landed = prometheus.query("millrace_stream_landed_events_total")
+        landed = prometheus.query("last_over_time(millrace_stream_landed_events_total[1m])")
         print(
             f"\n{len(documented())} series in {SECONDS:.0f} s: {looks} looks, {len(gaps)} with a gap; "
             f"{scraped['value'][1]} of {scrapes['value'][1]} scrapes answered; landed "
