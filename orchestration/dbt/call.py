@@ -80,7 +80,9 @@ def call_dbt(
     from dbt.cli.main import dbtRunner
 
     from orchestration.dbt.events import NodeCosts, without_debug_events
+    from orchestration.dbt.sparing import be_sparing
 
+    be_sparing()
     project.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     command = [
         *_QUIET,

@@ -52,6 +52,8 @@ Build = Callable[[AbstractSet[AssetKey]], Iterator[MaterializeResult[None] | Ass
 """Builds some models and checks them."""
 
 _LOOK_SECONDS = 0.25
+_EDITED_SECONDS = 2.0
+"""How often edits are looked for: a look goes through every file of the code and the project."""
 _BROKER_SECONDS = 2.0
 
 
@@ -96,12 +98,11 @@ class Cycles:
         meter = LagMeter(session.settings, session.lake, timeout_seconds=_BROKER_SECONDS, clock=utc_now)
         with closing(meter), _Logs(session.settings) as logs:
             stage.begin(session.settings, context.run_id, "waiting for events")
+            edits = _Edits(session.settings, code)
             pace, reactions = Pace(self.budget_seconds), ReactionChanges(session.lake)
             reactions.take()
             take_minutes(session.lake)
-            while waiting := self._wait(
-                meter, streams, pace, end=end, unchanged=lambda: of_project(session.settings) == code
-            ):
+            while waiting := self._wait(meter, streams, pace, end=end, unchanged=edits.unchanged):
                 began, faults = time.monotonic(), _Faults()
                 for group in self.groups:
                     together = [stream for stream in waiting if stream.name in group]
@@ -218,6 +219,22 @@ def left_out(context: AssetExecutionContext) -> frozenset[AssetKey]:
     """The models that this run leaves out because they failed before."""
     names = context.run.tags.get(LEFT_OUT_TAG, "").split(",")
     return frozenset(AssetKey.from_user_string(name) for name in names if name)
+
+
+class _Edits:
+    """Whether the project's files are as a run was planned for, looked at now and then."""
+
+    def __init__(self, settings: Settings, code: str) -> None:
+        self._settings, self._code = settings, code
+        self._looked_at = float("-inf")
+        self._unchanged = True
+
+    def unchanged(self) -> bool:
+        """Once it is False it stays so."""
+        if self._unchanged and time.monotonic() >= self._looked_at + _EDITED_SECONDS:
+            self._unchanged = of_project(self._settings) == self._code
+            self._looked_at = time.monotonic()
+        return self._unchanged
 
 
 class _Logs:

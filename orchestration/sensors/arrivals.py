@@ -40,6 +40,7 @@ from orchestration.sensors.watch import Watch
 
 _TICK_SECONDS = 9.0  # just below two of the daemon's loops of 5 s, so that ticks follow each other closely
 _LOOK_SECONDS = 0.4
+_BUSY_SECONDS = 1.0  # a run lasts minutes while events come: each look asks Dagster's database for it
 _LOST_SECONDS = 2.0
 _AWAY_SECONDS = 5.0
 _MODELLED_SECONDS = 10.0  # a command that landed a batch may still be building its models
@@ -150,9 +151,10 @@ class _Ticks:
                 if not busy:
                     return SensorResult(run_requests=[request], cursor=schedule.dumps())
                 reason = busy
-            if time.monotonic() + _LOOK_SECONDS >= deadline:
+            pause = _BUSY_SECONDS if busy else _LOOK_SECONDS
+            if time.monotonic() + pause >= deadline:
                 return SensorResult(skip_reason=SkipReason(reason), cursor=schedule.dumps())
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(pause)
             if busy:
                 schedule, busy = self._review(instance, schedule)
 

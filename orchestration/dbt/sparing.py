@@ -1,0 +1,78 @@
+"""What dbt does anew with every command or every statement, although the answer stays: done once.
+
+A build of four models asks for the columns of eight relations, each through a macro whose context holds every
+macro of every package; it lists the schemas three times, and every folder of Python's path. Nothing here
+changes what dbt writes.
+"""
+
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+from dbt.adapters.sql import SQLAdapter
+from dbt.plugins.manager import PluginManager
+from dbt_common.clients import agate_helper
+
+_COLUMNS_MACRO = "get_columns_in_relation"
+_KEPT_TESTERS = 256
+_build_type_tester = agate_helper.build_type_tester
+_columns, _schemas = SQLAdapter.get_columns_in_relation, SQLAdapter.list_schemas
+
+
+def be_sparing() -> None:
+    """Have dbt do so in this process; to be called before its commands, any number of times."""
+    if SQLAdapter.get_columns_in_relation is columns_in_relation:
+        return
+    PluginManager.get_prefixed_modules = functools.cache(PluginManager.get_prefixed_modules)
+    agate_helper.build_type_tester = _kept_type_tester
+    SQLAdapter.list_schemas = list_schemas
+    SQLAdapter.get_columns_in_relation = columns_in_relation
+
+
+def _kept_type_tester(text_columns: Iterable[str], string_null_values: Any = ("null", "")) -> Any:
+    return _type_tester(frozenset(text_columns), tuple(string_null_values))
+
+
+@functools.lru_cache(maxsize=_KEPT_TESTERS)
+def _type_tester(text_columns: frozenset[str], string_null_values: tuple[str, ...]) -> Any:
+    return _build_type_tester(text_columns, string_null_values)
+
+
+def list_schemas(adapter: Any, database: str) -> list[str]:
+    """The schemas of a database; dbt asks once for every kind of relation, before it makes any.
+
+    Args:
+        adapter: dbt's, which lives for one command.
+        database: Quoted, as dbt renders it.
+    """
+    known: dict[str, list[str]] = adapter.__dict__.setdefault("_millrace_schemas", {})
+    if database not in known:
+        known[database] = _schemas(adapter, database)
+    return known[database]
+
+
+def columns_in_relation(adapter: Any, relation: Any) -> list[Any]:
+    """What dbt-duckdb's macro answers, without the macro; another adapter's or a project's own is called.
+
+    Args:
+        adapter: dbt's.
+        relation: A table or view.
+    """
+    if adapter.type() != "duckdb" or _is_overridden(adapter):
+        return list(_columns(adapter, relation))
+    _, cursor = adapter.connections.add_query(
+        f"select column_name, column_type from (describe {relation.render()})", auto_begin=False
+    )
+    return [adapter.Column(name, kind, None, None, None) for name, kind in cursor.fetchall()]
+
+
+def _is_overridden(adapter: Any) -> bool:
+    """Whether somebody else than dbt and its adapter defines the macro."""
+    if "_millrace_own_columns" not in adapter.__dict__:
+        resolver = adapter.get_macro_resolver()
+        names = {_COLUMNS_MACRO, f"duckdb__{_COLUMNS_MACRO}"}
+        adapter._millrace_own_columns = resolver is None or any(
+            macro.name in names and macro.package_name not in ("dbt", "dbt_duckdb")
+            for macro in resolver.macros.values()
+        )
+    return bool(adapter._millrace_own_columns)

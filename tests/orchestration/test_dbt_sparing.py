@@ -1,0 +1,97 @@
+"""What dbt is spared does not change what it answers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from orchestration.dbt import manifest as dbt_manifest
+from orchestration.dbt import sparing
+from orchestration.dbt.call import DbtProject
+from orchestration.dbt.runner import build_args, invoke
+
+_TYPES = "1::bigint as a, 1.5::decimal(12, 3) as b, [{'x': now()}] as \"List C\", 'text' as d, {'y': 1} as e"
+_TEXT = """
+{%- macro text_of(columns) -%}
+    {%- for each in columns -%}
+        {{ each.name }}|{{ each.dtype }}|{{ each.data_type }}|{{ each.char_size }};
+    {%- endfor -%}
+{%- endmacro -%}
+"""
+_OVERRIDDEN = """
+{% macro duckdb__get_columns_in_relation(relation) -%}
+    {{ return([api.Column('of_the_project', 'text')]) }}
+{%- endmacro %}
+"""
+_NOTHING = "api.Relation.create(database=target.database, schema=target.schema, identifier='nothing')"
+FILES = {
+    "dbt_project.yml": "{name: tiny, version: 1.0.0, profile: tiny, models: {tiny: {+materialized: table}}}",
+    "profiles.yml": """
+tiny:
+  target: dev
+  outputs:
+    dev: {type: duckdb, path: "{{ env_var('TINY_DATABASE') }}", threads: 1}
+""",
+    "macros/text.sql": _TEXT,
+    "models/typed.sql": f"select {_TYPES}",
+    "models/columns.sql": f"""
+{{%- set typed = ref('typed') -%}}
+select
+    $${{{{ text_of(adapter.get_columns_in_relation(typed)) }}}}$$ as spared,
+    $${{{{ text_of(dbt.duckdb__get_columns_in_relation(typed)) if execute }}}}$$ as asked,
+    {{{{ adapter.get_columns_in_relation({_NOTHING}) | length }}}} as of_nothing
+""",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[DbtProject]:
+    for name, text in FILES.items():
+        path = tmp_path / "project" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    environment = {"TINY_DATABASE": str(tmp_path / "tiny.duckdb")}
+    folder = tmp_path / "project"
+    yield DbtProject(folder, folder, state_dir=tmp_path / "state", environment=environment)
+    dbt_manifest._read_manifest.cache_clear()
+
+
+def built(project: DbtProject) -> tuple[str, str, int]:
+    invoke(project, build_args("build"))
+    with duckdb.connect(project.environment["TINY_DATABASE"]) as connection:
+        spared, asked, of_nothing = connection.execute("select * from columns").fetchall()[0]
+    return spared, asked, of_nothing
+
+
+def test_columns_are_those_that_the_adapter_s_macro_gives(project: DbtProject) -> None:
+    spared, asked, of_nothing = built(project)
+    assert spared == asked
+    assert [each.split("|")[0] for each in spared.split(";")][:5] == ["a", "b", "List C", "d", "e"]
+    assert of_nothing == 0
+
+
+def test_a_project_s_own_macro_is_still_asked(project: DbtProject) -> None:
+    (project.project_dir / "macros" / "columns.sql").write_text(_OVERRIDDEN)
+    spared, asked, _ = built(project)
+    assert spared.startswith("of_the_project|text")
+    assert asked.startswith("a|BIGINT"), "dbt-duckdb's own, called by its name"
+
+
+def test_schemas_are_listed_once_a_command_and_anew_by_the_next(
+    project: DbtProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, str]] = []
+    original = sparing._schemas
+
+    def noted(adapter: Any, database: str) -> Any:
+        asked.append((id(adapter), database))
+        return original(adapter, database)
+
+    monkeypatch.setattr(sparing, "_schemas", noted)
+    built(project)
+    first = len(asked)
+    built(project)
+    assert first == len(set(asked[:first])) >= 1
+    assert len(asked) == 2 * first
