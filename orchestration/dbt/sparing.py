@@ -1,4 +1,4 @@
-"""What dbt does anew with every command or every statement, although the answer stays: done once.
+"""What dbt does again with every command or every statement, although the answer stays: done once.
 
 A build of four models asks for the columns of eight relations, each through a macro whose context holds every
 macro of every package; it lists the schemas three times, and every folder of Python's path. Nothing here

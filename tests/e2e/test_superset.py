@@ -24,7 +24,7 @@ from tests.servers.browser import Browser
 from tests.servers.ports import free_ports
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow("installs and starts Superset beside a demo")]
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 MILLRACE = Path(sys.executable).with_name("millrace")
 TITLE = "The plant"
 _FROM = re.compile(r"\bFROM marts\.(\w+)")
