@@ -240,7 +240,10 @@ def test_a_pager_that_is_away_escalates_and_one_in_quiet_hours_does_not(
         desk.note([WARNING, DISK])
         eventually(lambda: desk.said().get("away"), "it is away")
         eventually(lambda: desk.entries("held"), "the warning waits")
-        (disk,) = [each for each in desk.entries("delivered") if each.notice.reaction == "pager"]
+        (disk,) = eventually(
+            lambda: [each for each in desk.entries("delivered") if each.notice.reaction == "pager"],
+            "the pager has the disk's",
+        )
         desk.note([WARNING, DISK], now=datetime.now(UTC) + timedelta(seconds=61))
         chiefs = [
             each.notice.content["subject"] for each in desk.entries() if each.notice.reaction == "chief"
