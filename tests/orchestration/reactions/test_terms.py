@@ -9,6 +9,7 @@ import pytest
 from orchestration.cli.app import run
 from orchestration.conditions.condition import Finding
 from orchestration.reactions.counts import reaction_counts
+from orchestration.reactions.entries import Entry
 from orchestration.reactions.terms import Quiet
 from tests.orchestration.reactions.desk import DISK, EVENTS, MODEL, Desk
 from tests.servers.receiver import HANG, NEVER, REFUSE, RESET, Receiver
@@ -240,10 +241,12 @@ def test_a_pager_that_is_away_escalates_and_one_in_quiet_hours_does_not(
         desk.note([WARNING, DISK])
         eventually(lambda: desk.said().get("away"), "it is away")
         eventually(lambda: desk.entries("held"), "the warning waits")
-        (disk,) = eventually(
-            lambda: [each for each in desk.entries("delivered") if each.notice.reaction == "pager"],
-            "the pager has the disk's",
-        )
+
+        def paged() -> list[Entry]:
+            return [each for each in desk.entries("delivered") if each.notice.reaction == "pager"]
+
+        eventually(paged, "the pager has the disk's")
+        (disk,) = paged()
         desk.note([WARNING, DISK], now=datetime.now(UTC) + timedelta(seconds=61))
         chiefs = [
             each.notice.content["subject"] for each in desk.entries() if each.notice.reaction == "chief"
