@@ -1,8 +1,8 @@
 """CPU seconds and memory of process trees, read from outside."""
 
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import psutil
@@ -36,16 +36,16 @@ def pss_mib(roots: Iterable[int]) -> float:
     return sum(pss_by_name(roots).values())
 
 
-def pss_by_name(roots: Iterable[int]) -> Counter[str]:
+def pss_by_name(roots: Iterable[int]) -> Mapping[str, float]:
     """The same by what the processes are: a Python module, or a program."""
-    found = Counter[str]()
+    found = defaultdict[str, float](float)
     for process in members(roots):
         try:
             argv, pss = process.cmdline(), process.memory_full_info().pss
         except psutil.Error:
             continue
         module = argv[argv.index("-m") + 1] if "-m" in argv else Path(argv[0]).name if argv else "?"
-        found[module.split(":")[0]] += pss / 2**20  # type: ignore[assignment]  # PostgreSQL writes its own
+        found[module.split(":")[0]] += pss / 2**20  # PostgreSQL writes what it does behind a colon
     return found
 
 
@@ -57,7 +57,7 @@ class Peak:
     """
 
     def __init__(self, roots: Callable[[], Iterable[int]], *, every_s: float = 5.0) -> None:
-        self.largest = Counter[str]()
+        self.largest: Mapping[str, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(roots, every_s), daemon=True)
         self._thread.start()

@@ -239,7 +239,8 @@ def measure(
             path = hops(running, reader.lake, sights, since=since)
         reader.lake.close()
     every = [age for values in ages.values() for age in values]
-    split = ", ".join(f"{name.rpartition('.')[2]} {mib:.0f}" for name, mib in peak.largest.most_common())
+    by_size = sorted(peak.largest.items(), key=lambda each: -each[1])
+    split = ", ".join(f"{name.rpartition('.')[2]} {mib:.0f}" for name, mib in by_size)
     slowest = max(path, key=lambda hop: path[hop], default="")
     where = ", ".join(f"{hop} {span:.2f} s" for hop, span in path.items())
     what = f"freshness at {rate:g} events/s"

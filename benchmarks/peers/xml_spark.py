@@ -1,7 +1,7 @@
 """Spark's reader of XML on the same documents as W7's, one a line of a file: into Parquet, as JSON text.
 
 Run by W7 (`--spark`) with the interpreter of an environment that has pyspark. No broker is between: that is
-in Spark's favour, and so is that nothing is proven or can be told apart again.
+in Spark's favour, and so is that nothing is proven.
 """
 
 import json

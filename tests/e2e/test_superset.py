@@ -176,7 +176,7 @@ def look(plant: Plant, client: Client, chart: int) -> Shown:
         if plant.served() == before:
             break
     else:
-        raise AssertionError("the marts were published anew with every question")
+        raise AssertionError("the marts were published again with every question")
     (mart,) = set(_FROM.findall(answer["query"]))
     names = answer["colnames"]
     times = {name for name, kind in zip(names, answer["coltypes"], strict=True) if kind == _TEMPORAL}
