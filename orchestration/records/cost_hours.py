@@ -59,12 +59,14 @@ def keep_costs(instance: DagsterInstance, *, unsettled: int = _UNSETTLED) -> int
         unsettled: How many of the newest events wait for the next time.
 
     Returns:
-        How many events were read.
+        How many events were read; 0 where Dagster's records are not in PostgreSQL, as Millrace's are.
     """
     storage, read = instance.event_log_storage, 0
     if not isinstance(storage, SqlEventLogStorage):
         return read
     with storage.index_connection() as connection:
+        if connection.dialect.name != "postgresql":
+            return read
         connection.exec_driver_sql(_MAKE)
         for _ in range(_MOST_PAGES):
             (upto,) = connection.exec_driver_sql("select upto from millrace.costs_kept").one()
