@@ -179,7 +179,7 @@ class Lake:
                     note_new(cursor)
                     faultpoint("lake.noted")
                 require_current(read_versions(cursor), self.place)
-            create_tables(self.connection, names, catalog=CATALOG_NAME, known=known)
+            create_tables(self.connection, names, known=known)
             faultpoint("lake.tables")
             index_catalog(guard, METADATA_SCHEMA)
 

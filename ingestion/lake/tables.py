@@ -12,7 +12,7 @@ from psycopg2 import extensions
 
 from ingestion.errors import StorageError
 from ingestion.lake.indexes import INDEXES
-from ingestion.lake.migrations import newest
+from ingestion.lake.migrations import compress_files, newest
 from ingestion.lake.versions import METADATA_SCHEMA
 from ingestion.log.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA, RESOLUTION_SCHEMA, SQL_TYPES
 
@@ -84,14 +84,13 @@ def is_ready(connection: extensions.connection, streams: Collection[str]) -> boo
 
 
 def create_tables(
-    connection: duckdb.DuckDBPyConnection, streams: Sequence[str], *, catalog: str, known: Collection[str]
+    connection: duckdb.DuckDBPyConnection, streams: Sequence[str], *, known: Collection[str]
 ) -> None:
     """Create the tables that are missing, in one transaction.
 
     Args:
         connection: With the lake attached and current.
         streams: The streams that need a table.
-        catalog: The lake's name in the connection.
         known: The tables of raw that are there.
 
     Raises:
@@ -107,7 +106,7 @@ def create_tables(
         if LEDGER in missing:
             connection.execute("create schema if not exists raw")
             connection.execute(_DLT_TABLES)
-            connection.execute(f"call {catalog}.set_option('parquet_compression', 'zstd')")
+            compress_files(connection)
         for name, columns in notes.items():
             connection.execute(f"create table raw.{name} ({columns})")
         for name, schema in missing.items():

@@ -27,6 +27,7 @@ from tests.ingestion.planted import forget_versions, killed_at, marking, newer
 
 ROW = "insert into raw.batches by name select 'events' as stream, 1 as batch_id"
 NEXT = newest() + 1
+CHEAP = {("parquet_compression", "zstd"), ("parquet_compression_level", "1")}
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -46,8 +47,9 @@ def filled(lake: Lake) -> Lake:
 
 @pytest.fixture
 def from_before(filled: Lake) -> Lake:
-    """A lake of the first releases: no version, and a ledger without its newest column."""
+    """A lake of the first releases: no version, a ledger without its newest column, and costly files."""
     filled.query("alter table raw.batches drop column positions_skipped")
+    filled.query("call ducklake_set_option('lake', 'parquet_compression_level', 3)")
     forget_versions(filled.settings)
     return filled
 
@@ -67,6 +69,10 @@ def columns(lake: Lake) -> set[str]:
     return {name for name, *_ in lake.query("describe raw.batches")}
 
 
+def compression(lake: Lake) -> set[tuple[str, str]]:
+    return set(lake.query("select option_name, value from lake.options() where option_name like 'parquet%'"))
+
+
 def kept(settings: Settings, version: int) -> list[Path]:
     """The backups of the lake as it was at a version."""
     return backups_of(settings.data_dir / "backups" / f"of-version-{version}")
@@ -81,6 +87,7 @@ def test_a_new_lake_is_at_the_newest_version_and_needs_no_backup(lake: Lake) -> 
     (made,) = lake.versions()
     assert (made.number, made.release, made.done, made.backup) == (newest(), own_release(), True, "")
     assert not (lake.settings.data_dir / "backups").exists()
+    assert compression(lake) == CHEAP
 
 
 def test_an_up_to_date_lake_costs_one_read(
@@ -116,6 +123,7 @@ def test_a_lake_from_before_versions_is_backed_up_and_migrated(from_before: Lake
     shown = prepare(from_before, "events", "more")
     assert [text.split()[0] for text in shown] == ["backing", *["migrating"] * newest(), "going"]
     assert {"positions_skipped", "retired"} <= columns(from_before)
+    assert compression(from_before) == CHEAP
     *_, migrated = from_before.versions()
     (backup,) = kept(settings, 0)
     assert (migrated.number, migrated.done, migrated.backup) == (newest(), True, str(backup))
