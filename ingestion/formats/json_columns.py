@@ -1,6 +1,7 @@
-"""Columns of Arrow → columns of JSON texts, as orjson writes each value; for formats that read columns."""
+"""Columns of Arrow → JSON texts, as orjson writes each value; for formats that read columns."""
 
-import re
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
 
 import orjson
 import pyarrow as pa
@@ -8,32 +9,62 @@ import pyarrow.compute as pc
 
 from ingestion.formats.canonical import base64_text, number
 
-_ESCAPED = re.compile(rb'["\\\x00-\x1f]')
+Part: TypeAlias = "str | pa.Array"
+"""Of a text: what stands in each, or what differs (strings)."""
+_ESCAPED = bytes([*range(0x20), ord('"'), ord("\\")])
 
 
-def json_texts(array: pa.Array) -> pa.Array:
-    """The JSON text of each value; of a null, `null`.
+def json_parts(array: pa.Array) -> tuple[Part, ...]:
+    """The parts of each value's JSON text; where it is null, one of them is.
 
     Args:
         array: Booleans, integers, floating point numbers, strings or binary.
 
     Returns:
-        Strings, as many.
+        For `joined`; of them, arrays are as long as the given one.
     """
     if pa.types.is_floating(array.type):
-        values = array.to_pylist()
-        if not pc.all(pc.is_finite(array)).as_py():
-            values = [value if value is None else number(value) for value in values]
-        # Arrow writes numbers otherwise. Texts among them are NaN and infinities, which have no comma.
-        return pa.array(orjson.dumps(values)[1:-1].split(b","), pa.string())
+        return (_numbers(array),)
     if pa.types.is_string(array.type):
-        if _ESCAPED.search(array.buffers()[2] or b""):  # of all values together; none is cut in UTF-8
-            return pa.array([orjson.dumps(value) for value in array.to_pylist()], pa.string())
-        text = pc.binary_join_element_wise('"', array, '"', "")
-    elif pa.types.is_binary(array.type):
-        text = pa.array(
-            [None if value is None else f'"{base64_text(value)}"' for value in array.to_pylist()], pa.string()
-        )
-    else:
-        text = array.cast(pa.string())
-    return pc.fill_null(text, "null") if array.null_count else text
+        text = array.buffers()[2] or b""  # of all values together; none is cut in UTF-8
+        if len(bytes(text).translate(None, _ESCAPED)) < len(text):
+            return (_each(array, orjson.dumps),)
+        return (joined(['"', array, '"'], null=None),) if array.null_count else ('"', array, '"')
+    if pa.types.is_binary(array.type):
+        return (_each(array, lambda value: f'"{base64_text(value)}"'),)
+    return (array.cast(pa.string()),)
+
+
+def joined(parts: Iterable[Part], *, null: str | None) -> pa.Array:
+    """Texts of their parts.
+
+    Args:
+        parts: In order, an array among them.
+        null: Stands for a part that is null; None: then the whole text is.
+
+    Returns:
+        Strings.
+    """
+    merged: list[Part] = []
+    for part in parts:
+        if isinstance(part, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += part
+        else:
+            merged.append(part)
+    if null is None:
+        return pc.binary_join_element_wise(*merged, "")
+    return pc.binary_join_element_wise(*merged, "", null_handling="replace", null_replacement=null)
+
+
+def _numbers(array: pa.Array) -> pa.Array:
+    """Floating point numbers; Arrow writes them otherwise."""
+    values = array.to_pylist()
+    if not pc.all(pc.is_finite(array)).as_py():
+        values = [value if value is None else number(value) for value in values]
+    # Texts among them are NaN and infinities, which have no comma.
+    texts = pa.array(orjson.dumps(values)[1:-1].split(b","), pa.string())
+    return pc.if_else(array.is_valid(), texts, None) if array.null_count else texts
+
+
+def _each(array: pa.Array, text_of: Callable[[Any], str | bytes]) -> pa.Array:
+    return pa.array([None if value is None else text_of(value) for value in array.to_pylist()], pa.string())

@@ -18,7 +18,10 @@ from ingestion.formats.schema_registry.reading import _after_the_prefix
 from tests.formats.avro_bytes import declare, decode, encode, single_object
 
 _LONG = st.integers(-(2**63), 2**63 - 1)
-_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+_LONGER = st.sampled_from([63, 64, 8191, 8192]).map(
+    lambda length: "x" * length
+)  # what their length takes differs
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | _LONGER
 _LEAVES: list[tuple[Any, st.SearchStrategy[Any]]] = [
     ("boolean", st.booleans()),
     ("int", st.integers(-(2**31), 2**31 - 1)),
@@ -215,3 +218,13 @@ def test_without_the_library_values_are_read_one_by_one(
         assert decoded.events["payload"].to_pylist() == ['{"id":1,"note":null}']
     finally:
         quick_way.columns_of.cache_clear()
+
+
+@pytest.mark.parametrize("size", [0, 63, 64, 8191, 8192, 2**20 - 1, 2**20])
+def test_what_takes_one_byte_more_goes_the_quick_way_too(size: int) -> None:
+    fields = [{"name": "text", "type": "string"}, {"name": "number", "type": ["null", "long"]}]
+    schema = {"type": "record", "name": "R", "fields": fields}
+    rows = [{"text": "x" * size, "number": number} for number in (size, -size, -size - 1, None)]
+    parsed = parse(json.dumps(schema))
+    values = [encode(schema, row) for row in rows]
+    assert quickly(parsed, values) == [json.dumps(row, separators=(",", ":")) for row in rows]

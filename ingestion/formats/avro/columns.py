@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from ingestion.formats.avro.mapping import converter
 from ingestion.formats.avro.schema import AvroSchema, type_of, without_null
 from ingestion.formats.avro.values import Convert
-from ingestion.formats.json_columns import json_texts
+from ingestion.formats.json_columns import Part, joined, json_parts
 
 # `bytes` and `fixed` are not there: pyruhvro 0.4.0 has no columns for them, and panics.
 _WIRE = {
@@ -67,24 +67,26 @@ class Columns:
             parts = [
                 part
                 for column, array in zip(self._columns, batch.columns, strict=True)
-                for part in (column.prefix, _text(array, column))
+                for part in (column.prefix, *_parts(array, column))
             ]
         except BaseException as error:  # the other way has the reason
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # of Rust
                 raise
             return None
-        return pc.binary_join_element_wise(*parts, "}", "")
+        return joined([*parts, "}"], null="null")
 
     def _is_whole(self, batch: pa.RecordBatch, values: pa.Array) -> bool:
         """Whether each value is as long as its fields, and no text is damaged."""
         batch.validate(full=True)
-        sizes = []
+        fixed, sizes = 0, []
         for column, array in zip(self._columns, batch.columns, strict=True):
             found = _sizes(array, column.kind)
             if found is None:
                 return False
-            sizes.append(pc.add(pc.fill_null(found, 0), 1) if column.nullable else found)
-        return bool(pc.all(pc.equal(reduce(pc.add, sizes), pc.binary_length(values))).as_py())
+            fixed += found[0] + column.nullable  # which member of the union it is, takes a byte
+            sizes += found[1]
+        whole = reduce(pc.add, sizes, pa.scalar(fixed, pa.int32()))
+        return bool(pc.all(pc.equal(whole, pc.binary_length(values))).as_py())
 
 
 @lru_cache(maxsize=64)
@@ -130,32 +132,32 @@ def _function(schema: AvroSchema, number: int) -> Convert | None:
     return None if whole is None else lambda value: whole({name: value})[name]
 
 
-def _sizes(array: pa.Array, kind: str) -> pa.Array | None:
-    """How many bytes each value takes, null for a null; None where that is not certain."""
+def _sizes(array: pa.Array, kind: str) -> tuple[int, list[pa.Array]] | None:
+    """How many bytes values take: so many each, and what is to be added; None where that is not certain."""
+    one = (0, [array.is_valid().cast(pa.int32())]) if array.null_count else (1, [])
     if kind in _SIZES:
-        return pc.if_else(pc.is_valid(array), pa.scalar(_SIZES[kind], pa.int64()), None)
+        return one[0] * _SIZES[kind], [pc.multiply(there, _SIZES[kind]) for there in one[1]]
     if kind == "string":
-        lengths = pc.binary_length(array).cast(pa.int64())
-        return pc.add(lengths, _number_sizes(lengths))
-    sizes = _number_sizes(array)
-    return None if pc.max(sizes).as_py() == _LONGEST else sizes
-
-
-def _number_sizes(array: pa.Array) -> pa.Array:
-    """Bytes of numbers in the zigzag notation of Avro, seven bits a byte."""
+        lengths = pc.fill_null(pc.binary_length(array), 0)
+        # Its length goes first: a number with a sign's bit, which it does not need.
+        return one[0], [*one[1], lengths, *_over(lengths, range(6, 32, 7))]
     zigzag = pc.bit_wise_xor(pc.shift_left(array, 1), pc.shift_right(array, 63)).view(pa.uint64())
-    sizes = pc.if_else(pc.is_valid(array), pa.scalar(1, pa.int64()), None)
-    most = pc.max(zigzag).as_py() or 0
-    for bits in range(7, 64, 7):
-        if most < 1 << bits:
-            break
-        over = pc.greater_equal(zigzag, pa.scalar(1 << bits, pa.uint64()))
-        sizes = pc.add(sizes, over.cast(pa.int64()))
-    return sizes
+    further = _over(pc.fill_null(zigzag, 0), range(7, 64, 7))
+    return None if len(further) == _LONGEST - 1 else (one[0], [*one[1], *further])
 
 
-def _text(array: pa.Array, column: _Column) -> pa.Array:
-    """A column's values as JSON text."""
+def _over(numbers: pa.Array, bits: range) -> list[pa.Array]:
+    """For each further byte that some of them take in Avro's notation, 1 for those, else 0."""
+    most = pc.max(numbers).as_py() or 0
+    return [
+        pc.greater_equal(numbers, pa.scalar(1 << each, numbers.type)).cast(pa.int32())
+        for each in bits
+        if most >= 1 << each
+    ]
+
+
+def _parts(array: pa.Array, column: _Column) -> tuple[Part, ...]:
+    """Of a column's values as JSON text."""
     if column.convert is None or column.kind in ("float", "double"):
-        return json_texts(array)
-    return pa.array([orjson.dumps(column.convert(value)) for value in array.to_pylist()], pa.string())
+        return json_parts(array)
+    return (pa.array([orjson.dumps(column.convert(value)) for value in array.to_pylist()], pa.string()),)

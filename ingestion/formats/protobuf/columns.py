@@ -17,7 +17,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingestion.formats.json_columns import json_texts
+from ingestion.formats.json_columns import Part, joined, json_parts
 from ingestion.formats.protobuf.flat import flat
 
 
@@ -58,19 +58,19 @@ class Columns:
 
     def _joined(self, arrays: Sequence[pa.Array]) -> pa.Array:
         """Objects of those fields that are there, in order."""
-        parts: list[Any] = ["{"]
+        parts: list[Part] = ["{"]
         begun: Any = False  # whether a field is written before this one: in each, in none, or an array
         for column, array in zip(self._columns, arrays, strict=True):
-            texts = json_texts(array) if column.names is None else _names(array, column.names)
+            texts = json_parts(array) if column.names is None else (_names(array, column.names),)
             comma = ("," if begun else "") if isinstance(begun, bool) else pc.if_else(begun, ",", "")
             if not column.optional:
-                parts += [comma, column.prefix, texts]
+                parts += [comma, column.prefix, *texts]
                 begun = True
                 continue
+            parts.append(joined([comma, column.prefix, *texts], null=None))
             there = array.is_valid()
-            parts.append(pc.if_else(there, pc.binary_join_element_wise(comma, column.prefix, texts, ""), ""))
             begun = there if begun is False else begun is True or pc.or_(begun, there)
-        return pc.binary_join_element_wise(*parts, "}", "")
+        return joined([*parts, "}"], null="")
 
 
 @lru_cache(maxsize=64)
@@ -97,4 +97,7 @@ def columns_of(of_type: Any) -> Columns | None:
 
 def _names(array: pa.Array, names: Mapping[int, str]) -> pa.Array:
     """An enum's values by their names, or as the numbers that have none."""
-    return pa.array([names.get(each) or str(each) for each in array.to_pylist()], pa.string())
+    values = array.to_pylist()
+    return pa.array(
+        [None if value is None else names.get(value) or str(value) for value in values], pa.string()
+    )
