@@ -9,12 +9,14 @@ import pytest
 from google.protobuf import descriptor_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ptars import HandlerPool
 
 from ingestion.formats.protobuf.columns import columns_of
 from ingestion.formats.protobuf.compiled import compiled
 from ingestion.formats.protobuf.descriptors import message_class
 from ingestion.formats.protobuf.format import _read_one
 from ingestion.formats.protobuf.registered import quick_of
+from ingestion.formats.protobuf.sizes import are_whole
 from ingestion.formats.schema_registry.registry import Registered
 from tests.formats.avro_bytes import decode
 from tests.formats.test_protobuf_flat import _FLAT, _PROTO
@@ -114,14 +116,43 @@ def test_other_messages_have_no_quick_way(descriptors: bytes, name: str) -> None
 
 @pytest.mark.parametrize(
     "value",
-    ["0b1c", "087f73c468", "0a0161eb8f9a1a94001800", "0bac07"],
-    ids=["a group in place of a number", "groups without an end", "an end without a group", "half a group"],
+    ["0b1c", "087f73c468", "0a0161eb8f9a1a94001800", "0bac07", "08ffffffff0f0b1b2b3b4b"],
+    ids=[
+        "a group in place of a number",
+        "groups without an end",
+        "an end without a group",
+        "half a group",
+        "as long as its number may be written",
+    ],
 )
 def test_what_protobuf_refuses_and_ptars_does_not_is_left_to_the_careful_way(
     descriptors: bytes, value: str
 ) -> None:
     assert carefully(message_class(descriptors, "One"), [bytes.fromhex(value)]) is None
     assert quickly(message_class(descriptors, "One"), [bytes.fromhex(value)]) is None
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(_PLAIN, min_size=1, max_size=6))
+def test_protobuf_s_own_parser_is_asked_where_there_is_more_than_was_read(
+    descriptors: bytes, rows: list[dict[str, Any]]
+) -> None:
+    of_type = message_class(descriptors, "Plain")
+    fields = of_type.DESCRIPTOR.fields
+    handler = HandlerPool([of_type.DESCRIPTOR.file]).get_for_message(of_type.DESCRIPTOR)
+    rows = [
+        {**row, "state": 1, "celsius": 1.5, "power": 2.5} for row in rows
+    ]  # -0.0 is written, and -1 twice as long
+
+    def whole(values: list[bytes]) -> bool:
+        array = pa.array(values, pa.binary())
+        return are_whole(array, fields, handler.array_to_record_batch(array).columns)
+
+    values = [of_type(**row).SerializeToString() for row in rows]
+    assert whole(values)
+    assert not whole([*values, b"\x50\x01"])  # a varint where a number of eight bytes was declared
+    assert not whole([*values, b"\x5a\x00"])
+    assert not whole([*values, b"\x10\x81\x00"])  # in two bytes what takes one
 
 
 def test_fields_that_the_schema_does_not_know_are_passed_over(descriptors: bytes) -> None:
