@@ -116,7 +116,7 @@ def test_other_messages_have_no_quick_way(descriptors: bytes, name: str) -> None
 
 @pytest.mark.parametrize(
     "value",
-    ["0b1c", "087f73c468", "0a0161eb8f9a1a94001800", "0bac07", "08ffffffff0f0b1b2b3b4b"],
+    ["0b1c", "087f73c468", "0a0161eb8f9a1a94001800", "0bac07", "08ffffffff0f73c4680b14"],
     ids=[
         "a group in place of a number",
         "groups without an end",
