@@ -5,6 +5,7 @@ followed to the demo's receiver, it is repaired, and again. The hops are what `m
 Usage: python -m benchmarks.reaction_hops [ALERTS]
 """
 
+import argparse
 import json
 import os
 import random
@@ -79,7 +80,9 @@ def _await(stage: Stage, folder: Path, subject: str, event: str) -> None:
 
 def main() -> None:
     """Measure and print."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("alerts", type=int, nargs="?", default=20, help="how many; 20 by default")
+    count = parser.parse_args().alerts
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "data"
         place.mkdir(mode=0o700)

@@ -5,11 +5,11 @@ supervisor's main loop look every half second as `millrace up` does, and notes w
 Usage: python -m benchmarks.reaction_latency [ALERTS]
 """
 
+import argparse
 import json
 import os
 import random
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -69,7 +69,9 @@ def measured(folder: Path, count: int) -> tuple[list[float], list[float]]:
 
 def main() -> None:
     """Measure and print p50 and p95."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("alerts", type=int, nargs="?", default=200, help="how many; 200 by default")
+    count = parser.parse_args().alerts
     with tempfile.TemporaryDirectory() as folder:
         waits, latencies = measured(Path(folder), count)
     found = {
