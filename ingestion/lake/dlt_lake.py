@@ -95,14 +95,25 @@ class _SharedClient(DuckLakeClient):
             own.dataset_name, own.staging_dataset_name, config.credentials, capabilities
         )
         self.sql_client.shared = config.shared_connection
+        self._known: dict[str, Any] = config.known_schemas
+
+    def get_stored_schema_by_hash(self, version_hash: str) -> Any:
+        """dlt's schema that the lake has under a hash. dlt asks with every load, and the answer stays."""
+        if version_hash not in self._known:
+            found = super().get_stored_schema_by_hash(version_hash)
+            if found is None:
+                return None
+            self._known[version_hash] = found
+        return self._known[version_hash]
 
 
 def destination(lake: Lake) -> Any:
     """dlt's ducklake destination, bound to an open lake."""
+    known_schemas: dict[str, Any] = {}
 
     class client(_SharedClient):  # noqa: N801 - dlt derives names from it
         def __init__(self, schema: dlt.Schema, config: Any, capabilities: Any) -> None:
-            config.shared_connection = lake.connection
+            config.shared_connection, config.known_schemas = lake.connection, known_schemas
             super().__init__(schema, config, capabilities)
 
     class millrace_lake(ducklake):  # noqa: N801

@@ -1,21 +1,24 @@
 """What dbt does again with every command or every statement, although the answer stays: done once.
 
 A build of four models asks for the columns of eight relations, each through a macro whose context holds every
-macro of every package; it lists the schemas three times, and every folder of Python's path. Nothing here
-changes what dbt writes.
+macro of every package; it lists the schemas three times, and every folder of Python's path. To name the
+module that makes its adapter it reads the source of the whole stack. Nothing here changes what dbt writes.
 """
 
 import functools
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 from dbt.adapters.sql import SQLAdapter
 from dbt.plugins.manager import PluginManager
+from dbt_common import behavior_flags
 from dbt_common.clients import agate_helper
 
 _COLUMNS_MACRO = "get_columns_in_relation"
 _KEPT_TESTERS = 256
 _build_type_tester = agate_helper.build_type_tester
+_module = behavior_flags.BehaviorFlagRendered._default_source
 _columns, _schemas = SQLAdapter.get_columns_in_relation, SQLAdapter.list_schemas
 
 
@@ -25,8 +28,17 @@ def be_sparing() -> None:
         return
     PluginManager.get_prefixed_modules = functools.cache(PluginManager.get_prefixed_modules)
     agate_helper.build_type_tester = _kept_type_tester
+    behavior_flags.BehaviorFlagRendered._default_source = staticmethod(asking_module)
     SQLAdapter.list_schemas = list_schemas
     SQLAdapter.get_columns_in_relation = columns_in_relation
+
+
+def asking_module() -> str:
+    """The module that declares a flag of behaviour: the first in the stack that is not dbt's own of flags."""
+    frame = sys._getframe(1)
+    while frame.f_globals.get("__name__") == behavior_flags.__name__ and frame.f_back is not None:
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__", "Unknown"))
 
 
 def _kept_type_tester(text_columns: Iterable[str], string_null_values: Any = ("null", "")) -> Any:

@@ -35,6 +35,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         for storage in (self.event_log_storage, self.run_storage, self.schedule_storage):
             storage.optimize_for_webserver(_STATEMENT_MILLISECONDS, _RECYCLE_SECONDS, _MOST_EXTRA_CONNECTIONS)
             event.listen(cast(Any, storage)._engine, "connect", _in_utc)
+        _remember_tables(self.event_log_storage)
         event.listen(cast(Any, self.event_log_storage)._engine, "connect", _do_not_wait_for_the_disk)
 
     @classmethod
@@ -48,6 +49,18 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     ) -> "PooledPostgresStorage":
         """Built by Dagster from dagster.yaml."""
         return cls(config_value["postgres_url"], inst_data=inst_data)
+
+
+def _remember_tables(storage: Any) -> None:
+    """With each event of an asset or check Dagster asks for a table, on a connection that it opens for it."""
+    asked, known = storage.has_table, set[str]()
+
+    def has_table(name: str) -> bool:
+        if name not in known and asked(name):
+            known.add(name)
+        return name in known
+
+    storage.has_table = has_table
 
 
 def _in_utc(connection: Any, _record: object) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from dbt_common.behavior_flags import Behavior, BehaviorFlag, BehaviorFlagRendered
 
 from orchestration.dbt import manifest as dbt_manifest
 from orchestration.dbt import sparing
@@ -95,3 +96,17 @@ def test_schemas_are_listed_once_a_command_and_anew_by_the_next(
     built(project)
     assert first == len(set(asked[:first])) >= 1
     assert len(asked) == 2 * first
+
+
+def test_a_flag_of_behaviour_names_the_module_that_declares_it() -> None:
+    def sources() -> list[str]:
+        flag = BehaviorFlag(name="a_flag", default=False, description="what it is")
+        alone, (among, *_) = BehaviorFlagRendered(flag, {}), Behavior([flag], {})._flags
+        return [each._behavior_change_event.flag_source for each in (alone, among)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BehaviorFlagRendered, "_default_source", staticmethod(sparing._module))
+        asked = sources()
+    sparing.be_sparing()
+    assert BehaviorFlagRendered._default_source is sparing.asking_module
+    assert sources() == asked == [__name__] * 2
