@@ -1,4 +1,7 @@
-"""The traces of one run: one for each cycle, its steps as spans. Where traces are off, it does nothing."""
+"""The traces of one run, one for each cycle, its steps as spans. Where traces are off, it does nothing.
+
+`millrace ingest` is one cycle.
+"""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -39,10 +42,11 @@ class RunTrace:
 
     Args:
         settings: Say whether traces are on.
+        part: Which part of the system this process is.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, *, part: str = "run") -> None:
+        self._settings, self._part = settings, part
         self._opened: tuple[Spans | None] | None = None
         self._cycle: Span | None = None
         self._steps: list[Span] = []
@@ -116,7 +120,7 @@ class RunTrace:
     @property
     def _spans(self) -> Spans | None:
         if self._opened is None:
-            self._opened = (open_spans(self._settings, part="run"),)
+            self._opened = (open_spans(self._settings, part=self._part),)
         return self._opened[0]
 
     def _parent(self, spans: Spans, at: float) -> str:

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Sequence
 
-from ingestion.declare.decoding import decoder_of
 from ingestion.declare.file import declared_names
 from ingestion.declare.logs import open_logs
 from ingestion.declare.stream import Stream
@@ -14,8 +13,10 @@ from ingestion.errors import ConfigError, MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.land.batch import Ingestor
 from ingestion.land.report import BatchReport
+from ingestion.land.traced import land_traced
 from ingestion.migrate.prepare import prepare_lake
 from ingestion.settings import Settings
+from ingestion.telemetry.run_trace import RunTrace
 from orchestration.cli.context import announce, complain, err, out
 
 
@@ -51,17 +52,18 @@ def ingest(settings: Settings, streams: Sequence[Stream], *, as_json: bool) -> i
     Returns:
         How many streams failed; the others are in the lake all the same.
     """
-    lake = Lake(settings)
+    lake, trace = Lake(settings), RunTrace(settings, part="ingest")
     failures = 0
     try:
         prepare_lake(lake, (stream.name for stream in streams), progress=announce)
-        ingestor = Ingestor(lake)
+        ingestor = Ingestor(lake, looks_for_producers=trace.is_on)
         with open_logs(streams, settings) as logs:
             for stream in streams:
                 try:
                     with err.status(f"{stream.name}: reading …"):
-                        decode = decoder_of(stream, settings)
-                        report = ingestor.run(stream, logs[stream.name], decode=decode)
+                        report = land_traced(
+                            ingestor, stream, logs[stream.name], settings=settings, trace=trace
+                        )
                 except MillraceError as error:
                     failures += 1
                     _say_error(stream.name, str(error), as_json=as_json)
@@ -70,6 +72,7 @@ def ingest(settings: Settings, streams: Sequence[Stream], *, as_json: bool) -> i
                     _say(report, as_json=as_json)
     finally:
         lake.close()
+        trace.close()
     return failures
 
 

@@ -23,12 +23,12 @@ from dagster import (
 from sqlalchemy.exc import DBAPIError
 
 from ingestion.clock import utc_now
-from ingestion.declare.decoding import decoder_of
 from ingestion.declare.stream import Stream
 from ingestion.errors import CatalogUnavailable, MillraceError, StorageError, StreamBusy
 from ingestion.lake.sizes import TableSize
 from ingestion.land.report import BatchReport
 from ingestion.land.session import LakeSession
+from ingestion.land.traced import land_traced
 from ingestion.log.plausible import believed
 from ingestion.log.port import Log
 from orchestration.checks.adapter import run_contract
@@ -41,7 +41,7 @@ from orchestration.run import stage
 from orchestration.run.breaks import breaks
 from orchestration.run.lineage_of import note_load, note_raw_checks
 from orchestration.run.progress import CheckedBatches
-from orchestration.run.traced import say_checks, trace_batch
+from orchestration.run.traced import say_checks
 
 RAW_VERSION = DataVersion("append-only")
 """Of every raw table. A version that moved with each batch would make Dagster call each model stale."""
@@ -117,11 +117,9 @@ def _ingest(
 
 def _load(session: LakeSession, stream: Stream, log: Log, *, run_id: str) -> BatchReport:
     """Land a batch, and say so to whoever follows."""
-    began, named = time.time(), {"millrace.stream": stream.name, "messaging.system": stream.kind}
+    began = time.time()
     try:
-        with session.trace.step(f"load {stream.name}", consumes=True, values=named) as step:
-            report = session.ingestor.run(stream, log, decode=decoder_of(stream, session.settings))
-            trace_batch(session.trace, step, report, began=began)
+        report = land_traced(session.ingestor, stream, log, settings=session.settings, trace=session.trace)
     except StreamBusy:  # whoever is at it lands the batch
         raise
     except Exception as error:

@@ -1,6 +1,7 @@
-"""What of a batch, of dbt's nodes and of checks becomes spans of the run's trace: names and figures.
+"""What of dbt's nodes and of checks becomes spans of the run's trace: names and figures.
 
-How spans are made and sent: ingestion/telemetry. Where traces are off, nothing here costs more than a call.
+A batch's span is in ingestion/land/traced.py; how spans are made and sent: ingestion/telemetry. Where traces
+are off, nothing here costs more than a call.
 """
 
 import logging
@@ -13,7 +14,6 @@ from dagster import AssetCheckResult
 
 from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
-from ingestion.land.report import BatchReport
 from ingestion.telemetry.handed_on import hand_on
 from ingestion.telemetry.run_trace import RunTrace, Step
 from orchestration.dbt.results import NodeResult, why_failed
@@ -21,42 +21,6 @@ from orchestration.run.breaks import breaks
 
 _log = logging.getLogger(__name__)
 _TESTS = ("test", "unit_test")
-
-
-def trace_batch(trace: RunTrace, step: Step, report: BatchReport, *, began: float) -> None:
-    """Say what a batch did: its figures, the producers' traces, and its own steps.
-
-    Args:
-        trace: Of the run.
-        step: The batch's.
-        report: What it did.
-        began: When, in seconds since 1970.
-    """
-    if not trace.is_on:
-        return
-    step.add(
-        {
-            "millrace.batch": report.batch_id or 0,
-            "millrace.events": report.events_read,
-            "millrace.events_landed": report.events_landed,
-            "millrace.events_rejected": report.events_rejected,
-            "millrace.bytes": report.bytes_read,
-            "millrace.events_unread": report.lag_events,
-            "millrace.events_with_trace": report.producers.events,
-            "millrace.positions": [
-                f"{name} {window.start}..{window.end}"
-                for name, window in sorted(report.windows.items())[:_MOST_PARTITIONS]
-            ],
-        }
-    )
-    step.link(report.producers.traceparents)
-    at = began
-    for name, seconds in report.seconds.items():
-        trace.record(name, began=at, ended=at + seconds)
-        at += seconds
-
-
-_MOST_PARTITIONS = 32
 
 
 def trace_nodes(trace: RunTrace, nodes: Iterable[NodeResult]) -> None:
