@@ -13,10 +13,12 @@ from ingestion.errors import MillraceError
 from ingestion.lake.lake import Lake
 from ingestion.lake.ledger import prove
 from ingestion.settings import Settings
-from orchestration.demo.drill_alert import Sight
+from orchestration.demo.drill_alert import MART, Followed
 from orchestration.demo.drill_sender import Sent
 from orchestration.demo.drill_steps import Stage, Step
 from orchestration.demo.streams import PlantStream
+from orchestration.keys import FRESHNESS_CHECK
+from orchestration.records.reader import DagsterRecords
 
 FIRST_SECONDS = 90.0  # seeds and every model are built
 HEALED_SECONDS = 60.0
@@ -61,6 +63,22 @@ class Count:
         wrong = self.lost + self.twice + self.strange + self.defects
         return not wrong and self.in_marts == self.landed and self.rejected == self.malformed
 
+    @property
+    def sentence(self) -> str:
+        """What does not hold, in words."""
+        wrong = {
+            "lost": self.lost,
+            "twice": self.twice,
+            "never sent": self.strange,
+            "defects in the ledger": self.defects,
+        }
+        parts = [f"{number} {what}" for what, number in wrong.items() if number]
+        if self.in_marts != self.landed:
+            parts.append(f"{self.in_marts} in the marts of {self.landed} in staging")
+        if self.rejected != self.malformed:
+            parts.append(f"{self.rejected} rejected of {self.malformed} malformed")
+        return f"{self.stream}: {', '.join(parts)}"
+
 
 def count(lake: Lake, sent: Mapping[PlantStream, Sent]) -> tuple[Count, ...]:
     """Compare; the sender pauses meanwhile."""
@@ -102,7 +120,7 @@ class Outcome:
     Attributes:
         step: Which.
         broken: What was done, in words.
-        sights: Of an alert that was to be seen: one for each place.
+        alert: The one that was to be seen, and how fast; None where there was none.
         counts: Of each stream; empty when the lake could not be read in time.
         seconds: From the fault, or from a machine's repair, until everything was in the marts; None when
             that took too long.
@@ -110,7 +128,7 @@ class Outcome:
 
     step: Step
     broken: str
-    sights: tuple[Sight, ...] = ()
+    alert: Followed | None = None
     counts: tuple[Count, ...] = ()
     seconds: float | None = None
 
@@ -120,9 +138,18 @@ class Outcome:
         return bool(self.counts) and all(each.holds for each in self.counts)
 
     @property
+    def problems(self) -> tuple[str, ...]:
+        """What did not hold, as sentences; empty where everything did."""
+        wrong = [each.sentence for each in self.counts if not each.holds]
+        wrong += self.alert.problems() if self.alert is not None else ()
+        if not self.counts:
+            wrong.append("the lake could not be read in time")
+        return tuple(wrong)
+
+    @property
     def holds(self) -> bool:
         """Whether everything held."""
-        return self.counts_hold and all(each.is_whole for each in self.sights)
+        return not self.problems
 
 
 def take(step: Step, stage: Stage, settings: Settings, *, within_seconds: float) -> Outcome:
@@ -135,8 +162,10 @@ def take(step: Step, stage: Stage, settings: Settings, *, within_seconds: float)
         within_seconds: How long that may take.
     """
     began = time.monotonic()
-    outcome = Outcome(step, step.inflict(stage), step.alert(stage))
-    repaired = time.monotonic() if outcome.sights else began
+    outcome = Outcome(step, step.inflict(stage))
+    if step.alert is not None:
+        outcome = replace(outcome, alert=Followed(step.alert(stage), _promised(settings)))
+        began = time.monotonic()
     going_on = time.monotonic() + _GOES_ON_SECONDS
     stage.wait(lambda: time.monotonic() >= going_on, seconds=_GOES_ON_SECONDS + 1)
     stage.sender.pause()
@@ -152,8 +181,19 @@ def take(step: Step, stage: Stage, settings: Settings, *, within_seconds: float)
 
     try:
         if stage.wait(counted, seconds=within_seconds):
-            outcome = replace(outcome, seconds=time.monotonic() - repaired)
+            outcome = replace(outcome, seconds=time.monotonic() - began)
     finally:
         lake.close()
     stage.sender.resume()
     return outcome
+
+
+def _promised(settings: Settings) -> float | None:
+    """Seconds from an event until the mart of alerts shows it, as the running system reports its budget."""
+    records = DagsterRecords(settings)
+    try:
+        checks = {(each.asset, each.check): each for each in records.latest_checks()}
+    finally:
+        records.close()
+    found = checks.get((MART, FRESHNESS_CHECK))
+    return found.numbers.get("budget_seconds") if found is not None else None

@@ -12,17 +12,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from orchestration.conditions.rule_alerts import subject_of
+from orchestration.demo.machines import Simulation
 from orchestration.demo.reactions import TOPIC
 from orchestration.reactions.entries import CLOSED, OPENED
 
-KIND, RULE = "press", "press_stopped"
-"""What breaks, and the rule that it then breaks."""
+KIND, RULE, MART = "press", "press_stopped", "marts/alerts"
+"""What breaks, the rule that it then breaks, and the mart that the rule's alerts are in."""
 PAGE, WEBHOOK, PANEL = "the page", "the webhook", "MQTT"
 _OPEN_TILE = "rule_alerts"
 _ROW = re.compile(r"<tr>.*?</tr>", re.DOTALL)
@@ -36,18 +38,44 @@ class Sight:
 
     Attributes:
         surface: Which.
-        opened_s: Seconds from the fault until it showed the alert; None if it never did.
-        closed_s: Seconds from the repair until it showed the end; None if it never did.
+        opened_s: Seconds from the first event that reports the fault until it showed the alert; None if it
+            never did.
+        closed_s: Seconds from the first event after the repair until it showed the end; None if it never did.
     """
 
     surface: str
     opened_s: float | None = None
     closed_s: float | None = None
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether it showed both."""
-        return self.opened_s is not None and self.closed_s is not None
+
+class Followed(NamedTuple):
+    """An alert that was followed to its end.
+
+    Attributes:
+        sights: One for each surface.
+        within_s: Seconds that its mart promises; None where that is not known.
+    """
+
+    sights: tuple[Sight, ...]
+    within_s: float | None
+
+    def problems(self) -> Iterator[str]:
+        """What was late and by how much, and what never came, as sentences."""
+        if self.within_s is None:
+            yield f"the budget of {MART} is not known: its freshness was never reported"
+        for sight in self.sights:
+            for what, event, seconds in (
+                ("the alert", "the fault", sight.opened_s),
+                ("its end", "the repair", sight.closed_s),
+            ):
+                if seconds is None:
+                    yield f"{what} never came to {sight.surface}"
+                elif self.within_s is not None and seconds > self.within_s:
+                    late_s = seconds - self.within_s
+                    yield (
+                        f"{what} came to {sight.surface} {seconds:.1f} s after {event}, {late_s:.1f} s later "
+                        f"than the {self.within_s:g} s that {MART} promises"
+                    )
 
 
 class Surfaces:
@@ -123,45 +151,41 @@ class Surfaces:
 
 
 def follow_alert(
-    surfaces: Surfaces,
-    machine: str,
-    *,
-    repair: Callable[[], None],
-    wait: Callable[[Callable[[], bool]], bool],
+    surfaces: Surfaces, broken: Simulation, *, wait: Callable[[Callable[[], bool]], bool]
 ) -> tuple[Sight, ...]:
     """Wait until each surface shows the alert of a machine that broke just now, and, once repaired, its end.
 
     Args:
         surfaces: Followed.
-        machine: Its name.
-        repair: Repairs it.
+        broken: The machine; it is repaired.
         wait: Waits for a condition for a bounded time, and returns whether it came.
     """
-    opened = _times(surfaces, machine, wanted=True, wait=wait)
-    repair()
-    closed = _times(surfaces, machine, wanted=False, wait=wait, only=opened)
+    opened = _times(surfaces, broken, wanted=True, wait=wait)
+    broken.repair()
+    closed = _times(surfaces, broken, wanted=False, wait=wait, only=opened)
     return tuple(Sight(each, opened.get(each), closed.get(each)) for each in (PAGE, WEBHOOK, PANEL))
 
 
 def _times(
     surfaces: Surfaces,
-    machine: str,
+    broken: Simulation,
     *,
     wanted: bool,
     wait: Callable[[Callable[[], bool]], bool],
     only: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
-    """Surface → seconds until it showed what is wanted."""
-    began, found = time.monotonic(), dict[str, float]()
+    """Surface → seconds until it showed what is wanted, from the time stamp of the event that says so."""
+    began, found = time.time(), dict[str, float]()
 
     def all_seen() -> bool:
-        for surface, is_open in surfaces.open_on(machine).items():
+        for surface, is_open in surfaces.open_on(broken.machine.machine_id).items():
             if is_open is wanted and (only is None or surface in only):
-                found.setdefault(surface, time.monotonic() - began)
+                found.setdefault(surface, time.time())
         return len(found) == (3 if only is None else len(only))
 
     wait(all_seen)
-    return found
+    event_at = max(began, broken.turned_at_s)
+    return {surface: at - event_at for surface, at in found.items()}
 
 
 def _is_open(alerts: tuple[Mapping[str, object], ...], subject: str) -> bool | None:

@@ -62,12 +62,12 @@ class Step:
     Attributes:
         title: In the drill's table.
         inflict: Does it, and returns what it did, in words.
-        alert: Follows an alert to its end, if there is to be one.
+        alert: Follows an alert to its end; None where there is to be none.
     """
 
     title: str
     inflict: Callable[[Stage], str]
-    alert: Callable[[Stage], tuple[Sight, ...]] = lambda _: ()
+    alert: Callable[[Stage], tuple[Sight, ...]] | None = None
 
 
 def _nothing(_: Stage) -> str:
@@ -93,9 +93,8 @@ def _break_machine(stage: Stage) -> tuple[Sight, ...]:
     broken = stage.sender.break_machine(KIND)
     with stage.surfaces.followed() as surfaces:
         return follow_alert(
-            surfaces, broken.machine.machine_id, repair=broken.repair,
-            wait=lambda condition: stage.wait(condition, seconds=_ALERT_SECONDS),
-        )  # fmt: skip
+            surfaces, broken, wait=lambda condition: stage.wait(condition, seconds=_ALERT_SECONDS)
+        )
 
 
 def _kill_run(stage: Stage) -> str:

@@ -92,18 +92,22 @@ class Simulation:
         machine: Which one.
         random: Its own generator, so that machines do not influence one another.
         first_fault_s: Seconds from the start to its first fault; None for one drawn at random.
+
+    Attributes:
+        turned_at_s: When its readings began to report a fault, or ceased to, in seconds since 1970.
     """
 
     def __init__(self, machine: Machine, random: Random, *, first_fault_s: float | None = None) -> None:
         self.machine = machine
         self.faults = 0
+        self.turned_at_s = 0.0
         self._random = random
         self._phase = random.uniform(0.0, machine.cycle_s)
         self._celsius = random.uniform(_AMBIENT_CELSIUS, machine.nominal_celsius)
         self._fault_at = random.uniform(*_CALM_SECONDS) if first_fault_s is None else first_fault_s
         self._fault_until = 0.0
         self._fault_vibration = 0.0
-        self._broken = False
+        self._broken = self._was_faulty = False
         self._last_s = 0.0
         self._number = 0
 
@@ -111,6 +115,8 @@ class Simulation:
         """Advance to `elapsed_s` seconds since the start and measure; `now_s` is the wall clock's time."""
         machine, random = self.machine, self._random
         faulty = self._advance_faults(elapsed_s)
+        if faulty is not self._was_faulty:
+            self._was_faulty, self.turned_at_s = faulty, now_s
         angle = 2 * math.pi * (elapsed_s + self._phase) / machine.cycle_s
         idle = not faulty and math.sin(angle / 7.3) < -0.85
         load = 0.0 if idle else 0.55 + 0.45 * (0.5 - 0.5 * math.cos(angle))
