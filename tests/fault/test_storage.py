@@ -27,42 +27,10 @@ from tests.fault.worker import EXIT_DONE, EXIT_REFUSED
 from tests.ingestion.helpers import ingest, kafka_stream
 from tests.names import numbers
 from tests.servers.apache_kafka import ApacheKafka
+from tests.servers.small_disk import Disk
 
 _numbers = numbers()
 MIB = 2**20
-
-
-class Disk:
-    """A file system of its own on a folder."""
-
-    def __init__(self, folder: Path, *, mib: int) -> None:
-        self.folder = folder
-        self._size = mib
-        folder.mkdir(parents=True, exist_ok=True)
-        self._mount(f"size={mib}m,mode=755")
-
-    def fill(self) -> None:
-        """Use up every byte that is left."""
-        with (self.folder / "ballast").open("wb", buffering=0) as file:
-            try:
-                while file.write(b"\0" * MIB):
-                    pass
-            except OSError:
-                return
-
-    def grow(self) -> None:
-        """Make room, as an operator does."""
-        self._mount(f"remount,size={self._size + 512}m")
-
-    def read_only(self, yes: bool) -> None:
-        self._mount("remount,ro" if yes else "remount,rw")
-
-    def unmount(self) -> None:
-        subprocess.run(["umount", "-l", self.folder], check=True, capture_output=True)
-
-    def _mount(self, options: str) -> None:
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", self.folder]
-        subprocess.run(command, check=True, capture_output=True)
 
 
 @pytest.fixture

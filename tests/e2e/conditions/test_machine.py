@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import psycopg2
 import pytest
-from dotenv import dotenv_values
 
 from ingestion.connectors.registry import connector
+from tests.e2e.conditions.storage import close_database, in_storage, open_database
 from tests.e2e.conditions.system import PATIENCE_SECONDS, System
 from tests.ingestion.helpers import produce
 from tests.names import numbers
@@ -71,19 +70,6 @@ def system(tmp_path: Path, spare: int, apache_kafka: ApacheKafka, mosquitto: Mos
         finally:
             system.stop()
             (system.folder / BALLAST).unlink(missing_ok=True)
-
-
-def in_storage(system: System, sql: str, *values: object, database: str = "DAGSTER_CATALOG") -> list[Any]:
-    """Ask or change the embedded PostgreSQL."""
-    address = dotenv_values(system.data_dir / "runtime.env")[f"MILLRACE_{database}"]
-    connection = psycopg2.connect(address)
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, values)
-            return cursor.fetchall() if cursor.description else []
-    finally:
-        connection.close()
 
 
 def retry_rejects(system: System, stream: str) -> None:
@@ -165,8 +151,7 @@ def test_what_fails_by_itself_is_said_everywhere_and_ends(
 
     code_server = system.pid("code-server")
     assert code_server is not None
-    in_storage(system, "alter database lake allow_connections false")
-    in_storage(system, "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'lake'")
+    close_database(system, "lake")
     system.write("streams.yml", STREAMS + "# edited\n")
     eventually(lambda: "code_not_loaded" in system.names(), "the edit waits", seconds=PATIENCE_SECONDS)
     os.kill(code_server, signal.SIGSTOP)
@@ -175,6 +160,6 @@ def test_what_fails_by_itself_is_said_everywhere_and_ends(
         sentences = system.require_shown(second, browser)
     assert sentences["service_down"].startswith(COLLECTOR)
     os.kill(code_server, signal.SIGCONT)
-    in_storage(system, "alter database lake allow_connections true")
+    open_database(system, "lake")
     system.require_over(second)
     system.require_each_end_once()

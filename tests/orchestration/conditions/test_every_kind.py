@@ -1,27 +1,19 @@
-"""Each kind of condition is made in a whole system, in tests/e2e/conditions."""
+"""Each kind of condition is made for real, and its opening and its end reach a receiver once."""
 
 import re
 
 from orchestration.conditions.kinds import KINDS
 from tests.repository import REPOSITORY
 
-MADE_ELSEWHERE: frozenset[str] = frozenset(
-    {
-        "spool_blocked",
-        "stream_stalled",
-        "stream_waiting",
-        "schema_changed",
-        "serving_behind",
-        "stream_silent",
-        "budget_broken",
-    }
-)
-"""Kinds that a test of their own part makes, as test_stuck.py or ../reactions."""
+IN_SYSTEMS = ("tests/e2e/conditions", "test_*.py")
+"""Made in a whole system, seen on every surface, and mended."""
+BY_THE_CLOCK = ("tests/orchestration/reactions", "test_by_the_clock.py")
+"""Those that need minutes or a week: in a real lake with real reactions."""
 
 
 def test_every_kind_has_its_trouble() -> None:
-    texts = [file.read_text() for file in (REPOSITORY / "tests" / "e2e" / "conditions").glob("test_*.py")]
-    made = {name for text in texts for name in re.findall(r'"([a-z_]+)"', text)}
-    assert KINDS.keys() <= made | MADE_ELSEWHERE, (
-        "a new kind is made there, seen on every surface, and mended"
-    )
+    files = [
+        file for folder, names in (IN_SYSTEMS, BY_THE_CLOCK) for file in (REPOSITORY / folder).glob(names)
+    ]
+    made = {name for file in files for name in re.findall(r'"([a-z_]+)"', file.read_text())}
+    assert KINDS.keys() <= made, "a new kind is made in one of these files, heard of, and mended"
