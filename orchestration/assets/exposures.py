@@ -19,7 +19,11 @@ def exposure_specs(parsed: ParsedModels, keys: Mapping[str, AssetKey]) -> list[A
         parsed: The project.
         keys: dbt's id → asset, of every model, seed and snapshot.
     """
-    sources = {unique_id: raw_key(node["name"]) for unique_id, node in parsed.manifest["sources"].items()}
+    sources = {
+        unique_id: raw_key(node["name"])
+        for unique_id, node in parsed.manifest["sources"].items()
+        if node["source_name"] == "raw"
+    }
     return [
         AssetSpec(
             AssetKey([EXPOSURES_GROUP, exposure["name"]]),

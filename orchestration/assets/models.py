@@ -46,7 +46,7 @@ from orchestration.checks.staged import StagedChecks, staged_specs, staged_strea
 from orchestration.dbt.blame import in_one_line
 from orchestration.dbt.call import DbtProject
 from orchestration.dbt.descriptions import Described, Table, declared_descriptions, describe_lake
-from orchestration.dbt.lineage import Lineage, NodeKeys
+from orchestration.dbt.lineage import METRICS, Lineage, NodeKeys
 from orchestration.dbt.project import FULL_SCAN, FULL_SCAN_TAG, NO_ASSETS, ParsedModels
 from orchestration.dbt.results import DbtFailed, DbtResult, NodeResult, why_failed
 from orchestration.dbt.runner import build_args, invoke
@@ -57,6 +57,7 @@ from orchestration.run import stage
 from orchestration.run.cycles import Cycles, left_out
 from orchestration.run.earlier import EarlierFailures
 from orchestration.run.lineage_of import ModelLineage
+from orchestration.run.metric_history import make_table
 from orchestration.run.progress import ModelledBatches
 from orchestration.run.recorded import recorded
 from orchestration.run.traced import hand_on_trace, trace_checks, trace_nodes
@@ -178,6 +179,8 @@ class ModelsRun:
             Failure: dbt failed; what it had built before is yielded, and its contracts are checked.
         """
         stage.begin(self._session.settings, self._context.run_id, "building models", computes=True)
+        if self._parts.manifest["child_map"].get(METRICS):
+            make_table(self._session.lake)
         with closing(self._judged):
             yield from self._first_build()
             self._session.trace.end_cycle()

@@ -13,6 +13,8 @@ from orchestration.dbt import translator
 from orchestration.dbt.project import BUILT_TYPES, ParsedModels
 from orchestration.dbt.specs import UNIQUE_ID
 
+METRICS = "source.millrace.ops.metrics"
+"""dbt's id of the table of the system's own figures."""
 _LEDGER = ("batches", "rejects")
 _NOT_BUILT = ("view", "seed")
 
@@ -70,8 +72,8 @@ class Lineage:
         """
         keys = model_keys(parsed)
         nodes, sources = parsed.manifest["nodes"], _raw_sources(parsed)
-        # A model that reads the ledger shows something new after every batch of every stream.
-        ledger = {sources[name] for name in _LEDGER if name in sources}
+        # A model that reads the ledger, or the system's own figures, shows something new after every batch.
+        ledger = {sources[name] for name in _LEDGER if name in sources} | {METRICS}
         children: Mapping[str, list[str]] = parsed.manifest["child_map"]
         return Lineage(
             keys,

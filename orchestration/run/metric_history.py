@@ -31,7 +31,7 @@ _SCHEMA = pa.schema(
     ]
 )
 _MAKE = """
-create table ops.metrics (
+create table if not exists ops.metrics (
     measured_at timestamptz, name varchar, labels map(varchar, varchar), value double
 )
 """
@@ -66,6 +66,20 @@ def take_minutes(lake: Lake) -> int:
         os.close(fd)
 
 
+def make_table(lake: Lake) -> None:
+    """Create the table where it is missing, for a model that reads it before anything is noted.
+
+    Args:
+        lake: The lake, which may be written.
+
+    Raises:
+        duckdb.Error: The lake cannot be written.
+    """
+    if TABLE not in lake.tables():
+        for statement in ("create schema if not exists ops", _MAKE, _PARTS):
+            lake.connection.execute(statement)
+
+
 def forget_minutes(lake: Lake, *, before: datetime | None) -> int:
     """Delete what is older than a moment, once that is a day of it.
 
@@ -92,11 +106,8 @@ def forget_minutes(lake: Lake, *, before: datetime | None) -> int:
 
 
 def _take(lake: Lake, minutes: list[Minute]) -> int:
+    make_table(lake)
     connection = lake.connection
-    if TABLE not in lake.tables():
-        connection.execute("create schema if not exists ops")
-        connection.execute(_MAKE)
-        connection.execute(_PARTS)
     ((newest,),) = lake.query("select max(measured_at) from ops.metrics")
     rows = [
         {"measured_at": at, "name": each.name, "labels": list(each.labels.items()), "value": each.value}
