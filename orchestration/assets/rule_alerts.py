@@ -4,9 +4,9 @@ What becomes of them: conditions/rule_alerts.py. What a rule is: docs/rules.md.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
@@ -35,7 +35,7 @@ class AlertModel:
         key: The column that says what breaks the rule.
         severities: Those that are conditions.
         after: The models after whose build it may show something new; none: after every one.
-        streams: Those that it follows from.
+        needs: Stream that it follows from → the tables on the way, itself among them if it is one.
     """
 
     name: str
@@ -43,7 +43,7 @@ class AlertModel:
     key: str
     severities: tuple[str, ...]
     after: frozenset[AssetKey]
-    streams: tuple[str, ...] = ()
+    needs: Mapping[str, AbstractSet[AssetKey]] = field(default_factory=dict)
 
 
 def alert_models(parsed: ParsedModels, lineage: Lineage) -> list[AlertModel]:
@@ -69,7 +69,7 @@ def _alert_models(parsed: ParsedModels, lineage: Lineage) -> Iterator[AlertModel
             table.key,
             table.severities,
             frozenset(after),
-            tuple(sorted(stream for stream, models in lineage.followers.items() if asset in models)),
+            lineage.tables_before(asset),
         )
 
 
@@ -90,24 +90,31 @@ def look_at_alerts(
         try:
             note_rule_alerts(
                 lake.settings.data_dir, model.name, _open_alerts(lake, model, traceparent),
-                progress=partial(_progress, lake, model.streams, built_at=datetime.now(UTC)),
+                progress=partial(_progress, lake, model.needs, built=built, built_at=datetime.now(UTC)),
             )  # fmt: skip
         except (duckdb.Error, StorageError) as error:
             _log.warning("The open alerts of %s are not known: %s", model.name, str(error).splitlines()[0])
 
 
-def _progress(lake: Lake, streams: Sequence[str], *, built_at: datetime) -> Progress:
-    if not streams:
-        return Progress(built_at=built_at)
-    wanted = ", ".join("?" for _ in streams)
+def _progress(
+    lake: Lake,
+    needs: Mapping[str, AbstractSet[AssetKey]],
+    *,
+    built: AbstractSet[AssetKey],
+    built_at: datetime,
+) -> Progress:
+    if not needs:
+        return Progress(built_at=built_at, built={})
+    wanted = ", ".join("?" for _ in needs)
     rows = lake.query(
         "select stream || ' ' || source_partition, max(end_position), epoch_us(max(ingested_at)) "
         f"from raw.batches where stream in ({wanted}) group by 1",
-        [*streams],
+        [*needs],
     )
     reached = {str(place): int(end) for place, end, _ in rows if end is not None}
     landed = [found for _, _, at in rows if (found := _time(at)) is not None]
-    return Progress(reached, max(landed, default=None), built_at)
+    whole = {stream: tables <= built for stream, tables in needs.items()}
+    return Progress(reached, max(landed, default=None), built_at, whole)
 
 
 def _open_alerts(lake: Lake, model: AlertModel, traceparent: str) -> list[OpenAlert]:

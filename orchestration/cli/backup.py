@@ -12,6 +12,7 @@ from ingestion.clock import utc_now
 from ingestion.settings import Settings, load_settings
 from orchestration.cli.context import err, out
 from orchestration.cli.tables import table
+from orchestration.conditions.rule_alerts import owe_builds
 from orchestration.reactions.kept import kept
 from orchestration.services.postgres import EmbeddedPostgres
 from orchestration.system.data_folder import require_usable
@@ -31,7 +32,9 @@ def backup(settings: Settings, destination: Path) -> BackupReport:
 def restore(settings: Settings, source: Path, *, session: bool) -> BackupReport:
     """Restore a backup; nothing may run on the data folder."""
     with _alone(settings) as found, err.status("restoring …"):
-        return restore_backup(found, source, session=session)
+        report = restore_backup(found, source, session=session)
+        owe_builds(found.data_dir)
+        return report
 
 
 @contextmanager

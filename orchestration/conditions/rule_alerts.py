@@ -36,11 +36,14 @@ class Progress:
         reached: Partition of a stream → the position up to which it is in the lake.
         landed_at: When the newest of it was, UTC; None for not known.
         built_at: When the model was, UTC; None for not known.
+        built: Stream that the model follows from → whether all tables on the way have just been built; None
+            for all streams.
     """
 
     reached: Mapping[str, int] = field(default_factory=dict)
     landed_at: datetime | None = None
     built_at: datetime | None = None
+    built: Mapping[str, bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,13 @@ class Noted:
         named: Those with a condition of their own.
         many: Rule → that more keys break it than are named.
         reached: How far the lake was then.
+        owed: Streams of which the lake does not show yet what it showed then, so that nothing closes.
     """
 
     named: tuple[OpenAlert, ...] = ()
     many: frozenset[str] = frozenset()
     reached: Mapping[str, int] = field(default_factory=dict, compare=False)
+    owed: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 def chosen(model: str, alerts: Iterable[OpenAlert], *, before: Noted) -> Noted:
@@ -128,22 +133,58 @@ def note_rule_alerts(
     file = data_dir / RULES_FOLDER / f"{model}.json"
     before, found = _read(file), tuple(alerts)
     noted = chosen(model, found, before=before or Noted())
-    if noted == before:
+    if noted == before and not before.owed:
         return
     now = progress()
-    reached, at = now.reached, _times(now)
-    if before is not None and any(reached.get(place, 0) < end for place, end in before.reached.items()):
+    reached, at, owed = now.reached, _times(now), _owed(before, now)
+    if before is not None and owed:
         # The lake is at an earlier version, in which an alert that people know of was not there yet.
         known = {(each.rule, each.key) for each in found}
         kept = [each for each in before.named if (each.rule, each.key) not in known]
         noted, reached = chosen(model, [*found, *kept], before=before), before.reached
         noted = replace(noted, many=noted.many | before.many)
-        if noted == before:
+        if noted == before and owed == before.owed:
             return
     since = {each: each.times for each in (before.named if before is not None else ())}
     named = [replace(each, times=since.get(each, at)) for each in noted.named]
     rows, many = [_row(each) for each in named], sorted(noted.many)
-    write_json(file, {"named": rows, "many": many, "reached": dict(reached)})
+    write_json(file, {"named": rows, "many": many, "reached": dict(reached), "owed": sorted(owed)})
+
+
+def owe_builds(data_dir: Path) -> None:
+    """After a restore nothing closes until the models have been built from every stream.
+
+    A backup may hold events that its models do not show yet.
+
+    Args:
+        data_dir: The data folder; no system runs on it.
+
+    Raises:
+        StorageError: A file cannot be written.
+    """
+    for file in (data_dir / RULES_FOLDER).glob("*.json"):
+        if noted := _read(file):
+            content = json.loads(file.read_text(encoding="utf-8"))
+            write_json(file, content | {"owed": sorted({*map(_stream, noted.reached)})})
+
+
+def _owed(before: Noted | None, now: Progress) -> frozenset[str]:
+    """The streams of which the lake shows less than it did."""
+    if before is None:
+        return frozenset()
+    behind = {_stream(place) for place, end in before.reached.items() if now.reached.get(place, 0) < end}
+    if now.built is None:
+        return frozenset(behind)
+    return frozenset(
+        stream
+        for stream, is_built in now.built.items()
+        if stream in behind or (stream in before.owed and not is_built)
+    )
+
+
+def _stream(place: str) -> str:
+    """Of a partition as Progress names it."""
+    return place.partition(" ")[0]
 
 
 def forget_rule_alerts(data_dir: Path, *, keep: Iterable[str]) -> None:
@@ -247,6 +288,7 @@ def _read(file: Path) -> Noted | None:
         content: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         named = [_alert(*row) for row in content["named"]]
         reached = {str(place): int(end) for place, end in content.get("reached", {}).items()}
-        return Noted(tuple(named), frozenset(content["many"]), reached)
+        owed = frozenset(map(str, content.get("owed", ())))
+        return Noted(tuple(named), frozenset(content["many"]), reached, owed)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

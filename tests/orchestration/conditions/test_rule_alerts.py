@@ -12,6 +12,7 @@ from orchestration.conditions.rule_alerts import (
     Progress,
     forget_rule_alerts,
     note_rule_alerts,
+    owe_builds,
     rule_alert_findings,
 )
 from tests.orchestration.reactions.desk import Desk
@@ -96,6 +97,32 @@ def test_a_lake_at_an_earlier_version_ends_nothing_until_it_has_read_again(tmp_p
     assert found([alert(3)], b=5) == names([1, 2, 3])
     assert found([alert(2), alert(3)], a=20, b=5) == names([2, 3])
     assert found([], a=21, b=5) == set()
+
+
+def test_after_a_restore_a_model_that_is_not_built_yet_ends_nothing(tmp_path: Path) -> None:
+    """The backup was taken between a load and the models: raw is as far as it was, the mart is not."""
+
+    def found(alerts: Iterable[OpenAlert], reached: int, **built: bool) -> set[str]:
+        progress = Progress({"a p-0": reached, "b p-0": 5}, built=built)
+        note_rule_alerts(tmp_path, "alerts", alerts, progress=lambda: progress)
+        return {each.subject for each in rule_alert_findings(tmp_path)}
+
+    assert found([alert(1)], 10, a=True, b=True) == names([1])
+    owe_builds(tmp_path)
+    assert found([], 10, a=False, b=True) == names([1]), "only what it reads was built"
+    assert found([], 11, a=False, b=False) == names([1])
+    assert found([alert(1)], 11, a=True, b=False) == names([1])
+    assert found([], 12, a=True, b=False) == set(), "of either stream it was built once"
+
+
+def test_a_stream_that_a_model_follows_no_more_holds_nothing_open(tmp_path: Path) -> None:
+    def found(alerts: Iterable[OpenAlert], reached: dict[str, int], **built: bool) -> set[str]:
+        note_rule_alerts(tmp_path, "alerts", alerts, progress=lambda: Progress(reached, built=built))
+        return {each.subject for each in rule_alert_findings(tmp_path)}
+
+    assert found([alert(1)], {"a p-0": 10, "b p-0": 5}, a=True, b=True) == names([1])
+    owe_builds(tmp_path)
+    assert found([], {"a p-0": 10}, a=True) == set()
 
 
 def test_what_an_earlier_release_noted_is_read(tmp_path: Path) -> None:
