@@ -16,20 +16,22 @@ from pathlib import Path
 
 from orchestration.warm import forking, protocol
 
-_ANSWER_SECONDS = 2.0
+_ANSWER_SECONDS = 5.0
 _RETRY_SECONDS = 30.0
 
 
 def wait_for_run(make_ready: Callable[[], None], socket_path: Path, execute: Callable[[str], int]) -> int:
     """Get ready, wait for a run on a socket, and execute it.
 
+    A run that comes while it gets ready waits for that: another process would have to open the same.
+
     Args:
         make_ready: opens what the run will use.
-        socket_path: where to listen; the file appears when all is ready.
+        socket_path: where to listen.
         execute: takes the serialized ``ExecuteRunArgs``; returns an exit code.
     """
-    make_ready()
     with protocol.listen(socket_path) as server:
+        make_ready()
         connection, _address = server.accept()
         socket_path.unlink(missing_ok=True)
     with connection:
@@ -55,7 +57,7 @@ class WaitingWorker:
 
     @property
     def ready_pid(self) -> int | None:
-        """Process id of the one that could take a run now."""
+        """Process id of the one that could take a run now, or as soon as it is ready."""
         return self._pid if self.socket_path.exists() else None
 
     def is_wanted(self) -> bool:
@@ -85,6 +87,7 @@ class WaitingWorker:
         """Note that a process ended; other processes are ignored."""
         if pid == self._pid:
             self._pid = None
+            self.socket_path.unlink(missing_ok=True)
             self._next_s = time.monotonic() + _RETRY_SECONDS
 
     def drop(self) -> None:

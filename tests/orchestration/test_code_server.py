@@ -92,6 +92,26 @@ def test_code_that_does_not_load_is_shown_and_code_that_ends_the_process_changes
     assert "first" in told(tmp_path)
 
 
+def test_what_parsing_took_is_given_back(server: CodeServer, tmp_path: Path) -> None:
+    """As the definitions do, which parse where nobody has parsed yet."""
+    write(
+        tmp_path,
+        "from pathlib import Path\n"
+        "first = Definitions()\n"
+        "if not Path('parsed').exists():\n"
+        "    import dbt.cli.main\n"
+        "    import dbt_extractor\n"
+        "    Path('parsed').touch()\n",
+    )
+    server.start()
+    assert server.pid is not None
+    assert "first" in told(tmp_path)
+    assert (tmp_path / "parsed").exists()
+    libraries = [region.path for region in psutil.Process(server.pid).memory_maps()]
+    assert any("grpc" in path for path in libraries)
+    assert not any("dbt_extractor" in path for path in libraries)
+
+
 def test_an_address_that_cannot_be_moved_keeps_the_old_server_until_it_can(tmp_path: Path) -> None:
     server = CodeServer("code-server", address=tmp_path / "code.sock", process=lambda _: sleeper(tmp_path))
     try:

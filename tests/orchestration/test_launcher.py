@@ -548,6 +548,22 @@ def test_a_worker_that_cannot_get_ready_harms_no_run(fresh: Site) -> None:
 
 
 @in_one_worker
+@pytest.mark.parametrize(("seconds", "in_time"), [(1.0, True), (600.0, False)], ids=["soon", "never"])
+def test_none_that_gets_ready_lies_idle_beside_a_run(fresh: Site, seconds: float, in_time: bool) -> None:
+    noted = fresh.folder / "getting_ready"
+    note = f"    print(os.getpid(), end='', file=open({str(noted)!r}, 'w'), flush=True)"
+    code = DEFINITIONS.replace('"version one"', 'f"version one, by {os.getpid()}"')
+    fresh.code.write_text(f"{code}\ndef make_ready():\n{note}\n    time.sleep({seconds})\n")
+    eventually(lambda: noted.exists() and noted.read_text(), "one gets ready")
+    first = int(noted.read_text())
+    run_id = fresh.launch("hello_job")
+    fresh.wait(run_id, DagsterRunStatus.SUCCESS)
+    assert (f"version one, by {first}" in fresh.messages(run_id)) == in_time
+    eventually(lambda: not psutil.pid_exists(first), "it is gone")
+    eventually(lambda: noted.read_text() not in ("", str(first)), "another one after the run")
+
+
+@in_one_worker
 def test_a_run_goes_on_with_the_code_that_it_began_with(own: Site) -> None:
     running = own.launch("nap_job")
     own.wait_for_step(running)
