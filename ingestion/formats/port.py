@@ -5,7 +5,7 @@ A format knows no lake: executors of other engines load it as well. How to write
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
@@ -203,6 +203,24 @@ def keeps_state(chosen: "Format") -> bool:
     Such a format gets every event of a partition in order, a null in place of a value that is too large.
     """
     return bool(getattr(chosen, "keeps_state", False))
+
+
+def request_birth(chosen: "Format", sender: str, *, at_ms: int) -> Request | None:
+    """What asks a sender for what its messages are read by: `birth_request`, which a format may leave out.
+
+    Args:
+        chosen: The format.
+        sender: As the format names its senders.
+        at_ms: Now, in milliseconds since 1970.
+
+    Returns:
+        None where a format's senders cannot be asked.
+
+    Raises:
+        ValueError: Nobody is called so; says how senders are written.
+    """
+    make = getattr(chosen, "birth_request", None)
+    return None if make is None else cast(Request, make(sender, at_ms))
 
 
 def reads_text(chosen: "Format") -> bool:

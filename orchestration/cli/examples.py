@@ -5,6 +5,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "up": ("millrace up", "MILLRACE_UI_PORT=3001 millrace up", "millrace up --no-ui"),
     "down": ("millrace down", "millrace --data-dir /data/shop down"),
     "password": ("millrace password",),
+    "rebirth": (
+        "millrace rebirth plant factory/press-1",
+        "millrace rebirth plant factory/press-1 factory/oven",
+    ),
     "refresh": ("millrace refresh", "millrace refresh --json"),
     "demo": ("millrace demo", "millrace --data-dir /tmp/plant demo --for 60"),
     "service": (

@@ -3,6 +3,7 @@
 import json
 import queue
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from structlog.testing import capture_logs
 from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
+from orchestration.cli.app import run
 from tests.formats.edge_node import EdgeNode
 from tests.ingestion.collecting import running, spooled, wait_until
 from tests.ingestion.helpers import ingest, mqtt_collector
@@ -114,6 +116,36 @@ def test_nothing_is_published_where_it_is_not_declared(
     ingest(lake, stream(), at)
     edge.send((edge.node.topic("NCMD"), b"the first"))
     assert edge.commands.get(timeout=WAIT_SECONDS) == b"the first"
+
+
+def test_a_birth_is_asked_for_by_hand(
+    mosquitto: Mosquitto,
+    edge: EdgeClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "streams.yml").write_text(
+        "plant: {source: {mqtt: spBv1.0/plant/#}, format: sparkplug}\norders: {source: {mqtt: orders}}\n"
+    )
+    monkeypatch.setenv("MILLRACE_STREAMS_FILE", str(tmp_path / "streams.yml"))
+    monkeypatch.setenv("MILLRACE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("MILLRACE_MQTT_HOST", mosquitto.host)
+    monkeypatch.setenv("MILLRACE_MQTT_PORT", str(mosquitto.port))
+    _, group, _, node = edge.node.topic("NCMD").split("/")
+    assert run(["rebirth", "plant", f"{group}/{node}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"sent": [edge.node.topic("NCMD")]}
+    assert REBIRTH in edge.commands.get(timeout=WAIT_SECONDS)
+    for name, asked, said in (
+        ("plant", node, "write group/node"),
+        ("plant", f"{group}/+", "write group/node"),
+        ("plant", f"{group}/{node}/device", "write group/node"),
+        ("orders", f"{group}/{node}", "which has no births"),
+    ):
+        assert run(["rebirth", name, f"{group}/{node}", asked]) != 0
+        assert said in " ".join(capsys.readouterr().err.split())
+    edge.send((edge.node.topic("NCMD"), b"the next"))
+    assert edge.commands.get(timeout=WAIT_SECONDS) == b"the next", "nobody is asked where one name is wrong"
 
 
 def test_a_broker_that_takes_no_command_costs_a_warning_and_no_event(

@@ -79,6 +79,14 @@ class SparkplugFormat:
             requests=tuple(reading.requests),
         )
 
+    def birth_request(self, sender: str, at_ms: int) -> Request:
+        """The command that asks an edge node, written `group/node`, for its births."""
+        group, _, node = sender.partition("/")
+        topic = read_topic(command_topic(group, node))
+        if topic is None or topic.node != node or set(sender) & set("+#\0"):
+            raise ValueError(f"'{sender}' is not an edge node: write group/node, as in plant/press-1")
+        return Request(command_topic(group, node), rebirth(at_ms))
+
     def recognise(self, samples: Sequence[Sample]) -> Likeness | None:
         """Whether they are payloads whose topics are Sparkplug's."""
         found = sum(_is_own(each) for each in samples)

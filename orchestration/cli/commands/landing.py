@@ -52,6 +52,22 @@ def produce(
 
 
 @app.command(rich_help_panel=PANEL)
+def rebirth(
+    context: typer.Context,
+    stream: Annotated[str, typer.Argument(help="Which stream; its format is sparkplug.")],
+    nodes: Annotated[list[str], typer.Argument(metavar="GROUP/NODE...", help="Which edge nodes.")],
+    as_json: AsJson = False,
+) -> None:
+    """Ask edge nodes of Sparkplug B for their births, which name the metrics that come afterwards.
+
+    It has succeeded once the broker has accepted the commands; a node that is away gets none.
+    """
+    from orchestration.cli.rebirth import rebirth as ask
+
+    ask(context.obj, stream, nodes, as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
 def refresh(context: typer.Context, as_json: AsJson = False) -> None:
     """Have the running system ingest, build and check everything now, as the job 'refresh' does.
 
