@@ -23,7 +23,7 @@ def main() -> None:
     if _AGAIN in arguments:
         arguments.remove(_AGAIN)
     elif _brings_dbt(arguments):
-        # Parsing needs dbt, and serving does not: a program that begins anew reads what was parsed, and has
+        # Parsing needs dbt, and serving does not: a program that starts afresh reads what was parsed, and has
         # given back what parsing took. Its process stays, and so do its parent and its log.
         os.execv(sys.executable, [*sys.orig_argv, _AGAIN])  # noqa: S606
     grpc_command(arguments, prog_name="dagster api grpc")

@@ -81,7 +81,10 @@ def columns(
     spoken = "; ".join(f"{name}: {_number(sum(values.values()))}{unit}" for name, values in series.items())
     marks = [
         tag(
-            "span", tag("i", class_=f"key s{number % 6}"), f"{name} ", tag("b", _number(sum(values.values())))
+            "span",
+            tag("i", class_=f"key s{number % 6}"),
+            f"{name} ",
+            tag("b", f"{_number(sum(values.values()))}{unit}"),
         )
         for number, (name, values) in enumerate(series.items())
     ]

@@ -62,13 +62,16 @@ def _runs(content: Content) -> Html:
         for cost in history.costs[:_SHOWN]
     ]  # fmt: skip
     rest = sum(cost.cpu_seconds for cost in history.costs[_SHOWN:])
+    over_time = _over_time(history)
     return tag(
         "div",
         head,
         tag("p", f"{total:,.1f} CPU-seconds for {events:,} events in the hours {covered}."),
-        _over_time(history),
+        over_time,
         shares(parts, classes=("s0", "s1", "s2"), unit=" s"),
-        legend((f"s{at}", f"{words} {value:,.1f} s") for at, (words, value) in enumerate(parts.items())),
+        legend((f"s{at}", f"{words} {value:,.1f} s") for at, (words, value) in enumerate(parts.items()))
+        if over_time is None
+        else None,  # the chart has one
         table(("what", "kind", *numbers), rows, right=numbers),
         tag("p", f"The other {len(history.costs) - _SHOWN} took {rest:,.1f} CPU-seconds.", class_="dim")
         if len(history.costs) > _SHOWN

@@ -62,8 +62,10 @@ def test_the_page_shows_the_lag_of_serving_and_what_is_open() -> None:
     overview = replace(BUSY.overview, publishing={"totals": 2.5}, reactions={"pager": {}})
     calm = outlet_marks(replace(BUSY, overview=overview), flow)
     assert calm.boxes[CONDITIONS].text == "nothing is wrong"
-    assert (calm.boxes[SERVING].text, calm.boxes[SERVING].state) == ("1 mart", "")
-    assert calm.arrows["m.totals", SERVING].text == "2.5 s"
+    assert (calm.boxes[SERVING].text, calm.boxes[SERVING].state) == ("1 mart, shown 2.5 s later", "")
+    assert calm.arrows == {}
+    unknown = outlet_marks(replace(BUSY, overview=replace(overview, publishing={})), flow)
+    assert unknown.boxes[SERVING].text == "1 mart"
     look = replace(BUSY, overview=replace(overview, conditions=(behind,)))
     marks = outlet_marks(look, flow)
     assert (marks.boxes[CONDITIONS].text, marks.boxes[SERVING].state) == ("1 open", "wrong")

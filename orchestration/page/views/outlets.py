@@ -14,27 +14,27 @@ _BEHIND = "serving_behind"
 
 
 def outlet_marks(look: Look, flow: Flow) -> Marks:
-    """Their marks, and those of the arrows to them.
+    """Their marks. How much later PostgreSQL shows marts stands on its box: arrows to it cross.
 
     Args:
         look: Of the running system.
         flow: With outlets.
     """
-    boxes, arrows = dict[str, Mark](), dict[tuple[str, str], Mark]()
+    boxes = dict[str, Mark]()
     keys = {node.key: node for node in flow.nodes}
     conditions = look.overview.conditions
     if SERVING in keys:
         state = "wrong" if any(each.finding.name == _BEHIND for each in conditions) else ""
-        boxes[SERVING] = Mark(keys[SERVING].caption, state, "/marts")
-        for source, target in flow.arrows:
-            if target == SERVING and (lag := look.overview.publishing.get(keys[source].title)) is not None:
-                arrows[source, target] = Mark(seconds(lag))
+        titles = [keys[source].title for source, target in flow.arrows if target == SERVING]
+        lags = [look.overview.publishing[each] for each in titles if each in look.overview.publishing]
+        later = f", shown {seconds(max(lags))} later" if lags else ""
+        boxes[SERVING] = Mark(f"{keys[SERVING].caption}{later}", state, "/marts")
     if CONDITIONS in keys:
         boxes[CONDITIONS] = _of_conditions(conditions)
     for name, states in look.overview.reactions.items():
         if key_of(name) in keys:
             boxes[key_of(name)] = _of_reaction(states)
-    return Marks(boxes, arrows)
+    return Marks(boxes)
 
 
 def _of_conditions(conditions: Iterable[Condition]) -> Mark:
