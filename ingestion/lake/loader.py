@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from ingestion.errors import BatchFailed, StorageError
 from ingestion.faultpoints import faultpoint
-from ingestion.lake.flushing import LOADS, VERSIONS, flush_load
+from ingestion.lake.flushing import LOADS, VERSIONS, flush, flush_load
 from ingestion.lake.lake import Lake
 from ingestion.lake.storage import storage_of
+from ingestion.lake.written import WrittenFiles
 
 RAW_SCHEMA = "raw"
 
@@ -36,6 +37,8 @@ class Loader:
         self._work_dir = lake.settings.data_dir / "work"
         self._destination = dlt_lake.destination(lake)
         self._settled: set[frozenset[str]] = set()
+        self._flushes = storage_of(lake.settings).linkable
+        self._written = WrittenFiles()
 
     def load(self, stream: str, tables: Mapping[str, pa.Table], *, before_commit: Any = None) -> str:
         """Load tables in one transaction.
@@ -81,6 +84,9 @@ class Loader:
 
     def _commit(self, pipeline: Any, tables: Mapping[str, pa.Table], before_commit: Any) -> str:
         connection = self._lake.connection
+        if self._flushes:
+            dlts = dict.fromkeys((LOADS, VERSIONS), pa.table({}))
+            self._written.look(connection, {**tables, **dlts})
         connection.execute("begin")
         try:
             info = pipeline.load()
@@ -98,12 +104,15 @@ class Loader:
         return str(info.loads_ids[0])
 
     def _flush(self, tables: frozenset[str], load_id: str) -> None:
-        settings = self._lake.settings
-        if storage_of(settings).linkable:
-            # dlt notes another version of its schema with the first load of other tables, and then no more.
-            own = {LOADS} if tables in self._settled else {LOADS, VERSIONS}
-            folder = Path(settings.resolved_lake_path)
-            flush_load(self._lake.connection, tables | own, load_id, folder=folder)
+        if not self._flushes:
+            return
+        # dlt notes another version of its schema with the first load of other tables, and then no more.
+        every = tables | ({LOADS} if tables in self._settled else {LOADS, VERSIONS})
+        folder = Path(self._lake.settings.resolved_lake_path)
+        if (files := self._written.found(every)) is None:
+            flush_load(self._lake.connection, every, load_id, folder=folder)
+        else:
+            flush(files, folder=folder, may_be_gone=True)
 
     def _discard_leftovers(self, stream: str) -> None:
         """Drop an unfinished package: its events are read again from the ledger's position."""

@@ -28,7 +28,7 @@ def be_sparing() -> None:
         return
     PluginManager.get_prefixed_modules = functools.cache(PluginManager.get_prefixed_modules)
     agate_helper.build_type_tester = _kept_type_tester
-    behavior_flags.BehaviorFlagRendered._default_source = staticmethod(asking_module)
+    behavior_flags.BehaviorFlagRendered._default_source = staticmethod(asking_module)  # type: ignore[method-assign]
     SQLAdapter.list_schemas = list_schemas
     SQLAdapter.get_columns_in_relation = columns_in_relation
 

@@ -120,7 +120,9 @@ def test_a_trace_goes_from_the_producer_to_the_reaction_and_lineage_to_the_mart(
     order = [load, found["model alerts"], found["react webhook"]]
     assert [span.began for span in order] == sorted(span.began for span in order)
     assert {span.failure for span in found.values()} == {None}
-    (alert,) = [each for each in system.hook.taken if each["name"] == "rule_alert"]
+    (alert,) = [
+        each for each in system.hook.taken if (each["name"], each["reaction"]) == ("rule_alert", "webhook")
+    ]
     assert alert["traceparent"].split("-")[1:3] == [cycle.trace, cycle.id]
     parts_of_the_system = {span.resource["millrace.part"] for span in found.values()}
     assert parts_of_the_system == {"run", "serving", "reactions"}
