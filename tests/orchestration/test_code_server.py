@@ -101,6 +101,8 @@ def test_what_parsing_took_is_given_back(server: CodeServer, tmp_path: Path) -> 
         "if not Path('parsed').exists():\n"
         "    import dbt.cli.main\n"
         "    import dbt_extractor\n"
+        "    import multiprocessing\n"
+        "    lock = multiprocessing.get_context('spawn').RLock()\n"  # as dbt's adapter has it
         "    Path('parsed').touch()\n",
     )
     server.start()
@@ -110,6 +112,7 @@ def test_what_parsing_took_is_given_back(server: CodeServer, tmp_path: Path) -> 
     libraries = [region.path for region in psutil.Process(server.pid).memory_maps()]
     assert any("grpc" in path for path in libraries)
     assert not any("dbt_extractor" in path for path in libraries)
+    assert not [child for child in psutil.Process(server.pid).children() if child.status() == "zombie"]
 
 
 def test_an_address_that_cannot_be_moved_keeps_the_old_server_until_it_can(tmp_path: Path) -> None:
