@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import resource_tracker
+from typing import Any
 
 from orchestration.garbage import uncollected
 
@@ -26,7 +27,8 @@ def main() -> None:
     elif _brings_dbt(arguments):
         # Parsing needs dbt, and serving does not: a program that starts afresh reads what was parsed, and has
         # given back what parsing took. Its process stays, and so do its parent and its log.
-        resource_tracker._resource_tracker._stop()  # of dbt's locks: a child that nobody would wait for then
+        tracker: Any = resource_tracker._resource_tracker
+        tracker._stop()  # of dbt's locks: a child that nobody would wait for then
         os.execv(sys.executable, [*sys.orig_argv, _AGAIN])  # noqa: S606
     grpc_command(arguments, prog_name="dagster api grpc")
 
