@@ -76,8 +76,9 @@ def test_metrics_without_a_birth_warn_with_the_way_to_their_names(
     assert said.description == (
         "only a warning: 10 of the newest 40 messages of plant (25.0%) have metrics that no birth names, "
         "reel-0@39 for example; these values are in the lake without a name: 'millrace rebirth plant "
-        "<group>/<node>' asks its edge node for the births ('format: {sparkplug: {rebirth: true}}' in streams.yml "
-        "does so by itself), and 'millrace replay plant --from-raw' names what follows a birth that landed late"
+        "<group>/<node>' asks its edge node for the births ('format: {sparkplug: {rebirth: true}}' in "
+        "streams.yml does so by itself), and 'millrace replay plant --from-raw' names what follows a birth "
+        "that landed late"
     )
     asked = result(lake, stream({"sparkplug": {"rebirth": True}}))
     assert "has been asked for the births and has not sent them: see that the login of" in asked.description

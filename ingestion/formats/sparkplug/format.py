@@ -37,9 +37,9 @@ class SparkplugOptions(FormatOptions):
     def completeness(self) -> Completeness:
         """By what the standard has in every message."""
         remedy = (
-            "'millrace rebirth <stream> <group>/<node>' asks its edge node for the births ('format: {sparkplug: "
-            "{rebirth: true}}' in streams.yml does so by itself), and 'millrace replay <stream> --from-raw' names "
-            "what follows a birth that landed late"
+            "'millrace rebirth <stream> <group>/<node>' asks its edge node for the births ('format: "
+            "{sparkplug: {rebirth: true}}' in streams.yml does so by itself), and "
+            "'millrace replay <stream> --from-raw' names what follows a birth that landed late"
         )
         if self.rebirth:
             remedy = (
