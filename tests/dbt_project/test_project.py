@@ -77,7 +77,8 @@ def test_sources_carry_what_the_macros_and_dagster_need(manifest: Manifest) -> N
     assert telemetry.config.meta["dagster"] == {"asset_key": ["raw", "plant_telemetry"]}
     assert telemetry.meta["dagster"] == telemetry.config.meta["dagster"]
     assert telemetry.config.meta["fields"]["power_kw"] == {"type": "double", "path": "power_kw"}
-    assert set(sources) == {stream.name for stream in STREAMS} | {"batches", "rejects", "reject_resolutions"}
+    ours = {"batches", "rejects", "reject_resolutions", "metrics"}
+    assert set(sources) == {stream.name for stream in STREAMS} | ours
 
 
 @pytest.mark.parametrize(

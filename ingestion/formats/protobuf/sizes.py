@@ -10,20 +10,22 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from google.protobuf.descriptor import FieldDescriptor as F
 
+# Types by their numbers in descriptor.proto: the library is an extra, and may not be there.
+_DOUBLE, _FLOAT, _INT32, _FIXED64, _FIXED32, _BOOL, _STRING = 1, 2, 5, 6, 7, 8, 9
+_BYTES, _ENUM, _SFIXED32, _SFIXED64, _SINT32, _SINT64 = 12, 14, 15, 16, 17, 18
 _FIXED = {
-    F.TYPE_BOOL: 1,
-    F.TYPE_FIXED32: 4,
-    F.TYPE_SFIXED32: 4,
-    F.TYPE_FLOAT: 4,
-    F.TYPE_FIXED64: 8,
-    F.TYPE_SFIXED64: 8,
-    F.TYPE_DOUBLE: 8,
+    _BOOL: 1,
+    _FIXED32: 4,
+    _SFIXED32: 4,
+    _FLOAT: 4,
+    _FIXED64: 8,
+    _SFIXED64: 8,
+    _DOUBLE: 8,
 }
-_SHORTENED = {F.TYPE_INT32, F.TYPE_ENUM}
+_SHORTENED = {_INT32, _ENUM}
 """Some write a negative one of these in five bytes, where its form takes ten."""
-_ZIGZAG = {F.TYPE_SINT32, F.TYPE_SINT64}
+_ZIGZAG = {_SINT32, _SINT64}
 _BITS = range(7, 64, 7)
 
 
@@ -55,7 +57,7 @@ def _sizes(field: Any, column: pa.Array) -> tuple[int, list[pa.Array]] | None:
     """What each value takes that is there, and what is to be added: 0 for one that is not."""
     if field.type in _FIXED:
         return _FIXED[field.type], []
-    if field.type in (F.TYPE_STRING, F.TYPE_BYTES):
+    if field.type in (_STRING, _BYTES):
         lengths = pc.fill_null(pc.binary_length(column), 0)
         return 1, [lengths, *_over(lengths)]
     if field.type in _SHORTENED and (pc.min(column).as_py() or 0) < 0:
@@ -81,9 +83,9 @@ def _over(numbers: pa.Array) -> list[pa.Array]:
 
 def _differs(field: Any, column: pa.Array) -> pa.Array:
     """Where a field without presence is written: where it is not its type's zero."""
-    if field.type in (F.TYPE_STRING, F.TYPE_BYTES):
+    if field.type in (_STRING, _BYTES):
         return pc.greater(pc.binary_length(column), 0)
-    return column if field.type == F.TYPE_BOOL else pc.not_equal(column, pa.scalar(0, column.type))
+    return column if field.type == _BOOL else pc.not_equal(column, pa.scalar(0, column.type))
 
 
 def _varint(number: int) -> int:
