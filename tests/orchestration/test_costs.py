@@ -30,18 +30,9 @@ from orchestration.records.costs import Cost, ServiceCost, costs_since, service_
 from orchestration.records.reader import DagsterRecords
 from orchestration.records.system_state import ServiceRow
 from orchestration.run.recorded import materialization, recorded
-from orchestration.system.instance import dagster_environment, prepare_instance
 
 MART = AssetKey(["marts", "orders"])
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def instance(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
-    for name, value in dagster_environment(settings).items():
-        monkeypatch.setenv(name, value)
-    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
-        yield instance
 
 
 def burn(seconds: float) -> None:

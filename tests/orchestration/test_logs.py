@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from orchestration.keys import STREAMS_TAG
 from orchestration.records.log_lines import read_lines
 from orchestration.records.logs import ServiceLogs
 from orchestration.records.reader import DagsterRecords
-from orchestration.system.instance import dagster_environment, prepare_instance
 from orchestration.system.logs import close_log, own_log
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -108,14 +106,6 @@ def test_the_supervisor_has_a_log(tmp_path: Path) -> None:
     close_log(handler)
     (line,) = ServiceLogs(tmp_path).new(since=datetime.now(UTC) - timedelta(minutes=5))
     assert (line.service, line.level, line.text) == ("supervisor", "warning", "kafka ended by itself")
-
-
-@pytest.fixture
-def instance(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
-    for name, value in dagster_environment(settings).items():
-        monkeypatch.setenv(name, value)
-    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
-        yield instance
 
 
 def test_a_failed_run_is_a_sentence(

@@ -1,6 +1,5 @@
 """What upkeep asks of Dagster's records, on the storage that an installation has."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
@@ -38,14 +37,6 @@ def check(
         return AssetCheckResult(passed=passed, severity=severity, metadata={"snapshot_id": snapshot_id})
 
     return made
-
-
-@pytest.fixture
-def instance(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
-    for name, value in dagster_environment(settings).items():
-        monkeypatch.setenv(name, value)
-    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
-        yield instance
 
 
 def test_the_versions_in_which_a_check_failed_are_known(

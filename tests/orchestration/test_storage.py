@@ -1,21 +1,7 @@
 """Dagster's records in PostgreSQL, over connections that are kept."""
 
-from collections.abc import Iterator
-
-import pytest
 from dagster import DagsterInstance, MaterializeResult, asset, materialize
 from sqlalchemy import event
-
-from ingestion.settings import Settings
-from orchestration.system.instance import dagster_environment, prepare_instance
-
-
-@pytest.fixture
-def instance(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
-    for name, value in dagster_environment(settings).items():
-        monkeypatch.setenv(name, value)
-    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
-        yield instance
 
 
 def test_events_of_assets_are_written_over_connections_that_are_open(instance: DagsterInstance) -> None:

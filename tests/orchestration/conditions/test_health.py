@@ -39,15 +39,6 @@ from ingestion.settings import Settings, load_settings
 from orchestration.conditions.condition import Finding
 from orchestration.observe import dagster as looks
 from orchestration.records.reader import DagsterRecords
-from orchestration.system.instance import dagster_environment, prepare_instance
-
-
-@pytest.fixture
-def instance(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
-    for name, value in dagster_environment(settings).items():
-        monkeypatch.setenv(name, value)
-    with DagsterInstance.from_config(str(prepare_instance(settings))) as instance:
-        yield instance
 
 
 @pytest.fixture
