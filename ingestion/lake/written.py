@@ -5,7 +5,6 @@ where the folders do not say it. What other writers put into a shared table mean
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
@@ -16,7 +15,8 @@ from ingestion.lake.contents import asked_of_catalog
 from ingestion.lake.flushing import parquet_files
 from ingestion.lake.versions import METADATA_SCHEMA
 
-_MOST_DAYS = 31
+_NO_DAY = "/".join(f"{part}=__HIVE_DEFAULT_PARTITION__" for part in ("year", "month", "day"))
+_DAY = "year=%Y/month=%-m/day=%-d"
 _PLACES = asked_of_catalog(f"""
 select
     tables.table_name,
@@ -69,12 +69,7 @@ class WrittenFiles:
 
 def _days(rows: pa.Table) -> list[str]:
     """DuckLake's folders of the days on which rows were ingested, as its paths have them."""
-    if "ingested_at" not in rows.column_names or not rows.num_rows:
+    if "ingested_at" not in rows.column_names:
         return []
-    ends = pc.min_max(rows["ingested_at"]).as_py()
-    if ends["min"] is None:
-        return []
-    first: date = ends["min"].date()
-    count = min(_MOST_DAYS, (ends["max"].date() - first).days + 1)
-    days = [first + timedelta(days=number) for number in range(count)]
-    return [f"year={day.year}/month={day.month}/day={day.day}" for day in days]
+    days = pc.unique(rows["ingested_at"].cast(pa.date32())).to_pylist()
+    return [_NO_DAY if day is None else day.strftime(_DAY) for day in days]

@@ -53,7 +53,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return loads
 
 
-def tables(*moments: datetime, rejects: bool = True) -> Mapping[str, pa.Table]:
+def tables(*moments: datetime | None, rejects: bool = True) -> Mapping[str, pa.Table]:
     """Events and a reject that came at these moments, and their ledger's row."""
     rows = [
         {
@@ -86,10 +86,11 @@ def test_a_load_flushes_what_it_wrote_without_asking_the_lake(
     loads.load("events", tables(MIDNIGHT))
     first = len(flushed)
     before_midnight = MIDNIGHT - timedelta(seconds=1)
-    days = [tables(MIDNIGHT), tables(before_midnight, MIDNIGHT), tables(before_midnight)]
+    long_before = MIDNIGHT - timedelta(days=400)
+    days = [tables(MIDNIGHT), tables(before_midnight, MIDNIGHT), tables(long_before, None)]
     written = [files(lake, loads.load("events", day)) for day in days]
     assert flushed[first:] == written
-    assert [len(each) for each in written] == [4, 5, 4]
+    assert [len(each) for each in written] == [4, 5, 5]
     assert len(asked) <= 1, "but for what dlt writes once"
 
 
