@@ -56,14 +56,23 @@ class Lake:
         read_only: For readers: refuses every write.
         renew_seconds: For those who look again and again: a connection older than this is replaced at its
             next use, for DuckDB keeps what it has learnt of each version and file that it read.
+        time_travel: For those who read versions of before, or the changes between two. DuckLake 1.5.5 plans
+            such reads by statistics of the newest version, in which upkeep may have rewritten what was
+            deleted since: rows go missing, or numbers are cut to a byte (ducklake#1377, corrected after it).
+            Without DuckDB's use of statistics they are right; `count(*)` then opens each file's footer.
     """
 
     def __init__(
-        self, settings: Settings, *, read_only: bool = False, renew_seconds: float = math.inf
+        self,
+        settings: Settings,
+        *,
+        read_only: bool = False,
+        renew_seconds: float = math.inf,
+        time_travel: bool = False,
     ) -> None:
         self.settings = settings
         self.application_name = process_name()
-        self._read_only = read_only
+        self._read_only, self.time_travel = read_only, time_travel
         self._renew_seconds, self._opened_s = renew_seconds, 0.0
         self._connection: duckdb.DuckDBPyConnection | None = None
 
@@ -97,6 +106,8 @@ class Lake:
             if storage.linkable:
                 # The system keeps files that were read; a copy of our own would grow with each new one.
                 connection.execute("set enable_external_file_cache = false")
+            if self.time_travel:
+                connection.execute("set disabled_optimizers = 'statistics_propagation'")
             for extension in storage.extensions:
                 connection.execute(f"load {extension}")
             if (secret := storage.secret(self.settings)) is not None:

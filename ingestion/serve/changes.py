@@ -49,11 +49,16 @@ def look_back(lake: Lake, mart: Mart, *, since: int, version: int) -> Past:
     """Ask the catalog.
 
     Args:
-        lake: The lake.
+        lake: The lake, opened for time travel.
         mart: The mart.
         since: The earlier version.
         version: The later one.
+
+    Raises:
+        ValueError: The lake was not opened for time travel: what it reads of a past version may be wrong.
     """
+    if not lake.time_travel:
+        raise ValueError("open the lake with time_travel")
     sql = _VERSIONS.format(
         since=since, version=version, schema=literal(mart.schema), table=literal(mart.table)
     )

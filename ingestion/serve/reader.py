@@ -83,7 +83,7 @@ class LakeMartReader:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        return Lake(self._settings, read_only=True, renew_seconds=WATCHER_SECONDS)
+        return Lake(self._settings, read_only=True, renew_seconds=WATCHER_SECONDS, time_travel=True)
 
     def _give_back(self, answer: "LakeAnswer") -> None:
         with self._lock:

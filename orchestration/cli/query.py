@@ -50,7 +50,7 @@ class Questions:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lake = Lake(settings, read_only=True, renew_seconds=WATCHER_SECONDS)
+        self._lake = Lake(settings, read_only=True, renew_seconds=WATCHER_SECONDS, time_travel=True)
         self._locked: duckdb.DuckDBPyConnection | None = None
 
     @contextmanager

@@ -141,7 +141,7 @@ def trace(
 def _sources(settings: Settings, streams: Sequence[Stream], parsed: ParsedModels) -> Iterator[_Sources]:
     records = DagsterRecords(settings, patience_seconds=5.0)
     try:
-        with Lake(settings, read_only=True) as lake, open_logs(streams, settings) as logs:
+        with Lake(settings, read_only=True, time_travel=True) as lake, open_logs(streams, settings) as logs:
             yield _Sources(lake, logs, lake.tables(), parsed, records)
     finally:
         records.close()

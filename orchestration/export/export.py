@@ -81,7 +81,7 @@ def export(
         raise ExportRefused(f"{path} is there already: --force replaces it")
     # Before the version is chosen, which then holds at least as much.
     shown = shown_batches(settings.data_dir)
-    with Lake(settings, read_only=True) as lake:
+    with Lake(settings, read_only=True, time_travel=True) as lake:
         mart = _find(lake, settings, name)
         lake.connection.execute("begin transaction")
         version = lake.snapshot_id() if at is None else at

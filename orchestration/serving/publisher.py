@@ -46,7 +46,7 @@ class Publisher:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lake, self._opened_s = Lake(settings, read_only=True), 0.0
+        self._lake, self._opened_s = Lake(settings, read_only=True, time_travel=True), 0.0
         self._catalog: Connection | None = None
         self._target: Connection | None = None
         self._whole = set[str]()

@@ -27,6 +27,7 @@ from tests.repository import REPOSITORY
 from tests.servers.apache_kafka import ApacheKafka
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.schema_registry import SchemaRegistry
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow("brokers, batches and replays with dbt")
 PAGES = {path.stem: path.read_text() for path in (REPOSITORY / "docs" / "formats").glob("*.md")}
@@ -210,6 +211,11 @@ def test_sparkplug(page: Page, settings: Settings, mosquitto: Mosquitto) -> None
     for topic, value in born:
         sender.publish(topic, value, 1, retain=True).wait_for_publish(30)
     seen = page.run("peek", "mqtt:spBv1.0/plant/#", "--limit", "2")
+    asked: list[str] = []
+    sender.on_message = lambda client, data, message: asked.append(message.topic)
+    sender.subscribe("spBv1.0/factory/NCMD/#", 1)
+    page.run("rebirth plant factory/press-1")
+    eventually(lambda: asked == ["spBv1.0/factory/NCMD/press-1"], "the node is asked for its births")
     sender.disconnect()
     sender.loop_stop()
     assert "Temp" in seen

@@ -122,6 +122,23 @@ def test_names_need_no_schema(questions: Questions) -> None:
     assert list(questions.ask("select count(*) from clicks").rows()) == [(0,)]
 
 
+def test_a_version_of_before_is_what_it_was_though_upkeep_has_rewritten_the_table(
+    questions: Questions, lake: Lake
+) -> None:
+    assert list(questions.ask(rewritten(lake)).rows()) == [(300,)]
+
+
+def rewritten(lake: Lake) -> str:
+    """Rows without a note come and go, and upkeep rewrites; a query of how many there were."""
+    lake.query("insert into marts.orders select range, 2, null, now() from range(300)")
+    version = lake.snapshot_id()
+    lake.query("delete from marts.orders where note is null")
+    assert lake.query(
+        "call ducklake_rewrite_data_files('lake', 'orders', schema => 'marts', delete_threshold => 0.2)"
+    )
+    return f"select count(*) from marts.orders at (version => {version}) where note is null"
+
+
 def test_a_modeller_s_table_is_not_taken_for_production_s(orders: Settings, lake: Lake) -> None:
     lake.connection.execute("create schema dev_ada; create table dev_ada.unfinished as select 1 as id")
     with pytest.raises(QueryRefused, match="unfinished does not exist"):
@@ -251,6 +268,7 @@ def test_what_tab_offers(questions: Questions, before: str, offered: str, not_of
 
 def test_attach_works_in_a_plain_duckdb_from_anywhere(orders: Settings, lake: Lake, tmp_path: Path) -> None:
     sql = attach_sql(orders)
+    past = rewritten(lake)
     password = str(orders.catalog and orders.catalog.get_secret_value())
     assert password not in sql
     elsewhere = tmp_path / "elsewhere"
@@ -259,7 +277,8 @@ def test_attach_works_in_a_plain_duckdb_from_anywhere(orders: Settings, lake: La
         "import duckdb, sys; c = duckdb.connect(); c.execute(sys.stdin.read()); "
         "print(c.execute('select count(*) from orders').fetchall(), "
         "c.execute('select count(*) from raw.clicks').fetchall(), "
-        "c.execute('select comment from duckdb_columns() where column_name = \\'price\\'').fetchall())\n"
+        "c.execute('select comment from duckdb_columns() where column_name = \\'price\\'').fetchall(), "
+        f"c.execute('{past}').fetchall())\n"
         "try: c.execute('delete from orders')\n"
         "except duckdb.Error as error: print(error)"
     )
@@ -268,7 +287,7 @@ def test_attach_works_in_a_plain_duckdb_from_anywhere(orders: Settings, lake: La
         env={"HOME": str(elsewhere), "PATH": os.defpath, "https_proxy": "http://127.0.0.1:9"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "[(3,)] [(0,)] [('Euros.',)]" in done.stdout
+    assert "[(3,)] [(0,)] [('Euros.',)] [(300,)]" in done.stdout
     assert "read-only" in done.stdout
     assert list(elsewhere.iterdir()) == [], "something was installed"
 

@@ -29,7 +29,7 @@ class Shop:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.lake = Lake(settings)
+        self.lake = Lake(settings, time_travel=True)
         self.lake.prepare([])
         self.publisher = Publisher(settings)
         self.builder = Builder(settings, {(STREAM,): frozenset(TABLES)})

@@ -1,5 +1,6 @@
 """Marts in PostgreSQL: all at one instant, only what changed, exact, and again after whatever happened."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -46,6 +47,23 @@ def test_nothing_is_published_before_a_run_has_ended_well(shop: Shop) -> None:
     assert shop.published().versions == dict.fromkeys(MARTS, version)
     assert shop.agrees(version)
     assert shop.publish() is None
+
+
+def test_an_instant_is_published_as_it_was_though_upkeep_has_rewritten_the_mart_since(shop: Shop) -> None:
+    version = shop.build(
+        "insert into lake.marts.orders select i, if(i % 3 = 0, 'done', null) from range(10, 1500) r(i)",
+        "insert into lake.marts.lines select i, null from range(1500) r(i)",
+    )
+    # The next run has not ended, and upkeep comes: what DuckLake says of the table's values is of now.
+    shop.builder.begin(["orders", "lines"])
+    shop.do("delete from lake.marts.orders where id >= 5", "delete from lake.marts.lines where note is null")
+    limits = Limits(least_files=2, keep_every_snapshot=timedelta(hours=1))
+    maintain(shop.lake, [], now=utc_now(), limits=limits)
+    assert shop.published().versions == dict.fromkeys(MARTS, version)
+    done = len(range(12, 1500, 3))
+    assert Counter(state for _, state in shop.rows("orders")) == {"new": 10, "done": done, None: 1490 - done}
+    assert shop.rows("totals") == [("done", done), ("new", 10), (None, 1490 - done)]
+    assert Counter(note for _, note in shop.rows("lines")) == {"x": 9, None: 1500}
 
 
 def test_how_long_a_mart_took_to_postgresql_outlives_the_publisher(open_for_business: Shop) -> None:

@@ -8,6 +8,8 @@ import sqlalchemy
 from ingestion.serve.shelf import Mart, write_served
 from tests.serving.shop import STREAM, new_shop, secret
 
+pytestmark = pytest.mark.xdist_group("serving")  # a server has one role for readers
+
 
 def test_sqlalchemy_describes_what_is_there(
     tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[], str]

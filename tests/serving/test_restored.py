@@ -13,6 +13,7 @@ from ingestion.serve.instants import unfinished_models
 from ingestion.settings import load_settings
 from tests.serving.shop import MARTS, Shop, new_shop
 
+pytestmark = pytest.mark.xdist_group("serving")  # a server has one role for readers
 _INSTANTS = Path("catalog") / "instants.json"
 
 

@@ -107,7 +107,8 @@ def test_readers_see_complete_instants_only(shop: Shop) -> None:
         reader.join()
     compared = sum((reader.seen for reader in readers), Counter[int]())
     print(f"{compared.total()} comparisons of {len(compared)} instants, {ROUNDS} kills")
-    assert [reader.wrong for reader in readers] == [[]] * READERS
+    wrong = [sentence for reader in readers for sentence in reader.wrong]
+    assert not wrong, "; ".join(wrong[:9])
     assert compared.total() >= 300
     assert len(compared) > 3
     assert shop.agrees(version)
