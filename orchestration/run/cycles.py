@@ -47,6 +47,7 @@ from orchestration.run.metric_history import take_minutes
 from orchestration.run.pace import Pace
 from orchestration.run.reaction_changes import ReactionChanges
 from orchestration.run.recorded import Event, materialization, recorded
+from orchestration.run.repeated import RepeatedPasses
 
 Build = Callable[[AbstractSet[AssetKey]], Iterator[MaterializeResult[None] | AssetCheckResult]]
 """Builds some models and checks them."""
@@ -85,6 +86,15 @@ class Cycles:
         Raises:
             Failure: A stream's batch, its checks or models failed; its metadata names the streams and models.
         """
+        passes = RepeatedPasses()
+        try:
+            yield from passes.thinned(self._go_on(context, build))
+        except Failure:
+            yield from passes.rest()
+            raise
+        yield from passes.rest()
+
+    def _go_on(self, context: AssetExecutionContext, build: Build) -> Iterator[Event]:
         allowed = context.run.tags.get(GOES_ON_TAG, "").split(",")
         streams = [stream for stream in self.streams if stream.name in allowed]
         if not streams:
