@@ -7,6 +7,7 @@ Users and parent-death signals are in launch.py.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -24,6 +25,10 @@ import psutil
 from orchestration.services.launch import Account, launch_prefix
 
 LOG_LIMIT_BYTES = 16 * 1024 * 1024
+
+
+_PORTS = range(10_000, 32_000)
+"""Below those of outgoing connections: nobody is lent one before its server listens, or while it restarts."""
 
 
 class ServiceError(RuntimeError):
@@ -71,11 +76,16 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float, interval_s: f
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that nobody listens on at this moment.
+
+    Raises:
+        ServiceError: None was found.
+    """
+    for port in random.SystemRandom().sample(_PORTS, k=200):
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ServiceError(f"no free port between {_PORTS.start} and {_PORTS.stop}: end what uses them")
 
 
 def require_free_port(port: int, *, service: str) -> None:
