@@ -7,7 +7,7 @@ is plausible, from the moment at which it was read on.
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,10 +21,10 @@ from orchestration.keys import FRESHNESS_CHECK, WARNING
 
 _REPORT_SECONDS = 15.0
 _BATCHES = (
-    "select stream, batch_id, coalesce(min(first_event_time), min(started_at)), min(started_at), "
-    "max(ingested_at) from raw.batches where started_at >= ? and events_landed > 0 "
-    "group by stream, batch_id order by stream, batch_id"
-)
+    "select batch_id, coalesce(min(first_event_time), min(started_at)), min(started_at), max(ingested_at) "
+    "from raw.batches where stream = ? and batch_id > ? and started_at >= ? and events_landed > 0 "
+    "group by batch_id order by batch_id"
+)  # of one stream: files of others, and of what was shown before, are not opened
 
 
 @dataclass(frozen=True)
@@ -112,27 +112,34 @@ class FreshnessMeter:
             began_at: When the models began, UTC.
             visible_at: When they were built, UTC.
         """
-        batches = dict[str, list[tuple[int, Spent]]]()
-        for stream, batch_id, event_at, started_at, read_at in lake.query(_BATCHES, [self._since]):
-            if read_at <= began_at:
-                moments = [event_at, started_at, read_at, began_at, visible_at]
-                spent = Spent(
-                    *(
-                        max(0.0, (after - before).total_seconds())
-                        for before, after in itertools.pairwise(moments)
-                    )
-                )
-                batches.setdefault(stream, []).append((batch_id, spent))
-        for key, budget in self._budgets.items():
-            for stream, tables in budget.needs.items():
-                last = self._shown.get((key, stream), 0)
-                new = [(batch_id, spent) for batch_id, spent in batches.get(stream, ()) if batch_id > last]
-                if new and tables <= models:
-                    self._shown[key, stream] = new[-1][0]
-                    known = [self._worst[key]] if key in self._worst else []
-                    self._worst[key] = max(
-                        [*known, *(spent for _, spent in new)], key=lambda spent: spent.total
-                    )
+        due = [
+            (key, stream, self._shown.get((key, stream), 0))
+            for key, budget in self._budgets.items()
+            for stream, tables in budget.needs.items()
+            if tables <= models
+        ]
+        batches = {
+            stream: self._read(lake, stream, min(last for _, each, last in due if each == stream), began_at)
+            for stream in {stream for _, stream, _ in due}
+        }
+        for key, stream, last in due:
+            new = [(batch_id, moments) for batch_id, moments in batches[stream] if batch_id > last]
+            if new:
+                self._shown[key, stream] = new[-1][0]
+                known = [self._worst[key]] if key in self._worst else []
+                spent = [_spent([*moments, visible_at]) for _, moments in new]
+                self._worst[key] = max([*known, *spent], key=lambda each: each.total)
+
+    def _read(
+        self, lake: Lake, stream: str, after: int, began_at: datetime
+    ) -> list[tuple[int, list[datetime]]]:
+        """A stream's batches that the models could read: number, and when its parts began."""
+        found = lake.query(_BATCHES, [stream, after, self._since])
+        return [
+            (batch_id, [*moments, read_at, began_at])
+            for batch_id, *moments, read_at in found
+            if read_at <= began_at
+        ]
 
     def run(
         self, *, only: AbstractSet[AssetCheckKey] | None = None, pause_seconds: float = _REPORT_SECONDS
@@ -149,6 +156,13 @@ class FreshnessMeter:
             if wanted and now >= self._reported.get(key, 0.0) + pause_seconds:
                 self._reported[key] = now
                 yield _result(key, self._budgets[key], self._worst.pop(key))
+
+
+def _spent(moments: Sequence[datetime]) -> Spent:
+    """What lies between them; clocks may go back."""
+    return Spent(
+        *(max(0.0, (after - before).total_seconds()) for before, after in itertools.pairwise(moments))
+    )
 
 
 def _result(key: AssetKey, budget: Budget, spent: Spent) -> AssetCheckResult:
