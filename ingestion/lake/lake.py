@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,6 +28,7 @@ from ingestion.lake.catalog import (
 )
 from ingestion.lake.claim import claim_lake
 from ingestion.lake.engine import UNVERIFIED, engine_config, install_extensions, secret_directory
+from ingestion.lake.first_rows import write_first_rows
 from ingestion.lake.indexes import index_catalog
 from ingestion.lake.storage import storage_of
 from ingestion.lake.tables import LEDGER, create_tables, is_ready
@@ -192,6 +194,8 @@ class Lake:
                 require_current(read_versions(cursor), self.place)
             create_tables(self.connection, names, known=known)
             faultpoint("lake.tables")
+            folder = Path(self.place) if storage_of(self.settings).linkable else None
+            write_first_rows(self.connection, guard, folder=folder)
             index_catalog(guard, METADATA_SCHEMA)
 
     @property

@@ -11,6 +11,7 @@ import pyarrow as pa
 from psycopg2 import extensions
 
 from ingestion.errors import StorageError
+from ingestion.lake.first_rows import LACKING, MAY_STAY_EMPTY
 from ingestion.lake.indexes import INDEXES
 from ingestion.lake.migrations import compress_files, newest
 from ingestion.lake.versions import METADATA_SCHEMA
@@ -59,6 +60,7 @@ select
         join {METADATA_SCHEMA}.ducklake_schema as schemas using (schema_id)
         where schema_name = 'raw' and tables.end_snapshot is null and schemas.end_snapshot is null
     )
+    and not exists ({LACKING})
     and %(indexes)s::text[] <@ (
         select coalesce(array_agg(indexname::text), '{{}}')
         from pg_indexes
@@ -74,7 +76,12 @@ def is_ready(connection: extensions.connection, streams: Collection[str]) -> boo
         connection: To the catalog's database, in autocommit mode.
         streams: The streams that need a table.
     """
-    wanted = {"newest": newest(), "tables": [*streams, *_OUR_TABLES, *_DBT_TABLES], "indexes": list(INDEXES)}
+    wanted = {
+        "newest": newest(),
+        "tables": [*streams, *_OUR_TABLES, *_DBT_TABLES],
+        "indexes": list(INDEXES),
+        "may_stay_empty": list(MAY_STAY_EMPTY),
+    }
     with connection.cursor() as cursor:
         try:
             cursor.execute(_READY, wanted)

@@ -25,8 +25,8 @@ from tests.frozen.commands import Commands
 from tests.servers.apache_kafka import ApacheKafka
 
 PLACES = (
-    "lake.extensions", "lake.attached", "lake.noted", "lake.tables", "loader.committed", "dbt.built",
-    "check.queried",
+    "lake.extensions", "lake.attached", "lake.noted", "lake.tables", "lake.first_row",
+    "loader.committed", "dbt.built", "check.queried",
 )  # fmt: skip
 FALSE = ("Traceback", "Catalog Error", "lost", "missing from", "does not add up", "defect", "gap")
 """What would be false of a lake that lacks nothing but the end of its first run."""
