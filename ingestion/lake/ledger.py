@@ -82,7 +82,7 @@ class Defect:
 
 # One sentence a row, the first that holds: where windows do not join, counts may differ for that reason, and
 # a repair (an empty window with resolutions) is judged by other rules than a batch that read the log.
-_WINDOWS = """
+_JUDGED = """
 with retries as (
     select
         landed_batch_id as batch_id, regexp_replace(event_id, '@[0-9]+$', '') as source_partition,
@@ -101,26 +101,41 @@ windows as (
     from raw.batches
     left join retries using (source_partition, batch_id)
     where stream = $stream and batch_id >= $since
-)
+),
 
-select source_partition, batch_id, case
-    when joins_at > previous_end then
-        'positions ' || previous_end || ' to ' || joins_at || ' are missing (gap)'
-    when joins_at < previous_end then
-        'positions ' || joins_at || ' to ' || previous_end || ' were read twice (overlap)'
-    when events_read <> events_landed + events_rejected then
-        'read ' || events_read || ' events but landed ' || events_landed || ' and rejected '
-        || events_rejected
-    when retried > 0 and (start_position < end_position or retried <> events_read) then
-        'read ' || events_read || ' events where ' || retried || ' rejects landed and the log was not read'
-    when retried = 0 and events_read > end_position - start_position then
-        'read ' || events_read || ' events in a window of ' || (end_position - start_position)
-end as message
-from windows
+judged as (
+    select source_partition, batch_id, events_read, case
+        when joins_at > previous_end then
+            'positions ' || previous_end || ' to ' || joins_at || ' are missing (gap)'
+        when joins_at < previous_end then
+            'positions ' || joins_at || ' to ' || previous_end || ' were read twice (overlap)'
+        when events_read <> events_landed + events_rejected then
+            'read ' || events_read || ' events but landed ' || events_landed || ' and rejected '
+            || events_rejected
+        when retried > 0 and (start_position < end_position or retried <> events_read) then
+            'read ' || events_read || ' events where ' || retried
+            || ' rejects landed and the log was not read'
+        when retried = 0 and events_read > end_position - start_position then
+            'read ' || events_read || ' events in a window of ' || (end_position - start_position)
+    end as message
+    from windows
+)
+"""
+_WRONG = """
+select source_partition, batch_id, message
+from judged
 where message is not null and batch_id > $since
 order by batch_id
 limit 100
 """
+_WINDOWS = _JUDGED + _WRONG
+_WINDOWS_AND_TOTALS = f"""{_JUDGED}
+(select source_partition, batch_id, message, null::bigint as events_read from ({_WRONG}))
+union all
+select null, count(distinct batch_id), null, coalesce(sum(events_read), 0)::bigint
+from judged
+where batch_id > $since
+"""  # one look at the ledger for both
 
 _COUNTS = """
 with ledger as (
@@ -185,16 +200,14 @@ def prove(lake: Lake, stream: str, *, since_batch: int = 0) -> Proof:
         stream: The stream's name.
         since_batch: Check the batches after this one only; the work is proportional to them.
     """
-    queries = [query.format(stream=stream) for query in (_WINDOWS, _COUNTS)]
+    queries = (_WINDOWS, _COUNTS.format(stream=stream))
     parameters = {"stream": stream, "since": since_batch}
-    windows, counts = (lake.connection.execute(query, parameters).fetchall() for query in queries)
+    found = lake.connection.execute(_WINDOWS_AND_TOTALS, parameters).fetchall()
+    windows = [row for row in found if row[2] is not None]
+    ((_, batches, _, events_read),) = (row for row in found if row[2] is None)
+    counts = lake.connection.execute(queries[1], parameters).fetchall()
     defects = [Defect(stream, row[0], int(row[1]), row[2]) for row in windows]
     defects += [Defect(stream, "", int(row[0]), row[1]) for row in counts]
-    batches, events_read = lake.query(
-        "select count(distinct batch_id), coalesce(sum(events_read), 0) from raw.batches "
-        "where stream = ? and batch_id > ?",
-        [stream, since_batch],
-    )[0]
     shown = tuple(
         query.replace("$stream", f"'{stream}'").replace("$since", str(since_batch)).strip()
         for query in queries
