@@ -25,7 +25,8 @@ import psutil
 from orchestration.services.launch import Account, launch_prefix
 
 LOG_LIMIT_BYTES = 16 * 1024 * 1024
-
+_LINE = 240
+"""Of a log's line so many characters are quoted: Erlang writes a term of thousands in one."""
 
 _PORTS = range(10_000, 32_000)
 """Below those of outgoing connections: nobody is lent one before its server listens, or while it restarts."""
@@ -266,7 +267,7 @@ class ChildProcess:
             self._popen = self._process = None
 
     def log_tail(self, lines: int = 5) -> str:
-        """The last lines that were logged since the start, joined by ` | `."""
+        """The last lines that were logged since the start, each cut where it is long, joined by ` | `."""
         text = ""
         with suppress(OSError), self.log_file.open("rb") as log:
             log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - 8192))
@@ -275,7 +276,8 @@ class ChildProcess:
             newest = max(self._spec.also_quote.iterdir(), key=lambda path: path.stat().st_mtime, default=None)
             if newest is not None and newest.stat().st_mtime >= self._started_at:
                 text += newest.read_text(errors="replace")[-8192:]
-        return " | ".join(text.strip().splitlines()[-lines:]) or "(nothing)"
+        last = text.strip().splitlines()[-lines:]
+        return " | ".join(f"{line[:_LINE]}…" if len(line) > _LINE else line for line in last) or "(nothing)"
 
     def _open_log(self) -> int:
         self._spec.log_folder.mkdir(mode=0o700, parents=True, exist_ok=True)

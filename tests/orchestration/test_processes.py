@@ -16,6 +16,7 @@ from orchestration.services.launch import launch_prefix
 from orchestration.services.process import ChildProcess, ProcessSpec, ServiceError, is_alive, wait_until
 from orchestration.services.supervisor import Supervisor
 from tests.children import python
+from tests.waiting import eventually
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals exist on Linux only")
 
@@ -33,6 +34,17 @@ def test_a_child_that_fails_is_quoted(tmp_path: Path) -> None:
     )
     with pytest.raises(ServiceError, match=r"cheese ended at once; .*cheese\.log ends with: the disk is"):
         ChildProcess(spec).start()
+
+
+def test_a_long_line_of_its_log_is_cut(tmp_path: Path) -> None:
+    cheese = sleeper(tmp_path, code="raise SystemExit('first\\n' + 'cheese, ' * 800)", name="cheese")
+    cheese.launch()
+    eventually(lambda: not cheese.is_running(), "it has ended")
+    first, last = cheese.log_tail().split(" | ")
+    assert first == "first"
+    assert last.startswith("cheese, cheese")
+    assert last.endswith("…")
+    assert len(last) < 300
 
 
 def test_a_child_that_is_not_ready_in_time_is_ended(tmp_path: Path) -> None:
