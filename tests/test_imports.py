@@ -68,6 +68,7 @@ ALLOWED = {
         "ingestion/backup/catalog.py",
         "ingestion/backup/instants.py",
         "ingestion/lake/claim.py",
+        "ingestion/lake/first_rows.py",
         "ingestion/lake/indexes.py",
         "ingestion/lake/newest.py",
         "ingestion/lake/sizes.py",

@@ -71,7 +71,7 @@ def test_the_list_of_tables_is_true(orders: Settings, lake: Lake, capsys: pytest
     }  # fmt: skip
     table, view = listed["marts.orders"], listed["marts.newest"]
     assert table.rows == lake.query("select count(*) from marts.orders")[0][0] == 3
-    files = [path for path in Path(orders.resolved_lake_path).rglob("*.parquet")]
+    files = (Path(orders.resolved_lake_path) / "marts").rglob("*.parquet")
     assert table.bytes == sum(path.stat().st_size for path in files)
     assert table.description == "What was ordered. One row per order."
     assert table.changed_at is not None
