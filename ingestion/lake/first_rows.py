@@ -11,7 +11,7 @@ import duckdb
 from psycopg2 import extensions
 
 from ingestion.faultpoints import faultpoint
-from ingestion.lake.flushing import flush, parquet_files
+from ingestion.lake.flushing import flush
 from ingestion.lake.versions import METADATA_SCHEMA
 
 MAY_STAY_EMPTY = {
@@ -73,27 +73,16 @@ def write_first_rows(
     for name in lacking:
         table, column = f"raw.{name}", MAY_STAY_EMPTY[name]
         dated = f", now() as {_PARTITIONED[name]}" if name in _PARTITIONED else ""
-        _commit(connection, f"insert into {table} by name select '' as {column}{dated}", table, folder)
+        connection.execute("begin")
+        try:
+            connection.execute(f"insert into {table} by name select '' as {column}{dated}")
+            if folder is not None:
+                found = connection.execute(f"select distinct filename from {table} where {column} = ''")
+                flush([Path(path) for (path,) in found.fetchall()], folder=folder)
+            connection.execute("commit")
+        except BaseException:
+            connection.execute("rollback")
+            raise
         faultpoint("lake.first_row")
-        _commit(connection, f"delete from {table} where {column} = ''", table, folder)
-
-
-def _commit(connection: duckdb.DuckDBPyConnection, change: str, table: str, folder: Path | None) -> None:
-    connection.execute("begin")
-    try:
-        before = _on_disk(connection, table, folder)
-        connection.execute(change)
-        if folder is not None:
-            flush(_on_disk(connection, table, folder) | before, folder=folder, may_be_gone=True)
-        connection.execute("commit")
-    except BaseException:
-        connection.execute("rollback")
-        raise
-
-
-def _on_disk(connection: duckdb.DuckDBPyConnection, table: str, folder: Path | None) -> frozenset[Path]:
-    """The files in the folders in which the table's files are."""
-    if folder is None:
-        return frozenset()
-    found = connection.execute(f"select distinct filename from {table}").fetchall()
-    return parquet_files({Path(path).parent for (path,) in found})
+        # Its file holds nothing else: that is left out as a whole, and nothing is written that wants a flush.
+        connection.execute(f"delete from {table} where {column} = ''")

@@ -33,6 +33,8 @@ def test_a_new_lake_s_tables_have_held_a_row_and_are_empty(lake: Lake) -> None:
     assert lacking(lake) == set()
     assert rows(lake) == dict.fromkeys(MAY_STAY_EMPTY, 0)
     assert ready(lake)
+    deletes = lake.query("select count(*) from __ducklake_metadata_lake.ducklake.ducklake_delete_file")
+    assert deletes == [(0,)], "a file of deletes would have to be flushed"
     before = lake.snapshot_id()
     lake.prepare(["s"])
     assert lake.snapshot_id() == before, "it is done once"
