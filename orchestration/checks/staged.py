@@ -3,7 +3,6 @@
 What is counted is in ingestion/watch/staged.py; the limits are the stream's `cast_errors` in streams.yml.
 """
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from ingestion.declare.stream import Stream
 from ingestion.lake.lake import Lake
 from ingestion.watch.staged import CastErrors, count_cast_errors, count_clock_ahead, count_conflicts
 from orchestration.checks.cut_times import cut_result, cut_spec
+from orchestration.checks.in_turn import InTurn
 from orchestration.checks.missing import missing_result, missing_spec
 from orchestration.checks.sequences import sequence_result, sequence_spec
 from orchestration.keys import WARNING
@@ -20,7 +20,6 @@ from orchestration.keys import WARNING
 CAST_CHECK = "cast_errors"
 CONFLICT_CHECK = "id_conflicts"
 CLOCK_CHECK = "clock_ahead"
-_PAUSE_SECONDS = 15.0
 _FEWEST_EVENTS = 20
 """A share of fewer events fails nothing: of three events one is a third. It still warns."""
 
@@ -66,7 +65,7 @@ def staged_specs(staged: Mapping[AssetKey, Stream]) -> list[AssetCheckSpec]:
 
 
 class StagedChecks:
-    """Runs the checks of what was built, each model's at most every few seconds.
+    """Runs the checks of what was built, each model's in its turn.
 
     Args:
         staged: Staging model → its stream.
@@ -74,12 +73,11 @@ class StagedChecks:
 
     def __init__(self, staged: Mapping[AssetKey, Stream]) -> None:
         self._staged = staged
-        self._waiting: set[AssetKey] = set()
-        self._ran: dict[AssetKey, float] = {}
+        self._turns = InTurn(staged)
 
     def built(self, keys: Iterable[AssetKey]) -> None:
         """Note the models that have new contents."""
-        self._waiting |= self._staged.keys() & set(keys)
+        self._turns.built(keys)
 
     def run(
         self, lake: Lake, *, only: Iterable[AssetCheckKey] | None = None, all_of_them: bool = False
@@ -91,14 +89,11 @@ class StagedChecks:
             only: The checks that may be reported; None for all.
             all_of_them: Every one whose model was built since it last ran.
         """
-        now, chosen = time.monotonic(), None if only is None else set(only)
-        for key in sorted(self._waiting):
-            if all_of_them or now >= self._ran.get(key, -_PAUSE_SECONDS) + _PAUSE_SECONDS:
-                for result in check_staged(lake, key, self._staged[key]):
-                    if chosen is None or AssetCheckKey(key, str(result.check_name)) in chosen:
-                        yield result
-                self._waiting.discard(key)
-                self._ran[key] = now
+        chosen = None if only is None else set(only)
+        for key in self._turns.take(all_of_them=all_of_them):
+            for result in check_staged(lake, key, self._staged[key]):
+                if chosen is None or AssetCheckKey(key, str(result.check_name)) in chosen:
+                    yield result
 
 
 def check_staged(lake: Lake, key: AssetKey, stream: Stream) -> Iterator[AssetCheckResult]:
