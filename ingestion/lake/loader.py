@@ -87,6 +87,8 @@ class Loader:
         if self._flushes:
             dlts = dict.fromkeys((LOADS, VERSIONS), pa.table({}))
             self._written.look(connection, {**tables, **dlts})
+        # A file of dlt's is one group of rows, which one thread reads; the others would spin beside it.
+        connection.execute("set threads = 1")
         connection.execute("begin")
         try:
             info = pipeline.load()
@@ -96,6 +98,7 @@ class Loader:
             if before_commit is not None:
                 before_commit()
             connection.execute("commit")
+            connection.execute("reset threads")
             self._settled.add(written)
         except BaseException:
             self._lake.close()  # also rolls back; a fresh connection cannot inherit a broken state

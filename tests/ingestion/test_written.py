@@ -107,3 +107,14 @@ def test_a_table_that_is_elsewhere_is_asked_for(
     assert (asked[before:], flushed[-1]) == ([moved], files(lake, moved))
     found = loads.load("events", tables(MIDNIGHT))
     assert (asked[before:], flushed[-1]) == ([moved], files(lake, found))
+
+
+def test_a_load_runs_on_one_thread_and_leaves_the_others_to_who_reads(lake: Lake) -> None:
+    lake.prepare(["events"])
+
+    def threads() -> int:
+        return int(lake.query("select current_setting('threads')")[0][0])
+
+    before, during = threads(), list[int]()
+    Loader(lake).load("events", tables(MIDNIGHT), before_commit=lambda: during.append(threads()))
+    assert (during, threads()) == ([1], before)
