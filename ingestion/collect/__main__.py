@@ -4,6 +4,9 @@ import signal
 import sys
 import threading
 
+import ingestion.plain_tracebacks  # noqa: F401 - before what logs
+
+# isort: split
 from ingestion.collect.collector import Collector
 from ingestion.collect.members import Member
 from ingestion.declare.file import declared_streams

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from ingestion.collect.asked import AskedLake
 from ingestion.collect.guard import GuardedListener
 from ingestion.collect.members import Member
 from ingestion.collect.status import state_folder, status_file
-from ingestion.collect.whereabouts import LakeView
 from ingestion.connectors.intake import NOBODY, Receipt, Whereabouts
 from ingestion.connectors.listener import Listener, ListenerStatus
 from ingestion.connectors.port import CollectingConnector
@@ -27,7 +27,6 @@ from ingestion.declare.stream import Stream
 from ingestion.errors import ConfigError, MillraceError, StorageError
 from ingestion.file_lock import lock_file
 from ingestion.json_file import write_json
-from ingestion.serve.reader import LakeMartReader
 from ingestion.settings import Settings
 from ingestion.spool.guarded import Held, Limits
 from ingestion.spool.intake import Intake
@@ -95,8 +94,7 @@ class Collector:
         folder = state_folder(settings.data_dir, connector, number)
         unrouted = unrouted_name(member.name)
         self._unrouted = OpenCount(settings.data_dir / "spool" / unrouted)
-        self._view = LakeView(settings, settings.data_dir / "spool")
-        self.marts = LakeMartReader(settings)
+        self.marts = AskedLake(settings)
         self._lock = _lock(folder)
         try:
             require_libraries(connector.kind, connector.libraries, extra=connector.extra)
@@ -137,7 +135,6 @@ class Collector:
             self._listener.close()
             self._write_status(time.monotonic())
             self._spools.close()
-            self._view.close()
             self.marts.close()
             os.close(self._lock)
 
@@ -171,7 +168,7 @@ class Collector:
 
     def whereabouts(self, place: Place, count: int) -> Whereabouts | None:
         """Where events are that were stored from a place on (connectors/intake.py)."""
-        return self._view.find(place, count)
+        return self.marts.find(place, count)
 
     def kept(self, stream: str, *, after: Place | OlderSegments | None) -> Iterator[Stretch]:
         """What a stream's spool holds durably (connectors/intake.py)."""

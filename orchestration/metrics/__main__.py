@@ -6,6 +6,9 @@ from importlib.metadata import version
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import ingestion.plain_tracebacks  # noqa: F401 - before what logs
+
+# isort: split
 from ingestion.errors import MillraceError
 from ingestion.project import DISTRIBUTION
 from ingestion.settings import load_settings
