@@ -33,11 +33,9 @@ from orchestration.checks.staged import staged_streams
 from orchestration.conditions.reports import report, report_checks
 from orchestration.conditions.rule_alerts import forget_rule_alerts
 from orchestration.dbt.broken import project_findings
-from orchestration.dbt.call import DbtProject
 from orchestration.dbt.lineage import Lineage
 from orchestration.dbt.project import ParsedModels, contract_folders, parse_models, without_models
-from orchestration.dbt.results import DbtResult
-from orchestration.dbt.runner import invoke
+from orchestration.dbt.runner import RunDbt, invoke
 from orchestration.dbt.served import served_models
 from orchestration.fingerprint import of_project
 from orchestration.jobs.refresh import Job, audit_job, audit_schedule, refresh_job
@@ -187,9 +185,7 @@ def _project(streams: Sequence[Stream], parsed: ParsedModels) -> Project:
     )
 
 
-def build_models(
-    project: Project, *, run_dbt: Callable[[DbtProject, Sequence[str]], DbtResult] = invoke
-) -> AssetsDefinition:
+def build_models(project: Project, *, run_dbt: RunDbt = invoke) -> AssetsDefinition:
     """The models of a project.
 
     Args:

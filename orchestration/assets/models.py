@@ -4,7 +4,7 @@ The SQL is in dbt_project/; how models become assets is in translator.py.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ from orchestration.assets.model_results import (
     model_results,
     relation_name,
 )
-from orchestration.assets.rule_alerts import AlertModel, alert_models, look_at_alerts
+from orchestration.assets.rule_alerts import AlertModel, EarlyLook, alert_models, look_at_alerts
 from orchestration.checks.adapter import check_specs
 from orchestration.checks.contracts import Contract
 from orchestration.checks.due_contracts import DueContracts
@@ -48,8 +48,8 @@ from orchestration.dbt.call import DbtProject
 from orchestration.dbt.descriptions import Described, Table, declared_descriptions, describe_lake
 from orchestration.dbt.lineage import METRICS, Lineage, NodeKeys
 from orchestration.dbt.project import FULL_SCAN, FULL_SCAN_TAG, NO_ASSETS, ParsedModels
-from orchestration.dbt.results import DbtFailed, DbtResult, NodeResult, why_failed
-from orchestration.dbt.runner import build_args, invoke
+from orchestration.dbt.results import DbtFailed, NodeResult, why_failed
+from orchestration.dbt.runner import RunDbt, build_args, invoke
 from orchestration.dbt.served import Served, shown_by
 from orchestration.dbt.specs import dbt_specs
 from orchestration.keys import EVERY_MODEL, MODELS_METADATA
@@ -95,7 +95,7 @@ class Parts:
     budgets: Mapping[AssetKey, Budget]
     tables: Mapping[str, frozenset[AssetKey]]
     cycles: Cycles
-    run_dbt: Callable[[DbtProject, Sequence[str]], DbtResult]
+    run_dbt: RunDbt
     descriptions: Mapping[Table, Described]
     staged: Mapping[AssetKey, Stream]
     served: list[Served]
@@ -112,7 +112,7 @@ def models_asset(
     budgets: Mapping[AssetKey, Budget],
     lineage: Lineage,
     served: list[Served],
-    run_dbt: Callable[[DbtProject, Sequence[str]], DbtResult] = invoke,
+    run_dbt: RunDbt = invoke,
 ) -> AssetsDefinition:
     """The models, their quick tests and their contracts, materialised by dbt in process.
 
@@ -220,19 +220,28 @@ class ModelsRun:
         # A view shows what is new without being built; its contract is due as the tables' are.
         self._contracts.built(keys)
         args = build_args("build", select=nodes.selectors(keys), exclude=[FULL_SCAN, NO_ASSETS, _VIEWS])
-        yield from self._build(args, keys, frozenset(nodes.checks.values()))
+        looks = EarlyLook(
+            self._session.lake, self._parts.alerts, tables=keys & self._parts.lineage.tables,
+            traceparent=self._session.trace.traceparent,
+        )  # fmt: skip
+        yield from self._build(args, keys, frozenset(nodes.checks.values()), looks=looks)
         yield from self._staged.run(self._session.lake)
         yield from self._freshness.run()
 
     def _build(
-        self, args: list[str], keys: AbstractSet[AssetKey], checks: AbstractSet[AssetCheckKey]
+        self,
+        args: list[str],
+        keys: AbstractSet[AssetKey],
+        checks: AbstractSet[AssetCheckKey],
+        *,
+        looks: EarlyLook | None = None,
     ) -> Iterator[Any]:
         """One dbt build: its results, then the contracts that are due; a failure comes after both."""
         lake, nodes = self._session.lake, self._parts.nodes
         self._judged.begin(keys)
         failure: DbtFailed | None = None
         try:
-            results = self._run_dbt(args)
+            results = self._run_dbt(args, looks)
         except DbtFailed as error:
             failure, results = error, error.nodes
         sizes = self._session.sizes.of(relation_name(result) for result in results if result.relation)
@@ -257,23 +266,29 @@ class ModelsRun:
                 allow_retries=False,
             )
 
-    def _run_dbt(self, args: list[str]) -> tuple[NodeResult, ...]:
+    def _run_dbt(self, args: list[str], looks: EarlyLook | None) -> tuple[NodeResult, ...]:
         """Build, then record how fresh the marts are and which batches they now hold."""
         # Read before dbt begins: of what lands meanwhile, these models may not have seen all.
         released, began_at = dict(self._session.released), utc_now()
         try:
-            results = self._traced_dbt(args)
+            results = self._traced_dbt(args, looks)
         except DbtFailed as error:  # other streams' models have been built
-            self._built(released, error.nodes, began_at=began_at)
+            self._built(released, error.nodes, looks, began_at=began_at)
             raise
-        self._built(released, results, began_at=began_at)
+        self._built(released, results, looks, began_at=began_at)
         return results
 
-    def _traced_dbt(self, args: list[str]) -> tuple[NodeResult, ...]:
+    def _traced_dbt(self, args: list[str], looks: EarlyLook | None) -> tuple[NodeResult, ...]:
         trace, nodes = self._session.trace, tuple[NodeResult, ...]()
+        assets = self._parts.nodes.assets
+
+        def look(unique_id: str) -> None:
+            if looks is not None and unique_id in assets:
+                looks.note(assets[unique_id])
+
         with trace.step("build models"):
             try:
-                nodes = self._parts.run_dbt(self._parts.project, args).nodes
+                nodes = self._parts.run_dbt(self._parts.project, args, on_built=look).nodes
             except DbtFailed as error:
                 nodes = error.nodes
                 raise
@@ -283,7 +298,12 @@ class ModelsRun:
         return nodes
 
     def _built(
-        self, released: Mapping[str, int], results: Sequence[NodeResult], *, began_at: datetime
+        self,
+        released: Mapping[str, int],
+        results: Sequence[NodeResult],
+        looks: EarlyLook | None,
+        *,
+        began_at: datetime,
     ) -> None:
         assets = self._parts.nodes.assets
         built = {
@@ -294,7 +314,8 @@ class ModelsRun:
         self._freshness.built(self._session.lake, built, began_at=began_at, visible_at=utc_now())
         lake, trace = self._session.lake, self._session.trace
         hand_on_trace(trace, lake, (key.path[-1] for key in built))
-        look_at_alerts(lake, self._parts.alerts, built=built, traceparent=trace.traceparent)
+        others = [each for each in self._parts.alerts if looks is None or each.name not in looks.seen]
+        look_at_alerts(lake, others, built=built, traceparent=trace.traceparent)
         if shown := shown_by(self._parts.served, built, released):
             with suppress(
                 StorageError

@@ -4,6 +4,7 @@ What becomes of them: conditions/rule_alerts.py. What a rule is: docs/rules.md.
 """
 
 import logging
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -94,6 +95,40 @@ def look_at_alerts(
             )  # fmt: skip
         except (duckdb.Error, StorageError) as error:
             _log.warning("The open alerts of %s are not known: %s", model.name, str(error).splitlines()[0])
+
+
+class EarlyLook:
+    """Looks at alerts while a build goes on: at once when all is built that they are read from.
+
+    What is built after that may take as long again, and whoever waits for an alert would wait for it.
+
+    Args:
+        lake: The lake; nobody else may use it while dbt works.
+        models: The models of alerts.
+        tables: Those of the models that this build makes, which are tables.
+        traceparent: Of the cycle, where it is traced.
+    """
+
+    def __init__(
+        self, lake: Lake, models: Sequence[AlertModel], *, tables: AbstractSet[AssetKey], traceparent: str
+    ) -> None:
+        self._lake, self._traceparent = lake, traceparent
+        self._awaited = {each.name: (each, each.after & tables) for each in models if each.after & tables}
+        self._built: set[AssetKey] = set()
+        self._lock = threading.Lock()
+        self.seen: set[str] = set()
+
+    def note(self, key: AssetKey) -> None:
+        """A model has been built; called from dbt's thread, or from several."""
+        with self._lock:
+            self._built.add(key)
+            due = [
+                model
+                for name, (model, after) in self._awaited.items()
+                if name not in self.seen and after <= self._built
+            ]
+            look_at_alerts(self._lake, due, built=frozenset(self._built), traceparent=self._traceparent)
+            self.seen |= {model.name for model in due}
 
 
 def _progress(

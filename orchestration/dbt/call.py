@@ -63,6 +63,7 @@ def call_dbt(
     on_event: Callable[[Event], None] | None,
     target_path: Path,
     costs: dict[str, float] | None = None,
+    on_built: Callable[[str], None] | None = None,
 ) -> Any:
     """Run one dbt command; one at a time, as dbt keeps global state.
 
@@ -73,6 +74,8 @@ def call_dbt(
         on_event: Called with each of dbt's events.
         target_path: Folder for compiled SQL.
         costs: Gets the CPU-seconds of each node by dbt's id, where no events are asked for.
+        on_built: Called with dbt's id of each node that succeeded, right after it and in dbt's own thread,
+            where no events are asked for. What it raises fails that node.
 
     Returns:
         dbt's own outcome (dbtRunnerResult), a failed one included.
@@ -97,7 +100,7 @@ def call_dbt(
         command.append(f"--target={project.target}")
     deferred = DeferredException()
     runner = dbtRunner(manifest=manifest, callbacks=[deferred.guard(on_event)] if on_event else [])
-    spent = NodeCosts()
+    spent = NodeCosts(on_built)
     quiet = without_debug_events(spent) if on_event is None else nullcontext()
     with exported(project.environment), deferred.interrupts(), quiet:
         outcome = runner.invoke(command)

@@ -5,7 +5,7 @@ line, and only then looks at the level: a twelfth of a small build.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,12 +18,16 @@ from dbt_common.events.event_manager_client import ctx_set_event_manager, get_ev
 class NodeCosts:
     """CPU-seconds of each node, of all threads of this process; dbt runs one node after the other here.
 
+    Args:
+        on_built: Called with dbt's id of each node that succeeded, right after it, in dbt's own thread.
+
     Attributes:
         seconds: dbt's id → CPU-seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_built: Callable[[str], None] | None = None) -> None:
         self.seconds: dict[str, float] = {}
+        self._on_built = on_built
         self._began: dict[str, float] = {}
 
     def note(self, event: BaseEvent) -> None:
@@ -31,9 +35,12 @@ class NodeCosts:
         if isinstance(event, NodeStart):
             self._began[event.node_info.unique_id] = time.process_time()
         elif isinstance(event, NodeFinished):
-            began = self._began.pop(event.node_info.unique_id, None)
+            node = event.node_info
+            began = self._began.pop(node.unique_id, None)
             if began is not None:
-                self.seconds[event.node_info.unique_id] = time.process_time() - began
+                self.seconds[node.unique_id] = time.process_time() - began
+            if self._on_built is not None and node.node_status == "success":
+                self._on_built(node.unique_id)
 
 
 class _Quiet(EventManager):

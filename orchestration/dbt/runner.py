@@ -6,11 +6,21 @@ No Dagster, and no choice of what to run: callers select (build_args).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from orchestration.dbt.call import DbtProject, Event, call_dbt
 from orchestration.dbt.manifest import copy_for_run, load_manifest
 from orchestration.dbt.results import DbtResult, failure, read_nodes
+
+
+class RunDbt(Protocol):
+    """Runs a dbt command on a project, as `invoke` does."""
+
+    def __call__(
+        self, project: DbtProject, args: Sequence[str], *, on_built: Callable[[str], None] | None = None
+    ) -> DbtResult:
+        """Raises DbtFailed."""
+        ...
 
 
 def build_args(
@@ -73,6 +83,7 @@ def invoke(
     *,
     manifest: Any = None,
     on_event: Callable[[Event], None] | None = None,
+    on_built: Callable[[str], None] | None = None,
 ) -> DbtResult:
     """Run a dbt command in this process; one at a time, as dbt keeps global state.
 
@@ -81,6 +92,7 @@ def invoke(
         args: a command and its arguments (build_args).
         manifest: from load_manifest; None takes the kept one.
         on_event: called with each of dbt's events.
+        on_built: called with each node that succeeded (call_dbt), where no events are asked for.
 
     Returns:
         The result of each node.
@@ -99,6 +111,7 @@ def invoke(
         on_event=on_event,
         target_path=project.state_dir / "target",
         costs=costs,
+        on_built=on_built,
     )
     nodes = read_nodes(outcome.result, costs)
     if not outcome.success:

@@ -188,6 +188,23 @@ def test_build_reports_each_node(project: DbtProject) -> None:
     assert "TINY_DATABASE" not in os.environ
 
 
+def test_who_waits_for_a_model_hears_of_it_before_the_next_one(project: DbtProject) -> None:
+    heard = dict[str, bool]()
+
+    def note(unique_id: str) -> None:
+        cursor = DuckDBConnectionManager.env().handle().cursor()
+        cursor.execute("select 1 from duckdb_tables() where table_name = 'last'")
+        heard[unique_id] = bool(cursor.fetchall())
+
+    invoke(project, build_args("build"), on_built=note)
+    names = ("numbers", "kept", "passing", "total", "last")
+    assert heard == {f"model.tiny.{name}": name == "last" for name in names}
+    heard.clear()
+    with pytest.raises(DbtFailed):
+        invoke(replace(project, variables={"rows": 9}), build_args("build"), on_built=note)
+    assert heard == {"model.tiny.numbers": True}, "its test failed, and the others were skipped"
+
+
 def test_three_in_a_row_with_a_failing_one_between(project: DbtProject) -> None:
     manifest = load_manifest(project)
     invoke(project, build_args("build"), manifest=manifest)
