@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 
-import ingestion.plain_tracebacks  # noqa: F401 - before what logs
+import ingestion.telemetry.plain_tracebacks  # noqa: F401 - before what logs
 
 # isort: split
 from ingestion.collect.collector import Collector

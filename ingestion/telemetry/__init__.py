@@ -1,1 +1,1 @@
-"""Traces for OpenTelemetry: what a cycle did, from the producers' spans to the reaction. docs/traces.md."""
+"""What leaves a process about its work: traces for OpenTelemetry (docs/traces.md), lineage, and how logs look."""

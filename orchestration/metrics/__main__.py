@@ -6,7 +6,7 @@ from importlib.metadata import version
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-import ingestion.plain_tracebacks  # noqa: F401 - before what logs
+import ingestion.telemetry.plain_tracebacks  # noqa: F401 - before what logs
 
 # isort: split
 from ingestion.errors import MillraceError

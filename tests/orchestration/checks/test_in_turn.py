@@ -56,5 +56,5 @@ def test_a_check_that_breaks_off_comes_again() -> None:
     run.turns.built(MODELS[:1])
     started = run.turns.take()
     next(started)
-    started.close()
+    del started
     assert list(run.turns.take()) == MODELS[:1]
