@@ -97,7 +97,8 @@ def test_readers_see_complete_instants_only(shop: Shop) -> None:
         assert victim.returncode == -9
     publisher = start(shop)
     try:
-        size, version = change(shop, dice, size)
+        # Something new for certain: what was served before would be there before it is ready for a signal.
+        size, version = change(shop, dice, size, what="more")
         eventually(lambda: set(shop.served().values()) == {version}, "the newest instant is published")
     finally:
         publisher.terminate()
@@ -115,9 +116,9 @@ def test_readers_see_complete_instants_only(shop: Shop) -> None:
     assert served_marts(shop.settings.data_dir).keys() == set(MARTS)
 
 
-def change(shop: Shop, dice: random.Random, size: int) -> tuple[int, int]:
-    """What runs and upkeep do; returns how many orders there are, and the version."""
-    chosen = dice.choice(["more", "more", "more", "less", "refresh", "upkeep"])
+def change(shop: Shop, dice: random.Random, size: int, *, what: str = "") -> tuple[int, int]:
+    """What runs and upkeep do, `what` or at random; returns how many orders there are, and the version."""
+    chosen = what or dice.choice(["more", "more", "more", "less", "refresh", "upkeep"])
     if chosen == "upkeep":
         limits = Limits(
             least_files=2, keep_every_snapshot=timedelta(0), keep_snapshots=timedelta(0), grace=timedelta(0)
