@@ -1,1 +1,1 @@
-"""What leaves a process about its work: traces for OpenTelemetry (docs/traces.md), lineage, and how logs look."""
+"""What leaves a process about its work: traces (docs/traces.md), lineage (docs/lineage.md), how logs look."""
