@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +15,7 @@ from functools import partial
 import duckdb
 from dagster import AssetKey
 
-from ingestion.errors import StorageError
+from ingestion.errors import MillraceError, StorageError
 from ingestion.lake.lake import CATALOG_NAME, Lake
 from orchestration.conditions.rule_alerts import OpenAlert, Progress, note_rule_alerts
 from orchestration.dbt.alert_tables import alert_tables
@@ -127,8 +128,9 @@ class EarlyLook:
                 for name, (model, after) in self._awaited.items()
                 if name not in self.seen and after <= self._built
             ]
-            look_at_alerts(self._lake, due, built=frozenset(self._built), traceparent=self._traceparent)
-            self.seen |= {model.name for model in due}
+            with suppress(MillraceError):  # the build goes on; who looks at its end says what is wrong
+                look_at_alerts(self._lake, due, built=frozenset(self._built), traceparent=self._traceparent)
+                self.seen |= {model.name for model in due}
 
 
 def _progress(

@@ -75,7 +75,7 @@ def call_dbt(
         target_path: Folder for compiled SQL.
         costs: Gets the CPU-seconds of each node by dbt's id, where no events are asked for.
         on_built: Called with dbt's id of each node that succeeded, right after it and in dbt's own thread,
-            where no events are asked for. What it raises fails that node.
+            where no events are asked for.
 
     Returns:
         dbt's own outcome (dbtRunnerResult), a failed one included.
@@ -100,7 +100,7 @@ def call_dbt(
         command.append(f"--target={project.target}")
     deferred = DeferredException()
     runner = dbtRunner(manifest=manifest, callbacks=[deferred.guard(on_event)] if on_event else [])
-    spent = NodeCosts(on_built)
+    spent = NodeCosts(deferred.guard(on_built) if on_built else None)
     quiet = without_debug_events(spent) if on_event is None else nullcontext()
     with exported(project.environment), deferred.interrupts(), quiet:
         outcome = runner.invoke(command)

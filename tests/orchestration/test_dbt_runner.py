@@ -321,12 +321,13 @@ def test_an_interrupt_ends_a_query_at_once_and_comes_out_as_it_was(project: DbtP
         signal.signal(signal.SIGTERM, before)
 
 
-def test_an_exception_in_a_callback_comes_out_after_dbt(project: DbtProject) -> None:
+@pytest.mark.parametrize("callback", ["on_event", "on_built"])
+def test_an_exception_in_a_callback_comes_out_after_dbt(project: DbtProject, callback: str) -> None:
     def refuse(_event: Any) -> None:
         raise LookupError("no such asset")
 
     with pytest.raises(LookupError, match="no such asset"):
-        invoke(project, build_args("run"), on_event=refuse)
+        invoke(project, build_args("run"), **{callback: refuse})
     assert rows(project, "select n from last") == [(3,)]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from dagster import AssetKey
 
+from ingestion.errors import CatalogUnavailable
 from ingestion.lake.lake import Lake
 from orchestration.assets.rule_alerts import AlertModel, EarlyLook
 from orchestration.conditions.rule_alerts import rule_alert_findings
@@ -60,4 +61,18 @@ def test_what_follows_from_no_table_of_this_build_is_left_to_its_end(
     look = EarlyLook(lake, [MODEL], tables=frozenset({OTHER}), traceparent="")
     open_alert("m-1")
     look.note(OTHER)
+    assert (subjects(lake), look.seen) == (set(), set())
+
+
+def test_a_lake_that_does_not_answer_is_left_to_the_end_of_the_build(
+    lake: Lake, open_alert: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = EarlyLook(lake, [MODEL], tables=frozenset({RUNS}), traceparent="")
+    open_alert("m-1")
+
+    def away(*_: object) -> None:
+        raise CatalogUnavailable("the catalog is away")
+
+    monkeypatch.setattr(lake, "query", away)
+    look.note(RUNS)
     assert (subjects(lake), look.seen) == (set(), set())
