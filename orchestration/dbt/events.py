@@ -1,7 +1,7 @@
 """dbt's event manager for runs that nobody watches: debug events are dropped before they become messages.
 
-A build of seven nodes fires three hundred of them. dbt turns each into protobuf and, for its log file, into a
-line, and only then looks at the level: a twelfth of a small build.
+A build of seven nodes fires three hundred of them. dbt turns each into protobuf as it is made and, for its
+log file, into another message and a line, and only then looks at the level: a sixth of a small build.
 """
 
 import time
@@ -60,6 +60,39 @@ class _Quiet(EventManager):
             super().fire_event(e, level, node, force_warn_or_error_handling)
 
 
+_make = BaseEvent.__init__
+_WATCHED = (NodeStart, NodeFinished)
+
+
+def _make_later(event: BaseEvent, *args: Any, **fields: Any) -> None:
+    """`BaseEvent.__init__`: a debug event that is going to be dropped becomes protobuf once it is read."""
+    if isinstance(get_event_manager(), _Quiet) and not isinstance(event, _WATCHED):
+        event.__dict__["_fields"] = (args, fields)
+        if event.level_tag() == EventLevel.DEBUG:
+            return
+    if "pb_msg" not in event.__dict__:
+        _make(event, *args, **fields)
+
+
+def _made(event: BaseEvent, key: str) -> Any:
+    """`BaseEvent.__getattr__`."""
+    if key == "pb_msg":
+        if "_fields" not in event.__dict__:
+            raise AttributeError(key)
+        args, fields = event.__dict__["_fields"]
+        _make(event, *args, **fields)
+        return event.__dict__["pb_msg"]
+    return getattr(event.pb_msg, key)
+
+
+def _set(event: BaseEvent, key: str, value: Any) -> None:
+    """`BaseEvent.__setattr__`."""
+    if key == "pb_msg":
+        event.__dict__[key] = value
+    else:
+        setattr(event.pb_msg, key, value)
+
+
 @contextmanager
 def without_debug_events(costs: NodeCosts) -> Iterator[None]:
     """Drop debug events while the block runs.
@@ -67,6 +100,8 @@ def without_debug_events(costs: NodeCosts) -> Iterator[None]:
     Args:
         costs: Takes in what each node costs.
     """
+    for name, method in {"__init__": _make_later, "__getattr__": _made, "__setattr__": _set}.items():
+        setattr(BaseEvent, name, method)
     before = get_event_manager()
     ctx_set_event_manager(_Quiet(costs))
     try:

@@ -2,7 +2,8 @@
 
 A build of four models asks for the columns of eight relations, each through a macro whose context holds every
 macro of every package; it lists the schemas three times, and every folder of Python's path. To name the
-module that makes its adapter it reads the source of the whole stack. Nothing here changes what dbt writes.
+module that makes its adapter it reads the source of the whole stack. It compiles the template of each model
+whenever it builds it. Nothing here changes what dbt writes.
 """
 
 import functools
@@ -14,11 +15,17 @@ from dbt.adapters.sql import SQLAdapter
 from dbt.plugins.manager import PluginManager
 from dbt_common import behavior_flags
 from dbt_common.clients import agate_helper
+from dbt_common.clients.jinja import MacroFuzzEnvironment
+
+from orchestration.dbt.kept_graph import keep_graphs
 
 _COLUMNS_MACRO = "get_columns_in_relation"
 _KEPT_TESTERS = 256
+_KEPT_TEMPLATES = 1024
+_templates = dict[tuple[type, str], Any]()
 _build_type_tester = agate_helper.build_type_tester
 _module = behavior_flags.BehaviorFlagRendered._default_source
+_compile = MacroFuzzEnvironment.compile
 _columns, _schemas = SQLAdapter.get_columns_in_relation, SQLAdapter.list_schemas
 
 
@@ -29,6 +36,8 @@ def be_sparing() -> None:
     PluginManager.get_prefixed_modules = functools.cache(PluginManager.get_prefixed_modules)
     agate_helper.build_type_tester = _kept_type_tester
     behavior_flags.BehaviorFlagRendered._default_source = staticmethod(asking_module)  # type: ignore[method-assign]
+    MacroFuzzEnvironment.compile = compile_template  # type: ignore[method-assign, assignment]
+    keep_graphs()
     SQLAdapter.list_schemas = list_schemas
     SQLAdapter.get_columns_in_relation = columns_in_relation
 
@@ -39,6 +48,26 @@ def asking_module() -> str:
     while frame.f_globals.get("__name__") == behavior_flags.__name__ and frame.f_back is not None:
         frame = frame.f_back
     return str(frame.f_globals.get("__name__", "Unknown"))
+
+
+def compile_template(environment: Any, source: Any, *args: Any, **options: Any) -> Any:
+    """Jinja's `Environment.compile`; the code of a text, which depends on the kind of environment, is kept.
+
+    Args:
+        environment: dbt's, which it makes for each template.
+        source: The text.
+        args: Jinja's further arguments; with any of them nothing is kept.
+        options: As `args`.
+    """
+    if args or options or not isinstance(source, str):
+        return _compile(environment, source, *args, **options)
+    key = (type(environment), source)
+    code = _templates.get(key)
+    if code is None:
+        if len(_templates) >= _KEPT_TEMPLATES:
+            _templates.clear()
+        code = _templates[key] = _compile(environment, source)
+    return code
 
 
 def _kept_type_tester(text_columns: Iterable[str], string_null_values: Any = ("null", "")) -> Any:

@@ -6,7 +6,9 @@ from typing import Any
 
 import duckdb
 import pytest
+from dbt.clients.jinja import get_rendered
 from dbt_common.behavior_flags import Behavior, BehaviorFlag, BehaviorFlagRendered
+from dbt_common.exceptions import CompilationError, UndefinedMacroError
 
 from orchestration.dbt import manifest as dbt_manifest
 from orchestration.dbt import sparing
@@ -110,3 +112,36 @@ def test_a_flag_of_behaviour_names_the_module_that_declares_it() -> None:
     sparing.be_sparing()
     assert BehaviorFlagRendered._default_source is sparing.asking_module
     assert sources() == asked == [__name__] * 2
+
+
+def test_a_template_is_compiled_once_for_each_kind_of_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    sparing.be_sparing()
+    monkeypatch.setattr(sparing, "_templates", {})
+    monkeypatch.setattr(sparing, "_KEPT_TEMPLATES", 3)
+    compiled = list[str]()
+    original = sparing._compile
+
+    def noted(environment: Any, source: Any, *args: Any, **options: Any) -> Any:
+        compiled.append(source)
+        return original(environment, source, *args, **options)
+
+    monkeypatch.setattr(sparing, "_compile", noted)
+
+    def rendered(text: str, native: bool = False, **values: Any) -> Any:
+        return get_rendered(text, values, native=native)
+
+    assert [rendered("{{ a + 1 }} {% do b %}", a=each, b=0) for each in (1, 2)] == ["2 ", "3 "]
+    assert compiled == ["{{ a + 1 }} {% do b %}"]
+    assert [rendered("{{ a | as_number }}", native=True, a="5"), rendered("{{ a | as_number }}", a="5")] == [
+        5,
+        "5",
+    ]
+    assert len(compiled) == 3
+    with pytest.raises(UndefinedMacroError):
+        rendered("{{ nobody() }}")
+    assert rendered("{{ nobody() }}", nobody=lambda: "somebody") == "somebody", (
+        "names are looked up each time"
+    )
+    with pytest.raises(CompilationError):
+        rendered("{% broken")
+    assert len(sparing._templates) <= 3
