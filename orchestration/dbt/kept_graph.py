@@ -23,8 +23,8 @@ _compile, _selected = Compiler.compile, NodeSelector.get_selected
 @dataclass
 class _Linked:
     graph: Any
-    parents: dict[str, list[str]] | None
-    children: dict[str, list[str]] | None
+    parents: dict[str, list[str]]
+    children: dict[str, list[str]]
 
 
 @dataclass
@@ -70,7 +70,8 @@ def kept_compile(
     linked = found.graphs.get(add_test_edges)
     if linked is None:
         graph = _compile(compiler, manifest, write=write, add_test_edges=add_test_edges)
-        linked = _Linked(graph.graph, manifest.parent_map, manifest.child_map)
+        maps = (manifest.parent_map, manifest.child_map) if add_test_edges else ({}, {})
+        linked = _Linked(graph.graph, *maps)
         found.graphs[add_test_edges] = linked
     elif add_test_edges:
         manifest.parent_map, manifest.child_map = linked.parents, linked.children

@@ -37,28 +37,36 @@
 
 {#
   What this dbt command knows of editions, read once: `recorded` by relation, and what was `decided` by model. A decision holds
-  for the whole command: a model that was compiled to be built again must not be appended to.
+  for the whole command: a model that was compiled to be built again must not be appended to. Where commands share a process,
+  what was `read` stays until the `state` of the table is another.
 #}
 {% macro editions() -%}
     {%- set known = graph.setdefault('millrace_editions', {}) -%}
     {%- if known.get('invocation') != invocation_id -%}
-        {%- set found = {} -%}
-        {%- set exists = 'select 1 as found from ducklake.ducklake_table inner join ducklake.ducklake_schema using (schema_id) '
-            ~ "where table_name = ''_editions'' and schema_name = ''raw'' and ducklake_table.end_snapshot is null" -%}
-        {%- set is_kept = run_query(millrace.from_catalog(target.database, exists)).rows | length > 0 -%}
-        {%- if is_kept -%}
-            {%- set query -%}
-                select table_name, max_by(edition, generation) as edition, max_by(declaration, generation) as declaration, max(generation) as generation
-                from {{ millrace.kept_editions() }}
-                group by table_name
-            {%- endset -%}
-            {%- for row in run_query(query).rows -%}
-                {%- do found.update({row[0]: {'edition': row[1], 'declaration': row[2], 'generation': row[3] | int}}) -%}
-            {%- endfor -%}
+        {%- set exists = "select exists (select 1 from tables where name = ''raw._editions'')" -%}
+        {%- set row = millrace.ask_catalog({'is_kept': exists, 'state': millrace.state_of_editions()}) -%}
+        {%- if not row[0] or row[1] is none or row[1] != known.get('state') -%}
+            {%- do known.update({'read': millrace.read_editions() if row[0] else {}}) -%}
         {%- endif -%}
-        {%- do known.update({'invocation': invocation_id, 'is_kept': is_kept, 'recorded': found, 'decided': {}}) -%}
+        {%- do known.update(
+            {'invocation': invocation_id, 'is_kept': row[0], 'state': row[1], 'recorded': dict(known.read), 'decided': {}}
+        ) -%}
     {%- endif -%}
     {{ return(known) }}
+{%- endmacro %}
+
+
+{% macro read_editions() -%}
+    {%- set found = {} -%}
+    {%- set query -%}
+        select table_name, max_by(edition, generation) as edition, max_by(declaration, generation) as declaration, max(generation) as generation
+        from {{ millrace.kept_editions() }}
+        group by table_name
+    {%- endset -%}
+    {%- for row in run_query(query).rows -%}
+        {%- do found.update({row[0]: {'edition': row[1], 'declaration': row[2], 'generation': row[3] | int}}) -%}
+    {%- endfor -%}
+    {{ return(found) }}
 {%- endmacro %}
 
 

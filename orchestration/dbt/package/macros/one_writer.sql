@@ -21,14 +21,27 @@
 {%- endmacro %}
 
 
+{#
+  The catalog is asked first. This transaction sees it as it was when it asked for its turn, perhaps before another's commit; the
+  tables as they were later, when it first read one. Only where both are of one snapshot does the catalog's word hold, and
+  where it says that nothing has moved the tables are not asked.
+#}
 {% macro refuse_stale(target) -%}
     {%- set note = modules.re.search('(\\d+) /\\* watermark of (\\w+) \\*/', model['compiled_code']) -%}
-    {%- set edition = millrace.editions().recorded.get(millrace.table_name(model)) -%}
+    {%- set known = millrace.editions() -%}
+    {%- set edition = known.recorded.get(millrace.table_name(model)) -%}
+    {%- set asked = {
+        'snapshot': 'select max(snapshot_id) from ducklake.ducklake_snapshot',
+        'editions': millrace.state_of_editions(),
+        'highest': millrace.highest_in_files(target, note.group(2)) if note else 'null::bigint'
+    } -%}
+    {%- set word = millrace.ask_catalog(asked) -%}
+    {%- set holds = word[0] | int == millrace.own_snapshot() -%}
     {%- set moved = [] -%}
-    {%- if note -%}
+    {%- if note and not (holds and word[2] is not none and word[2] | int == note.group(1) | int) -%}
         {%- do moved.append('(select coalesce(max(' ~ note.group(2) ~ '), 0) from ' ~ target ~ ') <> ' ~ note.group(1)) -%}
     {%- endif -%}
-    {%- if edition -%}
+    {%- if edition and not (holds and word[1] is not none and word[1] == known.state) -%}
         {%- do moved.append(
             '(select max(generation) from ' ~ millrace.kept_editions() ~ " where table_name = '" ~ millrace.table_name(model) ~ "') <> " ~ edition.generation
         ) -%}
