@@ -55,11 +55,11 @@ def send(
 class Sights:
     """The watching process, and what it has printed so far."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *places: str) -> None:
         self._file = data_dir / "sights.jsonl"
         with self._file.open("wb") as out, (data_dir / "watch.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.watch", str(data_dir)],
+                [sys.executable, "-m", "benchmarks.watch", str(data_dir), *places],
                 cwd=REPOSITORY, stdout=out, stderr=log,
             )  # fmt: skip
 
@@ -79,9 +79,9 @@ class Sights:
 
 
 @contextmanager
-def watching(running: Running) -> Iterator[Sights]:
-    """A reader beside the running system."""
-    sights = Sights(running.data_dir)
+def watching(running: Running, *places: str) -> Iterator[Sights]:
+    """A reader beside the running system; of some places only, where they are named."""
+    sights = Sights(running.data_dir, *places)
     try:
         yield sights
     finally:

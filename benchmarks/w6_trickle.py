@@ -62,7 +62,7 @@ class Trickle:
         """Cores and freshness at one rate."""
         cycles, began = self._batches(), time.time()
         before, started = cpu_seconds(self._running.roots()), time.monotonic()
-        with watching(self._running) as sights:
+        with watching(self._running, "mart") as sights:
             complete = self.send(rate, seconds)
             took = time.monotonic() - started
             cores = (cpu_seconds(self._running.roots()) - before) / took

@@ -47,6 +47,16 @@ _SESSION_CREDENTIALS = "millrace_session"  # another name than the published one
 WATCHER_SECONDS = 300.0
 """How long those who watch the lake keep a connection: under load it grows by a MiB a minute."""
 _SECRET_KEYS = {"host": "HOST", "port": "PORT", "dbname": "DATABASE", "user": "USER", "password": "PASSWORD"}
+_RELATIONS = f"""
+select schema_name, name
+from (
+    select schema_id, table_name as name from {METADATA_SCHEMA}.ducklake_table where end_snapshot is null
+    union all
+    select schema_id, view_name from {METADATA_SCHEMA}.ducklake_view where end_snapshot is null
+) as relations
+inner join {METADATA_SCHEMA}.ducklake_schema as schemas using (schema_id)
+where schemas.end_snapshot is null
+"""
 _CONNECTION_LOST = ("server closed the connection", "terminating connection", "no connection to the server")
 
 
@@ -164,9 +174,12 @@ class Lake:
         return int(self.query(f"select id from {CATALOG_NAME}.current_snapshot()")[0][0])
 
     def tables(self) -> frozenset[tuple[str, str]]:
-        """Schema and name of every table and view that is there now."""
-        sql = "select table_schema, table_name from information_schema.tables where table_catalog = ?"
-        return frozenset((schema, name) for schema, name in self.query(sql, [CATALOG_NAME]))
+        """Schema and name of every table and view that is there now; of the catalog, in a few milliseconds.
+
+        DuckDB's information schema loads the statistics of each table first.
+        """
+        sql = f"select * from postgres_query('__ducklake_metadata_{CATALOG_NAME}', '{_RELATIONS}')"
+        return frozenset((schema, name) for schema, name in self.query(sql))
 
     def prepare(self, streams: Iterable[str]) -> None:
         """Create what is missing of schema, tables and options. Safe to call from many processes.

@@ -83,7 +83,7 @@ class Defect:
 # One sentence a row, the first that holds: where windows do not join, counts may differ for that reason, and
 # a repair (an empty window with resolutions) is judged by other rules than a batch that read the log.
 _JUDGED = """
-with retries as (
+retries as (
     select
         landed_batch_id as batch_id, regexp_replace(event_id, '@[0-9]+$', '') as source_partition,
         count(*) as retried
@@ -98,7 +98,7 @@ windows as (
         events_rejected, start_position - coalesce(positions_skipped, 0) as joins_at,
         coalesce(retried, 0) as retried,
         lag(end_position) over (partition by stream, source_partition order by batch_id) as previous_end
-    from raw.batches
+    from {batches}
     left join retries using (source_partition, batch_id)
     where stream = $stream and batch_id >= $since
 ),
@@ -128,20 +128,11 @@ where message is not null and batch_id > $since
 order by batch_id
 limit 100
 """
-_WINDOWS = _JUDGED + _WRONG
-_WINDOWS_AND_TOTALS = f"""{_JUDGED}
-(select source_partition, batch_id, message, null::bigint as events_read from ({_WRONG}))
-union all
-select null, count(distinct batch_id), null, coalesce(sum(events_read), 0)::bigint
-from judged
-where batch_id > $since
-"""  # one look at the ledger for both
-
-_COUNTS = """
-with ledger as (
+_SUMS = """
+ledger as (
     select
         batch_id, sum(events_landed) as landed, sum(events_rejected) as rejected
-    from raw.batches
+    from {batches}
     where stream = $stream and batch_id > $since
     group by batch_id
 ),
@@ -156,7 +147,8 @@ rejected as (
     where stream = $stream and batch_id > $since
     group by batch_id
 )
-
+"""
+_DIFFERENT = """
 select
     coalesce(ledger.batch_id, landed.batch_id, rejected.batch_id) as batch_id,
     'the ledger says ' || coalesce(ledger.landed, 0) || ' landed and ' || coalesce(ledger.rejected, 0)
@@ -171,6 +163,23 @@ where
 order by 1
 limit 100
 """
+_SHOWN = (f"with {_JUDGED}{_WRONG}", f"with {_SUMS}{_DIFFERENT}")
+_ALL = f"""
+with mine as materialized (
+    select * from raw.batches where stream = $stream and batch_id >= $since
+),
+{_JUDGED},
+{_SUMS}
+select null as source_partition, count(distinct batch_id) as batch_id, null as message,
+    coalesce(sum(events_read), 0)::bigint as events_read
+from judged
+where batch_id > $since
+union all
+(select source_partition, batch_id, message, null from ({_WRONG}))
+union all
+(select '', batch_id, message, null from ({_DIFFERENT}))
+"""
+"""One look at the ledger for all, in one version of the lake."""
 
 
 @dataclass(frozen=True)
@@ -200,16 +209,17 @@ def prove(lake: Lake, stream: str, *, since_batch: int = 0) -> Proof:
         stream: The stream's name.
         since_batch: Check the batches after this one only; the work is proportional to them.
     """
-    queries = (_WINDOWS, _COUNTS.format(stream=stream))
     parameters = {"stream": stream, "since": since_batch}
-    found = lake.connection.execute(_WINDOWS_AND_TOTALS, parameters).fetchall()
-    windows = [row for row in found if row[2] is not None]
+    sql = _ALL.format(batches="mine", stream=stream)
+    found = lake.connection.execute(sql, parameters).fetchall()
     ((_, batches, _, events_read),) = (row for row in found if row[2] is None)
-    counts = lake.connection.execute(queries[1], parameters).fetchall()
-    defects = [Defect(stream, row[0], int(row[1]), row[2]) for row in windows]
-    defects += [Defect(stream, "", int(row[0]), row[1]) for row in counts]
+    wrong = sorted((row for row in found if row[2] is not None), key=lambda row: (row[0] == "", row[1]))
+    defects = tuple(Defect(stream, row[0], int(row[1]), row[2]) for row in wrong)
     shown = tuple(
-        query.replace("$stream", f"'{stream}'").replace("$since", str(since_batch)).strip()
-        for query in queries
+        query.format(batches="raw.batches", stream=stream)
+        .replace("$stream", f"'{stream}'")
+        .replace("$since", str(since_batch))
+        .strip()
+        for query in _SHOWN
     )
-    return Proof(stream, int(batches), int(events_read), tuple(defects), shown)
+    return Proof(stream, int(batches), int(events_read), defects, shown)
