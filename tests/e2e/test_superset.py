@@ -24,7 +24,11 @@ from tests.servers.browser import Browser
 from tests.servers.ports import free_ports
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.long]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.slow("Superset is installed and started beside a demo, and read through a browser"),
+    pytest.mark.early,
+]
 MILLRACE = Path(sys.executable).with_name("millrace")
 TITLE = "The plant"
 _FROM = re.compile(r"\bFROM marts\.(\w+)")

@@ -51,9 +51,11 @@
 {%- endmacro %}
 
 
-{# The state of raw._editions, for `ask_catalog`: another text after each change; null where it has none or cannot be told. #}
+{# The state of raw._editions in this lake, for `ask_catalog`: another text after each change; null where the catalog cannot tell. #}
 {% macro state_of_editions() -%}
     select ''table '' || table_id || '', '' || md5(concat(
+        (select value from ducklake.ducklake_metadata where key = ''data_path''),
+        '';'',
         (select string_agg(data_file_id::text, '','' order by data_file_id) from ducklake.ducklake_data_file as file
         where file.table_id = tables.table_id and end_snapshot is null),
         '';'',
