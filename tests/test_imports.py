@@ -42,6 +42,7 @@ ALLOWED = {
         "orchestration/dbt/events.py",
         "orchestration/dbt/extracting.py",
         "orchestration/dbt/flushing.py",
+        "orchestration/dbt/kept_graph.py",
         "orchestration/dbt/manifest.py",
         "orchestration/dbt/runner.py",
         "orchestration/dbt/sparing.py",
