@@ -13,6 +13,7 @@ from dagster import (
     AssetMaterialization,
     AssetSpec,
     DagsterInstance,
+    DagsterRunStatus,
     Failure,
     MaterializeResult,
     MetadataValue,
@@ -20,6 +21,7 @@ from dagster import (
     materialize,
     multi_asset,
 )
+from dagster._core.test_utils import create_run_for_test
 
 from ingestion.declare.file import load_streams
 from ingestion.lake.lake import Lake
@@ -27,7 +29,17 @@ from ingestion.land.session import LakeSession
 from ingestion.settings import Settings, load_settings
 from orchestration.dbt.lineage import Lineage
 from orchestration.fingerprint import of_project
-from orchestration.keys import CODE_TAG, GOES_ON_TAG, MODELS_METADATA, STREAM_METADATA, UNTIL_TAG, raw_key
+from orchestration.keys import (
+    CODE_TAG,
+    GOES_ON_TAG,
+    MODELS_METADATA,
+    REPLAY_JOB,
+    RETRY_JOB,
+    STREAM_METADATA,
+    UNTIL_TAG,
+    raw_key,
+)
+from orchestration.run import room
 from orchestration.run.cycles import Cycles
 from tests.ingestion.helpers import ingest, produce
 from tests.names import numbers
@@ -150,6 +162,25 @@ def test_a_run_that_was_asked_for_before_an_edit_makes_room_for_the_next_one(sce
     assert not scene.built
     assert scene.run(goes_on=",".join(scene.names), code=of_project(scene.settings)).success
     assert scene.built
+
+
+@pytest.mark.parametrize("job", [RETRY_JOB, REPLAY_JOB, "another job"])
+def test_a_run_makes_room_for_what_a_repair_has_landed(
+    scene: Scene, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its models wait for a run, and while events keep coming there would be none for minutes."""
+    monkeypatch.setattr(room, "_REPAIRED_SECONDS", 0.0)
+    create_run_for_test(scene.instance, job_name=RETRY_JOB, status=DagsterRunStatus.SUCCESS)  # built already
+    scene.send(scene.left, 3)
+
+    def go_on(cycle: int) -> None:
+        if cycle == 1:
+            create_run_for_test(scene.instance, job_name=job, status=DagsterRunStatus.SUCCESS)
+        if cycle < 3:
+            scene.send(scene.right, 5)
+
+    assert scene.run(goes_on=",".join(scene.names), then=go_on).success
+    assert len(scene.built) == (3 if job == "another job" else 1)
 
 
 def test_streams_without_a_common_table_do_not_wait_for_each_other(scene: Scene) -> None:
