@@ -1,4 +1,4 @@
-"""For what a run that goes on makes room before its time: an edit of the project, a repair that waits for one."""
+"""Why a run that goes on ends before its time: an edit of the project, a repair that waits for a run."""
 
 import time
 from datetime import UTC, datetime
