@@ -142,8 +142,8 @@ def test_models_of_one_command_share_a_look(warehouse: Warehouse) -> None:
             looks.append(event.data.node_info.node_name)
 
     warehouse.dbt("seed")
-    for batch in (1, 2, 3):
+    for batch in (1, 2):
         warehouse.raw.add("plant_telemetry", [reading(batch, "press-01", START)])
         looks.clear()
-        warehouse.dbt("run", on_event=hear)
+        warehouse.dbt("run", "--select", "+int_alert_runs", "+machine_minute", on_event=hear)
     assert looks == ["int_alert_runs"], "machine_minute reads the same rows, and raw is known to the catalog"

@@ -9,16 +9,11 @@ import pytest
 from orchestration.dbt import kept_graph
 from orchestration.dbt import manifest as dbt_manifest
 from orchestration.dbt.call import DbtProject
+from orchestration.dbt.results import DbtFailed
 from orchestration.dbt.runner import build_args, invoke
+from tests.orchestration.tiny_dbt import tiny_project
 
 FILES = {
-    "dbt_project.yml": "{name: tiny, version: 1.0.0, profile: tiny, models: {tiny: {+materialized: table}}}",
-    "profiles.yml": """
-tiny:
-  target: dev
-  outputs:
-    dev: {type: duckdb, path: "{{ env_var('TINY_DATABASE') }}", threads: 1}
-""",
     "models/first.sql": "select 1 as a",
     "models/second.sql": "{{ config(tags=['late']) }} select * from {{ ref('first') }}",
     "models/third.sql": "{{ config(materialized='view') }} select * from {{ ref('second') }}",
@@ -41,13 +36,7 @@ SELECTIONS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[DbtProject]:
-    for name, text in FILES.items():
-        path = tmp_path / "project" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    environment = {"TINY_DATABASE": str(tmp_path / "tiny.duckdb")}
-    folder = tmp_path / "project"
-    yield DbtProject(folder, folder, state_dir=tmp_path / "state", environment=environment)
+    yield tiny_project(tmp_path, FILES)
     dbt_manifest._read_manifest.cache_clear()
 
 
@@ -94,9 +83,9 @@ def test_tests_still_hold_back_what_follows(project: DbtProject) -> None:
     second = project.project_dir / "models" / "second.sql"
     second.write_text("{{ config(tags=['late']) }} select * from {{ ref('first') }} union all select null")
     for _ in range(2):  # by a graph that is new, and by the kept one
-        with pytest.raises(Exception, match="not_null") as failure:
+        with pytest.raises(DbtFailed, match="not_null") as failure:
             built(project, "all")
-        states = {node.unique_id: node.status for node in failure.value.nodes}  # type: ignore[attr-defined]
+        states = {node.unique_id: node.status for node in failure.value.nodes}
         assert states["model.tiny.third"] == "skipped"
 
 

@@ -14,6 +14,7 @@ from orchestration.dbt import manifest as dbt_manifest
 from orchestration.dbt import sparing
 from orchestration.dbt.call import DbtProject
 from orchestration.dbt.runner import build_args, invoke
+from tests.orchestration.tiny_dbt import DATABASE, tiny_project
 
 _TYPES = "1::bigint as a, 1.5::decimal(12, 3) as b, [{'x': now()}] as \"List C\", 'text' as d, {'y': 1} as e"
 _TEXT = """
@@ -30,13 +31,6 @@ _OVERRIDDEN = """
 """
 _NOTHING = "api.Relation.create(database=target.database, schema=target.schema, identifier='nothing')"
 FILES = {
-    "dbt_project.yml": "{name: tiny, version: 1.0.0, profile: tiny, models: {tiny: {+materialized: table}}}",
-    "profiles.yml": """
-tiny:
-  target: dev
-  outputs:
-    dev: {type: duckdb, path: "{{ env_var('TINY_DATABASE') }}", threads: 1}
-""",
     "macros/text.sql": _TEXT,
     "models/typed.sql": f"select {_TYPES}",
     "models/columns.sql": f"""
@@ -51,19 +45,13 @@ select
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[DbtProject]:
-    for name, text in FILES.items():
-        path = tmp_path / "project" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    environment = {"TINY_DATABASE": str(tmp_path / "tiny.duckdb")}
-    folder = tmp_path / "project"
-    yield DbtProject(folder, folder, state_dir=tmp_path / "state", environment=environment)
+    yield tiny_project(tmp_path, FILES)
     dbt_manifest._read_manifest.cache_clear()
 
 
 def built(project: DbtProject) -> tuple[str, str, int]:
     invoke(project, build_args("build"))
-    with duckdb.connect(project.environment["TINY_DATABASE"]) as connection:
+    with duckdb.connect(project.environment[DATABASE]) as connection:
         spared, asked, of_nothing = connection.execute("select * from columns").fetchall()[0]
     return spared, asked, of_nothing
 
