@@ -24,6 +24,9 @@ from dlt.pipeline.exceptions import PipelineStepFailed as PipelineStepFailed
 from ingestion.faultpoints import faultpoint
 from ingestion.lake.lake import CATALOG_NAME, Lake
 
+ROWS_A_GROUP = 50_000
+"""Of dlt's files. DuckDB reads and compresses each group on one thread, and all of them into one file."""
+
 _CONFIG: dict[str, Any] = {
     "runtime": {"dlthub_telemetry": False, "log_level": "ERROR", "request_timeout": 10},
     "extract": {"workers": 1},
@@ -35,7 +38,7 @@ _CONFIG: dict[str, Any] = {
         "raise_on_max_retries": 1,
     },
     # Written once, read once, deleted: compressing it costs more than all the rest of writing it.
-    "data_writer": {"compression": "none"},
+    "data_writer": {"compression": "none", "row_group_size": ROWS_A_GROUP},
     "restore_from_destination": False,
 }
 

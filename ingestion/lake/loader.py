@@ -4,6 +4,7 @@ All of a load becomes visible at once or never. Proof: docs/delivery.md. How dlt
 transaction itself: dlt_lake.py.
 """
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,8 +88,7 @@ class Loader:
         if self._flushes:
             dlts = dict.fromkeys((LOADS, VERSIONS), pa.table({}))
             self._written.look(connection, {**tables, **dlts})
-        # A file of dlt's is one group of rows, which one thread reads; the others would spin beside it.
-        connection.execute("set threads = 1")
+        connection.execute(f"set threads = {self._threads(tables)}")
         connection.execute("begin")
         try:
             info = pipeline.load()
@@ -105,6 +105,11 @@ class Loader:
             raise
         faultpoint("loader.committed")
         return str(info.loads_ids[0])
+
+    def _threads(self, tables: Mapping[str, pa.Table]) -> int:
+        """As many as have a group of rows to work at: others would spin beside them."""
+        rows = max((table.num_rows for table in tables.values()), default=0)
+        return max(1, min(rows // self._dlt.ROWS_A_GROUP, os.cpu_count() or 1))
 
     def _flush(self, tables: frozenset[str], load_id: str) -> None:
         if not self._flushes:

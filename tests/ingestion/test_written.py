@@ -1,13 +1,16 @@
 """The files of a load that are flushed are those that it has written, however they are found."""
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from ingestion.lake import flushing, loader
+from ingestion.lake.dlt_lake import ROWS_A_GROUP
 from ingestion.lake.lake import Lake
 from ingestion.lake.loader import Loader
 from ingestion.log.envelope import BATCH_SCHEMA, EVENT_SCHEMA, REJECT_SCHEMA
@@ -109,12 +112,32 @@ def test_a_table_that_is_elsewhere_is_asked_for(
     assert (asked[before:], flushed[-1]) == ([moved], files(lake, found))
 
 
-def test_a_load_runs_on_one_thread_and_leaves_the_others_to_who_reads(lake: Lake) -> None:
+@pytest.mark.parametrize(("rows", "most"), [(1, 1), (ROWS_A_GROUP, 1), (2 * ROWS_A_GROUP, 2)])
+def test_a_load_takes_a_thread_for_each_group_of_rows_and_leaves_all_to_who_reads(
+    lake: Lake, rows: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lake.prepare(["events"])
+    groups: list[int] = []
+
+    def look(point: str) -> None:
+        if point == "loader.normalized":
+            (file,) = (lake.settings.data_dir / "work").rglob("events.*.parquet")
+            groups.append(parquet.ParquetFile(file).num_row_groups)
+
+    monkeypatch.setattr(loader, "faultpoint", look)
 
     def threads() -> int:
         return int(lake.query("select current_setting('threads')")[0][0])
 
     before, during = threads(), list[int]()
-    Loader(lake).load("events", tables(MIDNIGHT), before_commit=lambda: during.append(threads()))
-    assert (during, threads()) == ([1], before)
+    found = files(
+        lake,
+        Loader(lake).load(
+            "events", tables(*[MIDNIGHT] * rows), before_commit=lambda: during.append(threads())
+        ),
+    )
+    assert groups == [most]
+    assert (during, threads()) == ([min(most, os.cpu_count() or 1)], before)
+    assert len([file for file in found if "/events/" in str(file)]) == 1, "one file, of all threads"
+    counted = "select count(*), count(distinct position), max(position) from raw.events"
+    assert lake.query(counted) == [(rows, rows, rows - 1)]
