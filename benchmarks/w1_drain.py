@@ -25,6 +25,7 @@ from benchmarks.report import Row, at_least, at_most, emit
 from ingestion.connectors.kafka.access import KafkaAccess
 from ingestion.formats.decode import decoder
 from ingestion.settings import load_settings
+from orchestration.garbage import uncollected
 from orchestration.services.postgres import EmbeddedPostgres
 from tests.repository import REPOSITORY
 from tests.servers.apache_kafka import KafkaServer
@@ -59,10 +60,12 @@ def fill(servers: str, topic: str, *, events: int, codec: str | None) -> None:
 
 def run_millrace(options: dict[str, Any]) -> Result:
     """Drain the topic with the Ingestor; returns the rows and the seconds of each step."""
-    from ingestion.declare.logs import open_log
-    from ingestion.declare.stream import Stream
-    from ingestion.lake.lake import Lake
-    from ingestion.land.batch import Ingestor
+    with uncollected():  # as the process imports in which runs go on
+        from ingestion.declare.logs import open_log
+        from ingestion.declare.stream import Stream
+        from ingestion.lake import dlt_lake  # noqa: F401
+        from ingestion.lake.lake import Lake
+        from ingestion.land.batch import Ingestor
 
     settings = load_settings(**options["settings"], kafka_client=options["client"])
     stream = Stream.model_validate({"name": "events", "source": {"kafka": options["topic"]}})

@@ -30,6 +30,7 @@ from ingestion.formats.decode import decoder
 from ingestion.formats.protobuf.compiled import compiled
 from ingestion.formats.protobuf.descriptors import message_class
 from ingestion.settings import load_settings
+from orchestration.garbage import uncollected
 from orchestration.services.postgres import EmbeddedPostgres
 from tests.repository import REPOSITORY
 from tests.servers.apache_kafka import KafkaServer
@@ -122,11 +123,13 @@ ENCODERS: dict[str, Callable[[Mapping[str, Any]], bytes]] = {
 
 def drain(name: str, options: dict[str, Any]) -> Result:
     """Drain a topic with the Ingestor; returns the rows and the seconds of each step."""
-    from ingestion.declare.logs import open_log
-    from ingestion.declare.stream import Stream
-    from ingestion.formats.port import FOLDER
-    from ingestion.lake.lake import Lake
-    from ingestion.land.batch import Ingestor
+    with uncollected():  # as the process imports in which runs go on
+        from ingestion.declare.logs import open_log
+        from ingestion.declare.stream import Stream
+        from ingestion.formats.port import FOLDER
+        from ingestion.lake import dlt_lake  # noqa: F401
+        from ingestion.lake.lake import Lake
+        from ingestion.land.batch import Ingestor
 
     declared = {"name": "events", "source": {"kafka": name}, "format": FORMATS[name], "fields": {}}
     settings = load_settings(**options["settings"])

@@ -28,6 +28,7 @@ import psycopg2
 
 from benchmarks.by_hand import CLIENTS, LOOPS
 from benchmarks.report import Row, emit
+from orchestration.garbage import uncollected
 from orchestration.services.postgres import EmbeddedPostgres
 from tests.fault.fire.kinesis import KinesisUnderFire
 from tests.fault.fire.mqtt import MqttUnderFire
@@ -64,12 +65,14 @@ GUARANTEES = {
 
 def millrace(kind: str, options: dict[str, Any], ready: Callable[[], None]) -> None:
     """A collector beside batches, as the system runs them, until raw holds all."""
-    from ingestion.declare.logs import open_log
-    from ingestion.declare.stream import Stream
-    from ingestion.formats.decode import decoder
-    from ingestion.lake.lake import Lake
-    from ingestion.land.batch import Ingestor
-    from ingestion.settings import load_settings
+    with uncollected():  # as the process imports in which runs go on
+        from ingestion.declare.logs import open_log
+        from ingestion.declare.stream import Stream
+        from ingestion.formats.decode import decoder
+        from ingestion.lake import dlt_lake  # noqa: F401
+        from ingestion.lake.lake import Lake
+        from ingestion.land.batch import Ingestor
+        from ingestion.settings import load_settings
 
     settings = load_settings(data_dir=options["data_dir"], catalog=options["catalog"], **options["settings"])
     stream = Stream.model_validate({"name": "s", "source": options["declared"]})

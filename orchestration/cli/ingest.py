@@ -18,6 +18,7 @@ from ingestion.migrate.prepare import prepare_lake
 from ingestion.settings import Settings
 from ingestion.telemetry.run_trace import RunTrace
 from orchestration.cli.context import announce, complain, err, out
+from orchestration.garbage import uncollected
 
 
 def choose(streams: Sequence[Stream], names: Sequence[str], *, settings: Settings) -> tuple[Stream, ...]:
@@ -56,7 +57,8 @@ def ingest(settings: Settings, streams: Sequence[Stream], *, as_json: bool) -> i
     failures = 0
     try:
         prepare_lake(lake, (stream.name for stream in streams), progress=announce)
-        ingestor = Ingestor(lake, looks_for_producers=trace.is_on)
+        with uncollected():
+            ingestor = Ingestor(lake, looks_for_producers=trace.is_on)
         with open_logs(streams, settings) as logs:
             for stream in streams:
                 try:

@@ -97,7 +97,6 @@ class LibrdkafkaLog(KafkaLog):
                     "check.crcs": True,
                     # A later read has to wait until the last fetch of the one before is answered.
                     "fetch.wait.max.ms": 10,
-                    "fetch.message.max.bytes": 4 * 2**20,
                     "queued.max.messages.kbytes": 64 * 1024,
                     # How long a full queue is left alone: the default of a second is a pause in every drain.
                     "fetch.queue.backoff.ms": 10,
