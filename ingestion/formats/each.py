@@ -64,7 +64,7 @@ def read_quickly(
         read: The other one (read_each).
         at_once: Rows that are tried together.
     """
-    payload: list[pa.Array] = [pa.array([], pa.string())]
+    payload: list[pa.Array] = []
     refused: dict[int, Refusal] = {}
     for begin in range(0, len(events), at_once):
         some = events.slice(begin, at_once)
@@ -77,7 +77,9 @@ def read_quickly(
             text = texts.payload
             refused |= {begin + row: why for row, why in texts.refused.items()}
         payload.append(text)
-    return Texts(pa.concat_arrays(payload), refused)
+    if len(payload) == 1:  # nearly always: of one nothing has to be copied
+        return Texts(payload[0], refused)
+    return Texts(pa.concat_arrays([pa.array([], pa.string()), *payload]), refused)
 
 
 def _quick(values: pa.Array, around: Surroundings, quick: Quick) -> pa.Array | None:
