@@ -9,7 +9,6 @@ import argparse
 import io
 import json
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -226,7 +225,6 @@ def spark(folder: Path, arguments: argparse.Namespace) -> list[Row]:
     documents.write_bytes(b"".join(_xml(event) + b"\n" for event in events(arguments.events)))
     runs = []
     for _ in range(arguments.rounds):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
             [
                 arguments.spark, str(REPOSITORY / "benchmarks" / "peers" / "xml_spark.py"),
@@ -234,10 +232,9 @@ def spark(folder: Path, arguments: argparse.Namespace) -> list[Row]:
             ],
             stdout=subprocess.PIPE, text=True, check=True,
         )  # fmt: skip
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
         found = json.loads(done.stdout.splitlines()[-1])
         assert found["rows"] == arguments.events, found
-        runs.append((found["seconds"], after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
+        runs.append((found["seconds"], found["cpu"]))
     seconds, cpu = (statistics.median(each) / arguments.events * 1e6 for each in zip(*runs, strict=True))
     measured = f"{1e6 / seconds:,.0f} events/s, {cpu:.1f} CPU-s per million"
     return [
