@@ -111,6 +111,14 @@ MUTANTS = (
         (f"{_TESTS}avro_columns.py::test_a_text_that_is_too_long_is_refused_as_ever",),
     ),
     Mutant(
+        "a refusal among many values is counted from the beginning of its piece",
+        f"{_FORMATS}each.py",
+        "            refused |= {begin + row: why for row, why in texts.refused.items()}\n",
+        "            refused |= texts.refused\n",
+        "a reject is the event that cannot be read",
+        (f"{_TESTS}each.py::test_only_what_is_around_a_fault_is_read_one_by_one",),
+    ),
+    Mutant(
         "a field of a flat message that was not sent shows its zero",
         f"{_FORMATS}protobuf/flat.py",
         "            if not message.HasField(name):\n",
