@@ -60,19 +60,18 @@ def fill(servers: str, topic: str, *, events: int, codec: str | None) -> None:
 
 def run_millrace(options: dict[str, Any]) -> Result:
     """Drain the topic with the Ingestor; returns the rows and the seconds of each step."""
-    with uncollected():  # as the process imports in which runs go on
-        from ingestion.declare.logs import open_log
-        from ingestion.declare.stream import Stream
-        from ingestion.lake import dlt_lake  # noqa: F401
-        from ingestion.lake.lake import Lake
-        from ingestion.land.batch import Ingestor
+    from ingestion.declare.logs import open_log
+    from ingestion.declare.stream import Stream
+    from ingestion.lake.lake import Lake
+    from ingestion.land.batch import Ingestor
 
     settings = load_settings(**options["settings"], kafka_client=options["client"])
     stream = Stream.model_validate({"name": "events", "source": {"kafka": options["topic"]}})
     rows, steps = 0, Counter[str]()
     with Lake(settings) as lake:
         lake.prepare(["events"])
-        log, ingestor = open_log(stream, settings), Ingestor(lake)
+        with uncollected():  # as in the process of runs
+            log, ingestor = open_log(stream, settings), Ingestor(lake)
         while (report := ingestor.run(stream, log, decode=decoder("json"))).batch_id is not None:
             rows += report.events_landed
             steps.update(report.seconds)

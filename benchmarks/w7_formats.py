@@ -1,7 +1,7 @@
 """W7: the same events as JSON, Avro, Protocol Buffers and XML, from Kafka into raw.
 
 `python -m benchmarks.w7_formats --events 500000 --rounds 12`: each measurement is a process of its own, its
-start included; they take turns, each round in an order by chance, paces are compared within a round, since
+start included; they take turns, each round in an order by chance, and paces are compared within it, since
 a shared machine's own differs from minute to minute. Raw keeps the bytes of what is not JSON, too.
 """
 
@@ -123,13 +123,11 @@ ENCODERS: dict[str, Callable[[Mapping[str, Any]], bytes]] = {
 
 def drain(name: str, options: dict[str, Any]) -> Result:
     """Drain a topic with the Ingestor; returns the rows and the seconds of each step."""
-    with uncollected():  # as the process imports in which runs go on
-        from ingestion.declare.logs import open_log
-        from ingestion.declare.stream import Stream
-        from ingestion.formats.port import FOLDER
-        from ingestion.lake import dlt_lake  # noqa: F401
-        from ingestion.lake.lake import Lake
-        from ingestion.land.batch import Ingestor
+    from ingestion.declare.logs import open_log
+    from ingestion.declare.stream import Stream
+    from ingestion.formats.port import FOLDER
+    from ingestion.lake.lake import Lake
+    from ingestion.land.batch import Ingestor
 
     declared = {"name": "events", "source": {"kafka": name}, "format": FORMATS[name], "fields": {}}
     settings = load_settings(**options["settings"])
@@ -137,7 +135,8 @@ def drain(name: str, options: dict[str, Any]) -> Result:
     rows, steps = 0, Counter[str]()
     with Lake(settings) as lake:
         lake.prepare(["events"])
-        log, ingestor = open_log(stream, settings), Ingestor(lake)
+        with uncollected():  # as in the process of runs
+            log, ingestor = open_log(stream, settings), Ingestor(lake)
         while (report := ingestor.run(stream, log, decode=decoder(stream.format))).batch_id is not None:
             rows += report.events_landed
             steps.update(report.seconds)

@@ -65,14 +65,12 @@ GUARANTEES = {
 
 def millrace(kind: str, options: dict[str, Any], ready: Callable[[], None]) -> None:
     """A collector beside batches, as the system runs them, until raw holds all."""
-    with uncollected():  # as the process imports in which runs go on
-        from ingestion.declare.logs import open_log
-        from ingestion.declare.stream import Stream
-        from ingestion.formats.decode import decoder
-        from ingestion.lake import dlt_lake  # noqa: F401
-        from ingestion.lake.lake import Lake
-        from ingestion.land.batch import Ingestor
-        from ingestion.settings import load_settings
+    from ingestion.declare.logs import open_log
+    from ingestion.declare.stream import Stream
+    from ingestion.formats.decode import decoder
+    from ingestion.lake.lake import Lake
+    from ingestion.land.batch import Ingestor
+    from ingestion.settings import load_settings
 
     settings = load_settings(data_dir=options["data_dir"], catalog=options["catalog"], **options["settings"])
     stream = Stream.model_validate({"name": "s", "source": options["declared"]})
@@ -80,7 +78,8 @@ def millrace(kind: str, options: dict[str, Any], ready: Callable[[], None]) -> N
     try:
         with Lake(settings) as lake, closing(open_log(stream, settings)) as log:
             lake.prepare(["s"])
-            ingestor, rows = Ingestor(lake), 0
+            with uncollected():  # as in the process of runs
+                ingestor, rows = Ingestor(lake), 0
             ready()
             process = _collector(COLLECTORS[kind], options) if COLLECTORS[kind] else None
             while rows < options["events"]:

@@ -112,7 +112,7 @@ def test_a_table_that_is_elsewhere_is_asked_for(
     assert (asked[before:], flushed[-1]) == ([moved], files(lake, found))
 
 
-@pytest.mark.parametrize(("rows", "most"), [(1, 1), (ROWS_A_GROUP, 1), (2 * ROWS_A_GROUP, 2)])
+@pytest.mark.parametrize(("rows", "most"), [(ROWS_A_GROUP, 1), (2 * ROWS_A_GROUP, 2)])
 def test_a_load_takes_a_thread_for_each_group_of_rows_and_leaves_all_to_who_reads(
     lake: Lake, rows: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
