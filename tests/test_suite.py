@@ -1,6 +1,7 @@
 """The suite's own machinery: order, the reason of a slow test, servers that end with their run."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from tests import suite
 from tests.children import PROJECT
+from tests.stuck import GRACE
 from tests.suite import arranged, in_memory, refuse_slow_without_reason
 from tests.waiting import eventually
 
@@ -89,6 +91,27 @@ def test_files_go_to_memory_only_where_there_is_much_and_nobody_names_a_folder(
     assert in_memory({}, root=tmp_path / "none") is None
     monkeypatch.setattr(suite, "IN_MEMORY_BYTES", 2**62)
     assert in_memory({}, root=tmp_path) is None
+
+
+def test_a_test_stuck_where_no_signal_reaches_says_where_and_the_others_run(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "import signal, time\n"
+        "def test_stuck():\n"
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})\n"
+        "    time.sleep(100)\n"
+        "def test_other():\n"
+        "    pass\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    plugins = ("-p", "tests.stuck", "-p", "no:cacheprovider")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "1", "--timeout", "1", *plugins, "--rootdir", tmp_path, "-c",
+         os.devnull, tmp_path],
+        cwd=PROJECT, env={**environment, GRACE: "1"}, capture_output=True, text=True, timeout=90,
+    )  # fmt: skip
+    assert "1 failed, 1 passed" in run.stdout
+    assert "crashed while running 'test_it.py::test_stuck'" in run.stdout
+    assert "in test_stuck" in run.stderr
 
 
 def ask(address: Path, kind: str) -> dict[str, str]:
