@@ -292,16 +292,22 @@ def _run_while(warehouse: Warehouse, model: str, work: Callable[[], None]) -> An
     """Run a model; when its SQL is compiled and it waits for its turn, do something else first."""
     url = warehouse.lake.settings.catalog
     assert url is not None
-    with closing(psycopg2.connect(url.get_secret_value())) as other, ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, closing(psycopg2.connect(url.get_secret_value())) as other:
         cursor = other.cursor()
         cursor.execute("select pg_advisory_xact_lock(hashtext(%s))", (f"millrace {model}",))
         run = pool.submit(warehouse.dbt, "run", "--select", model.partition(".")[2], check=False)
-        waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
-        assert wait_until(lambda: _first(cursor, waiting) == 1 or run.done(), timeout_s=60)
+        assert wait_until(lambda: _first(cursor, WAITING) == 1 or run.done(), timeout_s=60)
         assert not run.done(), "the run did not wait for its turn"
         work()
         other.commit()
         return run.result(timeout=60)
+
+
+WAITING = """
+select count(*) from pg_locks join pg_database on pg_database.oid = database
+where locktype = 'advisory' and not granted and datname = current_database()
+"""
+"""Other tests use the same server."""
 
 
 def _first(cursor: Any, sql: str) -> Any:

@@ -314,7 +314,10 @@ def _await_lock_queue(settings: Settings) -> None:
     deadline = time.monotonic() + 60
     with connection.cursor() as cursor:
         while True:
-            cursor.execute("select count(*) from pg_locks where locktype = 'advisory' and not granted")
+            cursor.execute(
+                "select count(*) from pg_locks join pg_database on pg_database.oid = database "
+                "where locktype = 'advisory' and not granted and datname = current_database()"
+            )
             if cursor.fetchone() == (1,):
                 break
             assert time.monotonic() < deadline, "the model does not wait for its turn"
