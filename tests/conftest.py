@@ -130,19 +130,37 @@ def own_catalog(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture(scope="session")
 def new_database(postgres: EmbeddedPostgres) -> Callable[[], str]:
-    """Creates an empty database and returns its URL."""
+    """Creates an empty database and returns its URL; it lives as long as the test or fixture that asks."""
     mine = numbers()
 
     def create() -> str:
         name = f"test_{next(mine)}"
-        connection = psycopg2.connect(postgres.libpq("lake"))
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(f"create database {name}")
-        connection.close()
+        _command(postgres, f"create database {name}")
+        _databases.append((postgres, name))
         return postgres.dsn(name)
 
     return create
+
+
+_databases: list[tuple[EmbeddedPostgres, str]] = []
+
+
+@pytest.fixture(autouse=True)
+def _a_tests_databases_go_with_it() -> Iterator[None]:
+    """Each holds 8 MB of memory. Fixtures of a longer life have made theirs before this one begins."""
+    before = len(_databases)
+    yield
+    while len(_databases) > before:
+        server, name = _databases.pop()
+        _command(server, f"drop database {name} with (force)")
+
+
+def _command(server: EmbeddedPostgres, sql: str) -> None:
+    connection = psycopg2.connect(server.libpq("lake"))
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+    connection.close()
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from tests.names import RUN, WORKER
 
@@ -150,7 +151,9 @@ def _groups_file() -> Path:
 class GroupScheduling(LoadScopeScheduling):
     """Hands out tests one by one, in their order, and a group's tests to one worker.
 
-    xdist's own loadgroup loses the groups under pytest 9.2: its issue 1386.
+    xdist's own loadgroup loses the groups under pytest 9.2: its issue 1386. And of a worker that crashed it
+    hands out all again, what is done too: the others, of which each runs a test when it has the next one, may
+    get nothing but that, and wait for ever.
     """
 
     @functools.cached_property
@@ -160,6 +163,28 @@ class GroupScheduling(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return self._groups.get(nodeid, nodeid)
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """A worker has ended: what it has not done goes to others, but not the test that it crashed in."""
+        units = self.assigned_work[node]
+        crashed = next((test for unit in units.values() for test, done in unit.items() if not done), None)
+        self.assigned_work[node] = {}
+        super().remove_node(node)
+        for scope, unit in units.items():
+            left = {test: False for test, done in unit.items() if not done and test != crashed}
+            if left:
+                self.workqueue[scope] = left
+        for other in self.nodes:
+            self._reschedule(other)
+        return crashed
+
+    def _reschedule(self, node: WorkerController) -> None:
+        """A worker needs two tests to run one, or to hear that there are no more."""
+        if node not in self.registered_collections:
+            return  # it still collects
+        super()._reschedule(node)
+        while self._pending_of(self.assigned_work[node]) < 2 and not node.shutting_down:
+            super()._reschedule(node)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -93,23 +93,28 @@ def test_files_go_to_memory_only_where_there_is_much_and_nobody_names_a_folder(
     assert in_memory({}, root=tmp_path) is None
 
 
-def test_a_test_stuck_where_no_signal_reaches_says_where_and_the_others_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("tests", "workers"), [(1, 1), (40, 2)])
+def test_a_test_stuck_where_no_signal_reaches_says_where_and_the_others_run(
+    tmp_path: Path, tests: int, workers: int
+) -> None:
     (tmp_path / "test_it.py").write_text(
         "import signal, time\n"
+        "import pytest\n"
+        f"@pytest.mark.parametrize('number', range({tests}))\n"
+        "def test_some(number): ...\n"
+        "@pytest.mark.early\n"
         "def test_stuck():\n"
         "    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})\n"
         "    time.sleep(100)\n"
-        "def test_other():\n"
-        "    pass\n"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    plugins = ("-p", "tests.stuck", "-p", "no:cacheprovider")
+    del environment[suite.ADDRESS]
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "1", "--timeout", "1", *plugins, "--rootdir", tmp_path, "-c",
-         os.devnull, tmp_path],
+        [sys.executable, "-m", "pytest", "-n", str(workers), "-p", "tests.suite", "-p", "tests.stuck", "-p",
+         "no:cacheprovider", "--timeout", "1", "--rootdir", tmp_path, "-c", os.devnull, tmp_path],
         cwd=PROJECT, env={**environment, GRACE: "1"}, capture_output=True, text=True, timeout=90,
     )  # fmt: skip
-    assert "1 failed, 1 passed" in run.stdout
+    assert f"1 failed, {tests} passed" in run.stdout
     assert "crashed while running 'test_it.py::test_stuck'" in run.stdout
     assert "in test_stuck" in run.stderr
 
