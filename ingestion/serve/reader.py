@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from ingestion.connectors.marts import Head, MartRefused, Wanted
 from ingestion.errors import MillraceError
+from ingestion.lake.interrupting import interrupt_until
 from ingestion.lake.lake import WATCHER_SECONDS, Lake
 from ingestion.serve.bodies import FORMS
 from ingestion.serve.pages import Page, read_page
@@ -156,6 +157,17 @@ class LakeAnswer:
         """End what `next` waits for, from another thread."""
         self._is_ended = True
         self._connection.interrupt()
+        if self._in_use.locked():
+            threading.Thread(target=self._end, name="end of an answer", daemon=True).start()
+
+    def _end(self) -> None:
+        interrupt_until(self._connection, self._has_ended)
+
+    def _has_ended(self, within_seconds: float) -> bool:
+        if self._in_use.acquire(timeout=within_seconds):
+            self._in_use.release()
+            return True
+        return not self._is_open  # what takes so long is to give it back
 
     def close(self) -> None:
         """Give back what it holds."""

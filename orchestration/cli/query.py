@@ -5,7 +5,6 @@ answers are printed and kept is in answers.py, the shell in shell.py.
 """
 
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import duckdb
 
 from ingestion.errors import MillraceError
 from ingestion.lake.contents import Relation, contents_sql, list_contents
+from ingestion.lake.interrupting import interrupted_after
 from ingestion.lake.lake import CATALOG_NAME, WATCHER_SECONDS, Lake
 from ingestion.settings import Settings
 
@@ -86,17 +86,14 @@ class Questions:
             CatalogUnavailable: The lake's catalog cannot be reached.
         """
         connection = self._connection()
-        timer = threading.Timer(within_seconds, connection.interrupt)
-        timer.start()
         try:
-            answer = self.ask(sql)
-            return answer.columns, answer.cursor.fetchmany(limit)
+            with interrupted_after(connection, within_seconds):
+                answer = self.ask(sql)
+                return answer.columns, answer.cursor.fetchmany(limit)
         except duckdb.InterruptException:
             raise QueryRefused(f"the query took longer than {within_seconds:g} s and was ended") from None
         except duckdb.Error as error:
             raise QueryRefused(_reason(error)) from None
-        finally:
-            timer.cancel()
 
     def ask(self, sql: str) -> Answer:
         """Run one SELECT. Names without a schema are looked for in all of them, marts first.

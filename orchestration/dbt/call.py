@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ def call_dbt(
     runner = dbtRunner(manifest=manifest, callbacks=[deferred.guard(on_event)] if on_event else [])
     spent = NodeCosts(deferred.guard(on_built) if on_built else None)
     quiet = without_debug_events(spent) if on_event is None else nullcontext()
-    with exported(project.environment), deferred.interrupts(), quiet:
+    with exported(project.environment), deferred.interrupts(_end_queries), quiet:
         outcome = runner.invoke(command)
     deferred.release()
     if costs is not None:
@@ -110,3 +110,16 @@ def call_dbt(
     if outcome.exception is not None and not isinstance(outcome.exception, Exception):
         raise outcome.exception
     return outcome
+
+
+def _end_queries() -> None:
+    """End what dbt's threads have DuckDB do at this moment."""
+    from dbt.adapters.contracts.connection import ConnectionState
+    from dbt.adapters.factory import FACTORY
+
+    for adapter in list(FACTORY.adapters.values()):
+        # Its lock is not taken: dbt holds that while it waits for a query before a rollback.
+        for connection in list(adapter.connections.thread_connections.values()):
+            with suppress(Exception):  # closed meanwhile
+                if connection.state == ConnectionState.OPEN:
+                    adapter.connections.env().cancel(connection)

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
 from ingestion.connectors.marts import MartAnswer, MartRefused, Wanted
 from ingestion.lake.lake import Lake
-from ingestion.serve.reader import LakeMartReader
+from ingestion.serve.reader import LakeAnswer, LakeMartReader
 from ingestion.serve.shelf import Mart, note_shown, write_served
 from ingestion.settings import load_settings
 
@@ -217,14 +218,36 @@ def test_an_answer_says_how_fresh_and_how_complete_it_is(marts: LakeMartReader, 
     assert asked(marts, "totals")["streams"]["s"]["complete_to"] == "2026-01-01T11:00:00Z"
 
 
-def test_a_reader_writes_nothing_and_its_question_can_be_ended(marts: LakeMartReader, lake: Lake) -> None:
+@pytest.mark.parametrize("before_it_begins", [False, True])
+def test_a_reader_writes_nothing_and_its_question_can_be_ended(
+    marts: LakeMartReader, lake: Lake, before_it_begins: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = lake.snapshot_id()
     lake.connection.execute("create view marts.endless as select count(*) as n from range(10000000000000)")
     write_served(lake.settings.data_dir, [Mart("endless", "marts", "endless", ())])
     answer = marts.open(Wanted("endless", "csv"))
     ending = threading.Timer(0.2, answer.interrupt)
-    ending.start()
-    with pytest.raises(MartRefused):
+    if before_it_begins:
+        monkeypatch.setattr(answer, "_connection", InterruptedFirst(answer))
+    else:
+        ending.start()
+    with pytest.raises(MartRefused) as refused:
         body(answer)
-    ending.join()
+    assert isinstance(refused.value.__context__, duckdb.InterruptException)
+    if not before_it_begins:
+        ending.join()
     assert lake.snapshot_id() == before + 1
+
+
+class InterruptedFirst:
+    """A connection that is interrupted when a question has been found to be wanted, and is not yet begun."""
+
+    def __init__(self, answer: LakeAnswer) -> None:
+        self._answer, self._connection = answer, answer._connection
+
+    def execute(self, sql: str) -> Any:
+        self._answer.interrupt()
+        return self._connection.execute(sql)
+
+    def interrupt(self) -> None:
+        self._connection.interrupt()

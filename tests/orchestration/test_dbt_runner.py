@@ -296,15 +296,30 @@ class Interrupted(BaseException):
     """As an orchestrator's signal handler raises it: no KeyboardInterrupt."""
 
 
-def test_an_interrupt_ends_a_query_at_once_and_comes_out_as_it_was(project: DbtProject) -> None:
+@pytest.mark.parametrize("before_it_begins", [False, True])
+def test_an_interrupt_ends_a_query_at_once_and_comes_out_as_it_was(
+    project: DbtProject, before_it_begins: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written(project, "models/endless.sql", "select sum(a + b) from range(9000000) x(a), range(9000000) y(b)")
     manifest = load_manifest(project)
+    cancelled = threading.Event()
+    cancel = DuckDBConnectionManager.cancel_open
+
+    def cancel_open(connections: DuckDBConnectionManager) -> list[str]:
+        names: list[str] = cancel(connections)
+        cancelled.set()
+        return names
+
+    monkeypatch.setattr(DuckDBConnectionManager, "cancel_open", cancel_open)
 
     def handler(_number: int, _frame: object) -> None:
         raise Interrupted
 
     def once_it_runs(event: Any) -> None:
-        if event.info.name == "LogStartLine":
+        if event.info.name == "LogStartLine" and before_it_begins:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert cancelled.wait(60)
+        elif event.info.name == "LogStartLine":
             threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
     before = signal.signal(signal.SIGTERM, handler)
@@ -317,6 +332,7 @@ def test_an_interrupt_ends_a_query_at_once_and_comes_out_as_it_was(project: DbtP
                 on_event=once_it_runs,
             )
         assert signal.getsignal(signal.SIGTERM) is handler
+        assert cancelled.is_set()
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings
+from orchestration.cli.query import QueryRefused, Questions
 from orchestration.page.asking import Asking
 from tests.page.reading import shown, texts
 
@@ -54,6 +55,12 @@ def test_what_is_refused_says_why_and_the_next_question_is_answered(
     assert status == 400
     assert said in shown(html)
     assert answer(asking, "select 42 as n")[0] == 200
+
+
+def test_time_that_is_up_before_a_question_begins_ends_it(lake: Lake) -> None:
+    lake.prepare(["orders"])
+    with pytest.raises(QueryRefused, match="longer than 0 s"):
+        Questions(lake.settings).first_rows(ENDLESS, limit=1, within_seconds=0)
 
 
 def test_a_lake_that_is_away_is_one_sentence(settings: Settings) -> None:
