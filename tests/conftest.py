@@ -1,8 +1,10 @@
 """Fixtures that more than one folder of tests uses: PostgreSQL, brokers, a fresh lake per test."""
 
+import functools
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +16,7 @@ from ingestion.connectors.registry import connectors
 from ingestion.lake.lake import Lake
 from ingestion.settings import Settings, load_settings
 from orchestration.services.postgres import EmbeddedPostgres
+from orchestration.services.process import wait_until
 from tests.frozen.commands import Commands
 from tests.names import numbers
 from tests.servers import SECURED_PASSWORD, SECURED_USER, ServerMissing
@@ -147,20 +150,27 @@ _databases: list[tuple[EmbeddedPostgres, str]] = []
 
 @pytest.fixture(autouse=True)
 def _a_tests_databases_go_with_it() -> Iterator[None]:
-    """Each holds 8 MB of memory. Fixtures of a longer life have made theirs before this one begins."""
+    """Each holds 8 MB of memory; one that stays does no harm.
+
+    Fixtures of a longer life have made theirs before this one begins.
+    """
     before = len(_databases)
     yield
     while len(_databases) > before:
-        server, name = _databases.pop()
-        _command(server, f"drop database {name} with (force)")
+        wait_until(functools.partial(_dropped, *_databases.pop()), timeout_s=10)
+
+
+def _dropped(server: EmbeddedPostgres, name: str) -> bool:
+    with suppress(psycopg2.errors.InsufficientPrivilege):  # autovacuum looks at it
+        _command(server, f"drop database if exists {name} with (force)")
+        return True
+    return False
 
 
 def _command(server: EmbeddedPostgres, sql: str) -> None:
-    connection = psycopg2.connect(server.libpq("lake"))
-    connection.autocommit = True
-    with connection.cursor() as cursor:
+    with closing(psycopg2.connect(server.libpq("lake"))) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
         cursor.execute(sql)
-    connection.close()
 
 
 @pytest.fixture
