@@ -6,6 +6,7 @@ Lake data does not pass here (lake.py). Why locks need fencing: docs/delivery.md
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from ingestion.settings import Settings
 
 _LOCK_SPACE = 0x4D494C4C  # "MILL": keeps our advisory locks apart from other users' of the database
 _LOCK_SECONDS = 3
+_TRY_PREPARATION = "select pg_try_advisory_lock(hashtext('millrace prepare'))"
+_AGAIN_SECONDS = 0.05
 
 _CREATE_WRITERS = """
 create schema if not exists millrace;
@@ -189,8 +192,14 @@ def create_beside_lake(cursor: extensions.cursor) -> None:
 
 
 def lock_preparation(cursor: extensions.cursor) -> None:
-    """Wait until no other process prepares or migrates the lake; held until the session ends."""
-    cursor.execute("select pg_advisory_lock(hashtext('millrace prepare'))")
+    """Wait until no other process prepares or migrates the lake; held until the session ends.
+
+    A migration may take long. A process that waited for it within a query would not hear of Ctrl-C meanwhile.
+    """
+    cursor.execute(_TRY_PREPARATION)
+    while cursor.fetchone() != (True,):
+        time.sleep(_AGAIN_SECONDS)
+        cursor.execute(_TRY_PREPARATION)
 
 
 @dataclass

@@ -1,5 +1,8 @@
 """A lake knows what wrote it: newer releases migrate it, older ones refuse it, and nothing is lost."""
 
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -14,7 +17,7 @@ from ingestion.clock import utc_now
 from ingestion.data_folder import SYSTEM_LOCK
 from ingestion.errors import LakeOutdated, LakeTooNew, MigrationFailed, MillraceError, StreamBusy
 from ingestion.faultpoints import install_hook
-from ingestion.lake.catalog import connect_catalog, writer_lock
+from ingestion.lake.catalog import connect_catalog, lock_preparation, writer_lock
 from ingestion.lake.lake import Lake
 from ingestion.lake.migrations import MIGRATIONS, Migration, newest
 from ingestion.lake.versions import number_of, own_release
@@ -258,3 +261,35 @@ def test_under_a_running_system_only_the_system_itself_migrates(
             prepare(from_before, "events")
         prepare_lake(from_before, ["events"], progress=lambda _: None, is_system=True)
     assert number(from_before) == newest()
+
+
+class Interrupted(BaseException):
+    """As of Ctrl-C."""
+
+
+def test_who_waits_for_another_ones_migration_hears_a_signal(filled: Lake) -> None:
+    def handler(_number: int, _frame: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    with closing(connect_catalog(filled.settings, application_name="migrating")) as other:
+        with other.cursor() as cursor:
+            lock_preparation(cursor)
+        patience = [
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR1)),
+            threading.Timer(30, other.close),
+        ]
+        for each in patience:
+            each.start()
+        try:
+            with (
+                closing(connect_catalog(filled.settings, application_name="waiting")) as waiting,
+                waiting.cursor() as cursor,
+                pytest.raises(Interrupted),
+            ):
+                lock_preparation(cursor)
+            assert not other.closed
+        finally:
+            for each in patience:
+                each.cancel()
+            signal.signal(signal.SIGUSR1, before)
