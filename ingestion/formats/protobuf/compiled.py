@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 
 from ingestion.errors import ConfigError
@@ -15,6 +16,11 @@ from ingestion.libraries import require
 
 SUFFIX = ".proto"
 _LIBRARY, _EXTRA = "grpc_tools", "protobuf"
+_COMPILE = (
+    "import os, sys; sys.path.insert(0, sys.argv.pop(1)); from grpc_tools._protoc_compiler import run_main; "
+    "sys.exit(run_main([os.fsencode(each) for each in sys.argv]))"
+)
+"""What `python -m grpc_tools.protoc` does, without the three quarters of its time that go into imports."""
 _MOST_SECONDS = 120
 _MOST_LINES = 3
 _KEPT = 32
@@ -57,9 +63,11 @@ def _compile(path: Path, roots: tuple[Path, ...], state: State) -> bytes:
         require(f"streams whose schema is a {SUFFIX} file", (_LIBRARY,), extra=_EXTRA)
     except ConfigError as error:
         raise DescriptorsRefused(str(error)) from None
+    package = Path(str(files(_LIBRARY)))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "set"
-        command = [sys.executable, "-I", "-m", "grpc_tools.protoc", *(f"-I{root}" for root in roots)]
+        command = [sys.executable, "-I", "-S", "-c", _COMPILE, str(package.parent)]
+        command += [f"-I{root}" for root in (*roots, package / "_proto")]
         command += ["--include_imports", f"--descriptor_set_out={out}", path.name]
         try:
             done = subprocess.run(
