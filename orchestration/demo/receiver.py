@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from orchestration.services.process import require_free_port
+
 _MOST_BYTES = 1_000_000
 _HOST = "127.0.0.1"
 
@@ -73,6 +75,7 @@ class AlertReceiver:
             def log_message(self, format: str, *args: object) -> None:
                 """The log of alerts is enough."""
 
+        require_free_port(self._port, service="The demo's receiver of alerts")
         self._server = ThreadingHTTPServer((_HOST, self._port), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="alert-receiver", daemon=True)

@@ -76,15 +76,21 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float, interval_s: f
     return True
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment.
+    """A TCP port of 127.0.0.1 that nobody listens on at this moment, and that was not given before.
 
     Raises:
         ServiceError: None was found.
     """
     for port in random.SystemRandom().sample(_PORTS, k=200):
+        if port in _given:
+            continue  # whoever has it may listen on it later
         with suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
+            _given.add(port)
             return port
     raise ServiceError(f"no free port between {_PORTS.start} and {_PORTS.stop}: end what uses them")
 

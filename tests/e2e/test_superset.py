@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +28,7 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.slow("Superset is installed and started beside a demo, and read through a browser"),
     pytest.mark.early,
+    pytest.mark.timeout(1_200),
 ]
 MILLRACE = Path(sys.executable).with_name("millrace")
 TITLE = "The plant"
@@ -35,6 +36,7 @@ _FROM = re.compile(r"\bFROM marts\.(\w+)")
 _TIME = re.compile(r"TO_TIMESTAMP\('([^']+)', '[^']+'\)")  # what DuckDB does not have
 _TEMPORAL = 2  # Superset's number for columns of times
 Row = tuple[Any, ...]
+Lives = Callable[[], bool]
 
 
 class Plant:
@@ -49,21 +51,23 @@ class Plant:
         self.environment = kept | {"MILLRACE_SERVING_PORT": str(self.serving_port)}
 
     @contextmanager
-    def running(self, name: str, argv: list[object], shows: str, *, seconds: float) -> Iterator[None]:
-        """A process that prints something once it is ready."""
+    def running(self, name: str, argv: list[object], shows: str, *, seconds: float) -> Iterator[Lives]:
+        """A process that prints something once it is ready; yields what fails when it has ended."""
         output = self.folder / f"{name}.log"
         with output.open("w") as file:
             process = subprocess.Popen(
                 [str(each) for each in argv], cwd=REPOSITORY, env=self.environment, stdout=file, stderr=file
             )
+
+        def lives() -> bool:
+            assert process.poll() is None, output.read_text()
+            return True
+
         try:
-
-            def ready() -> bool:
-                assert process.poll() is None, output.read_text()
-                return shows in output.read_text()
-
-            eventually(ready, f"{name} shows {shows}", seconds=seconds)
-            yield
+            eventually(
+                lambda: lives() and shows in output.read_text(), f"{name} shows {shows}", seconds=seconds
+            )
+            yield lives
         finally:
             process.terminate()
             process.wait(timeout=120)
@@ -107,10 +111,12 @@ class Plant:
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     plant = Plant(tmp_path_factory.mktemp("superset"))
     demo: list[object] = [MILLRACE, "--data-dir", plant.data_dir, "demo", "--for", 1_800, "--no-ui"]
-    with plant.running("demo", demo, "", seconds=240):
+    with plant.running("demo", demo, "", seconds=240) as lives:
         datasets = (FILES / "datasets" / "Millrace").glob("*.yaml")
         marts = {yaml.safe_load(path.read_text())["table_name"] for path in datasets} - {"_served"}
-        eventually(lambda: marts <= plant.served_or_none().keys(), f"{marts} are published", seconds=900)
+        eventually(
+            lambda: lives() and marts <= plant.served_or_none().keys(), f"{marts} are published", seconds=900
+        )
         superset: list[object] = [
             sys.executable, "-m", "deploy.superset", "--data-dir", plant.data_dir, "--port", plant.port,
             "--home", plant.home,

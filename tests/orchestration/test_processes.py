@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import sys
 import threading
@@ -12,10 +13,20 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestration.demo.receiver import AlertReceiver
+from orchestration.services import process
 from orchestration.services.launch import launch_prefix
-from orchestration.services.process import ChildProcess, ProcessSpec, ServiceError, is_alive, wait_until
+from orchestration.services.process import (
+    ChildProcess,
+    ProcessSpec,
+    ServiceError,
+    free_port,
+    is_alive,
+    wait_until,
+)
 from orchestration.services.supervisor import Supervisor
 from tests.children import python
+from tests.servers.ports import free_ports
 from tests.waiting import eventually
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals exist on Linux only")
@@ -192,3 +203,21 @@ def test_the_supervisor_leaves_nothing_behind_when_one_fails(tmp_path: Path) -> 
     with pytest.raises(ServiceError, match="second"):
         Supervisor([first, second]).start()
     assert not first.is_running()
+
+
+def test_a_port_is_given_once_though_nobody_listens_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = free_ports(2)
+    monkeypatch.setattr(process, "_given", set())
+    monkeypatch.setattr(process.random.SystemRandom, "sample", lambda *_, **__: [first, second])
+    assert [free_port(), free_port()] == [first, second]
+    with pytest.raises(ServiceError, match="no free port"):
+        free_port()
+
+
+def test_a_receiver_whose_port_is_taken_says_so(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(ServiceError, match=f"receiver of alerts cannot listen on 127.0.0.1:{port}"):
+            AlertReceiver(tmp_path / "received.jsonl", port=port).start()
