@@ -111,8 +111,8 @@ def test_a_test_stuck_where_no_signal_reaches_says_where_and_the_others_run(
     del environment[suite.ADDRESS]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-n", str(workers), "-p", "tests.suite", "-p", "tests.stuck", "-p",
-         "no:cacheprovider", "--timeout", "1", "--rootdir", tmp_path, "-c", os.devnull, tmp_path],
-        cwd=PROJECT, env={**environment, GRACE: "1"}, capture_output=True, text=True, timeout=90,
+         "no:cacheprovider", "--timeout", "5", "--rootdir", tmp_path, "-c", os.devnull, tmp_path],
+        cwd=PROJECT, env={**environment, GRACE: "1"}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert f"1 failed, {tests} passed" in run.stdout
     assert "crashed while running 'test_it.py::test_stuck'" in run.stdout
