@@ -179,7 +179,7 @@ class GroupScheduling(LoadScopeScheduling):
         return crashed
 
     def _reschedule(self, node: WorkerController) -> None:
-        """A worker needs two tests to run one, or to hear that there are no more."""
+        """A worker runs a test once it knows the next one, or that this was the last."""
         if node not in self.registered_collections:
             return  # it still collects
         super()._reschedule(node)

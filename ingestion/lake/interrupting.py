@@ -32,7 +32,6 @@ def interrupted_after(connection: duckdb.DuckDBPyConnection, seconds: float) -> 
 
     def watch() -> None:
         if not ended.wait(seconds):
-            connection.interrupt()
             interrupt_until(connection, ended.wait)
 
     watching = threading.Thread(target=watch, name="time of a query", daemon=True)

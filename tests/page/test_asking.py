@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from pydantic import SecretStr
@@ -59,8 +60,8 @@ def test_what_is_refused_says_why_and_the_next_question_is_answered(
 
 def test_time_that_is_up_before_a_question_begins_ends_it(lake: Lake) -> None:
     lake.prepare(["orders"])
-    with pytest.raises(QueryRefused, match="longer than 0 s"):
-        Questions(lake.settings).first_rows(ENDLESS, limit=1, within_seconds=0)
+    with closing(Questions(lake.settings)) as questions, pytest.raises(QueryRefused, match="longer than 0 s"):
+        questions.first_rows(ENDLESS, limit=1, within_seconds=0)
 
 
 def test_a_lake_that_is_away_is_one_sentence(settings: Settings) -> None:
